@@ -1,0 +1,280 @@
+"""What can go wrong in a call, and what its reader can do about it.
+
+    InkboxError
+    ├── InvalidArguments        the call's arguments break the tool's rules
+    ├── NotConfigured           no API key
+    ├── Unreachable             no answer, and nothing can have changed: safe to repeat
+    ├── OutcomeUnknown          a change was sent and no answer came back
+    ├── UnexpectedResponse      the answer is not what the API promises
+    └── APIError                the API refused, with a status and a reason
+        ├── Unauthorized        401
+        ├── Forbidden           403
+        ├── NotFound            404
+        ├── Conflict            409
+        ├── Invalid             422
+        ├── RateLimited         429
+        ├── Unavailable         503
+        └── ServerError         any other 5xx
+
+Each class says once what its reader, a language model with one chance to do the right thing next, should do. An
+operation may say it better for the errors it knows, see `inkbox_mcp.operation.operation`.
+"""
+
+import json
+import re
+from http import HTTPStatus
+from typing import Any, ClassVar, cast
+
+MAX_DETAIL = 500
+"""Characters of the API's own words quoted in an error."""
+
+
+class InkboxError(Exception):
+    """A failed call, in words for the model that made it.
+
+    Attributes:
+        code: the machine-readable name of this kind of error.
+        advice: what to do next, one or two sentences.
+        retryable: whether the same call may succeed later.
+        retry_after: seconds to wait before that, when the API said so.
+        status: the HTTP status the API answered with, or None when there was no answer.
+    """
+
+    code: ClassVar[str] = "error"
+    advice: ClassVar[str] = ""
+    retryable: ClassVar[bool] = False
+    retry_after: float | None = None
+    status: int | None = None
+
+    def explain(self, tool: str, advice: str | None = None) -> str:
+        """Tell the model what failed, why, what to do next, and whether trying again helps.
+
+        Args:
+            tool: the name of the tool that was called.
+            advice: what to do next, where the operation knows better than the error's class.
+
+        Returns:
+            One paragraph of plain text.
+        """
+        parts = [f"{tool} failed: {self}", advice or self.advice, self._retry_sentence()]
+        return " ".join(part for part in parts if part)
+
+    def _retry_sentence(self) -> str:
+        if self.retry_after is not None:
+            return f"Try again after {self.retry_after:g} seconds."
+        if self.retryable:
+            return "Trying again may help."
+        return "Trying again with the same arguments will not help."
+
+
+class InvalidArguments(InkboxError):
+    """The call's arguments break the tool's rules; nothing was sent."""
+
+    code = "invalid_arguments"
+    advice = "Nothing was sent. Correct the arguments and call again."
+
+    def _retry_sentence(self) -> str:
+        return ""
+
+
+class NotConfigured(InkboxError):
+    """The server was started without an API key; nothing was sent."""
+
+    code = "not_configured"
+    advice = (
+        "Tell the user: create a key in the Inkbox console, set it as INKBOX_API_KEY in this MCP server's env block "
+        '(or as "api_key = ..." in ~/.inkbox/config), and restart the server; '
+        "or start it with --sandbox to try it without an account."
+    )
+
+    def __init__(self) -> None:
+        super().__init__("this server has no Inkbox API key.")
+
+
+class Unreachable(InkboxError):
+    """No answer came, and nothing can have changed: the call may be repeated."""
+
+    code = "unreachable"
+    retryable = True
+    advice = "Nothing was changed. If it keeps failing, tell the user that the Inkbox API cannot be reached."
+
+
+class OutcomeUnknown(InkboxError):
+    """A change was sent and no answer came back: it may or may not have happened."""
+
+    code = "outcome_unknown"
+    advice = "The change may or may not have been made. Look before you repeat the call."
+
+    def _retry_sentence(self) -> str:
+        return "Try again only if it was not made."
+
+
+class UnexpectedResponse(InkboxError):
+    """The answer is not what the API promises: HTML, broken JSON, another shape, too large."""
+
+    code = "unexpected_response"
+    retryable = True
+    advice = "If it keeps failing, tell the user: the base URL may be wrong, or a proxy may stand in between."
+
+    def __init__(self, what: str, status: int | None = None) -> None:
+        super().__init__(what)
+        self.status = status
+
+
+class APIError(InkboxError):
+    """The API refused the call, with a status and, mostly, a reason.
+
+    Attributes:
+        detail: the API's reason as it sent it: a string, FastAPI's list of field errors, an object, or None.
+    """
+
+    code = "api_error"
+    advice = "Tell the user what the API answered."
+
+    def __init__(self, status: int, detail: object = None, retry_after: float | None = None) -> None:
+        reason = quote_detail(detail)
+        super().__init__(f"Inkbox answered {_status_line(status)}{f': {reason}' if reason else '.'}")
+        self.status = status
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class Unauthorized(APIError):
+    """401: the API key is missing, invalid, expired or revoked."""
+
+    code = "unauthorized"
+    advice = (
+        "The API key is invalid, expired or revoked. Tell the user to put a current key into INKBOX_API_KEY "
+        "(or ~/.inkbox/config) and to restart this server."
+    )
+
+
+class Forbidden(APIError):
+    """403: the key has no organisation, or only an admin-scoped key may do this."""
+
+    code = "forbidden"
+    advice = (
+        "The API key may not do this: it belongs to no organisation, or it is scoped to one agent and the call "
+        "needs an admin-scoped key. Tell the user."
+    )
+
+
+class NotFound(APIError):
+    """404: no such thing in this organisation."""
+
+    code = "not_found"
+    advice = "Check the name against what exists in your organisation."
+
+
+class Conflict(APIError):
+    """409: the change contradicts what already exists."""
+
+    code = "conflict"
+    advice = "Look at what already exists before you choose other arguments."
+
+
+class Invalid(APIError):
+    """422: the API does not accept a field's value."""
+
+    code = "invalid"
+    advice = "Correct the fields that the API named and call again."
+
+
+class RateLimited(APIError):
+    """429: too many calls; `retry_after` says how long to wait when the API said so."""
+
+    code = "rate_limited"
+    retryable = True
+    advice = "There were too many calls; make fewer."
+
+
+class Unavailable(APIError):
+    """503: the API could not do it now; nothing was changed."""
+
+    code = "unavailable"
+    retryable = True
+    advice = "Inkbox could not do it just now; nothing was changed."
+
+
+class ServerError(APIError):
+    """Any other 5xx: a fault on the API's side."""
+
+    code = "server_error"
+    retryable = True
+    advice = "The fault is on Inkbox's side. If it was a change, check whether it was made before you repeat it."
+
+
+_BY_STATUS: dict[int, type[APIError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    422: Invalid,
+    429: RateLimited,
+    503: Unavailable,
+}
+
+
+def api_error(status: int, detail: object = None, retry_after: float | None = None) -> APIError:
+    """Choose the error for a status that is not a success."""
+    kind = _BY_STATUS.get(status, ServerError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIError)
+    return kind(status, detail, retry_after)
+
+
+def quote_detail(detail: object) -> str:
+    """Put the API's own reason into quotes: one line, printable, at most `MAX_DETAIL` characters.
+
+    The reason is text from outside: it may repeat what strangers wrote, so it never reaches the model raw.
+    """
+    text = " ".join(printable(_detail_text(detail)).split())
+    if not text:
+        return ""
+    return f'"{text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1] + "…"}".'
+
+
+def _detail_text(detail: object) -> str:
+    match detail:
+        case None:
+            return ""
+        case str():
+            return detail
+        case list():
+            return "; ".join(_detail_text(item) for item in cast("list[object]", detail))
+        case {"loc": list(), "msg": str() as message}:
+            # FastAPI's field error; its `input` repeats what was sent and is left out.
+            loc = cast("dict[str, list[object]]", detail)["loc"]
+            names = [str(part) for part in loc if part not in ("body", "query", "path")]
+            return f"{'.'.join(names)}: {message}" if names else message
+        case {"message": str() as message}:
+            return message
+        case {"code": str() as code} | {"error": str() as code}:
+            return code
+        case _:
+            return json.dumps(detail, ensure_ascii=False, default=str)
+
+
+# Unicode's Default_Ignorable_Code_Point characters that `str.isprintable` lets pass.
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+
+
+def printable(text: str) -> str:
+    """Replace control, bidirectional and invisible characters with spaces."""
+    return _INVISIBLE.sub(" ", "".join(char if char.isprintable() else " " for char in text))
+
+
+def _status_line(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def machine_fields(error: InkboxError) -> dict[str, Any]:
+    """Give a program what the text gives a model: code, status, retryable, retry_after."""
+    fields = {
+        "code": error.code,
+        "status": error.status,
+        "retryable": error.retryable,
+        "retry_after": error.retry_after,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
