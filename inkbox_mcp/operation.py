@@ -1,0 +1,159 @@
+"""What a tool is: a typed function whose name, docstring, argument model and result model are the whole declaration.
+
+The `operation` decorator turns such a function into an `Operation`, which knows its MCP declaration (`tool`), checks a
+call's arguments (`parse`) and runs (`run`).
+"""
+
+import difflib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from inspect import cleandoc
+from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
+
+from mcp.types import Tool, ToolAnnotations
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from inkbox_mcp.api import InkboxAPI
+from inkbox_mcp.errors import InkboxError, InvalidArguments
+from inkbox_mcp.schema import argument_schema, result_schema
+
+READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+ADDITIVE = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
+IDEMPOTENT = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+DESTRUCTIVE = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
+
+# Some clients add arguments of their own to every call (n8n: github.com/n8n-io/n8n/issues/37308).
+_INJECTED = frozenset({"toolCallId", "sessionId"})
+
+
+class Args(BaseModel):
+    """The arguments of a tool.
+
+    An optional argument is declared `X | None = None`, where None means omitted: clients that must send every key send
+    null for it. Only for the names in `nullable` is null a value of its own, which the API understands.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+    nullable: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_what_nobody_said(cls, data: dict[str, Any]) -> dict[str, Any]:
+        omitted = {name for name, field in cls.model_fields.items() if not field.is_required()} - cls.nullable
+        return {
+            name: value
+            for name, value in data.items()
+            if name not in _INJECTED and not (value is None and name in omitted)
+        }
+
+    def supplied(self, *, exclude: set[str] | None = None) -> dict[str, Any]:
+        """Return what the caller supplied, ready to be sent as a JSON body: omitted arguments are absent."""
+        return self.model_dump(exclude_unset=True, exclude=exclude)
+
+
+class Result(BaseModel):
+    """What a tool returns. Fields that the API sent and we do not know are kept; those it did not send stay absent."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+
+A = TypeVar("A", bound=Args)
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True)
+class Operation(Generic[A, R]):
+    """One tool: its declaration to the client and its call to the API.
+
+    Attributes:
+        function: the coroutine function that calls the API.
+        args: the model of its arguments.
+        result: the model of its result.
+        annotations: MCP's four hints.
+        advice: what to do next after an error of a class, where the operation knows better than the class.
+    """
+
+    function: Callable[[InkboxAPI, A], Awaitable[R]]
+    args: type[A]
+    result: type[R]
+    annotations: ToolAnnotations
+    advice: Mapping[type[InkboxError], str]
+
+    @property
+    def name(self) -> str:
+        """The tool's name, `verb_noun`."""
+        return self.function.__name__
+
+    @cached_property
+    def tool(self) -> Tool:
+        """The tool as `tools/list` shows it."""
+        return Tool(
+            name=self.name,
+            title=self.name.replace("_", " ").capitalize(),
+            description=" ".join(cleandoc(self.function.__doc__ or "").split()),
+            input_schema=argument_schema(self.args.model_json_schema(), self.args.nullable),
+            output_schema=result_schema(self.result.model_json_schema(mode="serialization")),
+            annotations=self.annotations,
+        )
+
+    def parse(self, arguments: Mapping[str, Any] | None) -> A:
+        """Check a call's arguments.
+
+        Raises:
+            InvalidArguments: with every bad argument named at once.
+        """
+        try:
+            return self.args.model_validate(dict(arguments or {}))
+        except ValidationError as error:
+            problems = [self._problem(details) for details in error.errors(include_url=False)]
+            raise InvalidArguments("; ".join(problems) + ".") from None
+
+    async def run(self, api: InkboxAPI, args: A) -> R:
+        """Call the API.
+
+        Raises:
+            InkboxError: when it did not work; `explain` tells the model.
+        """
+        return await self.function(api, args)
+
+    def explain(self, error: InkboxError) -> str:
+        """Tell the model about a failed call of this operation."""
+        advice = next((text for kind, text in self.advice.items() if isinstance(error, kind)), None)
+        return error.explain(self.name, advice)
+
+    def _problem(self, details: ErrorDetails) -> str:
+        message = details["msg"].removeprefix("Value error, ")
+        if not details["loc"]:
+            return message
+        name = str(details["loc"][0])
+        if details["type"] == "extra_forbidden":
+            return self._unknown_argument(name)
+        if details["type"] == "missing":
+            message = "is required"
+        return f"{name}: {message}"
+
+    def _unknown_argument(self, name: str) -> str:
+        valid = list(self.args.model_fields)
+        close = difflib.get_close_matches(name, valid, n=1)
+        meant = f" Did you mean {close[0]}?" if close else ""
+        return f"{name[:64]!a} is no argument of {self.name}, which takes {', '.join(valid)}.{meant}".removesuffix(".")
+
+
+def operation(
+    annotations: ToolAnnotations, advice: Mapping[type[InkboxError], str] | None = None
+) -> Callable[[Callable[[InkboxAPI, A], Awaitable[R]]], Operation[A, R]]:
+    """Make a tool of an `async def verb_noun(api, args: Args) -> Result`.
+
+    Args:
+        annotations: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE.
+        advice: what the model should do next after an error of a class.
+    """
+
+    def declare(function: Callable[[InkboxAPI, A], Awaitable[R]]) -> Operation[A, R]:
+        hints = get_type_hints(function)
+        return Operation(function, hints["args"], hints["return"], annotations, advice or {})
+
+    return declare
