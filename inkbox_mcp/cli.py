@@ -1,0 +1,151 @@
+"""The command line: what to run."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, NoReturn
+
+import anyio
+
+from inkbox_mcp import __version__
+from inkbox_mcp.settings import Settings, SettingsError, load, options
+
+DESCRIPTION = """\
+An MCP server through which LLM agents run their own Inkbox mailboxes. Without a command it serves MCP over stdio.
+
+commands:
+  demo       watch a real MCP client run a mailbox's whole life on a temporary sandbox
+  sandbox    run the embedded Inkbox as an HTTP server for other programs
+  tools      show the tools as a table, or with --json as tools/list returns them
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; default: those of this process.
+
+    Returns:
+        The exit status: 0 when all went well, 1 when the demo failed, 2 when an option stopped the start.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    commands = {"demo": _demo, "sandbox": _sandbox, "tools": _tools}
+    try:
+        if arguments and arguments[0] in commands:
+            return commands[arguments[0]](arguments[1:])
+        return _serve(arguments)
+    except SettingsError as error:
+        sys.stderr.write(f"inkbox-mcp: {error}\n")
+        return 2
+
+
+def _serve(arguments: Sequence[str]) -> int:
+    settings = load(vars(_serve_parser().parse_args(arguments)), os.environ)
+    _log_to_stderr(settings.log_level)
+    # After the options are checked: loading the protocol takes most of the start.
+    from inkbox_mcp.server import build_server
+    from inkbox_mcp.transports import serve_http, serve_stdio
+
+    server = build_server(settings)
+    if settings.http:
+        return _run_http(partial(serve_http, server, settings.host, settings.port), settings.port)
+    anyio.run(serve_stdio, server)
+    return 0
+
+
+def _serve_parser() -> argparse.ArgumentParser:
+    parser = _parser("", DESCRIPTION, argument_default=argparse.SUPPRESS)  # so that only what was given overrides
+    for option in options():
+        if option.flag is None:
+            parser.add_argument("--api-key", type=_refuse_key, help=argparse.SUPPRESS)
+        elif option.is_switch:
+            parser.add_argument(option.flag, action="store_true", default=argparse.SUPPRESS, help=option.help)
+        else:
+            note = f"{option.help} (default: {option.default})"
+            parser.add_argument(option.flag, metavar="VALUE", help=note)
+    parser.add_argument("--version", action="version", version=f"inkbox-mcp {__version__}")
+    return parser
+
+
+def _refuse_key(_: str) -> NoReturn:
+    raise argparse.ArgumentTypeError(
+        "a key on the command line is visible to every process; set INKBOX_API_KEY instead"
+    )
+
+
+def _demo(arguments: Sequence[str]) -> int:
+    _parser(" demo", "Watch a real MCP client run a mailbox's whole life on a temporary sandbox.").parse_args(arguments)
+    from inkbox_mcp.demo import play
+
+    return anyio.run(play)
+
+
+def _sandbox(arguments: Sequence[str]) -> int:
+    parser = _parser(" sandbox", "Run the embedded Inkbox as an HTTP server; any key ApiKey_<uuid>.<secret> works.")
+    defaults = Settings.model_fields
+    parser.add_argument("--port", default=8800, type=int, metavar="N", help="port, 0 for a free one (default: 8800)")
+    parser.add_argument(
+        "--db", default=defaults["sandbox_db"].default, metavar="PATH", help="database file, or :memory:"
+    )
+    chosen = parser.parse_args(arguments)
+    settings = load({"port": chosen.port, "sandbox_db": chosen.db}, {})
+    from inkbox_mcp.sandbox import Store, StoreError, create_app
+    from inkbox_mcp.transports import serve_app
+
+    def announce(origin: str) -> None:
+        sys.stdout.write(f"Inkbox sandbox: INKBOX_BASE_URL={origin}\n")
+        sys.stdout.flush()
+
+    try:
+        with Store(settings.sandbox_db) as store:
+            app = create_app(store)
+            return _run_http(partial(serve_app, app, settings.host, settings.port, announce), settings.port)
+    except StoreError as error:
+        raise SettingsError(f"--db: {error}") from None
+
+
+def _tools(arguments: Sequence[str]) -> int:
+    parser = _parser(" tools", "Show the tools.")
+    parser.add_argument("--json", action="store_true", help="as tools/list returns them")
+    chosen = parser.parse_args(arguments)
+    from inkbox_mcp import reference
+
+    sys.stdout.write(reference.tools_json() if chosen.json else reference.tools_table())
+    return 0
+
+
+def _run_http(serve: Callable[[], Awaitable[None]], port: int) -> int:
+    try:
+        anyio.run(serve)
+    except OSError as error:
+        raise SettingsError(f"--port {port}: {error.strerror or error}") from None
+    return 0
+
+
+def _parser(command: str, description: str, argument_default: Any = None) -> argparse.ArgumentParser:
+    return _Parser(
+        prog=f"inkbox-mcp{command}",
+        description=description,
+        allow_abbrev=False,
+        argument_default=argument_default,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _log_to_stderr(level: str) -> None:
+    """Log our own lines at the chosen level, and of others only warnings: their debug lines hold arguments."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("inkbox_mcp").setLevel(level.upper())
