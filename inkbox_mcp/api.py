@@ -226,7 +226,8 @@ def parse(data: object, model: type[M]) -> M:
         return model.model_validate(data)
     except ValidationError as error:
         wrong = ", ".join(".".join(map(str, details["loc"])) or "the whole" for details in error.errors())
-        raise UnexpectedResponse(f"Inkbox's answer is no {model.__name__}: {wrong} is missing or wrong.") from None
+        what = f"Inkbox's answer is no {model.__name__}: {wrong} is missing or wrong."
+        raise UnexpectedResponse(what, last_status.get()) from None
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,92 @@
+"""Fixtures that the tests share."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
+
+import httpx2
+import pytest
+from mcp import Client
+from mcp.types import CallToolResult, TextContent
+
+from inkbox_mcp.sandbox import Store, create_app
+from inkbox_mcp.server import build_server
+from inkbox_mcp.settings import Settings
+
+Handler = Callable[[httpx2.Request], httpx2.Response]
+KEY = "ApiKey_11111111-1111-4111-8111-111111111111.top-secret"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The SDK's HTTP transports run on asyncio only."""
+    return "asyncio"
+
+
+@pytest.fixture(params=["auto", "legacy"])
+def era(request: pytest.FixtureRequest) -> str:
+    """A client of each protocol era: 2026-07-28 without a handshake, and 2025-11-25 with one."""
+    return request.param
+
+
+class Agent:
+    """What an agent sees of a server: tools called by name, and results as data or as an error's text."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def call(self, tool: str, **arguments: Any) -> CallToolResult:
+        """Call a tool and return the whole result."""
+        return await self.client.call_tool(tool, arguments)
+
+    async def ask(self, tool: str, **arguments: Any) -> Any:
+        """Call a tool that must succeed and return its data."""
+        result = await self.call(tool, **arguments)
+        assert not result.is_error, text(result)
+        return result.structured_content
+
+    async def refused(self, tool: str, **arguments: Any) -> str:
+        """Call a tool that must fail and return the error's text."""
+        result = await self.call(tool, **arguments)
+        assert result.is_error, result.structured_content
+        assert result.structured_content is None
+        return text(result)
+
+
+def text(result: CallToolResult) -> str:
+    """Return the text of a result."""
+    (block,) = result.content
+    assert isinstance(block, TextContent)
+    return block.text
+
+
+class Connect(Protocol):
+    """Connects an agent to a server in this process, whose API is a function from request to response."""
+
+    def __call__(self, handler: Handler, mode: str = "auto", **settings: Any) -> AbstractAsyncContextManager[Agent]:
+        """Enter to connect."""
+        ...
+
+
+@pytest.fixture
+def connect() -> Connect:
+    """Return the function that connects an agent."""
+
+    @asynccontextmanager
+    async def connect(handler: Handler, mode: str = "auto", **settings: Any) -> AsyncGenerator[Agent]:
+        checked = Settings.model_validate({"api_key": KEY, **settings})
+        server = build_server(checked, transport=lambda: httpx2.MockTransport(handler))
+        async with Client(server, mode=mode) as client:
+            yield Agent(client)
+
+    return connect
+
+
+@pytest.fixture
+async def agent(era: str) -> AsyncGenerator[Agent]:
+    """An agent of each era on an empty sandbox."""
+    with Store(":memory:") as store:
+        app = create_app(store)
+        server = build_server(Settings(sandbox=True), transport=lambda: httpx2.ASGITransport(app))
+        async with Client(server, mode=era) as client:
+            yield Agent(client)

@@ -1,0 +1,199 @@
+"""What arguments a tool takes, and what it says about the others."""
+
+import json
+import re
+from typing import Any
+from urllib.parse import unquote
+
+import httpx2
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mcp import Client
+
+from inkbox_mcp.errors import InvalidArguments
+from inkbox_mcp.operation import Args
+from inkbox_mcp.server import build_server
+from inkbox_mcp.settings import Settings
+from inkbox_mcp.tools import all_operations
+from tests.conftest import KEY, text
+
+OPERATIONS = all_operations()
+
+OUTSIDE = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "a/b",
+    "a\\b",
+    "%2f",
+    "a%2e",
+    "a?b",
+    "a#b",
+    "a b",
+    " a",
+    "a\t",
+    "a\u00a0b",
+]
+CONTROL = ["a\r\nBcc: x@y.z", "a\nb", "a\x00b", "a\x7fb", "a\x85b", "a\u2028b", "a\ud800b"]
+
+
+def parse(tool: str, **arguments: Any) -> Args:
+    """Check arguments as a call would."""
+    return OPERATIONS[tool].parse(arguments)
+
+
+def complaint(tool: str, **arguments: Any) -> str:
+    """Return what a call with bad arguments is told."""
+    with pytest.raises(InvalidArguments) as caught:
+        parse(tool, **arguments)
+    return OPERATIONS[tool].explain(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value", [*OUTSIDE, *CONTROL, "a..b", ".a", "a@", "@b.c", "a@b", "ä", "a" * 321, 5, True, {}], ids=repr
+)
+@pytest.mark.parametrize("tool", ["get_mailbox", "update_mailbox", "delete_mailbox"])
+def test_an_address_that_could_leave_its_path_segment_is_refused(tool: str, value: object) -> None:
+    """Whatever is no address never becomes a path."""
+    assert "email_address: " in complaint(tool, email_address=value, **({"display_name": "x"} if "upd" in tool else {}))
+
+
+@pytest.mark.parametrize("value", ["a", "sales.team@inkboxmail.com", "A_b+c-1@mail.example.co", "x.y.z"], ids=repr)
+def test_an_address_may_be_full_or_its_local_part(value: str) -> None:
+    """Both forms that the API takes are taken."""
+    assert parse("get_mailbox", email_address=value).supplied() == {"email_address": value}
+
+
+@pytest.mark.parametrize(
+    "value", [*OUTSIDE, *CONTROL, "@", "@@a", "a@inkboxmail.com", "a..b", "a" * 256, 7, []], ids=repr
+)
+def test_a_handle_that_could_leave_its_path_segment_is_refused(value: object) -> None:
+    """Handles become path segments too."""
+    assert "agent_handle: " in complaint("create_mailbox", agent_handle=value)
+
+
+@pytest.mark.parametrize(("value", "handle"), [("@sales", "sales"), ("Süd", "Süd"), ("a" * 255, "a" * 255)])
+def test_a_handle_loses_its_leading_at_sign(value: str, handle: str) -> None:
+    """An agent may write its handle as people do."""
+    assert parse("create_mailbox", agent_handle=value).supplied() == {"agent_handle": handle}
+
+
+def test_a_full_address_as_local_part_is_told_which_part_to_pass() -> None:
+    """The commonest mistake gets the answer that mends it."""
+    message = complaint("create_mailbox", agent_handle="a", email_local_part="sales@inkboxmail.com")
+    assert 'email_local_part: must be only the part before the @, here "sales"' in message
+
+
+@pytest.mark.parametrize("value", [*CONTROL, "", "x" * 256, 1, ["x"]], ids=repr)
+def test_a_display_name_cannot_split_a_mail_header(value: object) -> None:
+    """Control characters, emptiness and length are refused."""
+    assert "display_name: " in complaint("update_mailbox", email_address="a", display_name=value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *CONTROL, "", "http://example.com", "ftp://example.com", "https://", "https:///x", "https://user@example.com",
+        "https://user:pw@example.com", "https://example.com/#part", "https://example.com#", "https://exa mple.com",
+        "https://example.com\\@evil.com", "https://example.com:99999", "https://[::1", "//example.com", "example.com",
+        "https://example.com/" + "x" * 2048, "https://@example.com", "https://:443/", 5, False,
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_webhook_url_is_https_to_a_host_and_nothing_else(value: object) -> None:
+    """Other schemes, credentials, fragments, missing hosts and overlong URLs are refused."""
+    assert "webhook_url: " in complaint("update_mailbox", email_address="a", webhook_url=value)
+
+
+@pytest.mark.parametrize("value", [5, "5", 5.0, "005"], ids=repr)
+def test_a_whole_number_may_come_as_digits(value: object) -> None:
+    """Models send numbers as strings; they mean the number."""
+    assert parse("list_mailboxes", limit=value).supplied() == {"limit": 5}
+
+
+@pytest.mark.parametrize(
+    "value", [True, False, 1.5, "1.5", "five", "", "0", 0, 201, -1, "9" * 500, 1e300, float("nan"), [], {}], ids=repr
+)
+def test_what_is_no_whole_number_in_range_is_refused(value: object) -> None:
+    """Nothing is rounded, clamped or taken for a number."""
+    assert "limit: " in complaint("list_mailboxes", limit=value)
+
+
+def test_the_string_null_is_a_string() -> None:
+    """Nothing is parsed out of strings."""
+    assert parse("update_mailbox", email_address="a", display_name="null").supplied(exclude={"email_address"}) == {
+        "display_name": "null"
+    }
+    assert "webhook_url: " in complaint("update_mailbox", email_address="a", webhook_url="null")
+
+
+@pytest.mark.parametrize("value", ["", "x", "1", "_", "1_" + "y" * 200, "99999999999999999999_a", "1_a\n"], ids=repr)
+def test_a_cursor_that_no_page_gave_is_refused(value: str) -> None:
+    """A made-up cursor is an error, not an empty page."""
+    assert "cursor: " in complaint("list_mailboxes", cursor=value)
+
+
+def test_every_bad_argument_is_named_in_one_answer() -> None:
+    """One call is enough to learn all that is wrong."""
+    message = complaint("create_mailbox", display_name="", email_local_part="a b", agent_hande="x", evil=1)
+    for part in ("agent_handle: is required", "display_name: ", "email_local_part: ", "'agent_hande'", "'evil'"):
+        assert part in message
+    assert "Did you mean agent_handle?" in message
+    assert "agent_handle, display_name, email_local_part" in message
+    assert "Nothing was sent" in message
+
+
+def test_an_error_never_repeats_a_long_or_unprintable_name() -> None:
+    """Names that a stranger's text suggested are quoted in ASCII and cut."""
+    message = complaint("get_mailbox", email_address="a", **{"x\u202e\n" + "y" * 10_000: 1})
+    assert len(message) < 1_000
+    assert message.isprintable()
+
+
+def test_arguments_that_clients_inject_are_ignored() -> None:
+    """n8n adds these to every call; the model cannot help it."""
+    assert parse("get_mailbox", email_address="a", toolCallId="x", sessionId="y").supplied() == {"email_address": "a"}
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=300),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=5,
+)
+nasty_text = st.text(alphabet="ab@./%?#\\:0\n\u202e é", max_size=12) | st.sampled_from([*OUTSIDE, *CONTROL])
+values = nasty_text | json_values | st.sampled_from(["https://example.com", "sales@inkboxmail.com", "5"])
+names = st.sampled_from(sorted({name for operation in OPERATIONS.values() for name in operation.args.model_fields}))
+arguments = st.dictionaries(names | st.text(max_size=8), values, max_size=5)
+
+
+@given(tool=st.sampled_from(sorted(OPERATIONS)), arguments=arguments)
+async def test_any_arguments_end_in_a_valid_result_or_an_error(tool: str, arguments: dict[str, Any]) -> None:
+    """No arguments crash the server or make a request outside the resource; every result fits its schema."""
+    requests: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        requests.append(request)
+        mailbox = {"id": "1", "email_address": "a@inkboxmail.com"}
+        if request.method == "DELETE":
+            return httpx2.Response(204)
+        is_list = request.method == "GET" and request.url.path.endswith("/mailboxes")
+        return httpx2.Response(200, json=[mailbox] if is_list else mailbox)
+
+    settings = Settings.model_validate({"api_key": KEY})
+    async with Client(build_server(settings, transport=lambda: httpx2.MockTransport(answer))) as client:
+        result = await client.call_tool(tool, arguments)
+    if result.is_error:
+        assert requests == []
+        assert text(result).startswith(f"{tool} failed: ")
+        return
+    jsonschema.validate(result.structured_content, OPERATIONS[tool].tool.output_schema or {})
+    (request,) = requests
+    raw_path = request.url.raw_path.decode()
+    assert re.fullmatch(r"/api/v1/mail/mailboxes(/[A-Za-z0-9._~%-]+)?", raw_path)
+    assert not {".", "..", ""} & set(raw_path.split("/")[5:])
+    assert "/" not in unquote("".join(raw_path.split("/")[5:]))
+    assert request.url.host == "inkbox.ai"
+    assert json.loads(request.content or "{}") is not None

@@ -1,0 +1,146 @@
+"""Rules that every tool keeps, and a snapshot of every schema: a changed one is a public change."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import jsonschema
+import pytest
+from mcp import Client
+
+from inkbox_mcp import reference
+from inkbox_mcp.server import INSTRUCTIONS, build_server
+from inkbox_mcp.settings import Settings
+from inkbox_mcp.tools import all_operations
+
+OPERATIONS = all_operations()
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+README = Path(__file__).parent.parent / "README.md"
+UPDATE = bool(os.environ.get("UPDATE_SNAPSHOTS"))
+VERBS = {"create", "get", "list", "update", "delete"}
+
+every_tool = pytest.mark.parametrize("name", sorted(OPERATIONS))
+
+
+def declaration(name: str) -> dict[str, Any]:
+    """Return a tool as it goes over the wire."""
+    return OPERATIONS[name].tool.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def keys(schema: Any) -> set[str]:
+    """Collect every schema keyword in use, property names aside."""
+    found: set[str] = set()
+    match schema:
+        case dict():
+            for keyword, value in cast("dict[str, Any]", schema).items():
+                found |= {keyword} | keys([*value.values()] if keyword == "properties" else value)
+        case list():
+            for item in cast("list[Any]", schema):
+                found |= keys(item)
+        case _:
+            pass
+    return found
+
+
+@every_tool
+def test_a_tool_is_its_snapshot(name: str) -> None:
+    """Run with UPDATE_SNAPSHOTS=1 to accept a change, and say so in the changelog."""
+    snapshot = SNAPSHOTS / f"{name}.json"
+    now = json.dumps(declaration(name), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    if UPDATE:
+        snapshot.write_text(now, encoding="utf-8")
+    assert snapshot.read_text(encoding="utf-8") == now
+
+
+def test_every_snapshot_has_its_tool() -> None:
+    """A tool that went away is noticed."""
+    assert sorted(file.stem for file in SNAPSHOTS.iterdir()) == sorted(OPERATIONS)
+
+
+@every_tool
+def test_a_tool_is_named_described_and_hinted(name: str) -> None:
+    """Closed verb set, a title, a description that is prose, all four hints."""
+    tool = declaration(name)
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)+", name)
+    assert name.split("_")[0] in VERBS
+    assert tool["title"]
+    assert len(tool["description"]) > 60
+    assert "\n" not in tool["description"]
+    assert set(tool["annotations"]) == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
+
+
+@every_tool
+def test_arguments_are_flat_and_described(name: str) -> None:
+    """Every parameter has one type and a description; nothing that some model API refuses is published."""
+    schema = declaration(name)["inputSchema"]
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["type"] == "object"
+    forbidden = {"$ref", "$defs", "title", "additionalProperties", "const", "oneOf", "allOf", "pattern", "format"}
+    assert not keys(schema) & forbidden
+    nullable = OPERATIONS[name].args.nullable
+    for parameter, field in schema["properties"].items():
+        assert len(field["description"]) > 20
+        assert ("anyOf" in field) is (parameter in nullable)
+        for arm in field.get("anyOf", []):
+            assert arm["type"] == "null" or arm["description"] == field["description"]
+
+
+@every_tool
+def test_limits_are_repeated_in_the_description(name: str) -> None:
+    """Strict modes strip the keywords, the prose stays."""
+    for parameter, field in declaration(name)["inputSchema"]["properties"].items():
+        if parameter in {"search", "cursor", "email_address"}:
+            continue  # their bounds only keep nonsense out
+        for keyword in ("maxLength", "maximum"):
+            for arm in (field, *field.get("anyOf", [])):
+                assert str(arm.get(keyword, "")) in field["description"]
+        if (default := field.get("default")) is not None:
+            assert f"Default: {default}" in field["description"]
+
+
+@every_tool
+def test_results_are_one_flat_object(name: str) -> None:
+    """Clients validate results against this schema."""
+    schema = declaration(name)["outputSchema"]
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["type"] == "object"
+    assert not keys(schema) & {"$ref", "$defs", "title", "additionalProperties", "format", "pattern", "default"}
+
+
+@every_tool
+def test_a_tool_names_only_tools_that_exist(name: str) -> None:
+    """Advice that leads nowhere is worse than none."""
+    operation = OPERATIONS[name]
+    prose = " ".join([INSTRUCTIONS, operation.tool.description or "", *operation.advice.values()])
+    for mentioned in re.findall(rf"\b(?:{'|'.join(VERBS)})_[a-z]+\b", prose):
+        assert mentioned in OPERATIONS
+
+
+async def test_the_whole_list_fits_its_budget(era: str) -> None:
+    """A model reads this list before every conversation."""
+    async with Client(build_server(Settings()), mode=era) as client:
+        result = await client.list_tools()
+    assert [tool.name for tool in result.tools] == list(OPERATIONS)
+    wire = result.model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert len(json.dumps({"tools": wire["tools"]}, separators=(",", ":"), ensure_ascii=False).encode()) <= 6_000
+
+
+async def test_the_instructions_reach_the_client(era: str) -> None:
+    """They say what an agent does first, and on the sandbox which identities exist."""
+    async with Client(build_server(Settings()), mode=era) as client:
+        assert client.instructions == INSTRUCTIONS
+    async with Client(build_server(Settings(sandbox=True)), mode=era) as client:
+        assert "sales-agent" in (client.instructions or "")
+
+
+@pytest.mark.parametrize("table", ["tools_table", "options_table"])
+def test_the_readme_shows_the_table(table: str) -> None:
+    """Run with UPDATE_SNAPSHOTS=1 to write it."""
+    rendered = f"<!-- {table} -->\n{getattr(reference, table)()}<!-- end -->"
+    readme = README.read_text(encoding="utf-8")
+    if UPDATE:
+        readme = re.sub(rf"<!-- {table} -->.*?<!-- end -->", lambda _: rendered, readme, flags=re.DOTALL)
+        README.write_text(readme, encoding="utf-8")
+    assert rendered in readme
