@@ -1,0 +1,35 @@
+"""Whose request it is."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyHeader
+
+from inkbox_mcp.sandbox.keys import APIKey, read_key
+from inkbox_mcp.sandbox.organization import Organization
+from inkbox_mcp.sandbox.store import Store
+
+_API_KEY = APIKeyHeader(name="X-API-Key", scheme_name="APIKey", auto_error=False)
+_SERVICE_TOKEN = APIKeyHeader(
+    name="X-Service-Token",
+    scheme_name="ServiceToken",
+    description="The header's older name.",
+    auto_error=False,
+)
+
+
+async def api_key(
+    key: Annotated[str | None, Depends(_API_KEY)], token: Annotated[str | None, Depends(_SERVICE_TOKEN)]
+) -> APIKey:
+    """The key of the request, from the header's present name or its older one."""
+    return read_key(token if key is None else key)
+
+
+def organization(request: Request, key: Annotated[APIKey, Depends(api_key)]) -> Organization:
+    """The organisation whose key the request carries."""
+    store: Store = request.app.state.store
+    return store.organization(key.organization_id)
+
+
+CurrentKey = Annotated[APIKey, Depends(api_key)]
+CurrentOrganization = Annotated[Organization, Depends(organization)]

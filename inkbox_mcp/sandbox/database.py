@@ -1,0 +1,190 @@
+"""The SQLite file: its schema, its transactions, its clock."""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x496E6B62  # "Inkb": tells our file from another program's
+
+# Uniqueness lives here and nowhere else. A deleted mailbox keeps its row, and so its address, and gives up
+# its identity. The clock makes every timestamp later than the one before, whichever process takes it.
+SCHEMA = """
+CREATE TABLE clock (microseconds INTEGER NOT NULL);
+INSERT INTO clock VALUES (0);
+CREATE TABLE organizations (
+    id TEXT NOT NULL PRIMARY KEY,
+    created_at INTEGER NOT NULL
+);
+CREATE TABLE identities (
+    id TEXT NOT NULL PRIMARY KEY,
+    organization_id TEXT NOT NULL REFERENCES organizations (id),
+    agent_handle TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('active', 'paused')),
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    UNIQUE (organization_id, agent_handle)
+);
+CREATE TABLE mailboxes (
+    id TEXT NOT NULL PRIMARY KEY,
+    organization_id TEXT NOT NULL REFERENCES organizations (id),
+    local_part TEXT NOT NULL UNIQUE CHECK (local_part = lower(local_part)),
+    identity_id TEXT UNIQUE REFERENCES identities (id),
+    display_name TEXT NOT NULL,
+    webhook_url TEXT,
+    status TEXT NOT NULL CHECK (status IN ('active', 'paused', 'deleted')),
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    CHECK (status <> 'deleted' OR identity_id IS NULL)
+);
+CREATE INDEX mailboxes_newest_first ON mailboxes (organization_id, created_at DESC);
+"""
+
+_opening = threading.Lock()
+
+
+class StoreError(Exception):
+    """The file cannot be used as a sandbox's database; the message names the file and says why."""
+
+
+class Database:
+    """One connection to one SQLite file, shared by threads one at a time.
+
+    Transactions last well under a millisecond, so a lock costs less than a pool, and suits `:memory:` too.
+    """
+
+    def __init__(self, path: str | Path, *, busy_timeout: float) -> None:
+        """Open the file, or make one that only its owner can read.
+
+        Args:
+            path: The file, or `:memory:`.
+            busy_timeout: Seconds to wait for another process before `sqlite3.OperationalError`.
+
+        Raises:
+            StoreError: The file cannot be opened, is not a database, or is not one of this version.
+        """
+        self._lock = threading.Lock()
+        try:
+            self._connection = _open(path, busy_timeout)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"Cannot use {path} as a sandbox database: {error}.") from error
+
+    @contextmanager
+    def reading(self) -> Generator[sqlite3.Connection]:
+        """Lend the connection for a statement that changes nothing."""
+        with self._lock:
+            yield self._connection
+
+    @contextmanager
+    def transaction(self) -> Generator[sqlite3.Connection]:
+        """Lend the connection for statements that happen together or not at all."""
+        with self._lock, _transaction(self._connection):
+            yield self._connection
+
+    def close(self) -> None:
+        """Close the file; closing twice does no harm."""
+        with self._lock:
+            self._connection.close()
+
+
+def tick(connection: sqlite3.Connection) -> int:
+    """Microseconds since the epoch, later than every other tick of this file; needs a transaction."""
+    now = time.time_ns() // 1000
+    connection.execute("UPDATE clock SET microseconds = max(microseconds + 1, ?)", (now,))
+    return connection.execute("SELECT microseconds FROM clock").fetchone()["microseconds"]
+
+
+def is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether another process kept the file locked for too long."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _open(path: str | Path, busy_timeout: float) -> sqlite3.Connection:
+    # Closing a file drops every lock the process holds on it. The creator closes it before anyone can have
+    # connected, as long as no other thread is opening it as well.
+    with _opening:
+        if str(path) != ":memory:":
+            _create_file(Path(path))
+        connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(connection, busy_timeout)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _create_file(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return
+
+
+def _prepare(connection: sqlite3.Connection, busy_timeout: float) -> None:
+    connection.row_factory = _as_dict
+    # Before anything is written, for the file may be another program's.
+    with _transaction(connection, "DEFERRED"):
+        _has_schema(connection)
+    _write_ahead(connection, busy_timeout)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    with _transaction(connection):
+        if not _has_schema(connection):
+            for statement in SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _has_schema(connection: sqlite3.Connection) -> bool:
+    version, application = _pragma(connection, "user_version"), _pragma(connection, "application_id")
+    if application == APPLICATION_ID and version != SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"its schema is version {version}, this release's is {SCHEMA_VERSION}")
+    if application == APPLICATION_ID:
+        return True
+    if application or version or connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        raise sqlite3.DatabaseError("it is the database of another program")
+    return False
+
+
+def _write_ahead(connection: sqlite3.Connection, busy_timeout: float) -> None:
+    # Unlike every other statement, the change of a new file to WAL does not wait for a lock: of two processes
+    # that make the file at the same moment one would fail.
+    deadline = time.monotonic() + busy_timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> Any:
+    return connection.execute(f"PRAGMA {name}").fetchone()[name]
+
+
+def _as_dict(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip((column[0] for column in cursor.description), values, strict=True))
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Generator[None]:
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # A full disk makes SQLite roll back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,48 @@
+"""API keys: their format, and the organisation that each one is."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from uuid import UUID
+
+from inkbox_mcp.sandbox.refusals import Forbidden, Unauthorized
+
+NO_ORGANIZATION = "no-organization"
+"""The secret of a key that belongs to no organisation: `ApiKey_<uuid>.no-organization` is answered 403."""
+
+_FORMAT = re.compile(r"ApiKey_([0-9A-Fa-f-]{32,36})\.([!-~]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class APIKey:
+    """A key that was read; its secret is gone.
+
+    Attributes:
+        key_id: The public part of the key.
+        organization_id: Derived from the whole key by a hash, so that the database never holds a key.
+    """
+
+    key_id: UUID
+    organization_id: str
+
+
+def read_key(text: str | None) -> APIKey:
+    """Read a key of the form `ApiKey_<uuid>.<secret>`.
+
+    Raises:
+        Unauthorized: There is none, or it has another form.
+        Forbidden: Its secret is `NO_ORGANIZATION`.
+    """
+    if not text:
+        raise Unauthorized("Missing API key")
+    match = _FORMAT.fullmatch(text)
+    try:
+        key_id = UUID(match[1]) if match else None
+    except ValueError:
+        key_id = None
+    if match is None or key_id is None:
+        raise Unauthorized("Invalid API key")
+    if match[2] == NO_ORGANIZATION:
+        raise Forbidden("Organization ID missing from token")
+    digest = hashlib.sha256(f"{key_id}.{match[2]}".encode()).hexdigest()
+    return APIKey(key_id, f"org_{digest[:32]}")

@@ -1,0 +1,188 @@
+"""The official SDK, which knows nothing of our code, against the sandbox on a real port."""
+
+# pyright: reportMissingTypeStubs=false
+# The SDK is annotated but does not say so with a py.typed file.
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from socket import socket
+from uuid import UUID, uuid4
+
+import pytest
+import uvicorn
+from inkbox import Inkbox
+from inkbox.exceptions import InkboxAPIError
+
+from inkbox_mcp.sandbox import Store, create_app
+
+
+def new_key() -> str:
+    """An API key nobody has used: an organisation of its own."""
+    return f"ApiKey_{uuid4()}.{uuid4().hex}"
+
+
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    """A sandbox on a free port, stopped cleanly."""
+    with Store(":memory:") as store, socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()  # from here on connections wait for the server instead of being refused
+        server = uvicorn.Server(uvicorn.Config(create_app(store), log_config=None, lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def inkbox(base_url: str) -> Iterator[Inkbox]:
+    """The SDK with a new organisation."""
+    with Inkbox(api_key=new_key(), base_url=base_url) as inkbox:
+        yield inkbox
+
+
+def unique(name: str) -> str:
+    """A local part that no other test of the module takes."""
+    return f"{name}-{uuid4().hex[:8]}"
+
+
+def test_whoami_is_an_admin_key_of_an_organisation(inkbox: Inkbox) -> None:
+    """The SDK reads an API key's answer, with numbers for times."""
+    answer = inkbox.whoami()
+    assert (type(answer).__name__, answer.auth_type) == ("WhoamiApiKeyResponse", "api_key")
+    assert answer.auth_subtype == "api_key.admin_scoped"
+    assert answer.organization_id == inkbox.list_identities()[0].organization_id
+
+
+def test_new_organisation_lists_its_two_identities(inkbox: Inkbox) -> None:
+    """The list is parsed, newest first."""
+    identities = inkbox.list_identities()
+    assert [identity.agent_handle for identity in identities] == ["support-agent", "sales-agent"]
+    assert identities[0].created_at > identities[1].created_at
+
+
+def test_identity_is_created_with_its_mailbox(inkbox: Inkbox) -> None:
+    """A nested create gives the identity a mailbox at the address asked for."""
+    address = unique("billing")
+    identity = inkbox.create_identity("billing", display_name="Billing", email_local_part=address)
+    assert identity.mailbox is not None
+    assert identity.email_address == identity.mailbox.email_address == f"{address}@inkboxmail.com"
+    assert identity.mailbox.display_name == "Billing"
+    assert identity.phone_number is None
+
+
+def test_identity_with_default_mailbox_names_it_after_itself(inkbox: Inkbox) -> None:
+    """The SDK's `create_mailbox=True` sends an empty object, which is a mailbox with every default."""
+    identity = inkbox.create_identity("@billing", create_mailbox=True)
+    assert identity.mailbox is not None
+    assert identity.mailbox.display_name == identity.agent_handle == "billing"
+
+
+def test_life_of_a_mailbox(inkbox: Inkbox) -> None:
+    """Create, get by either name, list, rename, subscribe, unsubscribe, delete."""
+    local_part = unique("sales")
+    created = inkbox.mailboxes.create(agent_handle="@sales-agent", email_local_part=local_part)
+    assert (created.display_name, created.webhook_url) == ("Inkbox user", None)
+    assert created.agent_identity_id == inkbox.get_identity("sales-agent").id
+    assert isinstance(created.created_at, datetime)
+    assert created.created_at.tzinfo is not None
+    assert inkbox.mailboxes.get(local_part) == inkbox.mailboxes.get(created.email_address) == created
+    assert inkbox.mailboxes.list() == [created]
+
+    renamed = inkbox.mailboxes.update(created.email_address, display_name="Sales Team")
+    assert (renamed.display_name, renamed.webhook_url) == ("Sales Team", None)
+    subscribed = inkbox.mailboxes.update(local_part, webhook_url="https://example.com/hook")
+    assert (subscribed.display_name, subscribed.webhook_url) == ("Sales Team", "https://example.com/hook")
+    unsubscribed = inkbox.mailboxes.update(local_part, webhook_url=None)
+    assert (unsubscribed.display_name, unsubscribed.webhook_url) == ("Sales Team", None)
+    assert created.updated_at < renamed.updated_at < subscribed.updated_at < unsubscribed.updated_at
+
+    inkbox.mailboxes.delete(created.email_address)
+    assert inkbox.mailboxes.list() == []
+    assert inkbox.get_identity("sales-agent").mailbox is None
+
+
+def test_mailbox_list_is_newest_first(inkbox: Inkbox) -> None:
+    """The SDK keeps the order of the answer."""
+    first = inkbox.mailboxes.create(agent_handle="sales-agent", display_name="First")
+    second = inkbox.mailboxes.create(agent_handle="support-agent", display_name="Second")
+    assert inkbox.mailboxes.list() == [second, first]
+
+
+def test_identity_makes_links_and_unlinks_its_mailbox(inkbox: Inkbox) -> None:
+    """The SDK's identity object passes a mailbox on to another identity."""
+    sales, support = inkbox.get_identity("sales-agent"), inkbox.get_identity("support-agent")
+    mailbox = sales.create_mailbox(display_name="Shared")
+    sales.unlink_mailbox()
+    linked = support.assign_mailbox(str(mailbox.id))
+    assert linked.id == mailbox.id
+    assert sales.refresh().mailbox is None
+    assert support.refresh().mailbox == linked
+    assert inkbox.mailboxes.get(mailbox.email_address).agent_identity_id == support.id
+
+
+def test_identity_is_renamed_and_deleted_without_its_mailbox(inkbox: Inkbox) -> None:
+    """A rename keeps the mailbox linked; a delete leaves it alone."""
+    identity = inkbox.create_identity("billing", create_mailbox=True)
+    identity.update(new_handle="invoices")
+    renamed = inkbox.get_identity("invoices")
+    assert (renamed.id, renamed.email_address) == (identity.id, identity.email_address)
+    renamed.delete()
+    assert [mailbox.email_address for mailbox in inkbox.mailboxes.list()] == [identity.email_address]
+    assert inkbox.mailboxes.list()[0].agent_identity_id is None
+
+
+def test_organisations_are_apart(inkbox: Inkbox, base_url: str) -> None:
+    """Another key sees nothing of this one's."""
+    mailbox = inkbox.mailboxes.create(agent_handle="sales-agent")
+    with Inkbox(api_key=new_key(), base_url=base_url) as other:
+        assert other.mailboxes.list() == []
+        with pytest.raises(InkboxAPIError) as caught:
+            other.mailboxes.get(mailbox.email_address)
+    assert caught.value.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "detail"),
+    [
+        ("nonsense", 401, "Invalid API key"),
+        (f"ApiKey_{UUID(int=1)}.no-organization", 403, "Organization ID missing from token"),
+    ],
+)
+def test_refused_key_raises(base_url: str, key: str, status: int, detail: str) -> None:
+    """A bad key is the SDK's API error with the status and the detail of the answer."""
+    with Inkbox(api_key=key, base_url=base_url) as inkbox, pytest.raises(InkboxAPIError) as caught:
+        inkbox.mailboxes.list()
+    assert (caught.value.status_code, caught.value.detail) == (status, detail)
+
+
+REFUSED: dict[str, tuple[int, Callable[[Inkbox], object]]] = {
+    "get": (404, lambda inkbox: inkbox.mailboxes.get("nobody@inkboxmail.com")),
+    "update": (404, lambda inkbox: inkbox.mailboxes.update("nobody", display_name="x")),
+    "delete": (404, lambda inkbox: inkbox.mailboxes.delete("nobody")),
+    "create": (404, lambda inkbox: inkbox.mailboxes.create(agent_handle="nobody")),
+    "create twice": (409, lambda inkbox: [inkbox.mailboxes.create(agent_handle="sales-agent") for _ in range(2)]),
+    "get identity": (404, lambda inkbox: inkbox.get_identity("nobody")),
+    "create identity twice": (409, lambda inkbox: inkbox.create_identity("@sales-agent")),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_call_raises(inkbox: Inkbox, name: str) -> None:
+    """Each refusal is the SDK's API error with a sentence."""
+    status, call = REFUSED[name]
+    with pytest.raises(InkboxAPIError) as caught:
+        call(inkbox)
+    assert caught.value.status_code == status
+    assert isinstance(caught.value.detail, str)
+
+
+def test_invalid_value_raises_with_the_list_of_errors(inkbox: Inkbox) -> None:
+    """A 422 reaches the SDK's caller as FastAPI's list."""
+    with pytest.raises(InkboxAPIError) as caught:
+        inkbox.mailboxes.create(agent_handle="sales-agent", display_name="x" * 256)
+    assert caught.value.status_code == 422
+    assert "string_too_long" in str(caught.value.detail)
+    assert "'loc': ['body', 'display_name']" in str(caught.value.detail)
