@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -92,21 +93,27 @@ def build_server(settings: Settings, transport: TransportFactory | None = None) 
 def connect(settings: Settings, transport: TransportFactory | None = None) -> InkboxAPI:
     """Choose what stands behind the tools: the API over the network, or the embedded sandbox."""
     if settings.sandbox:
-        return InkboxAPI("http://sandbox", SANDBOX_KEY, transport=transport or _sandbox_transport(settings))
+        return InkboxAPI(
+            "http://sandbox", SANDBOX_KEY, transport=transport or partial(SandboxTransport, settings.sandbox_db)
+        )
     return InkboxAPI(settings.base_url, settings.api_key, transport=transport)
 
 
-def _sandbox_transport(settings: Settings) -> TransportFactory:
-    def make() -> httpx2.AsyncBaseTransport:
+class SandboxTransport(httpx2.ASGITransport):
+    """Sends requests to the embedded sandbox, in this process and without a port."""
+
+    def __init__(self, database: str) -> None:
         # Loaded by the first call that needs it: FastAPI would double the start-up time of a server on the real API.
         from inkbox_mcp.sandbox import Store, StoreError, create_app
 
         try:
-            return httpx2.ASGITransport(create_app(Store(settings.sandbox_db)))
+            self._store = Store(database)
         except StoreError as error:
-            raise Unreachable(f"the sandbox cannot be used ({error}).") from None
+            raise Unreachable(str(error)) from None
+        super().__init__(create_app(self._store), raise_app_exceptions=False)
 
-    return make
+    async def aclose(self) -> None:
+        self._store.close()
 
 
 async def call(operation: Operation[Any, Any], api: InkboxAPI, arguments: dict[str, Any] | None) -> CallToolResult:
