@@ -1,43 +1,81 @@
-"""The Inkbox REST API: the only file that speaks HTTP to it.
+"""The Inkbox REST API: the only file that speaks HTTP to it."""
 
-`InkboxAPI` sends; the pure function `interpret` turns what came back into plain data or a typed error.
-Source of every path and status: https://inkbox.ai/docs/api/mail/mailboxes
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Protocol, Self, TypeVar, cast
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 import anyio
 import httpx2
-import pydantic_core
-from pydantic import BaseModel, SecretStr, ValidationError
+import stamina
+from pydantic import BaseModel, SecretStr
 
 from inkbox_mcp import __version__
 from inkbox_mcp.errors import (
+    Conflict,
+    InkboxError,
     NotConfigured,
+    NotFound,
     OutcomeUnknown,
+    ServerError,
     UnexpectedResponse,
     Unreachable,
-    api_error,
-    printable,
 )
+from inkbox_mcp.responses import http_date, interpret, parse
+from inkbox_mcp.retries import ATTEMPTS, MAX_PAUSE, is_lost, pause
+from inkbox_mcp.text import one_line
 
 MAILBOXES = "/api/v1/mail/mailboxes"
 IDENTITIES = "/api/v1/identities"
 
 MAX_RESPONSE_BYTES = 10 * 1024 * 1024
-TIMEOUT = 30.0
+CONNECT_SECONDS = 5.0
+
+
+class Dated(Protocol):
+    """What `InkboxAPI.create` makes: an object that knows when it was made, ISO 8601."""
+
+    created_at: str
+
 
 M = TypeVar("M", bound=BaseModel)
+D = TypeVar("D", bound=Dated)
 
-last_status: ContextVar[int | None] = ContextVar("last_status", default=None)
-"""The HTTP status of the latest answer in this task, for the log."""
+
+@dataclass
+class Call:
+    """One tool call, as far as the API is concerned.
+
+    Attributes:
+        timeout: seconds that it may take.
+        status: the HTTP status of the latest answer.
+        server_time: the API's clock at the latest answer.
+    """
+
+    timeout: float
+    status: int | None = None
+    server_time: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Give the call its whole time again, after a human took some of it."""
+        self._deadline = anyio.current_time() + self.timeout
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline."""
+        return self._deadline - anyio.current_time()
+
+
+_current_call: ContextVar[Call] = ContextVar("current_call")
 
 
 def path(resource: str, *segments: str) -> str:
@@ -46,14 +84,15 @@ def path(resource: str, *segments: str) -> str:
 
 
 class InkboxAPI:
-    """The API as one organisation's key sees it.
+    """The API as one organisation's key sees it; every method raises `InkboxError`.
 
     Connections are pooled and made on first use, so that a server which is only asked for its tools opens none.
 
     Args:
         base_url: such as `https://inkbox.ai`, without a path.
         api_key: the organisation's key; without one every call raises `NotConfigured`.
-        timeout: seconds that one call may take from first byte to last.
+        timeout: seconds that one tool call may take, its retries included.
+        concurrency: requests under way at once; others wait their turn.
         transport: makes another way to send requests than over the network: the in-process sandbox, or a test's.
     """
 
@@ -62,13 +101,16 @@ class InkboxAPI:
         base_url: str,
         api_key: SecretStr | None,
         *,
-        timeout: float = TIMEOUT,
+        timeout: float,
+        concurrency: int,
         transport: Callable[[], httpx2.AsyncBaseTransport] | None = None,
     ) -> None:
         self._base_url = base_url
         self._api_key = api_key
         self._timeout = timeout
         self._transport = transport
+        self._turns = anyio.CapacityLimiter(concurrency)
+        self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
         self._client: httpx2.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -81,56 +123,138 @@ class InkboxAPI:
             with anyio.move_on_after(1, shield=True):
                 await self._client.aclose()
 
-    async def get(self, path: str, model: type[M]) -> M:
-        """GET one object.
+    @contextmanager
+    def call(self) -> Generator[Call]:
+        """Begin a tool call: what is sent within shares one deadline."""
+        call = Call(self._timeout)
+        token = _current_call.set(call)
+        try:
+            yield call
+        finally:
+            _current_call.reset(token)
 
-        Raises:
-            InkboxError: see `inkbox_mcp.errors`; likewise from the other verbs.
-        """
-        return parse(await self._send("GET", path), model)
+    @asynccontextmanager
+    async def alone(self, *names: str) -> AsyncGenerator[None]:
+        """Keep other calls that change the same things waiting: what a lost answer did is looked up undisturbed."""
+        async with AsyncExitStack() as stack:
+            with self._in_time("another call was still changing the same mailbox"):
+                for name in sorted(names):
+                    await stack.enter_async_context(self._locks.setdefault(name, anyio.Lock()))
+            yield
+
+    async def get(self, path: str, model: type[M]) -> M:
+        """GET one object."""
+        return cast("M", await self._send("GET", path, model=model))
 
     async def get_list(self, path: str) -> list[dict[str, Any]]:
         """GET a bare array of objects, unvalidated: the caller validates those that it returns."""
         items = await self._send("GET", path)
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in cast("list[object]", items)):
-            raise UnexpectedResponse("Inkbox answered something other than a list of objects.", HTTPStatus.OK)
+            raise UnexpectedResponse("Inkbox answered something other than a list of objects.", status=HTTPStatus.OK)
         return cast("list[dict[str, Any]]", items)
-
-    async def post(self, path: str, body: Mapping[str, Any], model: type[M]) -> M:
-        """POST a JSON body and return the object the API made of it."""
-        return parse(await self._send("POST", path, body), model)
 
     async def patch(self, path: str, body: Mapping[str, Any], model: type[M]) -> M:
         """PATCH the supplied fields and return the changed object."""
-        return parse(await self._send("PATCH", path, body), model)
+        return cast("M", await self._send("PATCH", path, body, model))
 
     async def delete(self, path: str) -> None:
-        """DELETE one object."""
+        """DELETE one object; a 404 after an attempt whose answer was lost means that it worked."""
         await self._send("DELETE", path)
 
-    async def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> object:
-        """Send one request within the timeout and interpret its answer."""
-        request = self._open().build_request(method, path, json=body)
-        try:
-            with anyio.fail_after(self._timeout):
-                response = await self._open().send(request, stream=True)
+    async def create(
+        self, path: str, body: Mapping[str, Any], model: type[D], find: Callable[[], Awaitable[D | None]]
+    ) -> D:
+        """POST a body and return the object the API made of it, made once even when answers are lost.
+
+        Args:
+            path: the resource.
+            body: the object to make.
+            model: what the API answers.
+            find: looks for an object as a lost request would have made it. It counts when it is no older than the
+                first request; otherwise the request is sent again.
+        """
+        started, lost = anyio.current_time(), None
+        for _ in range(ATTEMPTS):
+            try:
+                return cast("D", await self._send("POST", path, body, cast("type[BaseModel]", model)))
+            except (OutcomeUnknown, Conflict) as error:
+                if not lost and isinstance(error, Conflict):
+                    raise
+                lost = lost or error
                 try:
-                    content = await _read(response)
-                finally:
-                    await response.aclose()
-        except (
-            httpx2.ConnectError,
-            httpx2.ConnectTimeout,
-            httpx2.PoolTimeout,
-            httpx2.UnsupportedProtocol,
-        ) as error:
+                    found = await find()
+                except InkboxError:
+                    raise lost from None
+                if found and _is_since(found, anyio.current_time() - started):
+                    return found
+                if isinstance(error, Conflict):
+                    raise
+        raise cast("InkboxError", lost)
+
+    async def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, model: type[BaseModel] | None = None
+    ) -> object:
+        """Send a request, again where that is harmless, and interpret its answer."""
+        call = _current_call.get()
+        lost = False
+        async for attempt in stamina.retry_context(
+            lambda error: pause(method, error, call.remaining),
+            ATTEMPTS,
+            None,
+            wait_initial=0.2,
+            wait_max=MAX_PAUSE,
+            wait_jitter=0.3,
+        ):
+            with attempt:
+                try:
+                    return await self._attempt(method, path, body, model, call)
+                except OutcomeUnknown:
+                    lost = True
+                    raise
+                except NotFound:
+                    if lost and method == "DELETE":
+                        return None
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _attempt(
+        self, method: str, path: str, body: Mapping[str, Any] | None, model: type[BaseModel] | None, call: Call
+    ) -> object:
+        client = self._open()
+        with self._in_time("other calls took every connection"):
+            await self._turns.acquire()
+        try:
+            # A lost POST is looked up before it is repeated, which needs time too.
+            remaining = max(call.remaining * (0.6 if method == "POST" else 1), 0.001)
+            # Whether anything was sent is known only when connecting times out before the call does.
+            timeout = httpx2.Timeout(remaining, connect=min(CONNECT_SECONDS, remaining * 0.9))
+            with anyio.fail_after(remaining):
+                async with client.stream(method, path, json=body, timeout=timeout) as response:
+                    call.status = response.status_code
+                    call.server_time = http_date(response.headers.get("date"))
+                    data = interpret(response.status_code, response.headers, await _read(response))
+            return parse(data, model) if model else data
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol) as error:
             raise Unreachable(f"could not connect to Inkbox ({_reason(error)}).") from error
         except (httpx2.TransportError, httpx2.DecodingError, TimeoutError) as error:
             if method == "GET":
                 raise Unreachable(f"Inkbox did not answer ({_reason(error)}).") from error
             raise OutcomeUnknown(f"the request was sent, but no answer came back ({_reason(error)}).") from error
-        last_status.set(response.status_code)
-        return interpret(response.status_code, response.headers, content)
+        except (UnexpectedResponse, ServerError) as error:
+            if method == "GET" or not is_lost(error):
+                raise
+            raise OutcomeUnknown(str(error), status=error.status) from error
+        finally:
+            self._turns.release()
+
+    @contextmanager
+    def _in_time(self, obstacle: str) -> Generator[None]:
+        """Wait for something of our own until the call's deadline."""
+        try:
+            with anyio.fail_after(_current_call.get().remaining):
+                yield
+        except TimeoutError:
+            raise Unreachable(f"{obstacle} for {self._timeout:g} seconds, and nothing was sent.") from None
 
     def _open(self) -> httpx2.AsyncClient:
         if self._api_key is None:
@@ -143,11 +267,21 @@ class InkboxAPI:
                     "User-Agent": f"inkbox-mcp/{__version__}",
                     "Accept": "application/json",
                 },
-                timeout=self._timeout,
                 follow_redirects=False,
+                # Every request scans the idle connections, so only a few are kept.
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=8),
                 transport=self._transport() if self._transport else None,
             )
         return self._client
+
+
+def _is_since(made: Dated, seconds_ago: float) -> bool:
+    """Whether something was made within the last seconds, by the API's clock where it told it, else by ours."""
+    now = _current_call.get().server_time or datetime.now(UTC)
+    try:
+        return datetime.fromisoformat(made.created_at) >= now - timedelta(seconds=seconds_ago)
+    except (TypeError, ValueError):
+        return False
 
 
 async def _read(response: httpx2.Response) -> bytes:
@@ -156,79 +290,10 @@ async def _read(response: httpx2.Response) -> bytes:
         content += chunk
         if len(content) > MAX_RESPONSE_BYTES:
             raise UnexpectedResponse(
-                f"the answer is larger than {MAX_RESPONSE_BYTES // 1024**2} MB.", response.status_code
+                f"the answer is larger than {MAX_RESPONSE_BYTES // 1024**2} MB.", status=response.status_code
             )
     return bytes(content)
 
 
-def interpret(status: int, headers: Mapping[str, str], content: bytes) -> object:
-    """Turn an answer of the API into plain data, or into the error it stands for.
-
-    Args:
-        status: the HTTP status.
-        headers: the answer's headers, looked up without regard to case.
-        content: the decoded body.
-
-    Returns:
-        What the JSON body holds; None for 204.
-
-    Raises:
-        APIError: the API refused; its class follows the status.
-        UnexpectedResponse: a success that is no JSON, or a redirect.
-    """
-    if status == HTTPStatus.NO_CONTENT:
-        return None
-    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        raise UnexpectedResponse(f"Inkbox answered with a redirect ({status}), which is not followed.", status)
-    try:
-        data: object = pydantic_core.from_json(content)
-    except ValueError:
-        data = None
-        if status < HTTPStatus.MULTIPLE_CHOICES:
-            kind = printable(headers.get("content-type", "no content type"))[:100]
-            raise UnexpectedResponse(
-                f"Inkbox answered {status} with something other than JSON ({kind}).", status
-            ) from None
-    if status < HTTPStatus.MULTIPLE_CHOICES:
-        return data
-    raise api_error(status, _detail(data), retry_after(headers.get("retry-after")))
-
-
-def _detail(data: object) -> object:
-    """Take the reason out of an error's body, with the advice for agents that newer answers carry beside it."""
-    if not isinstance(data, dict):
-        return None
-    body = cast("dict[str, object]", data)
-    found = [body[key] for key in ("detail", "agent_support") if body.get(key)]
-    return found[0] if len(found) == 1 else found or None
-
-
-def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Read a Retry-After header: seconds to wait, from a number or an HTTP date (RFC 9110, 10.2.3)."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, round((date - (now or datetime.now(UTC))).total_seconds(), 1))
-
-
-def parse(data: object, model: type[M]) -> M:
-    """Check that plain data from the API is what it promises.
-
-    Raises:
-        UnexpectedResponse: naming the fields that are missing or wrong.
-    """
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        wrong = ", ".join(".".join(map(str, details["loc"])) or "the whole" for details in error.errors())
-        what = f"Inkbox's answer is no {model.__name__}: {wrong} is missing or wrong."
-        raise UnexpectedResponse(what, last_status.get()) from None
-
-
 def _reason(error: Exception) -> str:
-    return printable(str(error))[:200] or type(error).__name__
+    return one_line(str(error))[:200] or type(error).__name__

@@ -2,6 +2,9 @@
 
     InkboxError
     ├── InvalidArguments        the call's arguments break the tool's rules
+    ├── NotAllowed              the operator's limits
+    ├── Declined                the human said no
+    ├── CannotAsk               the human must be asked and cannot be
     ├── NotConfigured           no API key
     ├── Unreachable             no answer, and nothing can have changed: safe to repeat
     ├── OutcomeUnknown          a change was sent and no answer came back
@@ -21,9 +24,10 @@ operation may say it better for the errors it knows, see `inkbox_mcp.operation.o
 """
 
 import json
-import re
 from http import HTTPStatus
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
+
+from inkbox_mcp.text import one_line
 
 MAX_DETAIL = 500
 """Characters of the API's own words quoted in an error."""
@@ -43,8 +47,17 @@ class InkboxError(Exception):
     code: ClassVar[str] = "error"
     advice: ClassVar[str] = ""
     retryable: ClassVar[bool] = False
-    retry_after: float | None = None
-    status: int | None = None
+
+    def __init__(self, what: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(what)
+        self.status = status
+        self.retry_after = retry_after
+        self.looked_up: str | None = None
+
+    def advised(self, looked_up: str) -> Self:
+        """Return this error with advice that comes from looking at the very case, better than any general one."""
+        self.looked_up = looked_up
+        return self
 
     def explain(self, tool: str, advice: str | None = None) -> str:
         """Tell the model what failed, why, what to do next, and whether trying again helps.
@@ -56,7 +69,7 @@ class InkboxError(Exception):
         Returns:
             One paragraph of plain text.
         """
-        parts = [f"{tool} failed: {self}", advice or self.advice, self._retry_sentence()]
+        parts = [f"{tool} failed: {self}", self.looked_up or advice or self.advice, self._retry_sentence()]
         return " ".join(part for part in parts if part)
 
     def _retry_sentence(self) -> str:
@@ -75,6 +88,39 @@ class InvalidArguments(InkboxError):
 
     def _retry_sentence(self) -> str:
         return ""
+
+
+class NotAllowed(InkboxError):
+    """The operator of this server does not let it touch this; nothing was sent."""
+
+    code = "not_allowed"
+    advice = "Nothing was sent. Stay within what is allowed, or tell the user, who can change the server's options."
+
+    def __init__(self, argument: str, allowed: str) -> None:
+        super().__init__(f"{argument} is not among what this server's operator allows ({allowed}).")
+
+
+class Declined(InkboxError):
+    """The human was asked and did not agree; nothing was sent."""
+
+    code = "declined"
+    advice = "Nothing was changed. Do not call again unless the user asks for it."
+
+    def __init__(self) -> None:
+        super().__init__("the user was asked to confirm and did not.")
+
+    def _retry_sentence(self) -> str:
+        return ""
+
+
+class CannotAsk(InkboxError):
+    """The operator wants the human asked, and the client cannot ask; nothing was sent."""
+
+    code = "cannot_ask"
+    advice = "Nothing was changed. Tell the user to do it in the Inkbox console, or to use a client that can ask."
+
+    def __init__(self) -> None:
+        super().__init__("this server must ask the user first, and this client cannot (it has no form elicitation).")
 
 
 class NotConfigured(InkboxError):
@@ -116,10 +162,6 @@ class UnexpectedResponse(InkboxError):
     retryable = True
     advice = "If it keeps failing, tell the user: the base URL may be wrong, or a proxy may stand in between."
 
-    def __init__(self, what: str, status: int | None = None) -> None:
-        super().__init__(what)
-        self.status = status
-
 
 class APIError(InkboxError):
     """The API refused the call, with a status and, mostly, a reason.
@@ -133,10 +175,9 @@ class APIError(InkboxError):
 
     def __init__(self, status: int, detail: object = None, retry_after: float | None = None) -> None:
         reason = quote_detail(detail)
-        super().__init__(f"Inkbox answered {_status_line(status)}{f': {reason}' if reason else '.'}")
-        self.status = status
+        what = f"Inkbox answered {_status_line(status)}{f': {reason}' if reason else '.'}"
+        super().__init__(what, status=status, retry_after=retry_after)
         self.detail = detail
-        self.retry_after = retry_after
 
 
 class Unauthorized(APIError):
@@ -226,7 +267,7 @@ def quote_detail(detail: object) -> str:
 
     The reason is text from outside: it may repeat what strangers wrote, so it never reaches the model raw.
     """
-    text = " ".join(printable(_detail_text(detail)).split())
+    text = one_line(_detail_text(detail))
     if not text:
         return ""
     return f'"{text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1] + "…"}".'
@@ -251,15 +292,6 @@ def _detail_text(detail: object) -> str:
             return code
         case _:
             return json.dumps(detail, ensure_ascii=False, default=str)
-
-
-# Unicode's Default_Ignorable_Code_Point characters that `str.isprintable` lets pass.
-_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
-
-
-def printable(text: str) -> str:
-    """Replace control, bidirectional and invisible characters with spaces."""
-    return _INVISIBLE.sub(" ", "".join(char if char.isprintable() else " " for char in text))
 
 
 def _status_line(status: int) -> str:

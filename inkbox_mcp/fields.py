@@ -7,11 +7,11 @@ functions, because a model reads their sentence when it got the value wrong.
 
 import re
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from inkbox_mcp.pages import decode_cursor
+from inkbox_mcp.webhooks import webhook_url
 
 _LOCAL_PART = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
@@ -54,25 +54,6 @@ def _mailbox_address(text: str) -> str:
     return text
 
 
-def _webhook_url(text: str) -> str:
-    if re.search(r"[\s\\]", text):
-        raise ValueError("must be a URL without spaces or backslashes")
-    try:
-        url = urlsplit(text)
-        port_is_valid = url.port is None or url.port > 0
-    except ValueError:
-        raise ValueError('must be a URL such as "https://example.com/inkbox"') from None
-    if url.scheme != "https":
-        raise ValueError('must start with "https://"')
-    if not url.hostname or not port_is_valid:
-        raise ValueError("must name a host")
-    if "@" in url.netloc:
-        raise ValueError("must not carry a user name or password")
-    if "#" in text:
-        raise ValueError('must not have a fragment ("#…")')
-    return text
-
-
 def _cursor(text: str) -> str:
     decode_cursor(text)
     return text
@@ -102,8 +83,8 @@ MailboxAddress = Annotated[Text, Field(min_length=1, max_length=320), AfterValid
 DisplayName = Annotated[Text, Field(min_length=1, max_length=255)]
 """The sender name people see."""
 
-WebhookURL = Annotated[Text, Field(max_length=2048), AfterValidator(_webhook_url)]
-"""An https URL that Inkbox posts mail events to."""
+WebhookURL = Annotated[Text, Field(max_length=2048), AfterValidator(webhook_url)]
+"""An https URL on the public internet, see `inkbox_mcp.webhooks`."""
 
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 """An integer; `true` and 1.5 are none."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import cleandoc
+from string import Formatter
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
 from mcp.types import Tool, ToolAnnotations
@@ -18,6 +19,7 @@ from pydantic_core import ErrorDetails
 from inkbox_mcp.api import InkboxAPI
 from inkbox_mcp.errors import InkboxError, InvalidArguments
 from inkbox_mcp.schema import argument_schema, result_schema
+from inkbox_mcp.text import one_line
 
 READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 ADDITIVE = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
@@ -74,6 +76,8 @@ class Operation(Generic[A, R]):
         result: the model of its result.
         annotations: MCP's four hints.
         advice: what to do next after an error of a class, where the operation knows better than the class.
+        confirm: the question to the human, with arguments in braces; asked when all of them have a value.
+        changes: the arguments that name what the call changes; two calls that change the same thing take turns.
     """
 
     function: Callable[[InkboxAPI, A], Awaitable[R]]
@@ -81,6 +85,8 @@ class Operation(Generic[A, R]):
     result: type[R]
     annotations: ToolAnnotations
     advice: Mapping[type[InkboxError], str]
+    confirm: str | None
+    changes: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -117,7 +123,20 @@ class Operation(Generic[A, R]):
         Raises:
             InkboxError: when it did not work; `explain` tells the model.
         """
-        return await self.function(api, args)
+        values = (getattr(args, name) for name in self.changes)
+        names = [value.partition("@")[0].casefold() for value in values if value]
+        async with api.alone(*names):
+            return await self.function(api, args)
+
+    def question(self, args: A) -> str | None:
+        """Return what to ask the human before this call, if anything."""
+        if self.confirm is None:
+            return None
+        values = args.model_dump()
+        asked = [name for _, name, _, _ in Formatter().parse(self.confirm) if name]
+        if any(values[name] is None for name in asked):
+            return None
+        return one_line(self.confirm.format_map(values))
 
     def explain(self, error: InkboxError) -> str:
         """Tell the model about a failed call of this operation."""
@@ -143,17 +162,23 @@ class Operation(Generic[A, R]):
 
 
 def operation(
-    annotations: ToolAnnotations, advice: Mapping[type[InkboxError], str] | None = None
+    annotations: ToolAnnotations,
+    *,
+    advice: Mapping[type[InkboxError], str] | None = None,
+    confirm: str | None = None,
+    changes: tuple[str, ...] = (),
 ) -> Callable[[Callable[[InkboxAPI, A], Awaitable[R]]], Operation[A, R]]:
     """Make a tool of an `async def verb_noun(api, args: Args) -> Result`.
 
     Args:
         annotations: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE.
         advice: what the model should do next after an error of a class.
+        confirm: the question to the human before the call, such as `Delete {email_address}?`.
+        changes: the arguments that name what the call changes.
     """
 
     def declare(function: Callable[[InkboxAPI, A], Awaitable[R]]) -> Operation[A, R]:
         hints = get_type_hints(function)
-        return Operation(function, hints["args"], hints["return"], annotations, advice or {})
+        return Operation(function, hints["args"], hints["return"], annotations, advice or {}, confirm, changes)
 
     return declare

@@ -37,7 +37,7 @@ def options_table() -> str:
         (
             f"`{option.flag}`" if option.flag else "-",
             f"`{option.environment}`",
-            "-" if option.default in (None, False) else f"`{option.default}`",
+            "-" if option.default in (None, False, ()) else f"`{option.default}`",
             option.help,
         )
         for option in options()

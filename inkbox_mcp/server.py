@@ -21,6 +21,7 @@ from mcp.types import (
     INVALID_PARAMS,
     CallToolRequestParams,
     CallToolResult,
+    InputRequiredResult,
     ListToolsResult,
     PaginatedRequestParams,
     TextContent,
@@ -28,10 +29,12 @@ from mcp.types import (
 from pydantic import SecretStr
 
 from inkbox_mcp import __version__
-from inkbox_mcp.api import InkboxAPI, last_status
+from inkbox_mcp.confirmation import confirm
 from inkbox_mcp.errors import InkboxError, Unreachable, machine_fields
-from inkbox_mcp.operation import Operation
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.operation import Operation, Result
+from inkbox_mcp.pins import PinnedAPI
+from inkbox_mcp.settings import Confirm, Settings, SettingsError
+from inkbox_mcp.text import visible
 from inkbox_mcp.tools import all_operations
 
 logger = logging.getLogger(__name__)
@@ -47,32 +50,36 @@ SANDBOX_INSTRUCTIONS = " This is a local sandbox without real mail; the identiti
 # The sandbox keeps each key's organisation apart; the embedded one has a single user, who needs no key.
 SANDBOX_KEY = SecretStr("ApiKey_00000000-0000-4000-8000-000000000000.sandbox")
 
+Context = ServerRequestContext[PinnedAPI]
 TransportFactory = Callable[[], httpx2.AsyncBaseTransport]
 
 
-def build_server(settings: Settings, transport: TransportFactory | None = None) -> Server[InkboxAPI]:
+def build_server(settings: Settings, transport: TransportFactory | None = None) -> Server[PinnedAPI]:
     """Make an MCP server for these settings; it opens no connection and no file until a tool is called.
 
     Args:
         settings: see `inkbox_mcp.settings`.
         transport: another way to reach the API than the settings name; for tests and embedding.
+
+    Raises:
+        SettingsError: the settings name a tool that does not exist.
     """
-    operations = all_operations()
+    operations = offered(settings)
 
     @asynccontextmanager
-    async def lifespan(_: Server[InkboxAPI]) -> AsyncGenerator[InkboxAPI]:
+    async def lifespan(_: Server[PinnedAPI]) -> AsyncGenerator[PinnedAPI]:
         async with connect(settings, transport) as api:
             yield api
 
-    async def list_tools(_: ServerRequestContext[InkboxAPI], __: PaginatedRequestParams | None) -> ListToolsResult:
+    async def list_tools(_: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=[operation.tool for operation in operations.values()])
 
-    async def call_tool(context: ServerRequestContext[InkboxAPI], params: CallToolRequestParams) -> CallToolResult:
+    async def call_tool(context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         operation = operations.get(params.name)
         if operation is None:
             known = ", ".join(operations)
             raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool {params.name[:64]!a}. The tools are: {known}.")
-        return await call(operation, context.lifespan_context, params.arguments)
+        return await call(operation, context, params, settings.confirm)
 
     def input_schema(name: str) -> dict[str, Any] | None:
         return operations[name].tool.input_schema if name in operations else None
@@ -90,13 +97,73 @@ def build_server(settings: Settings, transport: TransportFactory | None = None) 
     )
 
 
-def connect(settings: Settings, transport: TransportFactory | None = None) -> InkboxAPI:
+async def call(
+    operation: Operation[Any, Any], context: Context, params: CallToolRequestParams, mode: Confirm
+) -> CallToolResult | InputRequiredResult:
+    """Run one tool and log one line about it, without its arguments.
+
+    Raises:
+        MCPError: a bug; its traceback goes to the log, never to the model.
+    """
+    api, started, outcome = context.lifespan_context, time.perf_counter(), "cancelled"
+    with api.call() as state:
+        try:
+            args = operation.parse(params.arguments)
+            await api.allow(args.model_dump())
+            if question := operation.question(args):
+                if unanswered := await confirm(context, params, question, mode):
+                    outcome = "asked"
+                    return unanswered
+                state.restart()
+            result = await operation.run(api, args)
+            outcome = "ok"
+            return _success(result)
+        except InkboxError as error:
+            outcome = error.code
+            return _failure(operation, error)
+        except Exception as error:
+            outcome = "bug"
+            logger.exception("%s raised", operation.name)
+            # The SDK would send the exception's text to handshake-era clients.
+            raise MCPError(code=INTERNAL_ERROR, message=f"{operation.name} hit a bug in inkbox-mcp.") from error
+        finally:
+            milliseconds = (time.perf_counter() - started) * 1000
+            logger.info("%s %s %s %.0f ms", operation.name, outcome, state.status or "-", milliseconds)
+
+
+def offered(settings: Settings) -> dict[str, Operation[Any, Any]]:
+    """Choose the tools that the operator wants offered: what is off is neither listed nor callable.
+
+    Raises:
+        SettingsError: a name that is no tool, for it might be a misspelt one that should be off.
+    """
+    operations = all_operations()
+    for name in [*settings.tools, *settings.exclude_tools]:
+        if name not in operations:
+            raise SettingsError(f"{name}: no such tool; the tools are {', '.join(operations)}")
+    return {
+        name: operation
+        for name, operation in operations.items()
+        if (not settings.tools or name in settings.tools)
+        and name not in settings.exclude_tools
+        and (operation.annotations.read_only_hint or not settings.read_only)
+    }
+
+
+def connect(settings: Settings, transport: TransportFactory | None = None) -> PinnedAPI:
     """Choose what stands behind the tools: the API over the network, or the embedded sandbox."""
     if settings.sandbox:
-        return InkboxAPI(
-            "http://sandbox", SANDBOX_KEY, transport=transport or partial(SandboxTransport, settings.sandbox_db)
-        )
-    return InkboxAPI(settings.base_url, settings.api_key, transport=transport)
+        transport = transport or partial(SandboxTransport, settings.sandbox_db)
+    return PinnedAPI(
+        base_url="http://sandbox" if settings.sandbox else settings.base_url,
+        api_key=SANDBOX_KEY if settings.sandbox else settings.api_key,
+        timeout=settings.timeout,
+        concurrency=settings.max_concurrency,
+        transport=transport,
+        handles=settings.allow_handles,
+        addresses=settings.allow_addresses,
+        webhook_hosts=settings.allow_webhook_hosts,
+    )
 
 
 class SandboxTransport(httpx2.ASGITransport):
@@ -116,33 +183,8 @@ class SandboxTransport(httpx2.ASGITransport):
         self._store.close()
 
 
-async def call(operation: Operation[Any, Any], api: InkboxAPI, arguments: dict[str, Any] | None) -> CallToolResult:
-    """Run one tool and log one line about it, without its arguments.
-
-    Raises:
-        MCPError: a bug; its traceback goes to the log, never to the model.
-    """
-    started = time.perf_counter()
-    last_status.set(None)
-    outcome = "cancelled"
-    try:
-        result = await operation.run(api, operation.parse(arguments))
-        outcome = "ok"
-        return _success(result.model_dump(mode="json", exclude_unset=True))
-    except InkboxError as error:
-        outcome = error.code
-        return _failure(operation, error)
-    except Exception as error:
-        outcome = "bug"
-        logger.exception("%s raised", operation.name)
-        # The SDK would send the exception's text to handshake-era clients.
-        raise MCPError(code=INTERNAL_ERROR, message=f"{operation.name} hit a bug in inkbox-mcp.") from error
-    finally:
-        milliseconds = (time.perf_counter() - started) * 1000
-        logger.info("%s %s %s %.0f ms", operation.name, outcome, last_status.get() or "-", milliseconds)
-
-
-def _success(data: dict[str, Any]) -> CallToolResult:
+def _success(result: Result) -> CallToolResult:
+    data = visible(result.model_dump(mode="json", exclude_unset=True))
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return CallToolResult(content=[TextContent(text=text)], structured_content=data)
 

@@ -33,13 +33,17 @@ def _key(key: SecretStr | None) -> SecretStr | None:
 
 
 def _base_url(text: str) -> str:
+    # Printable ASCII only, and no backslash: there URL parsers differ, and the one that connects is not this one.
+    if not re.fullmatch(r"[\x21-\x5b\x5d-\x7e]+", text):
+        raise ValueError("must be a URL such as https://inkbox.ai")
     url = urlsplit(text)
     if url.scheme == "http" and url.hostname not in {"localhost", "127.0.0.1"}:
         raise ValueError("must start with https:// (http:// is for localhost and 127.0.0.1 only)")
     if url.scheme not in {"http", "https"} or not url.hostname:
         raise ValueError("must be a URL such as https://inkbox.ai")
-    if url.username or url.password or url.query or url.fragment:
+    if "@" in url.netloc or "?" in text or "#" in text:
         raise ValueError("must not have a user name, a query or a fragment")
+    _ = url.port  # raises ValueError when it is no port
     return text.rstrip("/")
 
 
@@ -52,7 +56,26 @@ def _loopback(host: str) -> str:
 
 
 def _database(text: str) -> str:
-    return text if text == ":memory:" else str(Path(text).expanduser())
+    if not text:
+        raise ValueError("must be a file or :memory:")
+    try:
+        return text if text == ":memory:" else str(Path(text).expanduser())
+    except RuntimeError:
+        raise ValueError("names a home directory that does not exist") from None
+
+
+def _names(value: object) -> object:
+    """Split a comma-separated list; an empty one is no list, because it would mean the opposite of a full one."""
+    if not isinstance(value, str):
+        return value
+    names = tuple(name.strip() for name in value.split(","))
+    if not all(names):
+        raise ValueError("must be names separated by commas")
+    return names
+
+
+Confirm = Literal["auto", "always", "never"]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 
 
 class Settings(BaseModel):
@@ -75,6 +98,22 @@ class Settings(BaseModel):
         "127.0.0.1"
     )
     port: Annotated[int, Field(ge=0, le=65535, description="The port to serve HTTP on; 0 takes a free one.")] = 8000
+    timeout: Annotated[
+        float, Field(gt=0, le=600, description="Seconds that one tool call may take, its retries included.")
+    ] = 30
+    max_concurrency: Annotated[
+        int, Field(ge=1, le=1000, description="Requests to Inkbox under way at once; further calls wait their turn.")
+    ] = 32
+    read_only: Annotated[bool, Field(description="Offer only the tools that change nothing.")] = False
+    tools: Annotated[Names, Field(description="Offer only these tools (comma-separated).")] = ()
+    exclude_tools: Annotated[Names, Field(description="Do not offer these tools.")] = ()
+    confirm: Annotated[
+        Confirm,
+        Field(description="Ask the human before deleting or redirecting mail: if the client can, `always`, `never`."),
+    ] = "auto"
+    allow_handles: Annotated[Names, Field(description="Touch only the agents with these handles (globs).")] = ()
+    allow_addresses: Annotated[Names, Field(description="Touch only the mailboxes at these addresses (globs).")] = ()
+    allow_webhook_hosts: Annotated[Names, Field(description="Let webhooks go to these hosts only (globs).")] = ()
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text),
@@ -122,7 +161,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], config_file: 
         SettingsError: an unknown `INKBOX_MCP_…` variable, or a value that is not allowed.
     """
     sources: dict[str, tuple[str, Any]] = {}
-    for name, value in _read_config(config_file.expanduser()):
+    for name, value in _read_config(config_file):
         sources[name] = (f"{name} in {config_file}", value)
     sources |= _from_environment(environment)
     for name, value in flags.items():
@@ -131,7 +170,8 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], config_file: 
         return Settings.model_validate({name: value for name, (_, value) in sources.items()})
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
-        where, _ = sources[str(details["loc"][0])]
+        name = str(details["loc"][0])
+        where = sources[name][0] if name in sources else name
         raise SettingsError(f"{where}: {details['msg'].removeprefix('Value error, ')}") from None
 
 
@@ -152,8 +192,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, st
 def _read_config(file: Path) -> Iterator[tuple[str, str]]:
     """Read `~/.inkbox/config`: comments, blank lines and other programs' keys are passed over."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+        lines = file.expanduser().read_text(encoding="utf-8-sig").splitlines()
+    except (FileNotFoundError, NotADirectoryError, RuntimeError):  # the last: there is no home directory
         return
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: cannot be read ({type(error).__name__})") from None

@@ -1,14 +1,16 @@
 """Fixtures that the tests share."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 import httpx2
 import pytest
+import stamina
 from mcp import Client
 from mcp.types import CallToolResult, TextContent
 
+from inkbox_mcp.retries import ATTEMPTS
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.server import build_server
 from inkbox_mcp.settings import Settings
@@ -21,6 +23,14 @@ KEY = "ApiKey_11111111-1111-4111-8111-111111111111.top-secret"
 def anyio_backend() -> str:
     """The SDK's HTTP transports run on asyncio only."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def no_pauses() -> Generator[None]:
+    """Retries happen at once; how long their pauses are is stamina's affair and ours in `test_retries`."""
+    stamina.set_testing(True, attempts=ATTEMPTS)
+    yield
+    stamina.set_testing(False)
 
 
 @pytest.fixture(params=["auto", "legacy"])

@@ -63,19 +63,6 @@ async def test_an_update_without_a_change_says_what_can_be_changed(agent: Agent,
     assert "webhook_url" in message
 
 
-async def test_the_two_conflicts_of_create_are_both_explained(agent: Agent) -> None:
-    """A second mailbox and a taken address are refused with what to check for each."""
-    await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
-    for arguments in (
-        {"agent_handle": "sales-agent"},
-        {"agent_handle": "support-agent", "email_local_part": "SALES"},
-    ):
-        message = await agent.refused("create_mailbox", **arguments)
-        assert "409 Conflict" in message
-        assert "list_mailboxes" in message
-        assert "email_local_part" in message
-
-
 async def test_an_unknown_identity_is_explained(agent: Agent) -> None:
     """The 404 of create is about the identity, not about a mailbox."""
     message = await agent.refused("create_mailbox", agent_handle="nobody")

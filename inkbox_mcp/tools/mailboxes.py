@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from inkbox_mcp.api import MAILBOXES, InkboxAPI, parse, path
-from inkbox_mcp.errors import Conflict, InvalidArguments, NotFound, OutcomeUnknown, Unavailable
+from inkbox_mcp.api import IDENTITIES, MAILBOXES, InkboxAPI, path
+from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OutcomeUnknown, Unavailable
 from inkbox_mcp.fields import (
     AgentHandle,
     Cursor,
@@ -21,6 +21,8 @@ from inkbox_mcp.fields import (
 )
 from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Args, Result, operation
 from inkbox_mcp.pages import matching, page
+from inkbox_mcp.responses import parse
+from inkbox_mcp.text import one_line
 
 Address = Annotated[
     MailboxAddress,
@@ -38,6 +40,12 @@ class Mailbox(Result):
     status: Annotated[str, Field(description="active, paused or deleted")] = ""
     created_at: str = ""
     updated_at: str = ""
+
+
+class MailboxOwner(Result):
+    """As much of an agent identity as mailboxes need."""
+
+    email_address: str | None = None
 
 
 class CreateMailbox(Args):
@@ -60,6 +68,7 @@ class CreateMailbox(Args):
 
 @operation(
     ADDITIVE,
+    changes=("agent_handle", "email_local_part"),
     advice={
         NotFound: "No agent identity has this agent_handle in the organisation, and a mailbox needs one. "
         "Use the handle of an existing identity, or ask the user to create it in the Inkbox console first.",
@@ -74,7 +83,38 @@ async def create_mailbox(api: InkboxAPI, args: CreateMailbox) -> Mailbox:
 
     Returns it with the email_address that the other mailbox tools take.
     """
-    return await api.post(path(MAILBOXES), args.supplied(), Mailbox)
+    try:
+        return await api.create(path(MAILBOXES), args.supplied(), Mailbox, find=lambda: _find_as_wanted(api, args))
+    except Conflict as conflict:
+        raise await _which_conflict(api, args, conflict) from None
+
+
+async def _find_as_wanted(api: InkboxAPI, args: CreateMailbox) -> Mailbox | None:
+    """Find the identity's mailbox, if it is as a create with these arguments would have made it."""
+    owner = await api.get(path(IDENTITIES, args.agent_handle), MailboxOwner)
+    if owner.email_address is None:
+        return None
+    found = await api.get(path(MAILBOXES, owner.email_address), Mailbox)
+    local_part, _, _ = found.email_address.partition("@")
+    as_wanted = args.email_local_part in {None, local_part} or local_part == str(args.email_local_part).lower()
+    return found if as_wanted and args.display_name in {None, found.display_name} else None
+
+
+async def _which_conflict(api: InkboxAPI, args: CreateMailbox, conflict: Conflict) -> Conflict:
+    """Say which of the two causes a 409 has, as far as that can be seen."""
+    try:
+        owner = await api.get(path(IDENTITIES, args.agent_handle), MailboxOwner)
+    except InkboxError:
+        return conflict
+    if owner.email_address:
+        return conflict.advised(
+            f"The identity {args.agent_handle} already has the mailbox {one_line(owner.email_address)}, and can have "
+            "only one. Use it: get_mailbox shows it, update_mailbox changes it."
+        )
+    return conflict.advised(
+        f"The identity {args.agent_handle} has no mailbox yet, but the address {args.email_local_part} is taken, "
+        "maybe by a deleted mailbox. Choose another email_local_part, or omit it for a random address."
+    )
 
 
 class ListMailboxes(Args):
@@ -129,7 +169,7 @@ class UpdateMailbox(Args):
     webhook_url: Annotated[
         WebhookURL | None,
         Field(
-            description="https URL that Inkbox posts this mailbox's mail events to, at most 2048 characters; "
+            description="Public https URL that Inkbox posts this mailbox's mail events to, up to 2048 characters; "
             "null unsubscribes. To keep it, leave it out or pass its current value."
         ),
     ] = None
@@ -137,6 +177,8 @@ class UpdateMailbox(Args):
 
 @operation(
     IDEMPOTENT,
+    changes=("email_address",),
+    confirm="Send the events of all mail of {email_address} to {webhook_url}?",
     advice={
         NotFound: "No active mailbox has this address. Call list_mailboxes to see those that exist.",
         OutcomeUnknown: "Call get_mailbox to see whether the change was made; repeating this call is harmless.",
@@ -167,6 +209,8 @@ class DeletedMailbox(Result):
 
 @operation(
     DESTRUCTIVE,
+    changes=("email_address",),
+    confirm="Delete the mailbox {email_address} for good? It will receive no more mail, and its address is lost.",
     advice={
         NotFound: "No active mailbox has this address: it is deleted already, or never existed. "
         "Call list_mailboxes to see those that exist.",

@@ -1,0 +1,91 @@
+"""The operator's limits on which agents' mailboxes a server touches.
+
+`--allow-handles` and `--allow-addresses` pin a server to its own agents, with glob patterns. What the patterns do not
+match is refused before a request is made, and is missing from lists. With handles alone, the addresses are those of the
+mailboxes of these handles, which takes a look at the identities; given addresses decide alone.
+"""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from inkbox_mcp.api import IDENTITIES, MAILBOXES, InkboxAPI
+from inkbox_mcp.errors import NotAllowed
+from inkbox_mcp.webhooks import webhook_host
+
+DOMAIN = "inkboxmail.com"
+
+
+class PinnedAPI(InkboxAPI):
+    """The API as far as the operator allows it; without patterns, all of it.
+
+    Args:
+        handles: what an `agent_handle` may be.
+        addresses: what an address may be; one given by its local part alone counts as one of Inkbox's domain.
+        webhook_hosts: what the host of a `webhook_url` may be.
+        api: the arguments of `InkboxAPI`.
+    """
+
+    def __init__(
+        self, *, handles: Iterable[str], addresses: Iterable[str], webhook_hosts: Iterable[str], **api: Any
+    ) -> None:
+        super().__init__(**api)
+        self._handles = _Patterns(handles)
+        self._addresses = _Patterns(addresses)
+        self._webhook_hosts = _Patterns(webhook_hosts)
+
+    async def allow(self, arguments: Mapping[str, Any]) -> None:
+        """Refuse a call whose arguments name what is not allowed.
+
+        Args:
+            arguments: checked arguments; every tool names an address `email_address`, a handle `agent_handle`, a wanted
+                address `email_local_part` and a webhook `webhook_url`.
+
+        Raises:
+            NotAllowed: naming the argument and the patterns.
+        """
+        if handle := arguments.get("agent_handle"):
+            self._handles.require("agent_handle", handle)
+            # A random address would match no pattern, and the agent could not use what it made.
+            self._addresses.require("email_local_part", _full(arguments.get("email_local_part") or ""))
+        if url := arguments.get("webhook_url"):
+            self._webhook_hosts.require("webhook_url's host", webhook_host(url))
+        if address := arguments.get("email_address"):
+            self._addresses.require("email_address", _full(address))
+            if not self._addresses and self._handles and _full(address) not in await self._addresses_of_handles():
+                raise NotAllowed("email_address", f"mailboxes of {self._handles}")
+
+    async def get_list(self, path: str) -> list[dict[str, Any]]:
+        """GET a bare array of objects, less those that are not allowed."""
+        items = await super().get_list(path)
+        if path == IDENTITIES:
+            return [item for item in items if self._handles.match(str(item.get("agent_handle")))]
+        if path == MAILBOXES and self._addresses:
+            return [item for item in items if self._addresses.match(str(item.get("email_address")))]
+        if path == MAILBOXES and self._handles:
+            allowed = await self._addresses_of_handles()
+            return [item for item in items if _full(str(item.get("email_address"))) in allowed]
+        return items
+
+    async def _addresses_of_handles(self) -> set[str]:
+        return {_full(str(identity.get("email_address"))) for identity in await self.get_list(IDENTITIES)}
+
+
+class _Patterns(tuple[str, ...]):
+    """Glob patterns, in any case; none match everything."""
+
+    __slots__ = ()
+
+    def match(self, value: str) -> bool:
+        return not self or any(fnmatchcase(value.lower(), pattern.lower()) for pattern in self)
+
+    def require(self, argument: str, value: str) -> None:
+        if not self.match(value):
+            raise NotAllowed(argument, str(self))
+
+    def __str__(self) -> str:
+        return " or ".join(self)
+
+
+def _full(address: str) -> str:
+    return (address if "@" in address or not address else f"{address}@{DOMAIN}").lower()

@@ -1,0 +1,54 @@
+"""What may be repeated without harm.
+
+A request is sent at most `ATTEMPTS` times, all within the deadline of its tool call:
+
+| the answer is | GET | PATCH, DELETE | POST |
+|---|---|---|---|
+| 429, 503, or there was no connection | yes | yes | yes: nothing was changed |
+| lost: cut off, timed out, 502, 504, unreadable | yes | yes: twice is once | no: `InkboxAPI.create` looks first |
+| anything else | no | no | no |
+"""
+
+import logging
+from http import HTTPStatus
+
+import stamina
+
+from inkbox_mcp.errors import InkboxError, OutcomeUnknown, RateLimited, Unavailable, Unreachable
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+MAX_PAUSE = 1.0
+"""Seconds between two attempts, at most, unless the API says when to come back."""
+
+# Retries are logged here, once; stamina's own hooks would log them again, or to stdout where structlog is installed.
+stamina.instrumentation.set_on_retry_hooks([])
+
+
+def pause(method: str, error: Exception, remaining: float) -> float | bool:
+    """Tell stamina how long to wait before the next attempt; True leaves it to its backoff, False gives up."""
+    if not isinstance(error, InkboxError) or not may_repeat(method, error):
+        return False
+    wait = MAX_PAUSE if error.retry_after is None else error.retry_after
+    if wait >= remaining:
+        return False
+    logger.info("%s: %s, trying again", method, error.code)
+    return True if error.retry_after is None else wait
+
+
+def may_repeat(method: str, error: InkboxError) -> bool:
+    """Whether sending the request again can do no harm."""
+    match error:
+        case RateLimited() | Unavailable() | Unreachable():
+            return True
+        case OutcomeUnknown():
+            return method != "POST"
+        case _:
+            return method == "GET" and error.status in {HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}
+
+
+def is_lost(error: InkboxError) -> bool:
+    """Whether a change may have been made although the answer tells nothing about it."""
+    status = error.status or 0
+    return status in {HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT} or 200 <= status < 300

@@ -1,0 +1,142 @@
+"""Asking the human, with clients of both eras that can ask and that cannot."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.session import ClientRequestContext
+from mcp.types import ElicitRequestParams, ElicitResult, InputRequiredResult, InputResponses
+
+from inkbox_mcp.sandbox import Store, create_app
+from inkbox_mcp.server import build_server
+from inkbox_mcp.settings import Settings
+from tests.conftest import Agent
+
+ADDRESS = "sales@inkboxmail.com"
+
+
+class Human:
+    """Answers every question alike, and remembers them."""
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+        self.questions: list[str] = []
+
+    async def __call__(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        self.questions.append(params.message)
+        return ElicitResult.model_validate({"action": self.answer, "content": {} if self.answer == "accept" else None})
+
+
+class Desk:
+    """A sandbox with the mailbox `sales`, and clients to a server on it."""
+
+    def __init__(self, store: Store) -> None:
+        self.app = create_app(store)
+        self.requests: list[httpx2.Request] = []
+
+    def client(self, era: str, human: Human | None, **settings: Any) -> Client:
+        """Make a client that can ask, if there is a human."""
+
+        async def record(request: httpx2.Request) -> httpx2.Response:
+            self.requests.append(request)
+            return await httpx2.ASGITransport(self.app).handle_async_request(request)
+
+        options = Settings.model_validate({"sandbox": True, **settings})
+        server = build_server(options, transport=lambda: httpx2.MockTransport(record))
+        return Client(server, mode=era, elicitation_callback=human)
+
+    async def prepare(self) -> None:
+        """Make the mailbox."""
+        async with self.client("auto", None) as client:
+            await Agent(client).ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
+        self.requests.clear()
+
+
+@pytest.fixture
+async def desk() -> AsyncGenerator[Desk]:
+    """Provide the desk."""
+    with Store(":memory:") as store:
+        desk = Desk(store)
+        await desk.prepare()
+        yield desk
+
+
+async def test_a_delete_asks_first_and_happens_once_when_accepted(desk: Desk, era: str) -> None:
+    """The question is complete in itself, and the answer is used."""
+    human = Human("accept")
+    async with desk.client(era, human) as client:
+        assert (await Agent(client).ask("delete_mailbox", email_address=ADDRESS))["deleted"] is True
+    (question,) = human.questions
+    assert ADDRESS in question
+    assert [request.method for request in desk.requests] == ["DELETE"]
+
+
+@pytest.mark.parametrize("answer", ["decline", "cancel"])
+async def test_a_declined_delete_sends_nothing_and_says_so(desk: Desk, era: str, answer: str) -> None:
+    """The model learns that the user said no."""
+    async with desk.client(era, Human(answer)) as client:
+        result = await Agent(client).call("delete_mailbox", email_address=ADDRESS)
+        assert (result.meta or {})["code"] == "declined"
+        assert "Do not call again unless the user asks" in await Agent(client).refused(
+            "delete_mailbox", email_address=ADDRESS
+        )
+    assert desk.requests == []
+
+
+async def test_setting_a_webhook_asks_and_clearing_or_renaming_does_not(desk: Desk, era: str) -> None:
+    """Only what sends mail elsewhere is worth a question."""
+    human = Human("accept")
+    async with desk.client(era, human) as client:
+        agent = Agent(client)
+        await agent.ask("update_mailbox", email_address=ADDRESS, display_name="Sales")
+        await agent.ask("update_mailbox", email_address=ADDRESS, webhook_url=None)
+        assert human.questions == []
+        await agent.ask("update_mailbox", email_address=ADDRESS, webhook_url="https://example.com/in")
+    (question,) = human.questions
+    assert ADDRESS in question
+    assert "https://example.com/in" in question
+
+
+async def test_a_client_that_cannot_ask_goes_ahead_unless_it_must_ask(desk: Desk, era: str) -> None:
+    """`auto` trusts the client's own warnings, `always` does not."""
+    async with desk.client(era, None, confirm="always") as client:
+        result = await Agent(client).call("delete_mailbox", email_address=ADDRESS)
+        assert (result.meta or {})["code"] == "cannot_ask"
+    assert desk.requests == []
+    async with desk.client(era, None, confirm="auto") as client:
+        await Agent(client).ask("delete_mailbox", email_address=ADDRESS)
+
+
+async def test_never_asks_nobody(desk: Desk, era: str) -> None:
+    """An unattended agent is not held up."""
+    human = Human("decline")
+    async with desk.client(era, human, confirm="never") as client:
+        await Agent(client).ask("delete_mailbox", email_address=ADDRESS)
+    assert human.questions == []
+
+
+async def test_an_answer_for_one_mailbox_never_counts_for_another(desk: Desk) -> None:
+    """The key of an answer is the whole question."""
+    async with desk.client("auto", Human("accept")) as client:
+        session = client.session
+        asked = await session.call_tool("delete_mailbox", {"email_address": "other"}, allow_input_required=True)
+        assert isinstance(asked, InputRequiredResult)
+        (key,) = asked.input_requests or {}
+        stolen: InputResponses = {key: ElicitResult(action="accept", content={})}
+        again = await session.call_tool(
+            "delete_mailbox", {"email_address": ADDRESS}, input_responses=stolen, allow_input_required=True
+        )
+        assert isinstance(again, InputRequiredResult)
+    assert desk.requests == []
+
+
+async def test_bad_arguments_are_refused_before_anybody_is_asked(desk: Desk, era: str) -> None:
+    """A human is not asked about what could not be done."""
+    human = Human("accept")
+    async with desk.client(era, human, allow_addresses="help@*") as client:
+        await Agent(client).refused("delete_mailbox", email_address="../sales")
+        await Agent(client).refused("delete_mailbox", email_address=ADDRESS)
+    assert human.questions == []
+    assert desk.requests == []

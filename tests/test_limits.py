@@ -1,0 +1,121 @@
+"""The operator's limits: tools that are off, and agents that are not ours."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from mcp import Client, MCPError
+
+from inkbox_mcp.sandbox import Store, create_app
+from inkbox_mcp.server import build_server
+from inkbox_mcp.settings import Settings, SettingsError
+from tests.conftest import Agent
+
+READING = ["list_mailboxes", "get_mailbox"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "offered"),
+    [
+        ({"read_only": True}, READING),
+        ({"tools": "get_mailbox,delete_mailbox"}, ["get_mailbox", "delete_mailbox"]),
+        ({"tools": "get_mailbox, delete_mailbox", "read_only": True}, ["get_mailbox"]),
+        ({"exclude_tools": "create_mailbox,update_mailbox,delete_mailbox"}, READING),
+        ({"tools": "get_mailbox", "exclude_tools": "get_mailbox"}, []),
+    ],
+)
+async def test_a_tool_that_is_off_is_not_listed_and_cannot_be_called(
+    settings: dict[str, Any], offered: list[str], era: str
+) -> None:
+    """Read-only always wins, and excluding wins over including."""
+    server = build_server(Settings.model_validate({"sandbox": True, "sandbox_db": ":memory:", **settings}))
+    async with Client(server, mode=era) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == offered
+        for name in {"delete_mailbox", "create_mailbox", "get_mailbox"} - set(offered):
+            with pytest.raises(MCPError, match="Unknown tool"):
+                await client.call_tool(name, {"email_address": "a"})
+
+
+@pytest.mark.parametrize("option", ["tools", "exclude_tools"])
+def test_a_misspelt_tool_stops_the_start(option: str) -> None:
+    """A tool that should be off must not stay on for a typing error."""
+    with pytest.raises(SettingsError, match="delete_mailboxes: no such tool"):
+        build_server(Settings.model_validate({option: "get_mailbox,delete_mailboxes"}))
+
+
+@asynccontextmanager
+async def pinned(**settings: Any) -> AsyncGenerator[tuple[Agent, list[httpx2.Request]]]:
+    """Connect an agent with limits to a sandbox that has a mailbox `sales` and a mailbox `support`."""
+    requests: list[httpx2.Request] = []
+    with Store(":memory:") as store:
+        app = httpx2.ASGITransport(create_app(store))
+
+        async def record(request: httpx2.Request) -> httpx2.Response:
+            requests.append(request)
+            return await app.handle_async_request(request)
+
+        def server(**settings: Any) -> Client:
+            options = Settings.model_validate({"sandbox": True, **settings})
+            return Client(build_server(options, transport=lambda: httpx2.MockTransport(record)))
+
+        async with server() as client:
+            for name in ("sales", "support"):
+                await Agent(client).ask("create_mailbox", agent_handle=f"{name}-agent", email_local_part=name)
+        requests.clear()
+        async with server(**settings) as client:
+            yield Agent(client), requests
+
+
+def changing(requests: list[httpx2.Request]) -> list[str]:
+    """Return what was done to a mailbox, looks at identities aside."""
+    return [f"{request.method} {request.url.path}" for request in requests if "/mailboxes" in request.url.path]
+
+
+@pytest.mark.parametrize("address", ["support", "support@inkboxmail.com", "SUPPORT@INKBOXMAIL.COM", "sales@evil.com"])
+@pytest.mark.parametrize("limit", [{"allow_addresses": "sales@inkboxmail.com,x*"}, {"allow_handles": "sales-*"}])
+async def test_another_agents_mailbox_cannot_be_touched(limit: dict[str, str], address: str) -> None:
+    """Whatever the spelling, the refusal comes before the request."""
+    async with pinned(**limit) as (agent, requests):
+        for tool, more in (("get_mailbox", {}), ("update_mailbox", {"display_name": "x"}), ("delete_mailbox", {})):
+            message = await agent.refused(tool, email_address=address, **more)
+            assert "not among what this server's operator allows" in message
+        assert changing(requests) == []
+
+
+@pytest.mark.parametrize("address", ["sales", "sales@inkboxmail.com", "Sales@InkboxMail.com"])
+@pytest.mark.parametrize("limit", [{"allow_addresses": "SALES@*"}, {"allow_handles": "SALES-*"}])
+async def test_ones_own_mailbox_can_be_used_and_is_all_that_is_listed(limit: dict[str, str], address: str) -> None:
+    """Lists show what is allowed, and `total` counts it."""
+    async with pinned(**limit) as (agent, _):
+        mine = await agent.ask("get_mailbox", email_address=address)
+        page = await agent.ask("list_mailboxes")
+        assert (page["mailboxes"], page["total"]) == ([mine], 1)
+        await agent.ask("delete_mailbox", email_address=address)
+
+
+async def test_a_mailbox_can_be_made_only_for_an_allowed_handle() -> None:
+    """The refusal names the argument and the pattern."""
+    async with pinned(allow_handles="sales-*") as (agent, requests):
+        message = await agent.refused("create_mailbox", agent_handle="@support-agent")
+        assert "agent_handle is not among what this server's operator allows (sales-*)" in message
+        assert requests == []
+
+
+async def test_a_mailbox_can_be_made_only_at_an_allowed_address() -> None:
+    """A random address would be out of reach for the agent that made it."""
+    async with pinned(allow_addresses="team-*@inkboxmail.com") as (agent, requests):
+        for arguments in ({}, {"email_local_part": "other"}):
+            message = await agent.refused("create_mailbox", agent_handle="sales-agent", **arguments)
+            assert "email_local_part is not among" in message
+        assert requests == []
+
+
+@pytest.mark.parametrize("url", ["https://evil.com/", "https://hooks.example.com.evil.com/", "https://example.com/"])
+async def test_a_webhook_can_go_only_to_an_allowed_host(url: str) -> None:
+    """The host is compared as a whole."""
+    async with pinned(allow_webhook_hosts="*.example.com") as (agent, requests):
+        assert "webhook_url's host" in await agent.refused("update_mailbox", email_address="sales", webhook_url=url)
+        assert requests == []
+        await agent.ask("update_mailbox", email_address="sales", webhook_url="https://Hooks.Example.com./in")
