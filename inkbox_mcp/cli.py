@@ -3,9 +3,12 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 import anyio
@@ -46,13 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return commands[arguments[0]](arguments[1:])
         return _serve(arguments)
     except SettingsError as error:
-        sys.stderr.write(f"inkbox-mcp: {error}\n")
+        sys.stderr.write(f"inkbox-mcp: {' '.join(str(error).split())}\n")
         return 2
 
 
 def _serve(arguments: Sequence[str]) -> int:
     settings = load(vars(_serve_parser().parse_args(arguments)), os.environ)
     _log_to_stderr(settings.log_level)
+    _leave_on_signals()
     # After the options are checked: loading the protocol takes most of the start.
     from inkbox_mcp.server import build_server
     from inkbox_mcp.transports import serve_http, serve_stdio
@@ -72,7 +76,7 @@ def _serve_parser() -> argparse.ArgumentParser:
         elif option.is_switch:
             parser.add_argument(option.flag, action="store_true", default=argparse.SUPPRESS, help=option.help)
         else:
-            note = f"{option.help} (default: {option.default})"
+            note = f"{option.help} (default: {option.default})" if option.default != () else option.help
             parser.add_argument(option.flag, metavar="VALUE", help=note)
     parser.add_argument("--version", action="version", version=f"inkbox-mcp {__version__}")
     return parser
@@ -86,6 +90,7 @@ def _refuse_key(_: str) -> NoReturn:
 
 def _demo(arguments: Sequence[str]) -> int:
     _parser(" demo", "Watch a real MCP client run a mailbox's whole life on a temporary sandbox.").parse_args(arguments)
+    load({}, {})  # the server that the tour starts reads the config file too, and could only stop
     from inkbox_mcp.demo import play
 
     return anyio.run(play)
@@ -99,7 +104,8 @@ def _sandbox(arguments: Sequence[str]) -> int:
         "--db", default=defaults["sandbox_db"].default, metavar="PATH", help="database file, or :memory:"
     )
     chosen = parser.parse_args(arguments)
-    settings = load({"port": chosen.port, "sandbox_db": chosen.db}, {})
+    settings = load({"port": chosen.port, "sandbox_db": chosen.db}, {}, config_file=Path(os.devnull))
+    _leave_on_signals()
     from inkbox_mcp.sandbox import Store, StoreError, create_app
     from inkbox_mcp.transports import serve_app
 
@@ -131,6 +137,16 @@ def _run_http(serve: Callable[[], Awaitable[None]], port: int) -> int:
     except OSError as error:
         raise SettingsError(f"--port {port}: {error.strerror or error}") from None
     return 0
+
+
+def _leave_on_signals() -> None:
+    """End with status 0 on a signal during the start; the transport takes the signals over once it serves."""
+
+    def leave(_: int, __: FrameType | None) -> NoReturn:
+        os._exit(0)
+
+    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGTERM, leave)
 
 
 def _parser(command: str, description: str, argument_default: Any = None) -> argparse.ArgumentParser:

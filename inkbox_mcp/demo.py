@@ -4,7 +4,7 @@ import json
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ STEPS = (
 )
 
 
-async def play() -> int:
+async def play(steps: Sequence[Step] = STEPS) -> int:
     """Play every step and print what an agent sees.
 
     Returns:
@@ -94,14 +94,14 @@ async def play() -> int:
         async with Client(server) as client:
             tools = (await client.list_tools()).tools
             _say(f"Started the server over stdio; it offers {', '.join(tool.name for tool in tools)}.\n")
-            for number, step in enumerate(STEPS, start=1):
+            for number, step in enumerate(steps, start=1):
                 result = await client.call_tool(step.tool, step.arguments)
                 _say(f"{number}. {step.says}\n   → {step.tool} {json.dumps(step.arguments)}")
                 _say(textwrap.indent(_answer(result), "     ").replace("     ", "   ← ", 1) + "\n")
                 if not _as_expected(step, result):
                     _say("   That is not what should have happened: the tour stops here.")
                     return 1
-    _say(f"All {len(STEPS)} calls answered as expected. The sandbox of this tour is gone again.")
+    _say(f"All {len(steps)} calls answered as expected. The sandbox of this tour is gone again.")
     return 0
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
@@ -27,22 +28,25 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MCP_PATH = "/mcp"
+SECONDS_TO_STOP = 1.8
 
 
 async def serve_stdio(server: Server[Any]) -> None:
-    """Serve one client over stdin and stdout until it closes them or a signal comes."""
-    async with stdio_server() as (read, write):
-        # The transport owns the wire now; a stray print would still reach it when Python flushes stdout at exit.
-        with redirect_stdout(sys.stderr):
-            async with anyio.create_task_group() as tasks:
-                with anyio.CancelScope() as serving:
-                    tasks.start_soon(_on_signal, serving.cancel)
+    """Serve one client over stdin and stdout until it closes one of them or a signal comes."""
+    try:
+        async with stdio_server() as (read, write), anyio.create_task_group() as tasks:
+            tasks.start_soon(_on_signal, tasks.cancel_scope.cancel)
+            # The transport owns the wire now; a stray print would still reach it when Python flushes stdout at exit.
+            with redirect_stdout(sys.stderr):
+                try:
                     await server.run(read, write, server.create_initialization_options())
-                if serving.cancelled_caught:
-                    # A thread of the transport is blocked in reading stdin and would keep the interpreter waiting.
-                    sys.stderr.flush()
+                except anyio.get_cancelled_exc_class():
+                    # A signal came, or the client no longer reads. A thread of the transport is blocked in reading
+                    # stdin and would keep the interpreter waiting.
                     os._exit(0)
-                tasks.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
+    except* BrokenPipeError:
+        logger.info("the client no longer reads")
 
 
 async def serve_http(server: Server[Any], host: str, port: int) -> None:
@@ -82,13 +86,16 @@ async def serve_app(app: "Starlette", host: str, port: int, announce: Callable[[
             yield
 
         def stop(self) -> None:
-            self.force_exit, self.should_exit = self.should_exit, True
+            # Not only `should_exit`: sse-starlette hooks in here, to end the streams that clients keep open.
+            self.handle_exit(signal.SIGINT, None)
+            # From here on it would log a traceback for each call that is cut short.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as listener:
         name = f"[{host}]" if ":" in host else host
         announce(f"http://{name}:{listener.getsockname()[1]}")
-        # Streams that clients keep open would never end by themselves: they get one second.
+        # Calls under way get one second.
         config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
         uvicorn_server = UvicornServer(config)
         async with anyio.create_task_group() as tasks:
@@ -103,6 +110,10 @@ async def _on_signal(stop: Callable[[], None]) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
             stop()
+            # What does not end by itself is left behind, such as a thread that waits for a locked database.
+            last_resort = threading.Timer(SECONDS_TO_STOP, os._exit, [0])
+            last_resort.daemon = True
+            last_resort.start()
 
 
 async def _health(_: "Request") -> "JSONResponse":

@@ -1,0 +1,244 @@
+"""The command line: what it understands, what it refuses, and how it says so."""
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from inkbox_mcp import __version__
+from inkbox_mcp.cli import main
+from inkbox_mcp.reference import tools_json, tools_table
+from inkbox_mcp.settings import Option, options
+from tests.conftest import KEY
+from tests.processes import Running, start, start_process, stdio_agent, upstream
+from tests.test_settings import SAMPLES
+
+
+@pytest.fixture(autouse=True)
+def _signals_restored() -> Generator[None]:  # pyright: ignore[reportUnusedFunction]
+    """A start takes SIGINT and SIGTERM over; here it happens in the process of the tests."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # pyright: ignore[reportUnusedFunction]
+    """The developer's own configuration is not under test."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith("INKBOX_")]:
+        monkeypatch.delenv(name)
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command line that must be refused and return what its one line says."""
+    assert main(arguments) == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    (line,) = written.err.splitlines()
+    assert line.startswith("inkbox-mcp: ")
+    return line.removeprefix("inkbox-mcp: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--frobnicate"], "--frobnicate"),
+        (["frobnicate"], "frobnicate"),
+        (["--sandbox", "tools"], "tools"),
+        (["--"], "--"),
+        (["--port"], "--port"),
+        (["--port", "http"], "--port"),
+        (["--port", "65536"], "--port"),
+        (["--log-level", "loud"], "--log-level"),
+        (["--host", "0.0.0.0"], "--host"),
+        (["--base-url", "http://inkbox.ai"], "--base-url"),
+        (["--sandbox=true"], "--sandbox"),
+        (["--sandbox-db", "~no-such-user/x.db"], "--sandbox-db"),
+        (["demo", "--sandbox"], "--sandbox"),
+        (["tools", "--yaml"], "--yaml"),
+        (["tools", "more"], "more"),
+        (["sandbox", "--port", "http"], "--port"),
+        (["sandbox", "--port", "65536"], "--port"),
+        (["sandbox", "--host", "0.0.0.0"], "--host"),
+        (["--two\nlines"], "--two lines"),
+    ],
+    ids=str,
+)
+def test_what_is_not_understood_stops_the_start(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 2 and one line on stderr that names it."""
+    assert named in refusal(capsys, *arguments)
+
+
+@pytest.mark.parametrize("arguments", [["--api-key", KEY], [f"--api-key={KEY}"], ["--http", "--api-key", KEY]])
+def test_a_key_on_the_command_line_is_refused_without_repeating_it(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line says where it belongs."""
+    message = refusal(capsys, *arguments)
+    assert "INKBOX_API_KEY" in message
+    assert KEY not in message
+
+
+@pytest.mark.parametrize("option", [option for option in options() if option.flag], ids=lambda option: option.name)
+def test_every_option_is_taken_from_a_flag_and_from_the_environment(
+    option: Option, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command line understands each, so that only the option which is wrong on purpose is refused."""
+    assert option.flag
+    wrong = ("--port", "wrong") if option.name != "port" else ("--log-level", "wrong")
+    given = [option.flag] if option.is_switch else [option.flag, SAMPLES[option.name][0]]
+    assert refusal(capsys, *given, *wrong).startswith(wrong[0])
+    monkeypatch.setenv(option.environment, SAMPLES[option.name][0])
+    assert refusal(capsys, *wrong).startswith(wrong[0])
+
+
+@pytest.mark.parametrize(
+    "flag", [option.flag[:-1] for option in options() if option.flag and option.flag[:-1] != "--http"]
+)
+def test_abbreviated_flags_are_refused(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A flag that is added later would change what they mean."""
+    assert flag in refusal(capsys, flag)
+
+
+def test_a_misspelt_variable_stops_the_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that no flag overrides."""
+    monkeypatch.setenv("INKBOX_MCP_SANDBOXED", "true")
+    assert refusal(capsys).startswith("INKBOX_MCP_SANDBOXED: no such option; did you mean INKBOX_MCP_SANDBOX")
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--sandbox", "--version"]])
+def test_it_tells_its_version(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """On stdout, for scripts."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"inkbox-mcp {__version__}\n"
+
+
+def test_help_names_every_option_and_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """All but the key's flag, which exists to be refused."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    for word in [option.flag for option in options() if option.flag] + ["demo", "sandbox", "tools"]:
+        assert re.search(rf"(^|\s|\[){word}\b", shown), word
+    assert "--api-key" not in shown
+    assert "()" not in shown
+
+
+def test_tools_are_shown_as_a_table_or_as_a_client_sees_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """What `tools/list` returns is JSON."""
+    assert main(["tools"]) == 0
+    assert capsys.readouterr().out == tools_table()
+    assert main(["tools", "--json"]) == 0
+    shown = capsys.readouterr().out
+    assert shown == tools_json()
+    assert "create_mailbox" in [tool["name"] for tool in json.loads(shown)["tools"]]
+
+
+async def test_a_client_gets_the_tools_that_are_shown(tmp_path: Path) -> None:
+    """The table cannot promise what the server does not offer."""
+    async with stdio_agent(home=tmp_path) as agent:
+        offered = (await agent.client.list_tools()).tools
+    shown = json.loads(tools_json())["tools"]
+    assert [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in offered] == shown
+
+
+async def test_the_key_from_the_environment_reaches_the_api(tmp_path: Path) -> None:
+    """With the name and version of who is calling."""
+    async with (
+        upstream(answer=[]) as api,
+        stdio_agent(home=tmp_path, INKBOX_API_KEY=KEY, INKBOX_BASE_URL=api.url) as agent,
+    ):
+        assert (await agent.ask("list_mailboxes"))["total"] == 0
+    (request,) = api.requests
+    assert request["x-api-key"] == KEY
+    assert request["user-agent"] == f"inkbox-mcp/{__version__}"
+
+
+async def test_the_key_from_the_config_file_reaches_the_api(tmp_path: Path) -> None:
+    """Whoever has set up other Inkbox software has set up this one."""
+    async with upstream(answer=[]) as api:
+        write_config(tmp_path, f'api_key = "{KEY}"\nbase_url = {api.url}/\n')
+        async with stdio_agent(home=tmp_path) as agent:
+            assert (await agent.ask("list_mailboxes"))["total"] == 0
+    assert [request["x-api-key"] for request in api.requests] == [KEY]
+
+
+def write_config(home: Path, text: str) -> None:
+    """Write `~/.inkbox/config`."""
+    (home / ".inkbox").mkdir()
+    (home / ".inkbox" / "config").write_text(text)
+
+
+def test_a_config_file_that_is_wrong_stops_a_server_and_the_tour_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sandbox and the list of tools need nothing of it."""
+    write_config(tmp_path, "base_url = http://wrong.example\n")
+    assert "base_url" in refusal(capsys)
+    assert "base_url" in refusal(capsys, "demo")
+    assert refusal(capsys, "sandbox", "--db", str(tmp_path)).startswith("--db: ")
+    assert main(["tools"]) == 0
+
+
+async def origin(sandbox: Running) -> str:
+    """Read where the sandbox says it is."""
+    announced, _, url = (await sandbox.line()).strip().partition("INKBOX_BASE_URL=")
+    assert announced == "Inkbox sandbox: "
+    return url
+
+
+async def test_the_sandbox_is_an_inkbox_for_other_programs(tmp_path: Path) -> None:
+    """It says where it is, keeps each key's mailboxes apart, and a signal ends it with status 0."""
+    async with start("sandbox", "--port", "0", "--db", str(tmp_path / "x.db"), home=tmp_path) as sandbox:
+        url = await origin(sandbox)
+        async with stdio_agent(home=tmp_path, INKBOX_BASE_URL=url, INKBOX_API_KEY=KEY) as agent:
+            await agent.ask("create_mailbox", agent_handle="sales-agent")
+        other = KEY.replace("1111", "2222")
+        async with stdio_agent(home=tmp_path, INKBOX_BASE_URL=url, INKBOX_API_KEY=other) as agent:
+            assert (await agent.ask("list_mailboxes"))["total"] == 0
+        sandbox.signal(signal.SIGTERM)
+        assert await sandbox.end() == (0, "", "")
+
+
+@pytest.mark.parametrize("database", ["no-database", "a-directory", "file/below.db"])
+def test_a_sandbox_on_a_file_that_cannot_be_used_does_not_start(
+    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line names the option and the file, which is left as it was."""
+    content = "something else, and long enough not to be taken for an empty file" * 20
+    (tmp_path / "no-database").write_text(content)
+    (tmp_path / "a-directory").mkdir()
+    (tmp_path / "file").write_text("")
+    message = refusal(capsys, "sandbox", "--port", "0", "--db", str(tmp_path / database))
+    assert message.startswith("--db: ")
+    assert str(tmp_path) in message
+    assert (tmp_path / "no-database").read_text() == content
+
+
+def test_a_sandbox_on_a_port_that_is_taken_does_not_start(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the server itself."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert refusal(capsys, "sandbox", "--port", port, "--db", ":memory:").startswith(f"--port {port}: ")
+
+
+async def test_the_installed_command_is_this_one(tmp_path: Path) -> None:
+    """Clients are configured with its name."""
+    command = Path(sys.executable).with_name("inkbox-mcp")
+    async with start_process(str(command), "--version", home=tmp_path) as process:
+        assert await process.end() == (0, f"inkbox-mcp {__version__}\n", "")

@@ -1,0 +1,322 @@
+"""The options: where they come from, which source wins, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inkbox_mcp.settings import Option, Settings, SettingsError, load, options
+
+KEY = "ApiKey_11111111-1111-4111-8111-111111111111.top-secret"
+
+# One valid value of each option that is not its default: as text, and as the server sees it.
+SAMPLES: dict[str, tuple[str, Any]] = {
+    "base_url": ("https://inkbox.example", "https://inkbox.example"),
+    "sandbox": ("true", True),
+    "sandbox_db": (":memory:", ":memory:"),
+    "http": ("1", True),
+    "host": ("localhost", "localhost"),
+    "port": ("8123", 8123),
+    "timeout": ("2.5", 2.5),
+    "max_concurrency": ("4", 4),
+    "read_only": ("yes", True),
+    "tools": ("get_mailbox, list_mailboxes", ("get_mailbox", "list_mailboxes")),
+    "exclude_tools": ("delete_mailbox", ("delete_mailbox",)),
+    "confirm": ("always", "always"),
+    "allow_handles": ("sales-*", ("sales-*",)),
+    "allow_addresses": ("sales-*@inkboxmail.com", ("sales-*@inkboxmail.com",)),
+    "allow_webhook_hosts": ("hooks.example.com", ("hooks.example.com",)),
+    "log_level": ("DEBUG", "debug"),
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A config file that does not exist yet."""
+    return tmp_path / "config"
+
+
+def refusal(config: Path, flags: dict[str, Any] | None = None, environment: dict[str, str] | None = None) -> str:
+    """Load options that must be refused and return the one line that says why."""
+    with pytest.raises(SettingsError) as caught:
+        load(flags or {}, environment or {}, config)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+@pytest.mark.parametrize("option", [option for option in options() if option.flag], ids=lambda option: option.name)
+def test_every_option_is_a_flag_and_an_environment_variable(option: Option, config: Path) -> None:
+    """Both give the same setting, and neither leaves the default."""
+    text, value = SAMPLES[option.name]
+    assert getattr(load({option.name: text}, {}, config), option.name) == value
+    assert getattr(load({}, {option.environment: text}, config), option.name) == value
+    assert getattr(load({}, {}, config), option.name) != value
+
+
+def test_the_key_has_no_flag() -> None:
+    """Command lines are visible to every process of the machine."""
+    assert [option.name for option in options() if option.flag is None] == ["api_key"]
+
+
+def test_a_flag_wins_over_the_environment_and_the_environment_over_the_file(config: Path) -> None:
+    """Whoever is nearest to the start decides."""
+    config.write_text("base_url = https://file.example\n")
+    environment = {"INKBOX_BASE_URL": "https://environment.example"}
+    flags = {"base_url": "https://flag.example"}
+    assert load({}, {}, config).base_url == "https://file.example"
+    assert load({}, environment, config).base_url == "https://environment.example"
+    assert load(flags, environment, config).base_url == "https://flag.example"
+
+
+def test_a_source_that_loses_is_not_judged(config: Path) -> None:
+    """A wrong value that is overridden does no harm, so it stops nothing."""
+    config.write_text("base_url = ftp://wrong\n")
+    environment = {"INKBOX_BASE_URL": "https://environment.example"}
+    assert load({}, environment, config).base_url == "https://environment.example"
+
+
+def test_without_any_source_the_server_starts_safe() -> None:
+    """No key, the real API, stdio, loopback."""
+    settings = load({}, {}, Path("/nonexistent/config"))
+    assert settings.api_key is None
+    assert (settings.base_url, settings.sandbox, settings.http) == ("https://inkbox.ai", False, False)
+    assert settings.host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("INKBOX_MCP_PORTT", "INKBOX_MCP_PORT"),
+        ("INKBOX_MCP_SANDBOXDB", "INKBOX_MCP_SANDBOX_DB"),
+        ("INKBOX_MCP_LOGLEVEL", "INKBOX_MCP_LOG_LEVEL"),
+        ("INKBOX_MCP_API_KEY", "INKBOX_API_KEY"),
+        ("INKBOX_MCP_BASE_URL", "INKBOX_BASE_URL"),
+    ],
+)
+def test_a_misspelt_variable_stops_the_start_and_names_the_nearest(misspelt: str, meant: str, config: Path) -> None:
+    """An option that is not understood would leave the server less safe than it was meant to be."""
+    assert refusal(config, environment={misspelt: "x"}) == f"{misspelt}: no such option; did you mean {meant}?"
+
+
+def test_an_unlike_variable_gets_no_suggestion(config: Path) -> None:
+    """A guess that is far off would mislead."""
+    assert refusal(config, environment={"INKBOX_MCP_QQ": ""}) == "INKBOX_MCP_QQ: no such option"
+
+
+def test_variables_of_other_programs_are_passed_over(config: Path) -> None:
+    """Only the prefix INKBOX_MCP_ is ours alone."""
+    environment = {"INKBOX_SIGNING_KEY": "x", "INKBOX_MCP": "x", "PORT": "x", "inkbox_mcp_port": "x"}
+    assert load({}, environment, config) == load({}, {}, config)
+
+
+@pytest.mark.parametrize("variable", ["INKBOX_API_KEY", "INKBOX_BASE_URL"])
+def test_an_empty_variable_of_the_ecosystem_counts_as_unset(variable: str, config: Path) -> None:
+    """As Inkbox's SDKs have it; the file is asked next."""
+    config.write_text(f"api_key = {KEY}\nbase_url = https://file.example\n")
+    settings = load({}, {variable: ""}, config)
+    assert settings.base_url == "https://file.example"
+    assert settings.api_key
+    assert settings.api_key.get_secret_value() == KEY
+
+
+def test_an_empty_variable_of_ours_is_no_value(config: Path) -> None:
+    """An empty safety option might have been meant to be on."""
+    assert refusal(config, environment={"INKBOX_MCP_SANDBOX": ""}).startswith("INKBOX_MCP_SANDBOX: ")
+
+
+def test_a_refusal_names_the_source_that_was_used(config: Path) -> None:
+    """The reader must know where to correct it."""
+    wrong = "http://wrong.example"
+    config.write_text(f"base_url = {wrong}\n")
+    assert refusal(config).startswith(f"base_url in {config}: must start with https://")
+    assert refusal(config, environment={"INKBOX_BASE_URL": wrong}).startswith("INKBOX_BASE_URL: ")
+    assert refusal(config, {"base_url": wrong}, {"INKBOX_BASE_URL": wrong}).startswith("--base-url: ")
+    assert refusal(Path("/nonexistent"), {"sandbox_db": ""}).startswith("--sandbox-db: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", "65536"),
+        ("port", "-1"),
+        ("port", "http"),
+        ("port", ""),
+        ("sandbox", "maybe"),
+        ("http", "2"),
+        ("log_level", "loud"),
+        ("log_level", ""),
+    ],
+)
+def test_values_outside_an_options_rule_are_refused(name: str, value: str, config: Path) -> None:
+    """The one line begins with the option's name."""
+    variable = f"INKBOX_MCP_{name.upper()}"
+    assert refusal(config, {name: value}).startswith(f"--{name.replace('_', '-')}: ")
+    assert refusal(config, environment={variable: value}).startswith(f"{variable}: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("https://inkbox.ai", "https://inkbox.ai"),
+        ("https://inkbox.ai/", "https://inkbox.ai"),
+        ("https://inkbox.example:8443/proxy/", "https://inkbox.example:8443/proxy"),
+        ("https://[::1]:8800", "https://[::1]:8800"),
+        ("http://localhost", "http://localhost"),
+        ("http://localhost:8800/", "http://localhost:8800"),
+        ("http://127.0.0.1:8800", "http://127.0.0.1:8800"),
+        ("HTTP://LOCALHOST:8800", "HTTP://LOCALHOST:8800"),
+    ],
+)
+def test_base_urls_that_keep_the_key_safe_are_accepted(given: str, used: str, config: Path) -> None:
+    """Over https anywhere, over http to this machine only."""
+    assert load({"base_url": given}, {}, config).base_url == used
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://inkbox.ai",
+        "http://localhost.evil.com",
+        "http://127.0.0.1.evil.com",
+        "http://127.0.0.1@evil.com",
+        "http://127.0.0.1:80@evil.com",
+        "http://127.0.0.1\\@evil.com",
+        "http://evil.com\\@127.0.0.1",
+        "http://evil.com#@127.0.0.1",
+        "http://evil.com?@127.0.0.1",
+        "http://localhost\t.evil.com",
+        "http://local\nhost",
+        "http://127.0.0.2",
+        "http://127.1",
+        "http://2130706433",
+        "http://0.0.0.0",
+        "http://[::1]",
+        "http://localhost.",
+        "http://ｌocalhost",
+        "http://127。0.0.1",
+        "https://user@inkbox.ai",
+        "https://user:secret@inkbox.ai",
+        "https://@inkbox.ai",
+        "https://inkbox.ai?key=1",
+        "https://inkbox.ai?",
+        "https://inkbox.ai#top",
+        "https://inkbox.ai#",
+        "https://inkbox.ai:port",
+        "https://inkbox.ai:99999",
+        "https://[::1",
+        "https://ink box.ai",
+        " https://inkbox.ai",
+        "https://",
+        "https:inkbox.ai",
+        "//inkbox.ai",
+        "inkbox.ai",
+        "ftp://inkbox.ai",
+        "file:///etc/passwd",
+        "",
+    ],
+)
+def test_base_urls_that_could_give_the_key_away_are_refused(url: str, config: Path) -> None:
+    """Plain http to others, names that only look like this machine, and what URL parsers disagree about."""
+    assert refusal(config, {"base_url": url}).startswith("--base-url: ")
+
+
+@pytest.mark.parametrize("key", [KEY + " ", KEY + "\n", f"{KEY}\r\nX-Evil: 1", f"Bearer {KEY}", "schlüssel-top-secret"])
+def test_a_key_that_is_no_header_value_is_refused_without_showing_it(key: str, config: Path) -> None:
+    """What goes into a header is visible ASCII; what goes into a log is no key."""
+    message = refusal(config, environment={"INKBOX_API_KEY": key})
+    assert message == "INKBOX_API_KEY: must be the key alone, without spaces or line breaks"
+    config.write_text(f"base_url = http://wrong\napi_key = '{KEY} {KEY}'\n")
+    assert "secret" not in refusal(config)
+
+
+def test_the_key_is_in_no_representation_and_in_no_other_options_refusal(config: Path) -> None:
+    """Settings may be logged."""
+    environment = {"INKBOX_API_KEY": KEY}
+    settings = load({}, environment, config)
+    for text in (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())):
+        assert "secret" not in text
+    for flags in ({"port": "x"}, {"base_url": f"https://{KEY}@inkbox.ai"}, {"base_url": f"https://x/?key={KEY}"}):
+        assert "secret" not in refusal(config, flags, environment)
+
+
+def test_the_config_file_is_read_as_people_write_it(config: Path) -> None:
+    """Comments, blank lines, quotes, spaces, a byte order mark, and other programs' keys."""
+    config.write_text(
+        f'\ufeffapi_key="{KEY}"\n\n# base_url = https://comment.example\n[default]\nport = 1\nsandbox = maybe\n'
+        "  base_url  =  'https://file.example'  \nsigning_key = x=y\nno equals sign\n",
+        encoding="utf-8",
+    )
+    settings = load({}, {}, config)
+    assert settings.api_key
+    assert settings.api_key.get_secret_value() == KEY
+    assert settings.base_url == "https://file.example"
+    assert (settings.port, settings.sandbox) == (8000, False)
+
+
+@pytest.mark.parametrize("text", ["", "api_key =\nbase_url=''\n", "api_key\n"])
+def test_empty_values_in_the_config_file_are_none(text: str, config: Path) -> None:
+    """A template that was not filled in is as good as none."""
+    config.write_text(text)
+    assert load({}, {}, config) == load({}, {}, Path("/nonexistent/config"))
+
+
+def test_a_config_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+    """The key that the user put there would be missing, and nobody would say why."""
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"api_key = \xff\xfe\n")
+    assert refusal(binary) == f"{binary}: cannot be read (UnicodeDecodeError)"
+    assert refusal(tmp_path) == f"{tmp_path}: cannot be read (IsADirectoryError)"
+
+
+def test_a_config_file_that_cannot_exist_is_a_missing_one() -> None:
+    """Service accounts have homes such as /dev/null."""
+    assert load({}, {}, Path("/dev/null/.inkbox/config")).api_key is None
+    assert load({}, {}, Path("~no-such-user/.inkbox/config")).api_key is None
+
+
+def test_the_config_file_is_below_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all Inkbox software looks."""
+    (tmp_path / ".inkbox").mkdir()
+    (tmp_path / ".inkbox" / "config").write_text("base_url = https://home.example")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load({}, {}).base_url == "https://home.example"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_http_is_served_on_loopback(host: str, config: Path) -> None:
+    """Each name that this machine has for itself."""
+    assert load({"host": host}, {}, config).host == host
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "", "*", "192.168.1.2", "localhost.evil.com", "LOCALHOST", "127.0.0.2"]
+)
+def test_http_is_served_nowhere_else(host: str, config: Path) -> None:
+    """Whoever reaches the server can use its mailboxes."""
+    assert refusal(config, {"host": host}).startswith("--host: must be 127.0.0.1, localhost or ::1")
+
+
+def test_the_sandbox_database_may_be_below_the_home_directory(
+    tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No shell expands the ~ of a client's JSON configuration."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load({}, {}, config).sandbox_db == str(tmp_path / ".inkbox" / "sandbox.db")
+    assert load({"sandbox_db": "~/x.db"}, {}, config).sandbox_db == str(tmp_path / "x.db")
+    assert load({"sandbox_db": "a ~/x.db"}, {}, config).sandbox_db == "a ~/x.db"
+    assert load({"sandbox_db": ":memory:"}, {}, config).sandbox_db == ":memory:"
+
+
+@pytest.mark.parametrize("path", ["", "~no-such-user/x.db"])
+def test_a_sandbox_database_that_is_nowhere_is_refused(path: str, config: Path) -> None:
+    """SQLite would take the empty name for a database that forgets."""
+    assert refusal(config, {"sandbox_db": path}).startswith("--sandbox-db: ")
+
+
+def test_settings_cannot_be_changed_or_extended() -> None:
+    """What was checked is what is used."""
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(Settings(), "port", 1)  # noqa: B010 - pyright knows that it is frozen
+    with pytest.raises(ValueError, match="not permitted"):
+        Settings.model_validate({"prot": 1})
