@@ -1,0 +1,39 @@
+"""The MCP Inspector as a client, with its strict check of what clients can carry."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from inkbox_mcp.tools import all_operations
+from tests.conformance.conftest import Program
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=["http-modern", "http-legacy", "stdio-modern", "stdio-legacy"])
+def target(request: pytest.FixtureRequest) -> list[str]:
+    """Arguments that name our server, over each transport and in each protocol era."""
+    transport, era = request.param.split("-")
+    if transport == "http":
+        return [request.getfixturevalue("server_url"), "--transport", "http", "--protocol-era", era]
+    command = Path(sys.executable).with_name("inkbox-mcp")
+    return [str(command), "--sandbox", "--sandbox-db", ":memory:", "--protocol-era", era]
+
+
+def test_inspector_finds_no_fault_in_the_tools(program: Program, target: list[str], tmp_path: Path) -> None:
+    """Every tool is listed, and no schema has anything that some client cannot carry."""
+    result = program(
+        "mcp-inspector", "--cli", *target, "--method", "tools/list", "--strict", "--format", "json", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert [tool["name"] for tool in json.loads(result.stdout)["result"]["tools"]] == list(all_operations())
+
+
+def test_inspector_calls_a_tool(program: Program, target: list[str], tmp_path: Path) -> None:
+    """A call through a client that is not ours returns structured data."""
+    call = ["--method", "tools/call", "--tool-name", "list_mailboxes", "--tool-arg", "limit=1", "--format", "json"]
+    result = program("mcp-inspector", "--cli", *target, *call, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["result"]["structuredContent"]["total"] == 0

@@ -1,0 +1,113 @@
+"""Agent frameworks turn our schemas into their model's own: nothing that a model reads may get lost on the way."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.types import Tool
+
+from inkbox_mcp.tools import all_operations
+
+pytestmark = pytest.mark.slow
+
+TOOLS = [operation.tool for operation in all_operations().values()]
+each_tool = pytest.mark.parametrize("tool", TOOLS, ids=[tool.name for tool in TOOLS])
+
+# It demands the Python SDK's first generation, which cannot be installed next to the second.
+LANGCHAIN_ADAPTERS = "langchain-mcp-adapters==0.3.2"
+LANGCHAIN_AGENT = """
+import asyncio
+import json
+import sys
+
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_mcp_adapters.client import MultiServerMCPClient
+
+async def main():
+    server = {"transport": "stdio", "command": sys.argv[1], "args": sys.argv[2:]}
+    tools = await MultiServerMCPClient({"inkbox": server}).get_tools()
+    (list_mailboxes,) = [tool for tool in tools if tool.name == "list_mailboxes"]
+    (answer,) = await list_mailboxes.ainvoke({"limit": 1})
+    print(json.dumps([[convert_to_openai_tool(tool)["function"] for tool in tools], json.loads(answer["text"])]))
+
+asyncio.run(main())
+"""
+
+
+def parameters(schema: dict[str, Any]) -> dict[str, tuple[str, str, bool]]:
+    """Return each parameter's type, description and whether it may be null, in JSON Schema or in Google's form."""
+    found: dict[str, tuple[str, str, bool]] = {}
+    for name, field in schema["properties"].items():
+        arms = field.get("anyOf", [field])
+        kinds = {arm["type"].lower() for arm in arms}
+        (kind,) = kinds - {"null"}
+        found[name] = (kind, field["description"], "null" in kinds or bool(field.get("nullable")))
+    return found
+
+
+def test_a_webhook_can_be_null() -> None:
+    """The one null that means something is there to be lost."""
+    nullable = {
+        (tool.name, name) for tool in TOOLS for name, (*_, null) in parameters(tool.input_schema).items() if null
+    }
+    assert nullable == {("update_mailbox", "webhook_url")}
+
+
+@each_tool
+def test_google_genai_keeps_every_parameter(tool: Tool) -> None:
+    """Gemini sees each parameter's type, description and null, and which are required."""
+    helpers = pytest.importorskip("google.genai._mcp_utils", reason="NOT CHECKED: google-genai is not installed")
+    (declaration,) = helpers.mcp_to_gemini_tool(tool).function_declarations
+    schema = declaration.parameters.model_dump(mode="json", exclude_none=True)
+    assert (declaration.name, declaration.description) == (tool.name, tool.description)
+    assert parameters(schema) == parameters(tool.input_schema)
+    assert schema.get("required") == tool.input_schema.get("required")
+
+
+@each_tool
+def test_openai_agents_keeps_the_schema(tool: Tool) -> None:
+    """The Agents SDK passes the schema on as it is."""
+    mcp = pytest.importorskip("agents.mcp", reason="NOT CHECKED: openai-agents is not installed")
+    converted = mcp.MCPUtil.to_function_tool(tool, mcp.MCPServerStdio({"command": "inkbox-mcp"}), False)
+    assert (converted.name, converted.description) == (tool.name, tool.description)
+    assert converted.params_json_schema == tool.input_schema
+
+
+@each_tool
+def test_openai_agents_makes_the_schema_strict(tool: Tool) -> None:
+    """Strict mode, in which every parameter is required, is possible and changes no parameter."""
+    mcp = pytest.importorskip("agents.mcp", reason="NOT CHECKED: openai-agents is not installed")
+    converted = mcp.MCPUtil.to_function_tool(tool, mcp.MCPServerStdio({"command": "inkbox-mcp"}), True)
+    assert converted.strict_json_schema
+    names = list(tool.input_schema["properties"])
+    assert converted.params_json_schema == {**tool.input_schema, "required": names, "additionalProperties": False}
+
+
+@pytest.fixture(scope="module")
+def langchain_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with LangChain's MCP adapters."""
+    python = tmp_path_factory.mktemp("langchain") / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", LANGCHAIN_ADAPTERS]
+    try:
+        for command in ([sys.executable, "-m", "venv", python.parent.parent], install):
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        why = str(error.stderr or error).splitlines()[-1]
+        pytest.skip(f"NOT CHECKED: {LANGCHAIN_ADAPTERS} could not be installed: {why}")
+    return python
+
+
+def test_langchain_loads_the_tools_and_calls_one(langchain_python: Path) -> None:
+    """LangChain's own client, of the Python SDK's first generation, offers our schemas as they are."""
+    server = [Path(sys.executable).with_name("inkbox-mcp"), "--sandbox", "--sandbox-db", ":memory:"]
+    agent = subprocess.run(
+        [langchain_python, "-c", LANGCHAIN_AGENT, *server], check=True, stdout=subprocess.PIPE, text=True, timeout=60
+    )
+    functions, answer = json.loads(agent.stdout)
+    assert functions == [
+        {"name": tool.name, "description": tool.description, "parameters": tool.input_schema} for tool in TOOLS
+    ]
+    assert answer["total"] == 0

@@ -1,0 +1,55 @@
+"""Schemathesis against the sandbox: requests made from its own OpenAPI document, good and bad, alone and in series."""
+
+# pyright: reportUnknownMemberType=false
+# Parts of Schemathesis are annotated with bare generics.
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import schemathesis
+from hypothesis import settings
+
+from inkbox_mcp.sandbox import Store, create_app
+from tests.conftest import KEY
+
+pytestmark = pytest.mark.slow
+
+# Each method of a path is a route of its own to FastAPI, and its 405 names the methods of the first route only.
+CONFIG: dict[str, Any] = {"checks": {"allow_header_conformance": {"enabled": False}}}
+
+store = Store(":memory:")
+api: Any = schemathesis.openapi.from_asgi(
+    "/openapi.json", create_app(store), config=schemathesis.Config.from_dict(CONFIG)
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _close() -> Iterator[None]:
+    yield
+    store.close()
+
+
+@api.parametrize()
+@settings(max_examples=100, derandomize=True, deadline=None)
+def test_the_sandbox_does_what_its_document_says(case: schemathesis.Case[Any]) -> None:
+    """No request makes it crash, and every answer is one that the document names, of the shape that it gives."""
+    case.call_and_validate(headers={"X-API-Key": KEY})
+
+
+class Series(api.as_state_machine()):
+    """Requests that use what earlier answers held, in an organisation of their own."""
+
+    def setup(self) -> None:
+        """Take a key that nobody has used."""
+        self.headers = {"X-API-Key": f"ApiKey_{uuid4()}.secret"}
+
+    def get_call_kwargs(self, case: schemathesis.Case[Any]) -> dict[str, Any]:
+        """Send the key."""
+        return {"headers": self.headers}
+
+
+def test_the_sandbox_does_what_its_document_says_in_series() -> None:
+    """What was made can be used, what was deleted cannot, and nothing crashes on the way."""
+    Series.run(settings=settings(max_examples=30, derandomize=True, deadline=None))
