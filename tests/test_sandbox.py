@@ -21,6 +21,7 @@ from fastapi.exceptions import RequestValidationError
 
 from inkbox_mcp.sandbox import Store, StoreError, create_app
 from inkbox_mcp.sandbox.problems import invalid
+from inkbox_mcp.sandbox.rows import insert_identity
 
 MAILBOXES = "/api/v1/mail/mailboxes"
 IDENTITIES = "/api/v1/identities"
@@ -727,27 +728,33 @@ async def test_time_never_stands_still(tmp_path: Path) -> None:
 
 OPEN_AND_CREATE = """
 import sys
-from inkbox_mcp.sandbox import Store
-from inkbox_mcp.sandbox.refusals import Conflict
+import anyio
+import httpx2
+from inkbox_mcp.sandbox import Store, create_app
 path, key = sys.argv[1:]
+
+async def create() -> int:
+    with Store(path) as store:
+        transport = httpx2.ASGITransport(app=create_app(store))
+        async with httpx2.AsyncClient(transport=transport, headers={"X-API-Key": key}) as client:
+            statuses = []
+            for number in range(50):
+                body = {"agent_handle": f"agent-{number}", "mailbox": {"email_local_part": f"mailbox-{number}"}}
+                response = await client.post("http://sandbox/api/v1/identities", json=body)
+                statuses.append(response.status_code)
+    assert {*statuses} <= {201, 409}, statuses
+    return statuses.count(201)
+
 print("ready", flush=True)
 sys.stdin.readline()
-with Store(path) as store:
-    organization, made = store.organization(key), 0
-    for number in range(50):
-        try:
-            organization.create_identity_with_mailbox(f"agent-{number}", None, f"mailbox-{number}")
-            made += 1
-        except Conflict:
-            pass
-print(made)
+print(anyio.run(create))
 """
 
 
 def test_processes_share_a_file_from_its_first_moment(tmp_path: Path) -> None:
     """Processes that make one file at once all work, and each mailbox is made by exactly one of them."""
-    path = tmp_path / "inkbox.db"
-    command = [executable, "-c", OPEN_AND_CREATE, str(path), "org_shared"]
+    path, key = tmp_path / "inkbox.db", new_key()
+    command = [executable, "-c", OPEN_AND_CREATE, str(path), key]
     processes = [Popen(command, stdin=PIPE, stdout=PIPE, text=True) for _ in range(4)]
     for process in processes:
         assert process.stdout is not None
@@ -758,22 +765,23 @@ def test_processes_share_a_file_from_its_first_moment(tmp_path: Path) -> None:
         process.stdin.flush()
     made = [int(process.communicate(timeout=15)[0]) for process in processes]
     assert sum(made) == 50
-    with Store(path) as store:
-        listed = store.organization("org_shared").list_mailboxes()
-    assert len({mailbox.created_at for mailbox in listed}) == 50
+    with closing(sqlite3.connect(path)) as other:
+        (moments,) = other.execute("SELECT count(DISTINCT created_at) FROM mailboxes").fetchone()
+    assert moments == 50
 
 
 def test_threads_may_open_and_use_one_file_at_once(tmp_path: Path) -> None:
-    """Stores that are opened on a new file at the same moment see each other's mailboxes."""
+    """Stores that are opened on a new file at the same moment see each other's identities."""
     barrier = threading.Barrier(8, timeout=10)
 
     def create_one(number: int) -> int:
         barrier.wait()
         with Store(tmp_path / "inkbox.db") as store:
             organization = store.organization("org_shared")
-            organization.create_identity_with_mailbox(f"agent-{number}")
+            with organization.transaction() as connection:
+                insert_identity(connection, organization.id, f"agent-{number}")
             barrier.wait()
-            return len(organization.list_mailboxes())
+            return len(organization.list_identities()) - 2
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(create_one, range(8))) == [8] * 8
@@ -803,18 +811,19 @@ async def test_other_database_failures_are_not_hidden(tmp_path: Path) -> None:
                 await client.get(MAILBOXES)
 
 
-def test_commit_that_fails_leaves_the_store_usable(tmp_path: Path) -> None:
+async def test_commit_that_fails_leaves_the_store_usable(tmp_path: Path) -> None:
     """A full disk ends a transaction by itself; the next one starts clean."""
     with Store(tmp_path / "inkbox.db") as store:
-        organization = store.organization("org_full")
+        client = connect(store)
         with closing(sqlite3.connect(tmp_path / "inkbox.db")) as other:
             other.execute("CREATE TRIGGER full BEFORE INSERT ON mailboxes BEGIN SELECT RAISE(ROLLBACK, 'full'); END")
             other.commit()
             with pytest.raises(sqlite3.Error, match="full"):
-                organization.create_mailbox("sales-agent")
+                await create(client)
             other.execute("DROP TRIGGER full")
             other.commit()
-        assert organization.create_mailbox("sales-agent").display_name == "Inkbox user"
+        assert (await create(client))["display_name"] == "Inkbox user"
+        await client.aclose()
 
 
 def another_program(path: Path) -> None:

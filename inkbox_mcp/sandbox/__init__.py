@@ -2,17 +2,20 @@
 
     from inkbox_mcp.sandbox import Store, create_app
 
-    app = create_app(Store("inkbox.db"))  # an ASGI application; Store(":memory:") forgets
+    store = Store("inkbox.db")  # Store(":memory:") forgets
+    app = create_app(store)  # an ASGI application
+    later = create_app(store, "identity")  # the same mailboxes, as the API's identity generation shows them
 
 It imports nothing from the rest of the package: a client that works against it agrees with the specification,
 not with itself.
 
-Any well-formed API key works and is an organisation of its own, which begins with the identities `sales-agent` and
-`support-agent`. Only a key whose secret is `no-organization` has none, and is answered 403.
+Any well-formed API key works and is an organisation of its own, which begins in the spec generation with the
+identities `sales-agent` and `support-agent`, and in the identity generation empty. Only a key whose secret is
+`no-organization` has none, and is answered 403.
 """
 
-from inkbox_mcp.sandbox.app import create_app
+from inkbox_mcp.sandbox.app import Generation, create_app
 from inkbox_mcp.sandbox.database import StoreError
 from inkbox_mcp.sandbox.store import Store
 
-__all__ = ["Store", "StoreError", "create_app"]
+__all__ = ["Generation", "Store", "StoreError", "create_app"]

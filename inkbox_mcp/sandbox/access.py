@@ -1,13 +1,14 @@
 """Whose request it is."""
 
-from typing import Annotated
+from typing import Annotated, Literal
+from uuid import UUID
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader
+from pydantic import BaseModel
 
 from inkbox_mcp.sandbox.keys import APIKey, read_key
-from inkbox_mcp.sandbox.organization import Organization
-from inkbox_mcp.sandbox.store import Store
+from inkbox_mcp.sandbox.store import Organization, Store
 
 _API_KEY = APIKeyHeader(name="X-API-Key", scheme_name="APIKey", auto_error=False)
 _SERVICE_TOKEN = APIKeyHeader(
@@ -16,6 +17,19 @@ _SERVICE_TOKEN = APIKeyHeader(
     description="The header's older name.",
     auto_error=False,
 )
+
+
+class KeyDescription(BaseModel):
+    """What `whoami` says of a key in either generation."""
+
+    auth_type: Literal["api_key"] = "api_key"
+    auth_subtype: Literal["api_key.admin_scoped"] = "api_key.admin_scoped"
+    organization_id: str
+    key_id: UUID
+    label: str | None = "Sandbox"
+    description: str | None = None
+    creator_type: str | None = None
+    created_by: str | None = None
 
 
 async def api_key(

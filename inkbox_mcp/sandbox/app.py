@@ -1,22 +1,27 @@
 """The sandbox as an ASGI application: its routes, its errors, its OpenAPI document."""
 
 import sqlite3
+from typing import Literal
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from inkbox_mcp.sandbox import identities, mailboxes, problems, whoami
-from inkbox_mcp.sandbox.refusals import Refusal
+from inkbox_mcp.sandbox import identity_generation, problems, spec_generation
 from inkbox_mcp.sandbox.store import Store
 
+Generation = Literal["spec", "identity"]
+"""Which API: the one of the specification, or the later one where a mailbox lives and dies with its identity."""
 
-def create_app(store: Store) -> FastAPI:
-    """An ASGI application that answers as the Inkbox REST API does, from and into `store`.
+_ROUTERS = {"spec": spec_generation.ROUTERS, "identity": identity_generation.ROUTERS}
+
+
+def create_app(store: Store, generation: Generation = "spec") -> FastAPI:
+    """An ASGI application that answers as a generation of the Inkbox REST API does, from and into `store`.
 
     It needs no lifespan, and serves every path with and without a trailing slash. It leaves `store` open: who
-    opened it closes it.
+    opened it closes it. Applications of both generations may share one store.
     """
     app = FastAPI(
         title="Inkbox sandbox",
@@ -26,10 +31,9 @@ def create_app(store: Store) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     app.state.store = store
-    app.include_router(mailboxes.router)
-    app.include_router(identities.router)
-    app.include_router(whoami.router)
-    app.exception_handler(Refusal)(problems.refused)
+    for router in _ROUTERS[generation]:
+        app.include_router(router)
+    app.exception_handler(problems.Refusal)(problems.refused)
     app.exception_handler(RequestValidationError)(problems.invalid)
     app.exception_handler(sqlite3.OperationalError)(problems.busy)
     app.add_middleware(OptionalTrailingSlash)

@@ -1,4 +1,4 @@
-"""The SQLite file: its schema, its transactions, its clock."""
+"""The SQLite file: how it is opened, its transactions, its clock."""
 
 import os
 import sqlite3
@@ -9,41 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
-APPLICATION_ID = 0x496E6B62  # "Inkb": tells our file from another program's
-
-# Uniqueness lives here and nowhere else. A deleted mailbox keeps its row, and so its address, and gives up
-# its identity. The clock makes every timestamp later than the one before, whichever process takes it.
-SCHEMA = """
-CREATE TABLE clock (microseconds INTEGER NOT NULL);
-INSERT INTO clock VALUES (0);
-CREATE TABLE organizations (
-    id TEXT NOT NULL PRIMARY KEY,
-    created_at INTEGER NOT NULL
-);
-CREATE TABLE identities (
-    id TEXT NOT NULL PRIMARY KEY,
-    organization_id TEXT NOT NULL REFERENCES organizations (id),
-    agent_handle TEXT NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('active', 'paused')),
-    created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL,
-    UNIQUE (organization_id, agent_handle)
-);
-CREATE TABLE mailboxes (
-    id TEXT NOT NULL PRIMARY KEY,
-    organization_id TEXT NOT NULL REFERENCES organizations (id),
-    local_part TEXT NOT NULL UNIQUE CHECK (local_part = lower(local_part)),
-    identity_id TEXT UNIQUE REFERENCES identities (id),
-    display_name TEXT NOT NULL,
-    webhook_url TEXT,
-    status TEXT NOT NULL CHECK (status IN ('active', 'paused', 'deleted')),
-    created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL,
-    CHECK (status <> 'deleted' OR identity_id IS NULL)
-);
-CREATE INDEX mailboxes_newest_first ON mailboxes (organization_id, created_at DESC);
-"""
+from inkbox_mcp.sandbox.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 
 _opening = threading.Lock()
 
@@ -76,8 +42,8 @@ class Database:
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection]:
-        """Lend the connection for a statement that changes nothing."""
-        with self._lock:
+        """Lend the connection for statements that change nothing and see one moment."""
+        with self._lock, _transaction(self._connection, "DEFERRED"):
             yield self._connection
 
     @contextmanager
@@ -131,27 +97,36 @@ def _prepare(connection: sqlite3.Connection, busy_timeout: float) -> None:
     connection.row_factory = _as_dict
     # Before anything is written, for the file may be another program's.
     with _transaction(connection, "DEFERRED"):
-        _has_schema(connection)
+        _version(connection)
     _write_ahead(connection, busy_timeout)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
     with _transaction(connection):
-        if not _has_schema(connection):
-            for statement in SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        _bring_up_to_date(connection)
 
 
-def _has_schema(connection: sqlite3.Connection) -> bool:
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    version = _version(connection)
+    if version == SCHEMA_VERSION:
+        return
+    steps = [MIGRATIONS[number] for number in range(version, SCHEMA_VERSION)] if version else [SCHEMA]
+    # Not executescript(), which would end the transaction that makes all of it happen or none.
+    for statement in "".join(script for step in steps for script in step).split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """The version of the file's schema, or 0 for a file that is still empty."""
     version, application = _pragma(connection, "user_version"), _pragma(connection, "application_id")
-    if application == APPLICATION_ID and version != SCHEMA_VERSION:
+    if application == APPLICATION_ID and not 1 <= version <= SCHEMA_VERSION:
         raise sqlite3.DatabaseError(f"its schema is version {version}, this release's is {SCHEMA_VERSION}")
     if application == APPLICATION_ID:
-        return True
+        return version
     if application or version or connection.execute("SELECT 1 FROM sqlite_master").fetchone():
         raise sqlite3.DatabaseError("it is the database of another program")
-    return False
+    return 0
 
 
 def _write_ahead(connection: sqlite3.Connection, busy_timeout: float) -> None:

@@ -1,16 +1,42 @@
-"""The fields of request bodies; what is checked here is what the OpenAPI document says."""
+"""The fields of bodies and answers; what is checked here is what the OpenAPI document says."""
 
-from typing import Annotated, Any
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def absent() -> Any:
+    """A default that the document does not show, for a field that may be left out but not null."""
+    return None
 
 
 def _without_at(value: Any) -> Any:
     return value.lstrip("@") if isinstance(value, str) else value
 
 
+def _without_at_in_lower_case(value: Any) -> Any:
+    return value.lstrip("@").lower() if isinstance(value, str) else value
+
+
+def _iso_8601(value: Any) -> Any:
+    if not isinstance(value, int):
+        return value
+    moment = _EPOCH + timedelta(microseconds=value)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+Timestamp = Annotated[str, BeforeValidator(_iso_8601), Field(json_schema_extra={"format": "date-time"})]
+"""ISO 8601 in UTC, always with microseconds; made from microseconds since the epoch."""
+
+FilterMode = Literal["blacklist", "whitelist"]
+
 # NUL is text to JSON and to SQLite but to no database a real server runs on.
-DisplayName = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+
+DisplayName = Annotated[Text, StringConstraints(max_length=255)]
 
 LocalPart = Annotated[
     str,
@@ -33,14 +59,30 @@ AgentHandle = Annotated[
     ),
 ]
 
+# In the identity generation a handle is a host name and a local part too.
+GlobalHandle = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$"),
+    BeforeValidator(_without_at_in_lower_case),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^@*(?!.*--)[A-Za-z0-9][A-Za-z0-9-]{1,61}[A-Za-z0-9]$",
+            "description": "3 to 63 letters, digits and single hyphens, less any leading @; kept in lower case",
+            "examples": ["sales-agent", "@sales-agent"],
+        }
+    ),
+]
+
+# Controls and U+FEFF are spelled out, for not every dialect that reads the document takes \s for the same characters.
 WebhookURL = Annotated[
     str,
     StringConstraints(
         max_length=2048,
         pattern=(
             r"^[Hh][Tt][Tt][Pp][Ss]://"
-            r"([^\s\x00-\x1f\x7f/?#@:\[\]\\]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
-            r"([/?#][^\s\x00-\x1f\x7f]*)?$"
+            r"([^\s\x00-\x1f\x7f-\x9f\ufeff/?#@:\[\]\\]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+            r"([/?#][^\s\x00-\x1f\x7f-\x9f\ufeff]*)?$"
         ),
     ),
     Field(examples=["https://example.com/inkbox"]),

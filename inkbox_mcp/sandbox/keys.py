@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from uuid import UUID
 
-from inkbox_mcp.sandbox.refusals import Forbidden, Unauthorized
+from inkbox_mcp.sandbox.problems import Forbidden, Unauthorized
 
 NO_ORGANIZATION = "no-organization"
 """The secret of a key that belongs to no organisation: `ApiKey_<uuid>.no-organization` is answered 403."""

@@ -1,16 +1,83 @@
-"""How errors look on the wire."""
+"""Why a request is refused, and how that looks on the wire."""
 
 import json
 import sqlite3
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from inkbox_mcp.sandbox.database import is_busy
-from inkbox_mcp.sandbox.records import Problem
-from inkbox_mcp.sandbox.refusals import Refusal
+
+
+class Refusal(Exception):
+    """A request that the API answers with `{"detail": …}` and this status."""
+
+    status: ClassVar[int]
+
+    def __init__(self, detail: str | dict[str, str]) -> None:
+        """Keep what the answer carries."""
+        super().__init__(detail)
+        self.detail = detail
+
+
+class BadRequest(Refusal):
+    """400: a value that the field's type allows and its meaning does not."""
+
+    status = 400
+
+
+class Unauthorized(Refusal):
+    """401: no API key, or one that is not an API key."""
+
+    status = 401
+
+
+class Forbidden(Refusal):
+    """403: a valid key that may not do this."""
+
+    status = 403
+
+
+class NotFound(Refusal):
+    """404: nothing by that name in this organisation."""
+
+    status = 404
+
+
+class Conflict(Refusal):
+    """409: something else already has the name or the place."""
+
+    status = 409
+
+
+class Unavailable(Refusal):
+    """503: bad luck; the same request may work the next time."""
+
+    status = 503
+
+
+class Problem(BaseModel):
+    """Every error but a 422 and a taken handle of the identity generation."""
+
+    detail: str
+
+
+class HandleUnavailable(BaseModel):
+    """Why nobody can have a handle of the identity generation: an identity has it, or a mailbox its address."""
+
+    code: Literal["agent_handle_unavailable"] = "agent_handle_unavailable"
+    message: str
+    blocking_namespace: Literal["identities", "mail"]
+
+
+class HandleProblem(BaseModel):
+    """A handle that cannot be had."""
+
+    detail: HandleUnavailable
+
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -24,13 +91,13 @@ _MEANINGS = {
 }
 
 
-def answers(*statuses: int) -> Responses:
+def answers(*statuses: int, model: type[BaseModel] = Problem) -> Responses:
     """Document error statuses of a route or a router."""
-    return {status: {"model": Problem, "description": _MEANINGS[status]} for status in statuses}
+    return {status: {"model": model, "description": _MEANINGS[status]} for status in statuses}
 
 
 async def refused(_: Request, error: Refusal) -> Response:
-    """Answer a refusal with its status and its sentence."""
+    """Answer a refusal with its status and its detail."""
     return JSONResponse({"detail": error.detail}, error.status)
 
 

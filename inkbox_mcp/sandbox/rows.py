@@ -1,53 +1,65 @@
-"""The rows of identities and mailboxes: found, inserted, and turned into what the API answers.
+"""The rows of identities and mailboxes, which go by the API's field names in either generation.
 
-Every function takes a connection and leaves the transaction to its caller.
+Every function takes a connection and leaves the transaction to its caller. A row is found only in its own
+organisation, and a deleted mailbox never.
 """
 
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from inkbox_mcp.sandbox.database import tick
-from inkbox_mcp.sandbox.records import (
-    SENDING_DOMAIN,
-    IdentityDetail,
-    IdentityMailbox,
-    Mailbox,
-)
-from inkbox_mcp.sandbox.refusals import Conflict, NotFound, Unavailable
+from inkbox_mcp.sandbox.problems import Conflict, NotFound, Unavailable
+
+SENDING_DOMAIN = "inkboxmail.com"
 
 RANDOM_ADDRESSES = 5
 """How many random addresses are tried before a create is answered 503."""
 
 Row = dict[str, Any]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAILBOXES = f"""
+SELECT *, local_part || '@{SENDING_DOMAIN}' AS email_address, '{SENDING_DOMAIN}' AS sending_domain,
+    identity_id AS agent_identity_id, inbound_filter_mode AS filter_mode
+FROM mailboxes WHERE organization_id = ? AND status <> 'deleted'
+"""  # noqa: S608 - what goes into the statement is a constant
+
+_IDENTITIES = "SELECT * FROM identities WHERE organization_id = ?"
+
+
+class HandleTaken(Conflict):
+    """An identity of the organisation has the handle."""
+
+
+class HasMailbox(Conflict):
+    """The identity has a mailbox, and gets no second one."""
+
+
+class AddressTaken(Conflict):
+    """The address is somebody's, or was."""
 
 
 def list_mailboxes(connection: sqlite3.Connection, organization_id: str) -> list[Row]:
-    """The mailboxes that are not deleted, newest first."""
-    return connection.execute(
-        "SELECT * FROM mailboxes WHERE organization_id = ? AND status <> 'deleted' ORDER BY created_at DESC",
-        (organization_id,),
-    ).fetchall()
+    """The mailboxes, newest first."""
+    return connection.execute(f"{_MAILBOXES} ORDER BY created_at DESC", (organization_id,)).fetchall()
 
 
-def find_mailbox(connection: sqlite3.Connection, organization_id: str, address: str) -> Row:
-    """The mailbox at a local part or full address, in any case.
+def find_mailbox(connection: sqlite3.Connection, organization_id: str, name: str | UUID) -> Row:
+    """The mailbox by its id, or by a local part or full address in any case.
 
     Raises:
-        NotFound: The organisation has none there, or deleted it.
+        NotFound: The organisation has none by that name.
     """
-    local_part, at, domain = address.partition("@")
     row = None
+    if isinstance(name, UUID):
+        row = connection.execute(f"{_MAILBOXES} AND id = ?", (organization_id, str(name))).fetchone()
     # Addresses are ASCII; str.lower() would turn a Kelvin sign into a k.
-    if address.isascii() and domain.lower() == (SENDING_DOMAIN if at else ""):
-        row = connection.execute(
-            "SELECT * FROM mailboxes WHERE organization_id = ? AND local_part = ? AND status <> 'deleted'",
-            (organization_id, local_part.lower()),
-        ).fetchone()
+    elif name.isascii():
+        local_part, at, domain = name.lower().partition("@")
+        if domain == (SENDING_DOMAIN if at else ""):
+            statement = f"{_MAILBOXES} AND local_part = ?"
+            row = connection.execute(statement, (organization_id, local_part)).fetchone()
     if row is None:
         raise NotFound("Mailbox not found")
     return row
@@ -59,7 +71,8 @@ def insert_mailbox(
     """Insert a mailbox of an identity, at one local part or at the first free one of a few generated ones.
 
     Raises:
-        Conflict: The identity has a mailbox, or the one address is or was somebody's.
+        HasMailbox: The identity has one already.
+        AddressTaken: The one address is not free.
         Unavailable: The generated addresses were all taken.
     """
     row = {"id": str(uuid4()), "organization_id": identity["organization_id"], "identity_id": identity["id"]}
@@ -68,169 +81,138 @@ def insert_mailbox(
         row["local_part"] = (local_parts if isinstance(local_parts, str) else local_parts()).lower()
         try:
             connection.execute(
-                "INSERT INTO mailboxes VALUES (:id, :organization_id, :local_part, :identity_id,"
-                " :display_name, NULL, 'active', :now, :now)",
+                "INSERT INTO mailboxes (id, organization_id, local_part, identity_id, display_name, status,"
+                " created_at, updated_at) VALUES (:id, :organization_id, :local_part, :identity_id,"
+                " :display_name, 'active', :now, :now)",
                 row,
             )
         except sqlite3.IntegrityError as error:
             if "mailboxes.identity_id" in str(error):
-                raise Conflict("Agent identity already has a mailbox") from None
+                raise HasMailbox("Agent identity already has a mailbox") from None
             if "mailboxes.local_part" not in str(error):
                 raise
             if isinstance(local_parts, str):
-                raise Conflict("Email address is already taken") from None
+                raise AddressTaken("Email address is already taken") from None
         else:
             return find_mailbox(connection, row["organization_id"], row["local_part"])
     raise Unavailable("Could not generate a unique email address; retry the request")
 
 
-def update_mailbox(connection: sqlite3.Connection, row: Row) -> None:
-    """Write what may change of a mailbox.
+def update_mailbox(connection: sqlite3.Connection, row: Row, changes: Row) -> Row:
+    """Set columns of a mailbox; `updated_at` moves only if a value differs.
 
     Raises:
-        Conflict: Its new identity has another mailbox.
+        HasMailbox: Its new identity has another one.
     """
+    if all(row[name] == value for name, value in changes.items()):
+        return row
     try:
         connection.execute(
             "UPDATE mailboxes SET identity_id = :identity_id, display_name = :display_name,"
-            " webhook_url = :webhook_url, status = :status, updated_at = :now WHERE id = :id",
-            {**row, "now": tick(connection)},
+            " webhook_url = :webhook_url, inbound_filter_mode = :inbound_filter_mode,"
+            " outbound_filter_mode = :outbound_filter_mode, signature_html = :signature_html,"
+            " signature_text = :signature_text, signature_enabled = :signature_enabled, updated_at = :now"
+            " WHERE id = :id",
+            {**row, **changes, "now": tick(connection)},
         )
     except sqlite3.IntegrityError:
-        raise Conflict("Agent identity already has a mailbox") from None
+        raise HasMailbox("Agent identity already has a mailbox") from None
+    return find_mailbox(connection, row["organization_id"], UUID(row["id"]))
 
 
-def link(connection: sqlite3.Connection, mailbox_id: UUID, identity: Row) -> None:
-    """Give a mailbox to an identity, unless it has it already.
-
-    Raises:
-        NotFound: The identity's organisation has no such mailbox, or deleted it.
-        Conflict: The mailbox has another identity, or the identity another mailbox.
-    """
-    row = connection.execute(
-        "SELECT * FROM mailboxes WHERE organization_id = ? AND id = ? AND status <> 'deleted'",
-        (identity["organization_id"], str(mailbox_id)),
-    ).fetchone()
-    if row is None:
-        raise NotFound("Mailbox not found")
-    if row["identity_id"] == identity["id"]:
-        return
-    if row["identity_id"] is not None:
-        raise Conflict("Mailbox is already assigned to another agent identity")
-    update_mailbox(connection, {**row, "identity_id": identity["id"]})
-
-
-def unlink(connection: sqlite3.Connection, identity: Row) -> None:
-    """Part an identity from its mailbox, if it has one."""
+def delete_mailbox(connection: sqlite3.Connection, row: Row) -> None:
+    """Hide a mailbox for ever: its subscriptions go, its identity may have another, its address is never free."""
+    connection.execute("DELETE FROM webhook_subscriptions WHERE mailbox_id = ?", (row["id"],))
     connection.execute(
-        "UPDATE mailboxes SET identity_id = NULL, updated_at = ? WHERE identity_id = ?",
-        (tick(connection), identity["id"]),
+        "UPDATE mailboxes SET status = 'deleted', identity_id = NULL, updated_at = ? WHERE id = ?",
+        (tick(connection), row["id"]),
     )
-
-
-_IDENTITIES = """
-SELECT identities.*, mailboxes.id AS mailbox_id, mailboxes.local_part, mailboxes.display_name,
-    mailboxes.status AS mailbox_status, mailboxes.created_at AS mailbox_created_at,
-    mailboxes.updated_at AS mailbox_updated_at
-FROM identities LEFT JOIN mailboxes ON mailboxes.identity_id = identities.id
-WHERE identities.organization_id = ?
-"""
 
 
 def list_identities(connection: sqlite3.Connection, organization_id: str) -> list[Row]:
     """The identities with their mailboxes, newest first."""
-    statement = f"{_IDENTITIES} ORDER BY identities.created_at DESC"
-    return connection.execute(statement, (organization_id,)).fetchall()
+    found = connection.execute(f"{_IDENTITIES} ORDER BY created_at DESC", (organization_id,)).fetchall()
+    return [_with_mailbox(connection, row) for row in found]
 
 
-def find_identity(connection: sqlite3.Connection, organization_id: str, agent_handle: str) -> Row:
-    """The identity by a handle that may begin with `@`, with its mailbox.
+def find_identity(connection: sqlite3.Connection, organization_id: str, name: str | UUID) -> Row:
+    """The identity by its id, or by a handle that may begin with `@`, with its mailbox.
 
     Raises:
-        NotFound: The organisation has none by that handle.
+        NotFound: The organisation has none by that name.
     """
-    row = connection.execute(
-        f"{_IDENTITIES} AND identities.agent_handle = ?", (organization_id, agent_handle.lstrip("@"))
-    ).fetchone()
+    key, value = ("id", str(name)) if isinstance(name, UUID) else ("agent_handle", name.lstrip("@"))
+    statement = f"{_IDENTITIES} AND {key} = ?"
+    row = connection.execute(statement, (organization_id, value)).fetchone()
     if row is None:
         raise NotFound("Agent identity not found")
-    return row
+    return _with_mailbox(connection, row)
 
 
-def insert_identity(connection: sqlite3.Connection, organization_id: str, agent_handle: str) -> Row:
+def insert_identity(
+    connection: sqlite3.Connection, organization_id: str, agent_handle: str, description: str | None = None
+) -> Row:
     """Insert an active identity without a mailbox.
 
     Raises:
-        Conflict: The handle is taken in this organisation.
+        HandleTaken: It is taken in this organisation.
     """
     now = tick(connection)
     try:
         connection.execute(
-            "INSERT INTO identities VALUES (?, ?, ?, 'active', ?, ?)",
-            (str(uuid4()), organization_id, agent_handle, now, now),
+            "INSERT INTO identities (id, organization_id, agent_handle, status, description, created_at, updated_at)"
+            " VALUES (?, ?, ?, 'active', ?, ?, ?)",
+            (str(uuid4()), organization_id, agent_handle, description, now, now),
         )
     except sqlite3.IntegrityError:
-        raise Conflict("Agent handle is already taken") from None
+        raise HandleTaken("Agent handle is already taken") from None
     return find_identity(connection, organization_id, agent_handle)
 
 
-def update_identity(connection: sqlite3.Connection, row: Row) -> None:
-    """Write what may change of an identity.
+def update_identity(connection: sqlite3.Connection, row: Row, changes: Row) -> Row:
+    """Set columns of an identity; `updated_at` moves only if a value differs.
 
     Raises:
-        Conflict: Its new handle is taken in this organisation.
+        HandleTaken: Its new handle is taken in this organisation.
     """
+    if all(row[name] == value for name, value in changes.items()):
+        return row
+    row = {**row, **changes, "now": tick(connection)}
     try:
         connection.execute(
-            "UPDATE identities SET agent_handle = :agent_handle, status = :status, updated_at = :now WHERE id = :id",
-            {**row, "now": tick(connection)},
+            "UPDATE identities SET agent_handle = :agent_handle, status = :status, description = :description,"
+            " signing_key_created_at = :signing_key_created_at, updated_at = :now WHERE id = :id",
+            row,
         )
     except sqlite3.IntegrityError:
-        raise Conflict("Agent handle is already taken") from None
+        raise HandleTaken("Agent handle is already taken") from None
+    return find_identity(connection, row["organization_id"], row["agent_handle"])
 
 
-def mailbox(row: Row) -> Mailbox:
-    """The mailbox object of a row."""
-    return Mailbox(
-        id=row["id"],
-        email_address=f"{row['local_part']}@{SENDING_DOMAIN}",
-        display_name=row["display_name"],
-        webhook_url=row["webhook_url"],
-        status=row["status"],
-        agent_identity_id=row["identity_id"],
-        created_at=_timestamp(row["created_at"]),
-        updated_at=_timestamp(row["updated_at"]),
+def delete_identity(connection: sqlite3.Connection, row: Row) -> None:
+    """Delete an identity whose mailbox was unlinked or deleted before."""
+    connection.execute("DELETE FROM identities WHERE id = ?", (row["id"],))
+
+
+def delete_identity_without_mailbox(connection: sqlite3.Connection, organization_id: str, agent_handle: str) -> None:
+    """Delete the identity by that handle, if there is one and it has no mailbox."""
+    connection.execute(
+        "DELETE FROM identities WHERE organization_id = ? AND agent_handle = ?"
+        " AND id NOT IN (SELECT identity_id FROM mailboxes WHERE identity_id IS NOT NULL)",
+        (organization_id, agent_handle),
     )
 
 
-def identity(row: Row) -> IdentityDetail:
-    """The identity of a row, with its mailbox."""
-    its = _identity_mailbox(row)
-    return IdentityDetail(
-        id=row["id"],
-        organization_id=row["organization_id"],
-        agent_handle=row["agent_handle"],
-        status=row["status"],
-        email_address=its and its.email_address,
-        created_at=_timestamp(row["created_at"]),
-        updated_at=_timestamp(row["updated_at"]),
-        mailbox=its,
-    )
+def owner_of_address(connection: sqlite3.Connection, local_part: str) -> str | None:
+    """The handle of the identity, of whichever organisation, that has a mailbox at that local part."""
+    row = connection.execute(
+        "SELECT agent_handle FROM identities JOIN mailboxes ON identities.id = identity_id WHERE local_part = ?",
+        (local_part,),
+    ).fetchone()
+    return row and row["agent_handle"]
 
 
-def _identity_mailbox(row: Row) -> IdentityMailbox | None:
-    if row["mailbox_id"] is None:
-        return None
-    return IdentityMailbox(
-        id=row["mailbox_id"],
-        email_address=f"{row['local_part']}@{SENDING_DOMAIN}",
-        display_name=row["display_name"],
-        status=row["mailbox_status"],
-        created_at=_timestamp(row["mailbox_created_at"]),
-        updated_at=_timestamp(row["mailbox_updated_at"]),
-    )
-
-
-def _timestamp(microseconds: int) -> str:
-    moment = _EPOCH + timedelta(microseconds=microseconds)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+def _with_mailbox(connection: sqlite3.Connection, row: Row) -> Row:
+    statement = f"{_MAILBOXES} AND identity_id = ?"
+    mailbox = connection.execute(statement, (row["organization_id"], row["id"])).fetchone()
+    return row | {"mailbox": mailbox, "email_address": mailbox and mailbox["email_address"]}

@@ -4,13 +4,14 @@ import secrets
 import sqlite3
 import string
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Self
 
+from inkbox_mcp.sandbox import rows
 from inkbox_mcp.sandbox.database import Database, tick
-from inkbox_mcp.sandbox.organization import Organization
-from inkbox_mcp.sandbox.rows import insert_identity
 
 FIRST_IDENTITIES = ("sales-agent", "support-agent")
 
@@ -21,8 +22,45 @@ def random_local_part() -> str:
     return "".join(letters[:3]) + "-" + "".join(letters[3:])
 
 
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """What one API key can see and change.
+
+    Attributes:
+        id: The organisation's id.
+        created_at: When its key was first seen, in microseconds since the epoch.
+        local_part: Makes an address for a mailbox that asks for none.
+        database: Where its rows are, among those of others.
+    """
+
+    id: str
+    created_at: int
+    local_part: Callable[[], str]
+    database: Database
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Lend the connection for statements that change nothing."""
+        return self.database.reading()
+
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Lend the connection for statements that happen together or not at all."""
+        return self.database.transaction()
+
+    def list_mailboxes(self) -> list[SimpleNamespace]:
+        """The mailboxes, newest first, for a look into the store past the API."""
+        with self.reading() as connection:
+            return [SimpleNamespace(**row) for row in rows.list_mailboxes(connection, self.id)]
+
+    def list_identities(self) -> list[SimpleNamespace]:
+        """The identities, newest first, for a look into the store past the API."""
+        with self.reading() as connection:
+            return [SimpleNamespace(**row) for row in rows.list_identities(connection, self.id)]
+
+
 class Store:
     """The organisations of a sandbox, in a SQLite file that survives restarts and may be shared by processes.
+
+    Both generations of the API serve the same file; one of an earlier release is brought up to date.
 
     Args:
         path: The file, made with its directory when missing and readable by its owner only; `:memory:` for a
@@ -31,7 +69,7 @@ class Store:
         busy_timeout: Seconds to wait for another process that writes, before a request is answered 503.
 
     Raises:
-        StoreError: The file cannot be opened, is not a database, or is not one of this version.
+        StoreError: The file cannot be opened, is not a database, or is one of another program or a later release.
     """
 
     def __init__(
@@ -46,7 +84,10 @@ class Store:
         self._local_part = local_part
 
     def organization(self, organization_id: str) -> Organization:
-        """The organisation by that id, which begins with two identities the first time it is seen."""
+        """The organisation by that id, which begins with two identities the first time it is seen.
+
+        Neither has a mailbox, and only the spec generation shows identities without one.
+        """
         found = "SELECT created_at FROM organizations WHERE id = ?"
         with self._database.reading() as connection:
             row = connection.execute(found, (organization_id,)).fetchone()
@@ -54,7 +95,7 @@ class Store:
             with self._database.transaction() as connection:
                 _begin(connection, organization_id)
                 row = connection.execute(found, (organization_id,)).fetchone()
-        return Organization(self._database, organization_id, row["created_at"], self._local_part)
+        return Organization(organization_id, row["created_at"], self._local_part, self._database)
 
     def close(self) -> None:
         """Close the file; closing twice does no harm."""
@@ -76,4 +117,4 @@ def _begin(connection: sqlite3.Connection, organization_id: str) -> None:
     # No row is inserted when another thread or process saw the same new key a moment earlier.
     if connection.execute(statement, (organization_id, tick(connection))).rowcount:
         for handle in FIRST_IDENTITIES:
-            insert_identity(connection, organization_id, handle)
+            rows.insert_identity(connection, organization_id, handle)

@@ -1,0 +1,9 @@
+"""The later generation of the API: every identity has a mailbox, made and deleted with it.
+
+A mailbox's name is its identity's, a webhook is a subscription of its own, and handles are unique in the whole
+service, for each is also the local part of its mailbox.
+"""
+
+from inkbox_mcp.sandbox.identity_generation import identities, mailboxes, signing_keys, webhooks, whoami
+
+ROUTERS = (mailboxes.router, identities.router, signing_keys.router, webhooks.router, whoami.router)
