@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
@@ -18,6 +18,7 @@ from pydantic import BaseModel, SecretStr
 
 from inkbox_mcp import __version__
 from inkbox_mcp.errors import (
+    APIError,
     Conflict,
     InkboxError,
     NotConfigured,
@@ -27,25 +28,21 @@ from inkbox_mcp.errors import (
     UnexpectedResponse,
     Unreachable,
 )
+from inkbox_mcp.generations import Generation, generation_of
 from inkbox_mcp.responses import http_date, interpret, parse
 from inkbox_mcp.retries import ATTEMPTS, MAX_PAUSE, is_lost, pause
 from inkbox_mcp.text import one_line
 
 MAILBOXES = "/api/v1/mail/mailboxes"
 IDENTITIES = "/api/v1/identities"
+WEBHOOKS = "/api/v1/webhooks/subscriptions"
+WHOAMI = "/api/whoami"
 
 MAX_RESPONSE_BYTES = 10 * 1024 * 1024
 CONNECT_SECONDS = 5.0
 
 
-class Dated(Protocol):
-    """What `InkboxAPI.create` makes: an object that knows when it was made, ISO 8601."""
-
-    created_at: str
-
-
 M = TypeVar("M", bound=BaseModel)
-D = TypeVar("D", bound=Dated)
 
 
 @dataclass
@@ -112,6 +109,7 @@ class InkboxAPI:
         self._turns = anyio.CapacityLimiter(concurrency)
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
         self._client: httpx2.AsyncClient | None = None
+        self.known_generation: Generation | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -153,6 +151,10 @@ class InkboxAPI:
             raise UnexpectedResponse("Inkbox answered something other than a list of objects.", status=HTTPStatus.OK)
         return cast("list[dict[str, Any]]", items)
 
+    async def post(self, path: str, body: Mapping[str, Any], model: type[M]) -> M:
+        """POST a body; a lost answer is not followed up, see `create`."""
+        return cast("M", await self._send("POST", path, body, model))
+
     async def patch(self, path: str, body: Mapping[str, Any], model: type[M]) -> M:
         """PATCH the supplied fields and return the changed object."""
         return cast("M", await self._send("PATCH", path, body, model))
@@ -162,8 +164,8 @@ class InkboxAPI:
         await self._send("DELETE", path)
 
     async def create(
-        self, path: str, body: Mapping[str, Any], model: type[D], find: Callable[[], Awaitable[D | None]]
-    ) -> D:
+        self, path: str, body: Mapping[str, Any], model: type[M], find: Callable[[], Awaitable[M | None]]
+    ) -> M:
         """POST a body and return the object the API made of it, made once even when answers are lost.
 
         Args:
@@ -176,7 +178,7 @@ class InkboxAPI:
         started, lost = anyio.current_time(), None
         for _ in range(ATTEMPTS):
             try:
-                return cast("D", await self._send("POST", path, body, cast("type[BaseModel]", model)))
+                return cast("M", await self._send("POST", path, body, model))
             except (OutcomeUnknown, Conflict) as error:
                 if not lost and isinstance(error, Conflict):
                     raise
@@ -190,6 +192,27 @@ class InkboxAPI:
                 if isinstance(error, Conflict):
                     raise
         raise cast("InkboxError", lost)
+
+    async def generation(self, *, again: bool = False) -> Generation:
+        """Return the generation of the API that this key's organisation is on, found out once.
+
+        Args:
+            again: look even if it is known, because the API did not do as expected: organisations move.
+        """
+        if again or self.known_generation is None:
+            self.known_generation = generation_of(await self._send("GET", IDENTITIES)) or await self._probe()
+        return self.known_generation
+
+    async def _probe(self) -> Generation:
+        """Ask for what only one generation has; any answer but "no such thing" means that it is there."""
+        try:
+            await self._send("GET", WEBHOOKS)
+        except APIError as error:
+            if error.status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
+                return "spec"
+            if error.status not in {HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY}:
+                raise
+        return "identity"
 
     async def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, model: type[BaseModel] | None = None
@@ -233,6 +256,8 @@ class InkboxAPI:
                     call.status = response.status_code
                     call.server_time = http_date(response.headers.get("date"))
                     data = interpret(response.status_code, response.headers, await _read(response))
+            if self.known_generation is None and path.startswith((MAILBOXES, IDENTITIES)):
+                self.known_generation = generation_of(data)
             return parse(data, model) if model else data
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol) as error:
             raise Unreachable(f"could not connect to Inkbox ({_reason(error)}).") from error
@@ -275,12 +300,12 @@ class InkboxAPI:
         return self._client
 
 
-def _is_since(made: Dated, seconds_ago: float) -> bool:
+def _is_since(made: BaseModel, seconds_ago: float) -> bool:
     """Whether something was made within the last seconds, by the API's clock where it told it, else by ours."""
     now = _current_call.get().server_time or datetime.now(UTC)
     try:
-        return datetime.fromisoformat(made.created_at) >= now - timedelta(seconds=seconds_ago)
-    except (TypeError, ValueError):
+        return datetime.fromisoformat((made.model_extra or {})["created_at"]) >= now - timedelta(seconds=seconds_ago)
+    except (KeyError, TypeError, ValueError):
         return False
 
 

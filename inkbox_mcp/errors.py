@@ -9,6 +9,7 @@
     ├── Unreachable             no answer, and nothing can have changed: safe to repeat
     ├── OutcomeUnknown          a change was sent and no answer came back
     ├── UnexpectedResponse      the answer is not what the API promises
+    ├── OperationMoved          this organisation's API does it with another operation
     └── APIError                the API refused, with a status and a reason
         ├── Unauthorized        401
         ├── Forbidden           403
@@ -124,7 +125,7 @@ class CannotAsk(InkboxError):
 
 
 class NotConfigured(InkboxError):
-    """The server was started without an API key; nothing was sent."""
+    """The server was started without what it needs, mostly an API key; nothing was sent."""
 
     code = "not_configured"
     advice = (
@@ -133,8 +134,8 @@ class NotConfigured(InkboxError):
         "or start it with --sandbox to try it without an account."
     )
 
-    def __init__(self) -> None:
-        super().__init__("this server has no Inkbox API key.")
+    def __init__(self, what: str = "this server has no Inkbox API key.") -> None:
+        super().__init__(what)
 
 
 class Unreachable(InkboxError):
@@ -161,6 +162,16 @@ class UnexpectedResponse(InkboxError):
     code = "unexpected_response"
     retryable = True
     advice = "If it keeps failing, tell the user: the base URL may be wrong, or a proxy may stand in between."
+
+
+class OperationMoved(InkboxError):
+    """This organisation is on another generation of the API, where another operation does it; nothing was changed."""
+
+    code = "operation_moved"
+
+    def __init__(self, now: str, status: int | None = None) -> None:
+        super().__init__("this organisation's Inkbox API does that in another way; nothing was changed.", status=status)
+        self.looked_up = now
 
 
 class APIError(InkboxError):

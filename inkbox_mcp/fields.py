@@ -7,6 +7,7 @@ functions, because a model reads their sentence when it got the value wrong.
 
 import re
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -54,6 +55,13 @@ def _mailbox_address(text: str) -> str:
     return text
 
 
+def _uuid(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise ValueError("must be a UUID such as 123e4567-e89b-42d3-a456-426614174000") from None
+
+
 def _cursor(text: str) -> str:
     decode_cursor(text)
     return text
@@ -71,28 +79,31 @@ def _whole_number(value: object) -> object:
 Text = Annotated[str, AfterValidator(_one_line)]
 """One line of text."""
 
-AgentHandle = Annotated[Text, Field(min_length=1, max_length=255), AfterValidator(_handle)]
+AgentHandle = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_one_line), AfterValidator(_handle)]
 """The handle of an agent identity, without its leading @."""
 
-LocalPart = Annotated[Text, Field(min_length=1, max_length=64), AfterValidator(_local_part)]
+LocalPart = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_one_line), AfterValidator(_local_part)]
 """The part of an address before the @."""
 
-MailboxAddress = Annotated[Text, Field(min_length=1, max_length=320), AfterValidator(_mailbox_address)]
+MailboxAddress = Annotated[str, Field(min_length=1, max_length=320), AfterValidator(_mailbox_address)]
 """A mailbox's full address, or its local part."""
 
-DisplayName = Annotated[Text, Field(min_length=1, max_length=255)]
+DisplayName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_one_line)]
 """The sender name people see."""
 
-WebhookURL = Annotated[Text, Field(max_length=2048), AfterValidator(webhook_url)]
+WebhookURL = Annotated[str, Field(max_length=2048), AfterValidator(_one_line), AfterValidator(webhook_url)]
 """An https URL on the public internet, see `inkbox_mcp.webhooks`."""
 
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 """An integer; `true` and 1.5 are none."""
 
+ResourceID = Annotated[str, AfterValidator(_uuid)]
+"""A UUID."""
+
 PageSize = Annotated[WholeNumber, Field(ge=1, le=200)]
 """How many items one page of a list holds."""
 
-SearchText = Annotated[Text, Field(max_length=320)]
+SearchText = Annotated[str, Field(max_length=320), AfterValidator(_one_line)]
 """Text to look for; empty finds everything."""
 
 Cursor = Annotated[Text, AfterValidator(_cursor)]

@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from http import HTTPStatus
 from inspect import cleandoc
 from string import Formatter
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
@@ -17,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from inkbox_mcp.api import InkboxAPI
-from inkbox_mcp.errors import InkboxError, InvalidArguments
+from inkbox_mcp.errors import APIError, InkboxError, InvalidArguments, OperationMoved
+from inkbox_mcp.generations import Generation
 from inkbox_mcp.schema import argument_schema, result_schema
 from inkbox_mcp.text import one_line
 
@@ -34,7 +36,7 @@ class Args(BaseModel):
     """The arguments of a tool.
 
     An optional argument is declared `X | None = None`, where None means omitted: clients that must send every key send
-    null for it. Only for the names in `nullable` is null a value of its own, which the API understands.
+    null for it, or an empty string. Only for the names in `nullable` is null a value of its own, for the API.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
@@ -48,7 +50,7 @@ class Args(BaseModel):
         return {
             name: value
             for name, value in data.items()
-            if name not in _INJECTED and not (value is None and name in omitted)
+            if name not in _INJECTED and not (value in (None, "") and name in omitted)
         }
 
     def supplied(self, *, exclude: set[str] | None = None) -> dict[str, Any]:
@@ -57,10 +59,22 @@ class Args(BaseModel):
 
 
 class Result(BaseModel):
-    """What a tool returns. Fields that the API sent and we do not know are kept; those it did not send stay absent."""
+    """What a tool returns: the fields worth telling a client about.
+
+    Those that the API sends beyond them are kept; those that it does not send stay absent.
+    """
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
 
+    def sent(self, field: str) -> Any:
+        """Return a field that the API sent although it is not declared; None if it did not."""
+        return (self.model_extra or {}).get(field)
+
+
+Question = str | Mapping[Generation, str] | None
+
+# A route that is gone answers 404 or 405, a field that is gone 422.
+_MAY_MEAN_MOVED = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 A = TypeVar("A", bound=Args)
 R = TypeVar("R", bound=Result)
@@ -76,7 +90,10 @@ class Operation(Generic[A, R]):
         result: the model of its result.
         annotations: MCP's four hints.
         advice: what to do next after an error of a class, where the operation knows better than the class.
-        confirm: the question to the human, with arguments in braces; asked when all of them have a value.
+        confirm: the question to the human, with arguments in braces; asked when all of them have a value. Where the
+            generations of the API differ in what happens, one question for each.
+        only: the generation of the API that has this operation, if not both.
+        moved: which tool and arguments to use in the other generation.
         changes: the arguments that name what the call changes; two calls that change the same thing take turns.
     """
 
@@ -85,8 +102,10 @@ class Operation(Generic[A, R]):
     result: type[R]
     annotations: ToolAnnotations
     advice: Mapping[type[InkboxError], str]
-    confirm: str | None
+    confirm: Question
     changes: tuple[str, ...]
+    only: Generation | None
+    moved: str
 
     @property
     def name(self) -> str:
@@ -125,18 +144,37 @@ class Operation(Generic[A, R]):
         """
         values = (getattr(args, name) for name in self.changes)
         names = [value.partition("@")[0].casefold() for value in values if value]
-        async with api.alone(*names):
-            return await self.function(api, args)
+        self._require_generation(api.known_generation)
+        try:
+            async with api.alone(*names):
+                return await self.function(api, args)
+        except APIError as error:
+            if self.only and error.status in _MAY_MEAN_MOVED:
+                # A plain 404 is mostly about the thing that was named; the others contradict what was known.
+                generation = await api.generation(again=error.status != HTTPStatus.NOT_FOUND)
+                self._require_generation(generation, error)
+            raise
 
-    def question(self, args: A) -> str | None:
-        """Return what to ask the human before this call, if anything."""
-        if self.confirm is None:
+    async def question(self, api: InkboxAPI, args: A) -> str | None:
+        """Return what to ask the human before this call, if anything.
+
+        Raises:
+            OperationMoved: the call could not be made anyway.
+        """
+        self._require_generation(api.known_generation)
+        template = self.confirm
+        if isinstance(template, Mapping):
+            template = template[await api.generation()]
+        if template is None:
             return None
         values = args.model_dump()
-        asked = [name for _, name, _, _ in Formatter().parse(self.confirm) if name]
-        if any(values[name] is None for name in asked):
+        if any(values[name] is None for _, name, _, _ in Formatter().parse(template) if name):
             return None
-        return one_line(self.confirm.format_map(values))
+        return one_line(template.format_map(values))
+
+    def _require_generation(self, generation: Generation | None, error: APIError | None = None) -> None:
+        if self.only and generation not in {None, self.only}:
+            raise OperationMoved(self.moved, error and error.status)
 
     def explain(self, error: InkboxError) -> str:
         """Tell the model about a failed call of this operation."""
@@ -165,8 +203,10 @@ def operation(
     annotations: ToolAnnotations,
     *,
     advice: Mapping[type[InkboxError], str] | None = None,
-    confirm: str | None = None,
+    confirm: Question = None,
     changes: tuple[str, ...] = (),
+    only: Generation | None = None,
+    moved: str = "",
 ) -> Callable[[Callable[[InkboxAPI, A], Awaitable[R]]], Operation[A, R]]:
     """Make a tool of an `async def verb_noun(api, args: Args) -> Result`.
 
@@ -175,10 +215,13 @@ def operation(
         advice: what the model should do next after an error of a class.
         confirm: the question to the human before the call, such as `Delete {email_address}?`.
         changes: the arguments that name what the call changes.
+        only: the generation of the API that has this operation, if not both.
+        moved: which tool and arguments to use in the other generation.
     """
 
     def declare(function: Callable[[InkboxAPI, A], Awaitable[R]]) -> Operation[A, R]:
         hints = get_type_hints(function)
-        return Operation(function, hints["args"], hints["return"], annotations, advice or {}, confirm, changes)
+        args, result = hints["args"], hints["return"]
+        return Operation(function, args, result, annotations, advice or {}, confirm, changes, only, moved)
 
     return declare

@@ -10,7 +10,8 @@ from typing import Any
 JSON = dict[str, Any]
 
 
-_NOISE = frozenset({"$defs", "additionalProperties", "title"})
+# Lengths that only keep nonsense out are checked when a call comes.
+_NOISE = frozenset({"$defs", "additionalProperties", "maxItems", "minItems", "minLength", "title"})
 
 
 def argument_schema(schema: JSON, nullable: AbstractSet[str] = frozenset()) -> JSON:
@@ -22,15 +23,21 @@ def argument_schema(schema: JSON, nullable: AbstractSet[str] = frozenset()) -> J
     """
     flat = _inline(schema, schema.get("$defs", {}), _NOISE)
     flat["properties"] = {
-        name: _describe_arms(field) if name in nullable else _without_null(field)
+        name: _describe_arms(field) if name in nullable else _without_unsaid_limit(_without_null(field))
         for name, field in flat["properties"].items()
     }
     return flat
 
 
 def result_schema(schema: JSON) -> JSON:
-    """Flatten the schema of a result model; null stays, because the API sends it, and what is absent has no default."""
-    return _inline(schema, schema.get("$defs", {}), _NOISE | {"default"})
+    """Flatten the schema of a result model, and shorten it: results are for programs, and each byte is read by a model.
+
+    Null stays, because the API sends it, in the short form; what is absent has no default; of a list's items, which
+    another tool describes, only the type is told.
+    """
+    flat = _inline(schema, schema.get("$defs", {}), _NOISE | {"default"})
+    flat["properties"] = {name: _short(field) for name, field in flat["properties"].items()}
+    return flat
 
 
 def _inline(node: JSON, definitions: JSON, noise: AbstractSet[str]) -> JSON:
@@ -55,6 +62,21 @@ def _inline(node: JSON, definitions: JSON, noise: AbstractSet[str]) -> JSON:
             case _:
                 flat[key] = value
     return flat
+
+
+def _short(field: JSON) -> JSON:
+    if "items" in field:
+        return {**field, "items": {"type": field["items"]["type"]}}
+    if "anyOf" in field:
+        kinds = [arm["type"] for arm in field["anyOf"]]
+        return {"type": kinds, **{key: value for key, value in field.items() if key != "anyOf"}}
+    return field
+
+
+def _without_unsaid_limit(field: JSON) -> JSON:
+    """Leave out a length that the description does not mention: it only keeps nonsense out, and is checked anyway."""
+    said = str(field.get("maxLength")) in field.get("description", "")
+    return {key: value for key, value in field.items() if key != "maxLength" or said}
 
 
 def _without_null(field: JSON) -> JSON:

@@ -124,7 +124,7 @@ async def test_a_missing_answer_says_whether_repeating_is_safe(
     async with connect(fail) as agent:
         result = await agent.call(tool, email_address="sales")
     assert (result.meta or {})["code"] == code
-    assert ("Call get_mailbox" in text(result)) is (code == "outcome_unknown")
+    assert ("call get_mailbox" in text(result)) is (code == "outcome_unknown")
 
 
 async def test_an_answer_over_ten_megabytes_is_cut(connect: Connect) -> None:
@@ -168,7 +168,7 @@ async def test_without_a_key_the_tools_explain_how_to_get_one(connect: Connect, 
         return httpx2.Response(200, json=[])
 
     async with connect(record, mode=era, api_key=None) as agent:
-        assert len((await agent.client.list_tools()).tools) == 5
+        assert "create_mailbox" in {tool.name for tool in (await agent.client.list_tools()).tools}
         message = await agent.refused("list_mailboxes")
     assert "INKBOX_API_KEY" in message
     assert "--sandbox" in message

@@ -66,7 +66,8 @@ async def test_an_update_without_a_change_says_what_can_be_changed(agent: Agent,
 async def test_an_unknown_identity_is_explained(agent: Agent) -> None:
     """The 404 of create is about the identity, not about a mailbox."""
     message = await agent.refused("create_mailbox", agent_handle="nobody")
-    assert "No agent identity has this agent_handle" in message
+    assert "No identity has this agent_handle" in message
+    assert "call create_identity with agent_handle" in message
 
 
 async def test_search_matches_address_and_name_in_any_case(agent: Agent) -> None:

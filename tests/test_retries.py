@@ -144,7 +144,7 @@ async def test_a_create_whose_outcome_cannot_be_known_says_so() -> None:
         result = await agent.call("create_mailbox", agent_handle="support-agent")
         assert (result.meta or {})["code"] == "outcome_unknown"
         message = await agent.refused("create_mailbox", agent_handle="support-agent")
-        assert "Call list_mailboxes" in message
+        assert "call get_identity with agent_handle" in message
         assert inkbox.methods().count("POST") <= 2
 
 
@@ -199,7 +199,7 @@ async def test_a_conflict_that_cannot_be_looked_up_names_both_causes() -> None:
     async with failing() as (agent, inkbox):
         inkbox.fails(FINE, Fault(answers=refusal(403)))
         message = await agent.refused("create_mailbox", agent_handle="sales-agent")
-        assert "Either the identity already has a mailbox" in message
+        assert "Either the identity has a mailbox already" in message
 
 
 @pytest.mark.parametrize("seconds", [1, 20])
@@ -248,4 +248,4 @@ async def test_a_stalled_answer_ends_with_the_deadline() -> None:
         inkbox.fails(STALLED_AFTER)
         message = await agent.refused("delete_mailbox", email_address="sales")
         assert "no answer came back" in message
-        assert "Call get_mailbox" in message
+        assert "call get_mailbox" in message

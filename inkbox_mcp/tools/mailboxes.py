@@ -23,35 +23,32 @@ from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, A
 from inkbox_mcp.pages import matching, page
 from inkbox_mcp.responses import parse
 from inkbox_mcp.text import one_line
+from inkbox_mcp.tools.identities import NO_IDENTITY, Handle, Identity
 
 Address = Annotated[
     MailboxAddress,
-    Field(description='Full address ("sales.team@inkboxmail.com") or its part before the @.'),
+    Field(description="Its full address, or the part before the @."),
 ]
 
 
 class Mailbox(Result):
-    """A mailbox as the API returns it; ids are UUIDs, times ISO 8601."""
+    """A mailbox as the API returns it, with its times too; the id is a UUID."""
 
     id: str
     email_address: str
     display_name: str | None = None
     webhook_url: str | None = None
-    status: Annotated[str, Field(description="active, paused or deleted")] = ""
-    created_at: str = ""
-    updated_at: str = ""
+    status: str = ""
 
 
-class MailboxOwner(Result):
-    """As much of an agent identity as mailboxes need."""
-
-    email_address: str | None = None
+NO_MAILBOX = "No active mailbox has this address. Next: call list_mailboxes to see those that exist."
+WITH_ITS_IDENTITY = "A mailbox and its identity cannot be parted here. Next: call get_identity with agent_handle."
 
 
 class CreateMailbox(Args):
     agent_handle: Annotated[
         AgentHandle,
-        Field(description='Existing agent identity to own the mailbox, e.g. "sales-agent"; 1-255 characters.'),
+        Field(description='Existing identity to own it, e.g. "sales-agent"; 1-255 characters.'),
     ]
     display_name: Annotated[
         DisplayName | None,
@@ -59,29 +56,29 @@ class CreateMailbox(Args):
     ] = None
     email_local_part: Annotated[
         LocalPart | None,
-        Field(
-            description='Wanted part before the @, e.g. "sales.team": 1-64 letters, digits, . _ + -. '
-            "Default: a random one."
-        ),
+        Field(description='Part before the @, e.g. "sales.team": 1-64 letters, digits, . _ + -. Default: random.'),
     ] = None
 
 
 @operation(
     ADDITIVE,
     changes=("agent_handle", "email_local_part"),
+    only="spec",
+    moved="A mailbox is created with its identity here. Next: call create_identity with agent_handle, or call "
+    "get_identity with agent_handle to see the mailbox of one that exists.",
     advice={
-        NotFound: "No agent identity has this agent_handle in the organisation, and a mailbox needs one. "
-        "Use the handle of an existing identity, or ask the user to create it in the Inkbox console first.",
-        Conflict: "Either the identity already has a mailbox (one each: find it with list_mailboxes and use it), or "
-        "the email_local_part is taken (for ever, even by a deleted mailbox; choose another, or omit it).",
-        Unavailable: "No mailbox was made, because a generated address collided. Call again with the same arguments.",
-        OutcomeUnknown: "Call list_mailboxes to see whether the mailbox was made.",
+        NotFound: "No identity has this agent_handle, and a mailbox needs one. Next: call create_identity with "
+        "agent_handle, which makes the mailbox too, or call list_identities to see those that exist.",
+        Conflict: "Either the identity has a mailbox already, or the email_local_part is taken, maybe by one deleted. "
+        "Next: call get_identity with agent_handle, or call create_mailbox with another email_local_part.",
+        Unavailable: "No mailbox was made, because a generated address collided. Next: call create_mailbox again.",
+        OutcomeUnknown: "Next: call get_identity with agent_handle to see whether the mailbox was made.",
     },
 )
 async def create_mailbox(api: InkboxAPI, args: CreateMailbox) -> Mailbox:
-    """Create a mailbox, an email address, for an agent identity that exists and has none yet (each has at most one).
+    """Create a mailbox, an email address, for an agent identity that exists and has none yet (list_identities shows).
 
-    Returns it with the email_address that the other mailbox tools take.
+    The other mailbox tools take its email_address.
     """
     try:
         return await api.create(path(MAILBOXES), args.supplied(), Mailbox, find=lambda: _find_as_wanted(api, args))
@@ -91,10 +88,10 @@ async def create_mailbox(api: InkboxAPI, args: CreateMailbox) -> Mailbox:
 
 async def _find_as_wanted(api: InkboxAPI, args: CreateMailbox) -> Mailbox | None:
     """Find the identity's mailbox, if it is as a create with these arguments would have made it."""
-    owner = await api.get(path(IDENTITIES, args.agent_handle), MailboxOwner)
-    if owner.email_address is None:
+    owner = await api.get(path(IDENTITIES, args.agent_handle), Identity)
+    if owner.address is None:
         return None
-    found = await api.get(path(MAILBOXES, owner.email_address), Mailbox)
+    found = await api.get(path(MAILBOXES, owner.address), Mailbox)
     local_part, _, _ = found.email_address.partition("@")
     as_wanted = args.email_local_part in {None, local_part} or local_part == str(args.email_local_part).lower()
     return found if as_wanted and args.display_name in {None, found.display_name} else None
@@ -103,42 +100,40 @@ async def _find_as_wanted(api: InkboxAPI, args: CreateMailbox) -> Mailbox | None
 async def _which_conflict(api: InkboxAPI, args: CreateMailbox, conflict: Conflict) -> Conflict:
     """Say which of the two causes a 409 has, as far as that can be seen."""
     try:
-        owner = await api.get(path(IDENTITIES, args.agent_handle), MailboxOwner)
+        owner = await api.get(path(IDENTITIES, args.agent_handle), Identity)
     except InkboxError:
         return conflict
-    if owner.email_address:
+    if owner.address:
         return conflict.advised(
-            f"The identity {args.agent_handle} already has the mailbox {one_line(owner.email_address)}, and can have "
-            "only one. Use it: get_mailbox shows it, update_mailbox changes it."
+            f"The identity {args.agent_handle} already has the mailbox {one_line(owner.address)}, and can have "
+            "only one. Next: call get_mailbox with email_address to see it, and use it."
         )
     return conflict.advised(
         f"The identity {args.agent_handle} has no mailbox yet, but the address {args.email_local_part} is taken, "
-        "maybe by a deleted mailbox. Choose another email_local_part, or omit it for a random address."
+        "maybe by a deleted mailbox. Next: call create_mailbox with another email_local_part, or without one."
     )
 
 
 class ListMailboxes(Args):
     search: Annotated[
         SearchText | None,
-        Field(description="Only mailboxes whose address or display name contains this, in any case."),
+        Field(description="Only those whose address or name contains this."),
     ] = None
-    limit: Annotated[PageSize, Field(description="Mailboxes per page, 1-200. Default: 50.")] = 50
-    cursor: Annotated[Cursor | None, Field(description="next_cursor of the page before. Default: the first page.")] = (
-        None
-    )
+    limit: Annotated[PageSize, Field(description="Per page, 1-200. Default: 50.")] = 50
+    cursor: Annotated[Cursor | None, Field(description="next_cursor of the page before.")] = None
 
 
 class MailboxPage(Result):
     mailboxes: list[Mailbox]
-    total: Annotated[int, Field(description="How many match, on all pages")]
-    next_cursor: Annotated[str | None, Field(description="null on the last page")]
+    total: int
+    next_cursor: str | None
 
 
 @operation(READ_ONLY)
 async def list_mailboxes(api: InkboxAPI, args: ListMailboxes) -> MailboxPage:
     """List the organisation's active mailboxes, newest first. Start here to learn which exist.
 
-    If next_cursor is not null, call again with it as cursor for more.
+    next_cursor, if not null, leads to more.
     """
     found = matching(await api.get_list(path(MAILBOXES)), args.search, ("email_address", "display_name"))
     shown, next_cursor = page(found, args.limit, args.cursor)
@@ -151,10 +146,10 @@ class GetMailbox(Args):
 
 @operation(
     READ_ONLY,
-    advice={NotFound: "No active mailbox has this address. Call list_mailboxes to see those that exist."},
+    advice={NotFound: NO_MAILBOX},
 )
 async def get_mailbox(api: InkboxAPI, args: GetMailbox) -> Mailbox:
-    """Get one mailbox by its address: display name, webhook, status, timestamps. list_mailboxes shows the addresses."""
+    """Get one mailbox by its address: name, webhook, status, times. list_mailboxes shows the addresses."""
     return await api.get(path(MAILBOXES, args.email_address), Mailbox)
 
 
@@ -169,8 +164,8 @@ class UpdateMailbox(Args):
     webhook_url: Annotated[
         WebhookURL | None,
         Field(
-            description="Public https URL that Inkbox posts this mailbox's mail events to, up to 2048 characters; "
-            "null unsubscribes. To keep it, leave it out or pass its current value."
+            description="Public https URL for its mail events, up to 2048 characters; null unsubscribes. "
+            "To keep it, leave it out or pass its current value."
         ),
     ] = None
 
@@ -178,17 +173,17 @@ class UpdateMailbox(Args):
 @operation(
     IDEMPOTENT,
     changes=("email_address",),
+    only="spec",
+    moved="The name is the identity's here: call update_identity with agent_handle and display_name. Webhooks are "
+    "subscriptions: call create_webhook with email_address and webhook_url, or call list_webhooks with email_address.",
     confirm="Send the events of all mail of {email_address} to {webhook_url}?",
     advice={
-        NotFound: "No active mailbox has this address. Call list_mailboxes to see those that exist.",
-        OutcomeUnknown: "Call get_mailbox to see whether the change was made; repeating this call is harmless.",
+        NotFound: NO_MAILBOX,
+        OutcomeUnknown: "Next: call get_mailbox with email_address to see whether it was made; repeating is harmless.",
     },
 )
 async def update_mailbox(api: InkboxAPI, args: UpdateMailbox) -> Mailbox:
-    """Change a mailbox's display name or webhook; only what is passed changes. Returns the changed mailbox.
-
-    Call get_mailbox first to see the current values.
-    """
+    """Change a mailbox's display name or webhook; only what is passed changes. get_mailbox shows what it is now."""
     changes = args.supplied(exclude={"email_address"})
     if not changes:
         raise InvalidArguments(
@@ -210,17 +205,74 @@ class DeletedMailbox(Result):
 @operation(
     DESTRUCTIVE,
     changes=("email_address",),
+    only="spec",
+    moved="A mailbox is deleted only together with its identity here. If both shall go: call delete_identity "
+    "with agent_handle. To keep the identity, leave the mailbox; call list_identities to see whose it is.",
     confirm="Delete the mailbox {email_address} for good? It will receive no more mail, and its address is lost.",
     advice={
-        NotFound: "No active mailbox has this address: it is deleted already, or never existed. "
-        "Call list_mailboxes to see those that exist.",
-        OutcomeUnknown: "Call get_mailbox to see whether the mailbox still exists; repeating this call is harmless.",
+        NotFound: "No active mailbox has this address; it may be deleted already. Next: call list_mailboxes.",
+        OutcomeUnknown: "Next: call get_mailbox with email_address to see whether it exists; repeating is harmless.",
     },
 )
 async def delete_mailbox(api: InkboxAPI, args: DeleteMailbox) -> DeletedMailbox:
-    """Delete a mailbox for good: it receives no more mail, and its address can never be used again.
+    """Delete a mailbox for good: it gets no more mail, and its address is never free again.
 
-    The identity stays and can get a new mailbox with create_mailbox.
+    Its identity can get a new one with create_mailbox.
     """
     await api.delete(path(MAILBOXES, args.email_address))
     return DeletedMailbox(deleted=True, email_address=args.email_address)
+
+
+class LinkMailbox(Args):
+    agent_handle: Handle
+    email_address: Address
+
+
+@operation(
+    IDEMPOTENT,
+    only="spec",
+    moved=WITH_ITS_IDENTITY,
+    changes=("agent_handle", "email_address"),
+    advice={
+        Conflict: "The mailbox has another identity, or the identity has one. Next: call list_identities to see "
+        "which, and call unlink_mailbox with that agent_handle if they may be parted.",
+        NotFound: "There is no such identity or no such mailbox. Next: call list_identities, or call list_mailboxes.",
+        OutcomeUnknown: "Next: call get_identity with agent_handle to see; repeating is harmless.",
+    },
+)
+async def link_mailbox(api: InkboxAPI, args: LinkMailbox) -> Identity:
+    """Give a mailbox without an identity to an identity without a mailbox. unlink_mailbox parts them."""
+    mailbox = await api.get(path(MAILBOXES, args.email_address), Mailbox)
+    ours = path(IDENTITIES, args.agent_handle)
+    try:
+        return await api.post(f"{ours}/mailbox", {"mailbox_id": mailbox.id}, Identity)
+    except OutcomeUnknown:
+        linked = await api.get(ours, Identity)
+        if linked.address != mailbox.email_address:
+            raise
+        return linked
+
+
+class UnlinkMailbox(Args):
+    agent_handle: Handle
+
+
+class UnlinkedMailbox(Result):
+    unlinked: bool
+    agent_handle: str
+
+
+@operation(
+    IDEMPOTENT,
+    only="spec",
+    moved=WITH_ITS_IDENTITY,
+    changes=("agent_handle",),
+    advice={
+        NotFound: NO_IDENTITY,
+        OutcomeUnknown: "Next: call get_identity with agent_handle to see; repeating is harmless.",
+    },
+)
+async def unlink_mailbox(api: InkboxAPI, args: UnlinkMailbox) -> UnlinkedMailbox:
+    """Part an identity from its mailbox; both stay, and link_mailbox joins them again."""
+    await api.delete(path(IDENTITIES, args.agent_handle, "mailbox"))
+    return UnlinkedMailbox(unlinked=True, agent_handle=args.agent_handle)

@@ -1,0 +1,25 @@
+"""The account: whose key this server uses.
+
+Source: https://inkbox.ai/docs/api/whoami
+"""
+
+from inkbox_mcp.api import WHOAMI, InkboxAPI
+from inkbox_mcp.operation import READ_ONLY, Args, Result, operation
+
+
+class Whoami(Args):
+    """No arguments."""
+
+
+class KeyHolder(Result):
+    """Who an API key belongs to; times are seconds since 1970."""
+
+    organization_id: str | None = None
+    auth_subtype: str | None = None
+    expires_at: float | None = None
+
+
+@operation(READ_ONLY)
+async def whoami(api: InkboxAPI, args: Whoami) -> KeyHolder:
+    """Show the organisation of the API key, its scope (admin or one agent), and when it expires (null: never)."""
+    return await api.get(WHOAMI, KeyHolder)

@@ -1,0 +1,219 @@
+"""Agent identities: whom mailboxes belong to.
+
+Source: https://inkbox.ai/docs/api/identities
+"""
+
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Field
+
+from inkbox_mcp.api import IDENTITIES, InkboxAPI, path
+from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OperationMoved, OutcomeUnknown
+from inkbox_mcp.fields import AgentHandle, Cursor, DisplayName, LocalPart, PageSize, SearchText
+from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Args, Result, operation
+from inkbox_mcp.pages import matching, page
+from inkbox_mcp.responses import parse
+from inkbox_mcp.text import one_line
+
+Handle = Annotated[AgentHandle, Field(description='Its handle, e.g. "sales-agent".')]
+
+NO_IDENTITY = (
+    "No identity has this agent_handle. Next: call list_identities, or call create_identity with agent_handle."
+)
+
+
+class Identity(Result):
+    """An agent identity as the API returns it, with its mailbox."""
+
+    agent_handle: str
+    email_address: str | None = None
+
+    @property
+    def address(self) -> str | None:
+        """The address of its mailbox, if it has one."""
+        mailbox = cast("dict[str, str]", self.sent("mailbox") or {})
+        return self.email_address or mailbox.get("email_address")
+
+
+class CreateIdentity(Args):
+    agent_handle: Annotated[
+        AgentHandle, Field(description='New handle, e.g. "sales-agent": 3-63 lowercase letters, digits, hyphens.')
+    ]
+    with_mailbox: Annotated[bool, Field(description="Create its mailbox too. Default: true.")] = True
+    mailbox_display_name: Annotated[
+        DisplayName | None, Field(description="Sender name, 1-255 characters. Default: the handle.")
+    ] = None
+    mailbox_local_part: Annotated[
+        LocalPart | None, Field(description="Part before the @: 1-64 letters, digits, . _ + -. Default: random.")
+    ] = None
+
+
+@operation(
+    ADDITIVE,
+    changes=("agent_handle", "mailbox_local_part"),
+    advice={
+        Conflict: "The handle is taken, maybe by another organisation, or the address is. Next: call list_identities, "
+        "or call create_identity with another agent_handle and without mailbox_local_part.",
+        OutcomeUnknown: "Next: call get_identity with agent_handle to see whether it was made.",
+    },
+)
+async def create_identity(api: InkboxAPI, args: CreateIdentity) -> Identity:
+    """Create an agent identity and its mailbox in one step: the way to a first mailbox. First call list_identities."""
+    if not args.with_mailbox and (args.mailbox_display_name or args.mailbox_local_part):
+        raise InvalidArguments("mailbox_display_name and mailbox_local_part need with_mailbox to be true.")
+    body = _body(args) if await api.generation() == "spec" else _body_with_name(args)
+    try:
+        made = await api.create(path(IDENTITIES), body, Identity, find=lambda: _find_as_wanted(api, args))
+    except Conflict as conflict:
+        raise await _which_conflict(api, args, conflict) from None
+    # The spec generation answers with a summary, without the mailbox.
+    return await api.get(path(IDENTITIES, args.agent_handle), Identity) if made.sent("mailbox") is None else made
+
+
+def _body(args: CreateIdentity) -> dict[str, Any]:
+    mailbox = {"display_name": args.mailbox_display_name, "email_local_part": args.mailbox_local_part}
+    return {"agent_handle": args.agent_handle} | ({"mailbox": _given(mailbox)} if args.with_mailbox else {})
+
+
+def _body_with_name(args: CreateIdentity) -> dict[str, Any]:
+    """Write the body for the identity generation: the name is the identity's, and a mailbox always comes with it."""
+    if not args.with_mailbox:
+        raise OperationMoved(
+            "Every identity has a mailbox here. Next: call create_identity with agent_handle, and without with_mailbox."
+        )
+    mailbox = _given({"email_local_part": args.mailbox_local_part})
+    body = {"agent_handle": args.agent_handle, "display_name": args.mailbox_display_name, "mailbox": mailbox or None}
+    return _given(body)
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+async def _find_as_wanted(api: InkboxAPI, args: CreateIdentity) -> Identity | None:
+    """Find the identity, if it is as a create with these arguments would have made it."""
+    try:
+        found = await api.get(path(IDENTITIES, args.agent_handle), Identity)
+    except NotFound:
+        return None
+    local_part = (found.address or "").partition("@")[0]
+    if bool(local_part) != args.with_mailbox or (args.mailbox_local_part or local_part).lower() != local_part:
+        return None
+    return found
+
+
+async def _which_conflict(api: InkboxAPI, args: CreateIdentity, conflict: Conflict) -> Conflict:
+    """Say which cause a 409 has, as far as that can be seen."""
+    try:
+        mine = await api.get(path(IDENTITIES, args.agent_handle), Identity)
+    except NotFound:
+        if args.mailbox_local_part is None:
+            return conflict.advised(
+                "Another organisation has this handle. Next: call create_identity with another agent_handle."
+            )
+        return conflict
+    except InkboxError:
+        return conflict
+    if mine.address:
+        return conflict.advised(
+            f"You have this identity already, with the mailbox {one_line(mine.address)}. Next: call get_identity with "
+            "agent_handle."
+        )
+    return conflict.advised(
+        "You have this identity already, without a mailbox. Next: call create_mailbox with agent_handle."
+    )
+
+
+class ListIdentities(Args):
+    search: Annotated[
+        SearchText | None, Field(description="Only those whose handle, name or address contains this.")
+    ] = None
+    limit: Annotated[PageSize, Field(description="Per page, 1-200. Default: 50.")] = 50
+    cursor: Annotated[Cursor | None, Field(description="next_cursor of the page before.")] = None
+
+
+class IdentityPage(Result):
+    identities: list[Identity]
+    total: int
+    next_cursor: str | None
+
+
+@operation(READ_ONLY)
+async def list_identities(api: InkboxAPI, args: ListIdentities) -> IdentityPage:
+    """List agent identities with their addresses, newest first. None yet? Call create_identity."""
+    items = await api.get_list(path(IDENTITIES))
+    found = matching(items, args.search, ("agent_handle", "display_name", "email_address"))
+    shown, next_cursor = page(found, args.limit, args.cursor)
+    return IdentityPage(identities=[parse(item, Identity) for item in shown], total=len(found), next_cursor=next_cursor)
+
+
+class GetIdentity(Args):
+    agent_handle: Handle
+
+
+@operation(READ_ONLY, advice={NotFound: NO_IDENTITY})
+async def get_identity(api: InkboxAPI, args: GetIdentity) -> Identity:
+    """Get one agent identity, with its mailbox. list_identities shows the handles."""
+    return await api.get(path(IDENTITIES, args.agent_handle), Identity)
+
+
+class UpdateIdentity(Args):
+    agent_handle: Handle
+    status: Annotated[
+        Literal["active", "paused"] | None, Field(description="active or paused. Default: unchanged.")
+    ] = None
+    display_name: Annotated[
+        DisplayName | None, Field(description="Sender name, 1-255 characters. Default: unchanged.")
+    ] = None
+
+
+@operation(
+    IDEMPOTENT,
+    changes=("agent_handle",),
+    advice={
+        NotFound: NO_IDENTITY,
+        OutcomeUnknown: "Next: call get_identity with agent_handle to see; repeating is harmless.",
+    },
+)
+async def update_identity(api: InkboxAPI, args: UpdateIdentity) -> Identity:
+    """Pause, activate or rename an agent identity, whichever the organisation's API has."""
+    changes = args.supplied(exclude={"agent_handle"})
+    if not changes:
+        raise InvalidArguments("there is nothing to update. Pass status or display_name.")
+    generation = await api.generation()
+    if generation == "spec" and "display_name" in changes:
+        raise OperationMoved(
+            "Names are the mailboxes' here. Next: call update_mailbox with email_address and display_name."
+        )
+    if generation == "identity" and "status" in changes:
+        raise OperationMoved(
+            "Identities have no status here. Next: call update_identity with agent_handle and display_name."
+        )
+    return await api.patch(path(IDENTITIES, args.agent_handle), changes, Identity)
+
+
+class DeleteIdentity(Args):
+    agent_handle: Handle
+
+
+class DeletedIdentity(Result):
+    deleted: bool
+    agent_handle: str
+
+
+@operation(
+    DESTRUCTIVE,
+    changes=("agent_handle",),
+    confirm={
+        "spec": "Delete the agent identity {agent_handle} for good? Its mailbox stays, without an identity.",
+        "identity": "Delete the agent identity {agent_handle} for good, and its mailbox with it? The address is lost.",
+    },
+    advice={
+        NotFound: "No identity has this agent_handle; it may be deleted already. Next: call list_identities.",
+        OutcomeUnknown: "Next: call get_identity with agent_handle to see whether it exists; repeating is harmless.",
+    },
+)
+async def delete_identity(api: InkboxAPI, args: DeleteIdentity) -> DeletedIdentity:
+    """Delete an agent identity for good. Where delete_mailbox works, its mailbox stays; else it is deleted too."""
+    await api.delete(path(IDENTITIES, args.agent_handle))
+    return DeletedIdentity(deleted=True, agent_handle=args.agent_handle)

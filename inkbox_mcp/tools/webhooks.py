@@ -1,0 +1,115 @@
+"""Webhook subscriptions: where the identity generation of the API sends mail events.
+
+Source: https://inkbox.ai/docs/api/webhooks
+"""
+
+from typing import Annotated, Any, cast
+
+from pydantic import Field, model_validator
+
+from inkbox_mcp.api import MAILBOXES, WEBHOOKS, InkboxAPI, path
+from inkbox_mcp.errors import InvalidArguments, OutcomeUnknown
+from inkbox_mcp.fields import ResourceID, Text, WebhookURL
+from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, READ_ONLY, Args, Result, operation
+from inkbox_mcp.tools.mailboxes import Address, Mailbox
+
+MOVED = "A webhook is a field of its mailbox here. Next: call update_mailbox with email_address and webhook_url."
+
+
+class Webhook(Result):
+    """A subscription as the API returns it."""
+
+    id: str
+    url: str
+    event_types: list[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_bearer_token(cls, data: Any) -> Any:
+        """Leave out the token that deliveries carry: it is nobody's to read here."""
+        if not isinstance(data, dict):
+            return data
+        return {name: value for name, value in cast("dict[str, Any]", data).items() if name != "auth_token"}
+
+
+class WebhookList(Result):
+    subscriptions: list[Webhook]
+
+
+class ListWebhooks(Args):
+    email_address: Address
+
+
+@operation(READ_ONLY, only="identity", moved=MOVED)
+async def list_webhooks(api: InkboxAPI, args: ListWebhooks) -> WebhookList:
+    """List a mailbox's webhook subscriptions, where update_mailbox has no webhook_url."""
+    _, webhooks = await _webhooks_of(api, args.email_address)
+    return webhooks
+
+
+class CreateWebhook(Args):
+    email_address: Address
+    webhook_url: Annotated[WebhookURL, Field(description="Public https URL, up to 2048 characters.")]
+    event_types: Annotated[
+        list[Text] | None,
+        Field(
+            min_length=1, max_length=20, description="Such as message.sent, message.bounced. Default: message.received."
+        ),
+    ] = None
+
+
+@operation(
+    ADDITIVE,
+    only="identity",
+    moved=MOVED,
+    changes=("email_address",),
+    confirm="Send the mail events of {email_address} to {webhook_url}?",
+    advice={OutcomeUnknown: "Next: call list_webhooks with email_address to see whether it was made."},
+)
+async def create_webhook(api: InkboxAPI, args: CreateWebhook) -> Webhook:
+    """Have a mailbox's events posted to a URL. A signing_key in the result is shown only once."""
+    mailbox, _ = await _webhooks_of(api, args.email_address)
+    body = {"mailbox_id": mailbox.id, "url": args.webhook_url, "event_types": args.event_types}
+
+    async def find() -> Webhook | None:
+        _, webhooks = await _webhooks_of(api, args.email_address)
+        same = [
+            webhook
+            for webhook in webhooks.subscriptions
+            if (webhook.url, webhook.event_types) == tuple(body.values())[1:]
+        ]
+        return max(same, key=lambda webhook: str(webhook.sent("created_at")), default=None)
+
+    return await api.create(WEBHOOKS, body, Webhook, find)
+
+
+class DeleteWebhook(Args):
+    email_address: Address
+    webhook_id: Annotated[ResourceID, Field(description="id from list_webhooks, a UUID.")]
+
+
+class DeletedWebhook(Result):
+    deleted: bool
+    webhook_id: str
+
+
+@operation(
+    DESTRUCTIVE,
+    only="identity",
+    moved=MOVED,
+    changes=("email_address",),
+    advice={OutcomeUnknown: "Next: call list_webhooks with email_address; repeating is harmless."},
+)
+async def delete_webhook(api: InkboxAPI, args: DeleteWebhook) -> DeletedWebhook:
+    """Delete a webhook subscription that list_webhooks shows."""
+    _, webhooks = await _webhooks_of(api, args.email_address)
+    if args.webhook_id not in {webhook.id for webhook in webhooks.subscriptions}:
+        raise InvalidArguments("the mailbox has no such webhook. Next: call list_webhooks with email_address.")
+    await api.delete(path(WEBHOOKS, args.webhook_id))
+    return DeletedWebhook(deleted=True, webhook_id=args.webhook_id)
+
+
+async def _webhooks_of(api: InkboxAPI, email_address: str) -> tuple[Mailbox, WebhookList]:
+    """Look a mailbox and its webhooks up; subscriptions name mailboxes by id."""
+    mailbox = await api.get(path(MAILBOXES, email_address), Mailbox)
+    return mailbox, await api.get(f"{WEBHOOKS}?mailbox_id={mailbox.id}", WebhookList)
