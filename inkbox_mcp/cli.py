@@ -14,7 +14,9 @@ from typing import Any, NoReturn
 import anyio
 
 from inkbox_mcp import __version__
-from inkbox_mcp.settings import Settings, SettingsError, load, options
+from inkbox_mcp.settings import CONFIG_FILE, Settings, SettingsError, check, exposes_key, gather, load, options
+
+logger = logging.getLogger(__name__)
 
 DESCRIPTION = """\
 An MCP server through which LLM agents run their own Inkbox mailboxes. Without a command it serves MCP over stdio.
@@ -23,6 +25,7 @@ commands:
   demo       watch a real MCP client run a mailbox's whole life on a temporary sandbox
   sandbox    run the embedded Inkbox as an HTTP server for other programs
   tools      show the tools as a table, or with --json as tools/list returns them
+  doctor     find out why a set-up does not work
 """
 
 
@@ -40,10 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; default: those of this process.
 
     Returns:
-        The exit status: 0 when all went well, 1 when the demo failed, 2 when an option stopped the start.
+        The exit status: 0 when all went well, 1 when the demo or the doctor found something wrong, 2 when an option
+        stopped the start.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    commands = {"demo": _demo, "sandbox": _sandbox, "tools": _tools}
+    commands = {"demo": _demo, "sandbox": _sandbox, "tools": _tools, "doctor": _doctor}
     try:
         if arguments and arguments[0] in commands:
             return commands[arguments[0]](arguments[1:])
@@ -54,9 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(arguments: Sequence[str]) -> int:
-    settings = load(vars(_serve_parser().parse_args(arguments)), os.environ)
+    settings = load(vars(_server_parser("", DESCRIPTION).parse_args(arguments)), os.environ)
     _log_to_stderr(settings.log_level)
     _leave_on_signals()
+    if exposes_key():
+        logger.warning("%s holds your API key and can be read by others; chmod 600 it", CONFIG_FILE)
     # After the options are checked: loading the protocol takes most of the start.
     from inkbox_mcp.server import build_server
     from inkbox_mcp.transports import serve_http, serve_stdio
@@ -68,8 +74,8 @@ def _serve(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _serve_parser() -> argparse.ArgumentParser:
-    parser = _parser("", DESCRIPTION, argument_default=argparse.SUPPRESS)  # so that only what was given overrides
+def _server_parser(command: str, description: str) -> argparse.ArgumentParser:
+    parser = _parser(command, description, argument_default=argparse.SUPPRESS)  # so that only what was given overrides
     for option in options():
         if option.flag is None:
             parser.add_argument("--api-key", type=_refuse_key, help=argparse.SUPPRESS)
@@ -103,8 +109,10 @@ def _sandbox(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--db", default=defaults["sandbox_db"].default, metavar="PATH", help="database file, or :memory:"
     )
+    parser.add_argument("--generation", default="spec", help="of the API: spec (default) or identity")
     chosen = parser.parse_args(arguments)
-    settings = load({"port": chosen.port, "sandbox_db": chosen.db}, {}, config_file=Path(os.devnull))
+    flags = {"port": chosen.port, "sandbox_db": chosen.db, "sandbox_generation": chosen.generation}
+    settings = load(flags, {}, config_file=Path(os.devnull))
     _leave_on_signals()
     from inkbox_mcp.sandbox import Store, StoreError, create_app
     from inkbox_mcp.transports import serve_app
@@ -115,10 +123,24 @@ def _sandbox(arguments: Sequence[str]) -> int:
 
     try:
         with Store(settings.sandbox_db) as store:
-            app = create_app(store)
+            app = create_app(store, settings.sandbox_generation)
             return _run_http(partial(serve_app, app, settings.host, settings.port, announce), settings.port)
     except StoreError as error:
         raise SettingsError(f"--db: {error}") from None
+
+
+def _doctor(arguments: Sequence[str]) -> int:
+    parser = _server_parser(" doctor", "Look at everything between this command and a working tool.")
+    parser.add_argument("--json", action="store_true", help="for a program")
+    chosen = vars(parser.parse_args(arguments))
+    as_json = chosen.pop("json", False)
+    sources = gather(chosen, os.environ)
+    settings = check(sources)
+    from inkbox_mcp import doctor
+
+    checks = anyio.run(doctor.examine, settings, {name: where for name, (where, _) in sources.items()})
+    sys.stdout.write(doctor.as_json(checks) if as_json else doctor.as_text(checks))
+    return 0 if all(check.ok for check in checks) else 1
 
 
 def _tools(arguments: Sequence[str]) -> int:

@@ -7,6 +7,7 @@ stops the start: a misspelt safety option must never leave the server less safe 
 """
 
 import difflib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from inkbox_mcp.generations import Generation
 
 CONFIG_FILE = Path("~/.inkbox/config")
 
@@ -93,6 +96,9 @@ class Settings(BaseModel):
     sandbox_db: Annotated[
         str, AfterValidator(_database), Field(description="The sandbox's database file, or :memory:.")
     ] = "~/.inkbox/sandbox.db"
+    sandbox_generation: Annotated[
+        Generation, Field(description="Which generation of the API the sandbox is: `spec` or `identity`.")
+    ] = "spec"
     http: Annotated[bool, Field(description="Serve streamable HTTP at /mcp instead of stdio.")] = False
     host: Annotated[str, AfterValidator(_loopback), Field(description="The loopback address to serve HTTP on.")] = (
         "127.0.0.1"
@@ -141,6 +147,10 @@ class Option:
         return _ECOSYSTEM.get(self.name) or _PREFIX + self.name.upper()
 
 
+Sources = dict[str, tuple[str, Any]]
+"""By option name: where it was set, and to what."""
+
+
 def options() -> list[Option]:
     """List every option, in the order in which the documentation shows them."""
     return [
@@ -160,12 +170,22 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], config_file: 
     Raises:
         SettingsError: an unknown `INKBOX_MCP_…` variable, or a value that is not allowed.
     """
-    sources: dict[str, tuple[str, Any]] = {}
+    return check(gather(flags, environment, config_file))
+
+
+def gather(flags: Mapping[str, Any], environment: Mapping[str, str], config_file: Path = CONFIG_FILE) -> Sources:
+    """Find the options that are set, and where; see `load`."""
+    sources: Sources = {}
     for name, value in _read_config(config_file):
         sources[name] = (f"{name} in {config_file}", value)
     sources |= _from_environment(environment)
     for name, value in flags.items():
         sources[name] = (f"--{name.replace('_', '-')}", value)
+    return sources
+
+
+def check(sources: Sources) -> Settings:
+    """Check the options that are set; see `load`."""
     try:
         return Settings.model_validate({name: value for name, (_, value) in sources.items()})
     except ValidationError as error:
@@ -175,9 +195,16 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], config_file: 
         raise SettingsError(f"{where}: {details['msg'].removeprefix('Value error, ')}") from None
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+def exposes_key(config_file: Path = CONFIG_FILE) -> bool:
+    """Whether the file holds a key that other users of this machine can read."""
+    if "api_key" not in dict(_read_config(config_file)):
+        return False
+    return os.name == "posix" and bool(config_file.expanduser().stat().st_mode & 0o077)
+
+
+def _from_environment(environment: Mapping[str, str]) -> Sources:
     by_variable = {option.environment: option.name for option in options()}
-    found: dict[str, tuple[str, str]] = {}
+    found: Sources = {}
     for variable, value in environment.items():
         if variable in by_variable:
             # The variables that all Inkbox software shares count as unset when empty, as its SDKs have it.

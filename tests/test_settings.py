@@ -14,6 +14,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "base_url": ("https://inkbox.example", "https://inkbox.example"),
     "sandbox": ("true", True),
     "sandbox_db": (":memory:", ":memory:"),
+    "sandbox_generation": ("identity", "identity"),
     "http": ("1", True),
     "host": ("localhost", "localhost"),
     "port": ("8123", 8123),

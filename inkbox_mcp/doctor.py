@@ -1,0 +1,181 @@
+"""`inkbox-mcp doctor`: is everything right, and if not, what mends it?"""
+
+import json
+import platform
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import anyio
+
+from inkbox_mcp import __version__
+from inkbox_mcp.api import WHOAMI, InkboxAPI
+from inkbox_mcp.errors import InkboxError
+from inkbox_mcp.server import connect, offered
+from inkbox_mcp.settings import Settings, options
+from inkbox_mcp.tools.account import KeyHolder
+
+SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what was looked at.
+        ok: whether it is as it should be.
+        found: what was seen.
+        mend: what to do when it is not.
+    """
+
+    name: str
+    ok: bool
+    found: str
+    mend: str = ""
+
+
+async def examine(settings: Settings, sources: dict[str, str]) -> list[Check]:
+    """Look at everything between this command and a working tool.
+
+    Args:
+        settings: the options, checked.
+        sources: where each option that was set came from.
+    """
+    checks = [_versions(), _options(settings, sources)]
+    if not settings.sandbox:
+        checks += [_key(settings), *await _network(settings.base_url)]
+    if all(check.ok for check in checks):
+        async with connect(settings) as api:
+            checks += await _account(api)
+    return [*checks, _tools(settings)]
+
+
+def as_text(checks: list[Check]) -> str:
+    """Write one screen for a person."""
+    width = max(len(check.name) for check in checks)
+    lines: list[str] = []
+    for check in checks:
+        first, *more = check.found.splitlines() or [""]
+        lines.append(f"{'ok ' if check.ok else 'BAD'} {check.name:<{width}}  {first}")
+        lines += [f"    {'':<{width}}  {line}" for line in more]
+        if not check.ok:
+            lines.append(f"    {'':<{width}}  → {check.mend}")
+    return "\n".join([*lines, "", _verdict(checks), ""])
+
+
+def as_json(checks: list[Check]) -> str:
+    """Write the same for a program."""
+    ok = all(check.ok for check in checks)
+    told = [{key: value for key, value in asdict(check).items() if key != "mend" or not check.ok} for check in checks]
+    return json.dumps({"ok": ok, "checks": told}, indent=2) + "\n"
+
+
+def _verdict(checks: list[Check]) -> str:
+    bad = sum(not check.ok for check in checks)
+    return "All is well." if not bad else f"{bad} of {len(checks)} checks failed; each says above how to mend it."
+
+
+def _versions() -> Check:
+    packages = ", ".join(f"{name} {version(name)}" for name in ("mcp", "httpx2", "pydantic"))
+    return Check("versions", True, f"inkbox-mcp {__version__}, Python {platform.python_version()}, {packages}")
+
+
+def _options(settings: Settings, sources: dict[str, str]) -> Check:
+    lines = [
+        f"{option.name} = {_shown(getattr(settings, option.name))}  ({sources[option.name]})"
+        for option in options()
+        if option.name in sources
+    ]
+    return Check("options", True, "\n".join(lines) or "all default")
+
+
+def _shown(value: object) -> str:
+    """Write a value; of the key, only enough to tell one from another."""
+    secret = getattr(value, "get_secret_value", None)
+    return f"{secret()[:11]}…" if secret else str(value)
+
+
+def _key(settings: Settings) -> Check:
+    mend = "create a key in the Inkbox console and set it as INKBOX_API_KEY, or as api_key in ~/.inkbox/config"
+    if settings.api_key is None:
+        return Check("key", False, "there is none", mend)
+    well_formed = settings.api_key.get_secret_value().startswith("ApiKey_")
+    return Check("key", well_formed, _shown(settings.api_key), f"a key begins with ApiKey_; {mend}")
+
+
+async def _network(base_url: str) -> list[Check]:
+    """Go to the API step by step, each with its time; behind a proxy only the whole way can be gone."""
+    url = urlsplit(base_url)
+    host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+    proxy = getproxies().get(url.scheme)
+    if proxy and not proxy_bypass(host):
+        return [Check("network", True, f"through the proxy {urlsplit(proxy).hostname}")]
+    steps: list[tuple[str, Callable[[], Awaitable[str]], str]] = [
+        ("DNS", lambda: _resolve(host), f"check the spelling of {host} and this machine's network"),
+        ("TCP", lambda: _connect(host, port), f"a firewall may block port {port}; a proxy is set with HTTPS_PROXY"),
+    ]
+    if url.scheme == "https":
+        mend = "check this machine's clock and certificates; a proxy that inspects TLS needs its certificate installed"
+        steps.append(("TLS", lambda: _handshake(host, port), mend))
+    checks: list[Check] = []
+    for name, step, mend in steps:
+        started = time.perf_counter()
+        try:
+            with anyio.fail_after(SECONDS):
+                found = await step()
+        except (OSError, TimeoutError, ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
+            return [*checks, Check(name, False, str(error) or type(error).__name__, mend)]
+        checks.append(Check(name, True, f"{found} in {(time.perf_counter() - started) * 1000:.0f} ms"))
+    return checks
+
+
+async def _resolve(host: str) -> str:
+    found = await anyio.getaddrinfo(host, None)
+    return f"{host} is {', '.join(sorted({str(address[0]) for *_, address in found}))}"
+
+
+async def _connect(host: str, port: int) -> str:
+    async with await anyio.connect_tcp(host, port):
+        return f"connected to port {port}"
+
+
+async def _handshake(host: str, port: int) -> str:
+    async with await anyio.connect_tcp(host, port, tls=True, tls_standard_compatible=False):
+        return "certificate accepted"
+
+
+async def _account(api: InkboxAPI) -> list[Check]:
+    started = time.perf_counter()
+    try:
+        with api.call():
+            holder = await api.get(WHOAMI, KeyHolder)
+            generation = await api.generation()
+    except InkboxError as error:
+        return [Check("API", False, str(error), error.looked_up or error.advice)]
+    milliseconds = (time.perf_counter() - started) * 1000
+    return [
+        Check("API", True, f"answered in {milliseconds:.0f} ms"),
+        Check("organisation", True, f"{holder.organization_id}, key {holder.auth_subtype or 'of unknown scope'}"),
+        _expiry(holder.expires_at),
+        Check("generation", True, f"{generation} generation of the API"),
+    ]
+
+
+def _expiry(expires_at: float | None) -> Check:
+    if expires_at is None:
+        return Check("expiry", True, "the key does not expire")
+    at = datetime.fromtimestamp(expires_at, UTC)
+    ok = at > datetime.now(UTC)
+    return Check("expiry", ok, f"{at:%Y-%m-%d %H:%M} UTC", "create a new key in the Inkbox console")
+
+
+def _tools(settings: Settings) -> Check:
+    names = list(offered(settings))
+    mend = "--tools, --exclude-tools and --read-only together leave none"
+    return Check("tools", bool(names), ", ".join(names) or "none", mend)

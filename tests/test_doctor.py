@@ -1,0 +1,150 @@
+"""The doctor: what it finds, and what it says to mend it."""
+
+import json
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.abc import SocketAttribute, SocketStream
+
+from inkbox_mcp.doctor import Check, as_json, as_text, examine
+from inkbox_mcp.settings import Settings
+from tests.conftest import KEY
+from tests.faults import Fault, faulty_inkbox, refusal
+from tests.processes import run
+
+
+async def found(settings: dict[str, object], sources: dict[str, str] | None = None) -> dict[str, Check]:
+    """Examine and return the checks by name."""
+    return {check.name: check for check in await examine(Settings.model_validate(settings), sources or {})}
+
+
+@pytest.mark.parametrize("generation", ["spec", "identity"])
+async def test_a_sound_set_up_is_told_in_full(generation: str) -> None:
+    """Versions, organisation, scope, expiry, generation and tools."""
+    checks = await found({"sandbox": True, "sandbox_db": ":memory:", "sandbox_generation": generation})
+    assert all(check.ok for check in checks.values())
+    assert set(checks) == {"versions", "options", "API", "organisation", "expiry", "generation", "tools"}
+    assert "admin_scoped" in checks["organisation"].found
+    assert checks["generation"].found.startswith(generation)
+    assert as_text(list(checks.values())).endswith("All is well.\n")
+
+
+async def test_every_step_on_the_way_to_the_api_is_timed() -> None:
+    """DNS and TCP, then the API itself."""
+    async with faulty_inkbox() as inkbox:
+        checks = await found({"api_key": KEY, "base_url": inkbox.url.replace("127.0.0.1", "localhost")})
+    assert all(check.ok for check in checks.values())
+    for name in ("DNS", "TCP", "API"):
+        assert checks[name].found.endswith(" ms")
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "mend"),
+    [
+        ({}, "key", "INKBOX_API_KEY"),
+        ({"api_key": "sk-123"}, "key", "begins with ApiKey_"),
+        (
+            {"api_key": KEY, "base_url": "https://no-such-host.invalid"},
+            "DNS",
+            "check the spelling of no-such-host.invalid",
+        ),
+        ({"api_key": KEY, "base_url": "http://127.0.0.1:1"}, "TCP", "firewall"),
+        ({"sandbox": True, "sandbox_db": "/dev/null/x"}, "API", "--sandbox-db"),
+        (
+            {"sandbox": True, "sandbox_db": ":memory:", "tools": "get_mailbox", "exclude_tools": "get_mailbox"},
+            "tools",
+            "--tools",
+        ),
+    ],
+)
+async def test_what_is_wrong_is_named_with_what_mends_it(settings: dict[str, object], name: str, mend: str) -> None:
+    """One line for each red check."""
+    checks = await found(settings)
+    assert not checks[name].ok
+    assert mend in checks[name].mend
+    assert f"→ {checks[name].mend}" in as_text(list(checks.values()))
+
+
+async def test_a_server_without_tls_is_told_from_one_that_is_down() -> None:
+    """A plain server behind an https URL fails at the handshake."""
+
+    async def hang_up(stream: SocketStream) -> None:
+        async with stream:
+            await stream.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, hang_up)
+        port = listener.extra(SocketAttribute.local_port)
+        checks = await found({"api_key": KEY, "base_url": f"https://127.0.0.1:{port}"})
+        assert checks["TCP"].ok
+        assert not checks["TLS"].ok
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("status", "says"), [(401, "expired or revoked"), (403, "may not do this"), (503, "just now")])
+async def test_a_refusal_of_the_api_is_explained(status: int, says: str) -> None:
+    """With the same advice that a tool would give."""
+    async with faulty_inkbox() as inkbox:
+        inkbox.fails(*[Fault(answers=refusal(status))] * 3)
+        checks = await found({"api_key": KEY, "base_url": inkbox.url})
+    assert not checks["API"].ok
+    assert says in checks["API"].mend
+
+
+@pytest.mark.parametrize(("seconds", "ok"), [(3600, True), (-3600, False)])
+async def test_an_expired_key_is_red(seconds: int, ok: bool) -> None:
+    """The date is shown either way."""
+    body = json.dumps({"organization_id": "org_1", "expires_at": time.time() + seconds}).encode()
+    async with faulty_inkbox() as inkbox:
+        inkbox.fails(Fault(answers=refusal(200, body=body)))
+        checks = await found({"api_key": KEY, "base_url": inkbox.url})
+    assert checks["expiry"].ok is ok
+    assert "UTC" in checks["expiry"].found
+
+
+async def test_options_are_shown_with_their_source_and_the_key_only_by_its_beginning() -> None:
+    """Enough to tell one key from another, and no more."""
+    checks = await found(
+        {"api_key": KEY, "timeout": 5, "sandbox": True, "sandbox_db": ":memory:"},
+        {"api_key": "X", "timeout": "--timeout"},
+    )
+    assert "timeout = 5.0  (--timeout)" in checks["options"].found
+    assert f"api_key = {KEY[:11]}…  (X)" in checks["options"].found
+    for rendered in (as_text(list(checks.values())), as_json(list(checks.values()))):
+        assert KEY not in rendered
+        assert KEY[7:20] not in rendered
+
+
+async def test_behind_a_proxy_only_the_whole_way_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The single steps would look for what only the proxy can reach."""
+    monkeypatch.setenv("HTTP_PROXY", "http://user:secret@proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "")
+    checks = await found({"api_key": KEY, "base_url": "http://localhost:1", "timeout": 2})
+    assert checks["network"].found == "through the proxy proxy.example"
+    assert "DNS" not in checks
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["--sandbox", "--sandbox-db", ":memory:"], 0), ([], 1)])
+async def test_the_command_prints_one_screen_or_json(tmp_path: Path, arguments: list[str], status: int) -> None:
+    """The exit status is the verdict."""
+    offline = "http://127.0.0.1:1"
+    ended = await run("doctor", *arguments, home=tmp_path, INKBOX_BASE_URL=offline)
+    assert ended.status == status
+    assert len(ended.stdout.splitlines()) < 20
+    ended = await run("doctor", "--json", *arguments, home=tmp_path, INKBOX_BASE_URL=offline)
+    assert (ended.status, json.loads(ended.stdout)["ok"]) == (status, not status)
+
+
+async def test_a_config_file_that_others_can_read_is_warned_about_once(tmp_path: Path) -> None:
+    """The key in it is as open as the file."""
+    folder = tmp_path / ".inkbox"
+    folder.mkdir()
+    config = folder / "config"
+    config.write_text(f"api_key = {KEY}\n")
+    for mode, warnings in ((0o644, 1), (0o600, 0)):
+        config.chmod(mode)
+        ended = await run(home=tmp_path)
+        assert ended.stderr.count("can be read by others") == warnings
+        assert KEY not in ended.stderr
