@@ -136,7 +136,7 @@ class InkboxAPI:
         """Keep other calls that change the same things waiting: what a lost answer did is looked up undisturbed."""
         async with AsyncExitStack() as stack:
             with self._in_time("another call was still changing the same mailbox"):
-                for name in sorted(names):
+                for name in sorted(set(names)):  # an address is often named like its handle
                     await stack.enter_async_context(self._locks.setdefault(name, anyio.Lock()))
             yield
 

@@ -9,11 +9,17 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from inkbox_mcp.api import IDENTITIES, MAILBOXES, InkboxAPI
-from inkbox_mcp.errors import NotAllowed
+from pydantic import BaseModel
+
+from inkbox_mcp.api import IDENTITIES, MAILBOXES, InkboxAPI, path
+from inkbox_mcp.errors import NotAllowed, NotFound
 from inkbox_mcp.webhooks import webhook_host
 
 DOMAIN = "inkboxmail.com"
+
+
+class Owner(BaseModel, extra="allow"):
+    """Any object that the API calls an identity."""
 
 
 class PinnedAPI(InkboxAPI):
@@ -46,8 +52,8 @@ class PinnedAPI(InkboxAPI):
         """
         if handle := arguments.get("agent_handle"):
             self._handles.require("agent_handle", handle)
-            # A random address would match no pattern, and the agent could not use what it made.
-            self._addresses.require("email_local_part", _full(arguments.get("email_local_part") or ""))
+            if self._addresses:
+                await self._allow_address_of(handle, arguments)
         if url := arguments.get("webhook_url"):
             self._webhook_hosts.require("webhook_url's host", webhook_host(url))
         if address := arguments.get("email_address"):
@@ -55,11 +61,28 @@ class PinnedAPI(InkboxAPI):
             if not self._addresses and self._handles and _full(address) not in await self._addresses_of_handles():
                 raise NotAllowed("email_address", f"mailboxes of {self._handles}")
 
+    async def _allow_address_of(self, handle: str, arguments: Mapping[str, Any]) -> None:
+        """Refuse an identity whose mailbox, wanted or there already, is at an address that is not allowed."""
+        wanted = [name for name in ("email_local_part", "mailbox_local_part") if name in arguments]
+        if wanted and await self.generation() == "identity":
+            self._addresses.require("agent_handle's mailbox", _full(handle))  # addresses are made of handles there
+        elif wanted and arguments.get("with_mailbox", True):
+            # A random address would match no pattern, and the agent could not use what it made.
+            self._addresses.require(wanted[0], _full(arguments[wanted[0]] or ""))
+        elif not wanted:
+            try:
+                identity = await self.get(path(IDENTITIES, handle), Owner)
+            except NotFound:
+                return
+            if address := _address_of(identity.model_dump()):
+                self._addresses.require("agent_handle's mailbox", _full(address))
+
     async def get_list(self, path: str) -> list[dict[str, Any]]:
         """GET a bare array of objects, less those that are not allowed."""
         items = await super().get_list(path)
         if path == IDENTITIES:
-            return [item for item in items if self._handles.match(str(item.get("agent_handle")))]
+            mine = [item for item in items if self._handles.match(str(item.get("agent_handle")))]
+            return [item for item in mine if self._addresses.match(_full(_address_of(item))) or not _address_of(item)]
         if path == MAILBOXES and self._addresses:
             return [item for item in items if self._addresses.match(str(item.get("email_address")))]
         if path == MAILBOXES and self._handles:
@@ -68,7 +91,7 @@ class PinnedAPI(InkboxAPI):
         return items
 
     async def _addresses_of_handles(self) -> set[str]:
-        return {_full(str(identity.get("email_address"))) for identity in await self.get_list(IDENTITIES)}
+        return {_full(_address_of(identity)) for identity in await self.get_list(IDENTITIES)}
 
 
 class _Patterns(tuple[str, ...]):
@@ -89,3 +112,9 @@ class _Patterns(tuple[str, ...]):
 
 def _full(address: str) -> str:
     return (address if "@" in address or not address else f"{address}@{DOMAIN}").lower()
+
+
+def _address_of(identity: Mapping[str, Any]) -> str:
+    """Return the address of an identity's mailbox; the generations of the API tell it in different places."""
+    mailbox: Mapping[str, Any] = identity.get("mailbox") or {}
+    return str(identity.get("email_address") or mailbox.get("email_address") or "")

@@ -31,6 +31,7 @@ from pydantic import SecretStr
 from inkbox_mcp import __version__
 from inkbox_mcp.confirmation import confirm
 from inkbox_mcp.errors import InkboxError, NotConfigured, machine_fields
+from inkbox_mcp.generations import Generation
 from inkbox_mcp.operation import Operation, Result
 from inkbox_mcp.pins import PinnedAPI
 from inkbox_mcp.settings import Confirm, Settings, SettingsError
@@ -154,7 +155,7 @@ def offered(settings: Settings) -> dict[str, Operation[Any, Any]]:
 def connect(settings: Settings, transport: TransportFactory | None = None) -> PinnedAPI:
     """Choose what stands behind the tools: the API over the network, or the embedded sandbox."""
     if settings.sandbox:
-        transport = transport or partial(SandboxTransport, settings.sandbox_db)
+        transport = transport or partial(SandboxTransport, settings.sandbox_db, settings.sandbox_generation)
     return PinnedAPI(
         base_url="http://sandbox" if settings.sandbox else settings.base_url,
         api_key=SANDBOX_KEY if settings.sandbox else settings.api_key,
@@ -170,7 +171,7 @@ def connect(settings: Settings, transport: TransportFactory | None = None) -> Pi
 class SandboxTransport(httpx2.ASGITransport):
     """Sends requests to the embedded sandbox, in this process and without a port."""
 
-    def __init__(self, database: str) -> None:
+    def __init__(self, database: str, generation: Generation) -> None:
         # Loaded by the first call that needs it: FastAPI would double the start-up time of a server on the real API.
         from inkbox_mcp.sandbox import Store, StoreError, create_app
 
@@ -178,7 +179,7 @@ class SandboxTransport(httpx2.ASGITransport):
             self._store = Store(database)
         except StoreError as error:
             raise NotConfigured(str(error)).advised("Tell the user to name another file with --sandbox-db.") from None
-        super().__init__(create_app(self._store), raise_app_exceptions=False)
+        super().__init__(create_app(self._store, generation), raise_app_exceptions=False)
 
     async def aclose(self) -> None:
         self._store.close()

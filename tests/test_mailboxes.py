@@ -167,3 +167,9 @@ async def test_create_sends_only_what_was_supplied(connect: Connect) -> None:
         {"agent_handle": "sales-agent"},
         {"agent_handle": "sales-agent", "display_name": "null", "email_local_part": "a.b"},
     ]
+
+
+async def test_an_address_may_be_named_like_its_handle(agent: Agent) -> None:
+    """The commonest choice of all works."""
+    made = await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales-agent")
+    assert made["email_address"] == "sales-agent@inkboxmail.com"

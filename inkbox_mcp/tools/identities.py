@@ -97,9 +97,10 @@ async def _find_as_wanted(api: InkboxAPI, args: CreateIdentity) -> Identity | No
     except NotFound:
         return None
     local_part = (found.address or "").partition("@")[0]
-    if bool(local_part) != args.with_mailbox or (args.mailbox_local_part or local_part).lower() != local_part:
-        return None
-    return found
+    # The identity generation makes the local part of the handle, whatever is wanted.
+    wanted = args.mailbox_local_part if api.known_generation == "spec" else None
+    as_wanted = bool(local_part) == args.with_mailbox and (wanted or local_part).lower() == local_part
+    return found if as_wanted else None
 
 
 async def _which_conflict(api: InkboxAPI, args: CreateIdentity, conflict: Conflict) -> Conflict:
@@ -176,7 +177,7 @@ class UpdateIdentity(Args):
     },
 )
 async def update_identity(api: InkboxAPI, args: UpdateIdentity) -> Identity:
-    """Pause, activate or rename an agent identity, whichever the organisation's API has."""
+    """Pause, activate or rename an agent identity, as the API allows. get_identity shows it."""
     changes = args.supplied(exclude={"agent_handle"})
     if not changes:
         raise InvalidArguments("there is nothing to update. Pass status or display_name.")

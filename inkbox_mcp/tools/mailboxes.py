@@ -131,10 +131,7 @@ class MailboxPage(Result):
 
 @operation(READ_ONLY)
 async def list_mailboxes(api: InkboxAPI, args: ListMailboxes) -> MailboxPage:
-    """List the organisation's active mailboxes, newest first. Start here to learn which exist.
-
-    next_cursor, if not null, leads to more.
-    """
+    """List active mailboxes, newest first; create_mailbox makes one. next_cursor, if not null, leads to more."""
     found = matching(await api.get_list(path(MAILBOXES)), args.search, ("email_address", "display_name"))
     shown, next_cursor = page(found, args.limit, args.cursor)
     return MailboxPage(mailboxes=[parse(item, Mailbox) for item in shown], total=len(found), next_cursor=next_cursor)

@@ -52,9 +52,7 @@ class CreateWebhook(Args):
     webhook_url: Annotated[WebhookURL, Field(description="Public https URL, up to 2048 characters.")]
     event_types: Annotated[
         list[Text] | None,
-        Field(
-            min_length=1, max_length=20, description="Such as message.sent, message.bounced. Default: message.received."
-        ),
+        Field(max_length=20, description="Such as message.sent, message.bounced. Default: message.received."),
     ] = None
 
 
@@ -67,19 +65,16 @@ class CreateWebhook(Args):
     advice={OutcomeUnknown: "Next: call list_webhooks with email_address to see whether it was made."},
 )
 async def create_webhook(api: InkboxAPI, args: CreateWebhook) -> Webhook:
-    """Have a mailbox's events posted to a URL. A signing_key in the result is shown only once."""
+    """Have a mailbox's events posted to a URL; list_webhooks shows it. A signing_key is shown only here."""
     mailbox, _ = await _webhooks_of(api, args.email_address)
-    body = {"mailbox_id": mailbox.id, "url": args.webhook_url, "event_types": args.event_types}
+    event_types = args.event_types or ["message.received"]
 
     async def find() -> Webhook | None:
         _, webhooks = await _webhooks_of(api, args.email_address)
-        same = [
-            webhook
-            for webhook in webhooks.subscriptions
-            if (webhook.url, webhook.event_types) == tuple(body.values())[1:]
-        ]
+        same = [one for one in webhooks.subscriptions if (one.url, one.event_types) == (args.webhook_url, event_types)]
         return max(same, key=lambda webhook: str(webhook.sent("created_at")), default=None)
 
+    body = {"mailbox_id": mailbox.id, "url": args.webhook_url, "event_types": event_types}
     return await api.create(WEBHOOKS, body, Webhook, find)
 
 

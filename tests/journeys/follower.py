@@ -1,0 +1,90 @@
+"""A reader without any knowledge of Inkbox: it does what the answers tell it to do, and nothing else."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from inkbox_mcp.tools import all_operations
+from tests.conftest import Agent, text
+
+OPERATIONS = all_operations()
+
+_PROPOSAL = re.compile(r"\bcall (?P<tool>[a-z]+_[a-z]+|whoami)(?: with (?P<arguments>[^.;(]+))?", re.IGNORECASE)
+_ARGUMENT = re.compile(r"(?P<another>another |that )?(?P<name>[a-z]+(?:_[a-z]+)+|status)")
+_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A next call that an answer proposes: its tool, and which arguments it says to pass."""
+
+    tool: str
+    arguments: tuple[str, ...]
+    other: frozenset[str]
+    """The arguments that shall have another value than before."""
+
+
+def proposals(advice: str) -> list[Proposal]:
+    """Read the next calls out of an error's text.
+
+    Raises:
+        AssertionError: it names a tool or an argument that does not exist.
+    """
+    found: list[Proposal] = []
+    for match in _PROPOSAL.finditer(advice):
+        operation = OPERATIONS.get(match["tool"])
+        assert operation, f"no such tool: {match[0]!r}"
+        said = re.split(r"\bcall\b|\bwithout\b|\bto see\b|\bif\b|\bor\b", match["arguments"] or "")[0]
+        named = list(_ARGUMENT.finditer(said))
+        for argument in named:
+            assert argument["name"] in operation.args.model_fields, f"{match['tool']} takes no {argument['name']}"
+        others = frozenset(argument["name"] for argument in named if argument["another"] == "another ")
+        found.append(Proposal(match["tool"], tuple(argument["name"] for argument in named), others))
+    return found
+
+
+@dataclass
+class Follower:
+    """Makes calls, remembers the values that appear in them and in the answers, and follows the first proposal it can.
+
+    Attributes:
+        agent: how it calls.
+        knows: values by the argument's name.
+        fresh: other values, for when another one is asked for.
+        made: the tools it called, in order.
+    """
+
+    agent: Agent
+    knows: dict[str, Any] = field(default_factory=dict[str, Any])
+    fresh: dict[str, Any] = field(default_factory=dict[str, Any])
+    made: list[str] = field(default_factory=list[str])
+
+    async def reach(self, tool: str, **arguments: Any) -> Any:
+        """Begin with a call and follow the answers until one succeeds; return its data."""
+        self.knows |= arguments
+        for _ in range(6):
+            self.made.append(tool)
+            result = await self.agent.call(tool, **arguments)
+            if not result.is_error:
+                self._learn(result.structured_content)
+                return result.structured_content
+            advice = text(result)
+            if address := _ADDRESS.search(advice):
+                self.knows["email_address"] = address[0]
+            tool, arguments = self._choose(advice, tool, arguments)
+        raise AssertionError(f"{' → '.join(self.made)} leads nowhere")
+
+    def _choose(self, advice: str, tool: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        for proposal in proposals(advice):
+            values = {
+                name: (self.fresh if name in proposal.other else self.knows).get(name) for name in proposal.arguments
+            }
+            if None in values.values():
+                continue
+            kept = arguments if proposal.tool == tool and proposal.other else {}
+            if (proposal.tool, kept | values) != (tool, arguments) or "again" in advice:
+                return proposal.tool, (arguments if not values and proposal.tool == tool else kept | values)
+        raise AssertionError(f"{tool} gives no advice that can be followed: {advice}")
+
+    def _learn(self, data: dict[str, Any]) -> None:
+        self.knows |= {name: data[name] for name in ("agent_handle", "email_address") if data.get(name)}
