@@ -167,10 +167,13 @@ async def _account(api: InkboxAPI) -> list[Check]:
     ]
 
 
-def _expiry(expires_at: float | None) -> Check:
+def _expiry(expires_at: float | str | None) -> Check:
     if expires_at is None:
         return Check("expiry", True, "the key does not expire")
-    at = datetime.fromtimestamp(expires_at, UTC)
+    if isinstance(expires_at, str):
+        at = datetime.fromisoformat(expires_at).astimezone(UTC)
+    else:
+        at = datetime.fromtimestamp(expires_at, UTC)
     ok = at > datetime.now(UTC)
     return Check("expiry", ok, f"{at:%Y-%m-%d %H:%M} UTC", "create a new key in the Inkbox console")
 

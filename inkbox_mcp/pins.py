@@ -63,13 +63,15 @@ class PinnedAPI(InkboxAPI):
 
     async def _allow_address_of(self, handle: str, arguments: Mapping[str, Any]) -> None:
         """Refuse an identity whose mailbox, wanted or there already, is at an address that is not allowed."""
-        wanted = [name for name in ("email_local_part", "mailbox_local_part") if name in arguments]
-        if wanted and await self.generation() == "identity":
-            self._addresses.require("agent_handle's mailbox", _full(handle))  # addresses are made of handles there
-        elif wanted and arguments.get("with_mailbox", True):
-            # A random address would match no pattern, and the agent could not use what it made.
-            self._addresses.require(wanted[0], _full(arguments[wanted[0]] or ""))
-        elif not wanted:
+        # A random address would match no pattern, and the agent could not use what it made.
+        if "email_local_part" in arguments:
+            self._addresses.require("email_local_part", _full(arguments["email_local_part"] or ""))
+        elif "mailbox_local_part" in arguments:
+            if await self.generation() == "identity":
+                self._addresses.require("agent_handle's mailbox", _full(handle))  # addresses are made of handles there
+            elif arguments["with_mailbox"]:
+                self._addresses.require("mailbox_local_part", _full(arguments["mailbox_local_part"] or ""))
+        else:
             try:
                 identity = await self.get(path(IDENTITIES, handle), Owner)
             except NotFound:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
@@ -93,10 +94,13 @@ async def test_a_refusal_of_the_api_is_explained(status: int, says: str) -> None
     assert says in checks["API"].mend
 
 
+@pytest.mark.parametrize("iso", [False, True])
 @pytest.mark.parametrize(("seconds", "ok"), [(3600, True), (-3600, False)])
-async def test_an_expired_key_is_red(seconds: int, ok: bool) -> None:
-    """The date is shown either way."""
-    body = json.dumps({"organization_id": "org_1", "expires_at": time.time() + seconds}).encode()
+async def test_an_expired_key_is_red(seconds: int, ok: bool, iso: bool) -> None:
+    """The date is shown either way, whichever way the generation of the API writes it."""
+    at = time.time() + seconds
+    expires_at = datetime.fromtimestamp(at, UTC).isoformat() if iso else at
+    body = json.dumps({"organization_id": "org_1", "expires_at": expires_at}).encode()
     async with faulty_inkbox() as inkbox:
         inkbox.fails(Fault(answers=refusal(200, body=body)))
         checks = await found({"api_key": KEY, "base_url": inkbox.url})

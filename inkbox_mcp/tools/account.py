@@ -12,11 +12,11 @@ class Whoami(Args):
 
 
 class KeyHolder(Result):
-    """Who an API key belongs to; times are seconds since 1970."""
+    """Who an API key belongs to; times are seconds since 1970, or ISO 8601 from the identity generation."""
 
     organization_id: str | None = None
     auth_subtype: str | None = None
-    expires_at: float | None = None
+    expires_at: float | str | None = None
 
 
 @operation(READ_ONLY)

@@ -67,7 +67,7 @@ async def create_identity(api: InkboxAPI, args: CreateIdentity) -> Identity:
     except Conflict as conflict:
         raise await _which_conflict(api, args, conflict) from None
     # The spec generation answers with a summary, without the mailbox.
-    return await api.get(path(IDENTITIES, args.agent_handle), Identity) if made.sent("mailbox") is None else made
+    return await api.get(path(IDENTITIES, made.agent_handle), Identity) if made.sent("mailbox") is None else made
 
 
 def _body(args: CreateIdentity) -> dict[str, Any]:
