@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapp
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -17,9 +17,9 @@ import stamina
 from pydantic import BaseModel, SecretStr
 
 from inkbox_mcp import __version__
+from inkbox_mcp.creation import Creations
 from inkbox_mcp.errors import (
     APIError,
-    Conflict,
     InkboxError,
     NotConfigured,
     NotFound,
@@ -30,7 +30,7 @@ from inkbox_mcp.errors import (
 )
 from inkbox_mcp.generations import Generation, generation_of
 from inkbox_mcp.responses import http_date, interpret, parse
-from inkbox_mcp.retries import ATTEMPTS, MAX_PAUSE, is_lost, pause
+from inkbox_mcp.retries import ATTEMPTS, MAX_PAUSE, after_lost, is_lost, pause
 from inkbox_mcp.text import one_line
 
 MAILBOXES = "/api/v1/mail/mailboxes"
@@ -108,6 +108,7 @@ class InkboxAPI:
         self._transport = transport
         self._turns = anyio.CapacityLimiter(concurrency)
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+        self._creations = Creations()
         self._client: httpx2.AsyncClient | None = None
         self.known_generation: Generation | None = None
 
@@ -172,26 +173,14 @@ class InkboxAPI:
             path: the resource.
             body: the object to make.
             model: what the API answers.
-            find: looks for an object as a lost request would have made it. It counts when it is no older than the
-                first request; otherwise the request is sent again.
+            find: looks for an object as a lost request would have made it, see `inkbox_mcp.creation`.
         """
-        started, lost = anyio.current_time(), None
-        for _ in range(ATTEMPTS):
-            try:
-                return cast("M", await self._send("POST", path, body, model))
-            except (OutcomeUnknown, Conflict) as error:
-                if not lost and isinstance(error, Conflict):
-                    raise
-                lost = lost or error
-                try:
-                    found = await find()
-                except InkboxError:
-                    raise lost from None
-                if found and _is_since(found, anyio.current_time() - started):
-                    return found
-                if isinstance(error, Conflict):
-                    raise
-        raise cast("InkboxError", lost)
+        call = _current_call.get()
+
+        async def send() -> M:
+            return cast("M", await self._send("POST", path, body, model))
+
+        return await self._creations.create(send, find, lambda: call.server_time)
 
     async def generation(self, *, again: bool = False) -> Generation:
         """Return the generation of the API that this key's organisation is on, found out once.
@@ -219,25 +208,30 @@ class InkboxAPI:
     ) -> object:
         """Send a request, again where that is harmless, and interpret its answer."""
         call = _current_call.get()
-        lost = False
-        async for attempt in stamina.retry_context(
-            lambda error: pause(method, error, call.remaining),
-            ATTEMPTS,
-            None,
-            wait_initial=0.2,
-            wait_max=MAX_PAUSE,
-            wait_jitter=0.3,
-        ):
-            with attempt:
-                try:
-                    return await self._attempt(method, path, body, model, call)
-                except OutcomeUnknown:
-                    lost = True
-                    raise
-                except NotFound:
-                    if lost and method == "DELETE":
-                        return None
-                    raise
+        lost: OutcomeUnknown | None = None
+        try:
+            async for attempt in stamina.retry_context(
+                lambda error: pause(method, error, call.remaining),
+                ATTEMPTS,
+                None,
+                wait_initial=0.2,
+                wait_max=MAX_PAUSE,
+                wait_jitter=0.3,
+            ):
+                with attempt:
+                    try:
+                        return await self._attempt(method, path, body, model, call)
+                    except OutcomeUnknown as error:
+                        lost = error
+                        raise
+                    except NotFound:
+                        if lost and method == "DELETE":
+                            return None
+                        raise
+        except (OutcomeUnknown, NotFound):
+            raise
+        except InkboxError as error:
+            raise after_lost(lost, error) from None
         raise AssertionError("unreachable")
 
     async def _attempt(
@@ -255,7 +249,8 @@ class InkboxAPI:
                 async with client.stream(method, path, json=body, timeout=timeout) as response:
                     call.status = response.status_code
                     call.server_time = http_date(response.headers.get("date"))
-                    data = interpret(response.status_code, response.headers, await _read(response))
+                    content = self._without_key(await _read(response))
+                    data = interpret(response.status_code, response.headers, content)
             if self.known_generation is None and path.startswith((MAILBOXES, IDENTITIES)):
                 self.known_generation = generation_of(data)
             return parse(data, model) if model else data
@@ -271,6 +266,10 @@ class InkboxAPI:
             raise OutcomeUnknown(str(error), status=error.status) from error
         finally:
             self._turns.release()
+
+    def _without_key(self, content: bytes) -> bytes:
+        """Take our key out of an answer: servers and proxies that repeat requests in their errors exist."""
+        return content.replace(self._api_key.get_secret_value().encode(), b"[API key]") if self._api_key else content
 
     @contextmanager
     def _in_time(self, obstacle: str) -> Generator[None]:
@@ -298,15 +297,6 @@ class InkboxAPI:
                 transport=self._transport() if self._transport else None,
             )
         return self._client
-
-
-def _is_since(made: BaseModel, seconds_ago: float) -> bool:
-    """Whether something was made within the last seconds, by the API's clock where it told it, else by ours."""
-    now = _current_call.get().server_time or datetime.now(UTC)
-    try:
-        return datetime.fromisoformat((made.model_extra or {})["created_at"]) >= now - timedelta(seconds=seconds_ago)
-    except (KeyError, TypeError, ValueError):
-        return False
 
 
 async def _read(response: httpx2.Response) -> bytes:

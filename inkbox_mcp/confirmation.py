@@ -37,7 +37,7 @@ async def confirm(
         context: the request, for what its client can do.
         params: the call, which carries the answer when it was asked before.
         question: what to ask, complete in itself.
-        mode: ask if the client can (auto), refuse if it cannot (always), do not ask (never).
+        mode: whether to go ahead (auto) or to refuse (always) where the client cannot ask.
 
     Returns:
         None to go ahead, or the question for the client to ask.
@@ -46,8 +46,6 @@ async def confirm(
         Declined: the human said no, or nothing.
         CannotAsk: `always`, and the client cannot ask.
     """
-    if mode == "never":
-        return None
     answer = None
     if _can_ask(context.session.client_capabilities):
         if context.protocol_version in MODERN_PROTOCOL_VERSIONS:

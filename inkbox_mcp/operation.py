@@ -151,7 +151,11 @@ class Operation(Generic[A, R]):
         except APIError as error:
             if self.only and error.status in _MAY_MEAN_MOVED:
                 # A plain 404 is mostly about the thing that was named; the others contradict what was known.
-                generation = await api.generation(again=error.status != HTTPStatus.NOT_FOUND)
+                again = error.status != HTTPStatus.NOT_FOUND
+                try:
+                    generation = await api.generation(again=again)
+                except InkboxError:
+                    raise error from None
                 self._require_generation(generation, error)
             raise
 

@@ -14,7 +14,6 @@ import pydantic_core
 from pydantic import BaseModel, ValidationError
 
 from inkbox_mcp.errors import UnexpectedResponse, api_error
-from inkbox_mcp.text import one_line
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -43,9 +42,10 @@ def interpret(status: int, headers: Mapping[str, str], content: bytes) -> object
     except ValueError:
         data = None
         if status < HTTPStatus.MULTIPLE_CHOICES:
-            kind = one_line(headers.get("content-type", "no content type"))[:100]
+            kind = re.match(r"[\w.+-]{1,20}/[\w.+-]{1,20}(?=;|\s|$)", headers.get("content-type", ""))
             raise UnexpectedResponse(
-                f"Inkbox answered {status} with something other than JSON ({kind}).", status=status
+                f"Inkbox answered {status} with something other than JSON ({kind[0] if kind else 'of no known type'}).",
+                status=status,
             ) from None
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return data

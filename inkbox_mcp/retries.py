@@ -5,7 +5,8 @@ A request is sent at most `ATTEMPTS` times, all within the deadline of its tool 
 | the answer is | GET | PATCH, DELETE | POST |
 |---|---|---|---|
 | 429, 503, or there was no connection | yes | yes | yes: nothing was changed |
-| lost: cut off, timed out, 502, 504, unreadable | yes | yes: twice is once | no: `InkboxAPI.create` looks first |
+| lost: cut off, timed out, 502, 504 | yes | yes: twice is once | no: `inkbox_mcp.creation` looks first |
+| a success that cannot be read | no | yes: twice is once | no: `inkbox_mcp.creation` looks first |
 | anything else | no | no | no |
 """
 
@@ -52,3 +53,10 @@ def is_lost(error: InkboxError) -> bool:
     """Whether a change may have been made although the answer tells nothing about it."""
     status = error.status or 0
     return status in {HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT} or 200 <= status < 300
+
+
+def after_lost(lost: OutcomeUnknown | None, error: InkboxError) -> InkboxError:
+    """Say what is known when an attempt failed after one was lost: that this one changed nothing is not enough."""
+    if lost is None:
+        return error
+    return OutcomeUnknown(f"{lost} Another attempt failed: {error}", status=error.status, retry_after=error.retry_after)

@@ -112,7 +112,7 @@ async def call(
         try:
             args = operation.parse(params.arguments)
             await api.allow(args.model_dump())
-            if question := await operation.question(api, args):
+            if mode != "never" and (question := await operation.question(api, args)):
                 if unanswered := await confirm(context, params, question, mode):
                     outcome = "asked"
                     return unanswered

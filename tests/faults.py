@@ -6,11 +6,14 @@ Requests are served by the sandbox; a fault, taken from a script, says what goes
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any, Self
 
 import anyio
 import httpx2
 from anyio.abc import SocketAttribute, SocketStream, TaskStatus
+from anyio.lowlevel import checkpoint
 
 from inkbox_mcp.sandbox import Store, create_app
 
@@ -37,6 +40,8 @@ class Fault:
         cuts_after: bytes of the answer that are sent before the connection is cut.
         stalls: whether nothing more happens until the client goes away.
         floods: whether the answer's body never ends.
+        held: makes the request wait, and tells that it came.
+        late: whether the sandbox gets the request only after the next one, as behind a gateway that gave up on it.
     """
 
     serves: bool = False
@@ -44,6 +49,16 @@ class Fault:
     cuts_after: int | None = None
     stalls: bool = False
     floods: bool = False
+    held: "Hold | None" = None
+    late: bool = False
+
+
+@dataclass(frozen=True)
+class Hold:
+    """One request's waiting: an event says that it came, another lets it go on."""
+
+    came: anyio.Event = field(default_factory=anyio.Event)
+    goes: anyio.Event = field(default_factory=anyio.Event)
 
 
 def refusal(status: int, *headers: str, body: bytes = b'{"detail": "try later"}') -> bytes:
@@ -55,6 +70,7 @@ def refusal(status: int, *headers: str, body: bytes = b'{"detail": "try later"}'
 FINE = Fault(serves=True, answers=None)
 DROPPED_BEFORE = Fault()
 DROPPED_AFTER = Fault(serves=True)
+DROPPED_AND_LATE = Fault(late=True)
 CUT = Fault(serves=True, answers=None, cuts_after=120)
 STALLED_BEFORE = Fault(stalls=True)
 STALLED_AFTER = Fault(serves=True, stalls=True)
@@ -72,8 +88,12 @@ class FaultyInkbox:
     """The server: its address, its script, and what it saw.
 
     Attributes:
-        script: faults for the coming requests, first come first served; when it is empty all is fine.
+        script: faults for the coming requests, first come first served.
         requests: what came, in order.
+        served: what the sandbox did with the requests that it got: method and status.
+        store: what the sandbox remembers.
+        usual: chooses the fault of a request when the script is empty; all is fine then, unless it says otherwise.
+        dated: whether the sandbox's answers carry the time, in whole seconds, as those of most servers do.
         gone: set when a client leaves a stalled request.
         stalled: set when a request stalls.
     """
@@ -81,8 +101,74 @@ class FaultyInkbox:
     url: str
     script: list[Fault] = field(default_factory=list[Fault])
     requests: list[Request] = field(default_factory=list[Request])
+    served: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    store: Store = field(default_factory=lambda: Store(":memory:"))
+    usual: Callable[[], Fault] = lambda: FINE
+    dated: bool = False
     stalled: anyio.Event = field(default_factory=anyio.Event)
     gone: anyio.Event = field(default_factory=anyio.Event)
+
+    def __post_init__(self) -> None:
+        self._app = create_app(self.store)
+        transport = httpx2.ASGITransport(self._app)
+        self._sandbox = httpx2.AsyncClient(transport=transport, base_url="http://sandbox")
+        self._late: list[Request] = []
+        self._under_way = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._sandbox.aclose()
+        self.store.close()
+
+    def forget(self) -> None:
+        """Begin again with an empty sandbox and an empty script; nothing may be under way."""
+        self.store.close()
+        self._app.state.store = self.store = Store(":memory:")
+        self.script, self.requests, self.served = [], [], []
+
+    async def settle(self) -> None:
+        """Let every request that was sent arrive and be over, also those whose clients are gone."""
+        for _ in range(20):  # turns of the event loop, for what is still in the buffers of connections
+            await checkpoint()
+        while self._under_way:
+            await checkpoint()
+        await self.serve_late()
+
+    async def serve(self, request: Request) -> bytes:
+        """Let the sandbox answer a request."""
+        headers: dict[str, Any] = {"X-API-Key": request.headers["X-API-Key"], "Content-Type": "application/json"}
+        self._under_way += 1
+        try:
+            response = await self._sandbox.request(request.method, request.path, content=request.body, headers=headers)
+        finally:
+            self._under_way -= 1
+        self.served.append((request.method, response.status_code))
+        lines = [f"HTTP/1.1 {response.status_code} OK", "Content-Type: application/json"]
+        if response.status_code != HTTPStatus.NO_CONTENT:
+            lines.append(f"Content-Length: {len(response.content)}")
+        if self.dated:
+            lines.append(f"Date: {formatdate(usegmt=True)}")
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + response.content
+
+    async def look(self, path: str, key: str) -> Any:
+        """Read something of the sandbox, past every fault and without a trace."""
+        return (await self._sandbox.get(path, headers={"X-API-Key": key})).json()
+
+    async def create(self, path: str, key: str, **body: str) -> None:
+        """Make something in the sandbox, past every fault and without a trace."""
+        (await self._sandbox.post(path, json=body, headers={"X-API-Key": key})).raise_for_status()
+
+    def keep_late(self, request: Request) -> None:
+        """Keep a request until the next one was served."""
+        self._late.append(request)
+
+    async def serve_late(self) -> None:
+        """Let the sandbox have what it should get late; nobody waits for the answers."""
+        late, self._late = self._late, []
+        for request in late:
+            await self.serve(request)
 
     def fails(self, *faults: Fault) -> None:
         """Script the coming requests."""
@@ -96,23 +182,17 @@ class FaultyInkbox:
 @asynccontextmanager
 async def faulty_inkbox(script: Iterable[Fault] = ()) -> AsyncGenerator[FaultyInkbox]:
     """Serve a fresh sandbox with faults on a free loopback port."""
-    with Store(":memory:") as store:
-        app = httpx2.ASGITransport(create_app(store))
-        async with httpx2.AsyncClient(transport=app, base_url="http://sandbox") as sandbox:
-            inkbox = FaultyInkbox("", list(script))
-            async with anyio.create_task_group() as tasks:
-                inkbox.url = await tasks.start(_listen, inkbox, sandbox)
-                yield inkbox
-                tasks.cancel_scope.cancel()
+    async with FaultyInkbox("", list(script)) as inkbox, anyio.create_task_group() as tasks:
+        inkbox.url = await tasks.start(_listen, inkbox)
+        yield inkbox
+        tasks.cancel_scope.cancel()
 
 
-async def _listen(
-    inkbox: FaultyInkbox, sandbox: httpx2.AsyncClient, *, task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED
-) -> None:
+async def _listen(inkbox: FaultyInkbox, *, task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED) -> None:
     async def handle(stream: SocketStream) -> None:
         async with stream:
             try:
-                while await _serve_one(stream, inkbox, sandbox):
+                while await _serve_one(stream, inkbox):
                     pass
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.IncompleteRead):
                 inkbox.gone.set()
@@ -123,12 +203,18 @@ async def _listen(
         await listener.serve(handle)
 
 
-async def _serve_one(stream: SocketStream, inkbox: FaultyInkbox, sandbox: httpx2.AsyncClient) -> bool:
+async def _serve_one(stream: SocketStream, inkbox: FaultyInkbox) -> bool:
     """Serve one request; return whether the connection lives on."""
     request = await _receive(stream)
     inkbox.requests.append(request)
-    fault = inkbox.script.pop(0) if inkbox.script else FINE
-    answer = await _from_sandbox(request, sandbox) if fault.serves else b""
+    fault = inkbox.script.pop(0) if inkbox.script else inkbox.usual()
+    answer = await inkbox.serve(request) if fault.serves else b""
+    await inkbox.serve_late()
+    if fault.late:
+        inkbox.keep_late(request)
+    if fault.held:
+        fault.held.came.set()
+        await fault.held.goes.wait()
     if fault.stalls:
         inkbox.stalled.set()
         await stream.receive()  # ends when the client goes
@@ -155,11 +241,3 @@ async def _receive(stream: SocketStream) -> Request:
     while len(body) < int(headers.get("content-length", 0)):
         body += await stream.receive()
     return Request(method, path, headers, body)
-
-
-async def _from_sandbox(request: Request, sandbox: httpx2.AsyncClient) -> bytes:
-    headers: dict[str, Any] = {"X-API-Key": request.headers["X-API-Key"], "Content-Type": "application/json"}
-    response = await sandbox.request(request.method, request.path, content=request.body, headers=headers)
-    length = [] if response.status_code == 204 else [f"Content-Length: {len(response.content)}"]
-    lines = [f"HTTP/1.1 {response.status_code} OK", "Content-Type: application/json", *length]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + response.content

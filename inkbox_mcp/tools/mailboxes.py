@@ -88,7 +88,10 @@ async def create_mailbox(api: InkboxAPI, args: CreateMailbox) -> Mailbox:
 
 async def _find_as_wanted(api: InkboxAPI, args: CreateMailbox) -> Mailbox | None:
     """Find the identity's mailbox, if it is as a create with these arguments would have made it."""
-    owner = await api.get(path(IDENTITIES, args.agent_handle), Identity)
+    try:
+        owner = await api.get(path(IDENTITIES, args.agent_handle), Identity)
+    except NotFound:
+        return None
     if owner.address is None:
         return None
     found = await api.get(path(MAILBOXES, owner.address), Mailbox)
@@ -107,6 +110,11 @@ async def _which_conflict(api: InkboxAPI, args: CreateMailbox, conflict: Conflic
         return conflict.advised(
             f"The identity {args.agent_handle} already has the mailbox {one_line(owner.address)}, and can have "
             "only one. Next: call get_mailbox with email_address to see it, and use it."
+        )
+    if args.email_local_part is None:
+        return conflict.advised(
+            f"The identity {args.agent_handle} had a mailbox a moment ago and has none now. "
+            "Next: call create_mailbox again."
         )
     return conflict.advised(
         f"The identity {args.agent_handle} has no mailbox yet, but the address {args.email_local_part} is taken, "
@@ -243,8 +251,11 @@ async def link_mailbox(api: InkboxAPI, args: LinkMailbox) -> Identity:
     ours = path(IDENTITIES, args.agent_handle)
     try:
         return await api.post(f"{ours}/mailbox", {"mailbox_id": mailbox.id}, Identity)
-    except OutcomeUnknown:
-        linked = await api.get(ours, Identity)
+    except OutcomeUnknown as lost:
+        try:
+            linked = await api.get(ours, Identity)
+        except InkboxError:
+            raise lost from None
         if linked.address != mailbox.email_address:
             raise
         return linked
