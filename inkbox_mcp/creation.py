@@ -1,8 +1,8 @@
 """Making something exactly once, also when the answer is lost.
 
-A lost POST is not repeated blindly: what it would have made is looked for, and taken if it is no older than the request.
-Its age is told by the clock of the API, where an answer carries it, because that of this machine may be wrong. It counts
-whole seconds, so what an earlier call was told of is remembered, and is no other call's.
+A lost POST is not repeated blindly: what it would have made is looked for, and taken if it is no older than the
+request. Its age is told by the API's clock, where an answer carries it, because this machine's may be wrong. That clock
+counts whole seconds, so what an earlier call was told of is remembered, and is no other call's.
 """
 
 from collections import deque
