@@ -128,6 +128,42 @@ async def test_a_create_whose_answer_was_lost_makes_one_mailbox(fault: Fault, wa
         assert looked == ["/api/v1/identities/support-agent"]
 
 
+@pytest.mark.parametrize("wanted", [{}, {"with_mailbox": False}, {"mailbox_local_part": "Front.Desk"}])
+@pytest.mark.parametrize("fault", LOST_CREATES)
+async def test_an_identity_whose_answer_was_lost_is_made_once(fault: Fault, wanted: dict[str, Any]) -> None:
+    """With its mailbox or without: one identity, as it was wanted, and success."""
+    async with failing() as (agent, inkbox):
+        await agent.ask("whoami")
+        await agent.ask("list_identities")
+        inkbox.fails(fault)
+        made = await agent.ask("create_identity", agent_handle="new-agent", **wanted)
+        assert made == await agent.ask("get_identity", agent_handle="new-agent")
+        assert (made["email_address"] is None) is ("with_mailbox" in wanted)
+        handles = [one["agent_handle"] for one in (await agent.ask("list_identities"))["identities"]]
+        assert handles.count("new-agent") == 1
+
+
+async def test_an_identity_is_shown_as_made_when_it_cannot_be_looked_at() -> None:
+    """The summary that the API answered is better than an error after a success."""
+    async with failing() as (agent, inkbox):
+        await agent.ask("list_identities")
+        inkbox.fails(FINE, *[DROPPED_BEFORE] * 3)
+        made = await agent.ask("create_identity", agent_handle="new-agent")
+        assert made["email_address"].endswith("@inkboxmail.com")
+
+
+async def test_a_handle_that_was_taken_before_is_a_conflict_although_the_answer_was_lost() -> None:
+    """What is older than the call is not its work."""
+    async with failing() as (agent, inkbox):
+        await agent.ask("create_identity", agent_handle="new-agent", with_mailbox=False)
+        inkbox.fails(DROPPED_AFTER)
+        message = await agent.refused("create_identity", agent_handle="new-agent", with_mailbox=False)
+        assert "call create_mailbox with agent_handle" in message
+        inkbox.fails(FINE, *[Fault(answers=refusal(403))] * 3)
+        message = await agent.refused("create_identity", agent_handle="new-agent")
+        assert "or the address is" in message
+
+
 async def test_a_create_that_stalls_is_looked_up_within_its_deadline() -> None:
     """A timeout leaves time to find out what happened."""
     async with failing(timeout=2) as (agent, inkbox):
