@@ -250,7 +250,8 @@ class InkboxAPI:
                     call.status = response.status_code
                     call.server_time = http_date(response.headers.get("date"))
                     content = self._without_key(await _read(response))
-                    data = interpret(response.status_code, response.headers, content)
+                    headers = [(name, self._without_key(value)) for name, value in response.headers.raw]
+                    data = interpret(response.status_code, httpx2.Headers(headers), content)
             if self.known_generation is None and path.startswith((MAILBOXES, IDENTITIES)):
                 self.known_generation = generation_of(data)
             return parse(data, model) if model else data
@@ -311,4 +312,6 @@ async def _read(response: httpx2.Response) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    return one_line(str(error))[:200] or type(error).__name__
+    # What is no HTTP is quoted after a colon by the library; like any answer, it may repeat the key.
+    text = str(error).partition(": ")[0] if isinstance(error, httpx2.ProtocolError) else str(error)
+    return one_line(text)[:200] or type(error).__name__

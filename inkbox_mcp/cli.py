@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -53,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return commands[arguments[0]](arguments[1:])
         return _serve(arguments)
     except SettingsError as error:
-        sys.stderr.write(f"inkbox-mcp: {' '.join(str(error).split())}\n")
+        # A key that was pasted in the wrong place is not repeated: clients keep what their servers write.
+        message = re.sub(r"ApiKey_\S+", "ApiKey_…", " ".join(str(error).split()))
+        sys.stderr.write(f"inkbox-mcp: {message}\n")
         return 2
 
 

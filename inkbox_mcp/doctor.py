@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -98,7 +99,10 @@ def _options(settings: Settings, sources: dict[str, str]) -> Check:
 def _shown(value: object) -> str:
     """Write a value; of the key, only enough to tell one from another."""
     secret = getattr(value, "get_secret_value", None)
-    return f"{secret()[:11]}…" if secret else str(value)
+    if not secret:
+        return str(value)
+    # What is no key of Inkbox's may be another secret, of which nothing is shown.
+    return f"{secret()[:11]}…" if re.match(r"ApiKey_[0-9a-f]{8}-[0-9a-f-]{27}\.", secret()) else "…"
 
 
 def _key(settings: Settings) -> Check:

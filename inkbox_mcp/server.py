@@ -6,6 +6,7 @@
 import json
 import logging
 import time
+import traceback
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -125,12 +126,18 @@ async def call(
             return _failure(operation, error)
         except Exception as error:
             outcome = "bug"
-            logger.exception("%s raised", operation.name)
+            _log_bug(operation, error)
             # The SDK would send the exception's text to handshake-era clients.
             raise MCPError(code=INTERNAL_ERROR, message=f"{operation.name} hit a bug in inkbox-mcp.") from error
         finally:
             milliseconds = (time.perf_counter() - started) * 1000
             logger.info("%s %s %s %.0f ms", operation.name, outcome, state.status or "-", milliseconds)
+
+
+def _log_bug(operation: Operation[Any, Any], error: Exception) -> None:
+    """Log where a bug is, without the texts of exceptions, which repeat arguments and answers."""
+    places = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("%s raised %s\n%s", operation.name, type(error).__qualname__, places)
 
 
 def offered(settings: Settings) -> dict[str, Operation[Any, Any]]:

@@ -93,6 +93,8 @@ async def serve_app(app: "Starlette", host: str, port: int, announce: Callable[[
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as listener:
+        # asyncio does that only for sockets it made itself, and answers would wait 40 ms for an acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         name = f"[{host}]" if ":" in host else host
         announce(f"http://{name}:{listener.getsockname()[1]}")
         # Calls under way get one second.
