@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.session import ClientRequestContext
-from mcp.types import ElicitRequestParams, ElicitResult, InputRequiredResult, InputResponses
+from mcp.types import INTERNAL_ERROR, ElicitRequestParams, ElicitResult, ErrorData, InputRequiredResult, InputResponses
 
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.server import build_server
@@ -83,6 +83,20 @@ async def test_a_declined_delete_sends_nothing_and_says_so(desk: Desk, era: str,
             "delete_mailbox", email_address=ADDRESS
         )
     assert desk.requests == []
+
+
+async def test_a_question_that_the_client_cannot_put_is_not_answered_yes(desk: Desk) -> None:
+    """A client that says it can ask, and fails to, has not asked."""
+
+    async def fail(context: ClientRequestContext, params: ElicitRequestParams) -> ErrorData:
+        return ErrorData(code=INTERNAL_ERROR, message="no window to ask in")
+
+    settings = Settings(sandbox=True)
+    server = build_server(settings, transport=lambda: httpx2.ASGITransport(desk.app))
+    async with Client(server, mode="legacy", elicitation_callback=fail) as client:
+        result = await Agent(client).call("delete_mailbox", email_address=ADDRESS)
+        assert (result.meta or {})["code"] == "declined"
+        await Agent(client).ask("get_mailbox", email_address=ADDRESS)
 
 
 async def test_setting_a_webhook_asks_and_clearing_or_renaming_does_not(desk: Desk, era: str) -> None:
