@@ -84,12 +84,12 @@ class Server:
 
     async def send(self, message: dict[str, Any]) -> None:
         """Write a message to the server's stdin."""
-        assert self.process.stdin  # noqa: S101
+        assert self.process.stdin  # noqa: S101 - a pipe was asked for
         await self.process.stdin.send(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
 
     async def listen(self) -> None:
         """Hand the server's answers to those who wait for them, until it ends."""
-        assert self.process.stdout  # noqa: S101
+        assert self.process.stdout  # noqa: S101 - a pipe was asked for
         stdout = BufferedByteReceiveStream(self.process.stdout)
         while True:
             try:

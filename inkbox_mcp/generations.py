@@ -8,7 +8,8 @@ Nothing is guessed from version numbers or error texts: objects of the two have 
 has webhook subscriptions at all.
 """
 
-from typing import Literal, cast
+from collections.abc import Mapping
+from typing import Any, Literal, cast
 
 Generation = Literal["spec", "identity"]
 
@@ -25,3 +26,9 @@ def generation_of(data: object) -> Generation | None:
     if fields & _IDENTITY_FIELDS:
         return "identity"
     return "spec" if fields & _SPEC_FIELDS else None
+
+
+def address_of(identity: Mapping[str, Any]) -> str | None:
+    """Return the address of an identity's mailbox, if it has one; some answers tell it only inside the mailbox."""
+    mailbox: Mapping[str, Any] = identity.get("mailbox") or {}
+    return identity.get("email_address") or mailbox.get("email_address")

@@ -9,17 +9,13 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from pydantic import BaseModel
-
 from inkbox_mcp.api import IDENTITIES, MAILBOXES, InkboxAPI, path
 from inkbox_mcp.errors import NotAllowed, NotFound
+from inkbox_mcp.generations import address_of
+from inkbox_mcp.operation import Result
 from inkbox_mcp.webhooks import webhook_host
 
 DOMAIN = "inkboxmail.com"
-
-
-class Owner(BaseModel, extra="allow"):
-    """Any object that the API calls an identity."""
 
 
 class PinnedAPI(InkboxAPI):
@@ -73,10 +69,10 @@ class PinnedAPI(InkboxAPI):
                 self._addresses.require("mailbox_local_part", _full(arguments["mailbox_local_part"] or ""))
         else:
             try:
-                identity = await self.get(path(IDENTITIES, handle), Owner)
+                identity = await self.get(path(IDENTITIES, handle), Result)
             except NotFound:
                 return
-            if address := _address_of(identity.model_dump()):
+            if address := address_of(identity.model_dump()):
                 self._addresses.require("agent_handle's mailbox", _full(address))
 
     async def get_list(self, path: str) -> list[dict[str, Any]]:
@@ -84,7 +80,7 @@ class PinnedAPI(InkboxAPI):
         items = await super().get_list(path)
         if path == IDENTITIES:
             mine = [item for item in items if self._handles.match(str(item.get("agent_handle")))]
-            return [item for item in mine if self._addresses.match(_full(_address_of(item))) or not _address_of(item)]
+            return [item for item in mine if not (address := address_of(item)) or self._addresses.match(_full(address))]
         if path == MAILBOXES and self._addresses:
             return [item for item in items if self._addresses.match(str(item.get("email_address")))]
         if path == MAILBOXES and self._handles:
@@ -93,7 +89,7 @@ class PinnedAPI(InkboxAPI):
         return items
 
     async def _addresses_of_handles(self) -> set[str]:
-        return {_full(_address_of(identity)) for identity in await self.get_list(IDENTITIES)}
+        return {_full(address_of(identity) or "") for identity in await self.get_list(IDENTITIES)}
 
 
 class _Patterns(tuple[str, ...]):
@@ -114,9 +110,3 @@ class _Patterns(tuple[str, ...]):
 
 def _full(address: str) -> str:
     return (address if "@" in address or not address else f"{address}@{DOMAIN}").lower()
-
-
-def _address_of(identity: Mapping[str, Any]) -> str:
-    """Return the address of an identity's mailbox; the generations of the API tell it in different places."""
-    mailbox: Mapping[str, Any] = identity.get("mailbox") or {}
-    return str(identity.get("email_address") or mailbox.get("email_address") or "")

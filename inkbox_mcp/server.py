@@ -106,7 +106,7 @@ async def call(
     """Run one tool and log one line about it, without its arguments.
 
     Raises:
-        MCPError: a bug; its traceback goes to the log, never to the model.
+        MCPError: a bug; its place goes to the log, nothing of it to the model.
     """
     api, started, outcome = context.lifespan_context, time.perf_counter(), "cancelled"
     with api.call() as state:

@@ -3,13 +3,14 @@
 Source: https://inkbox.ai/docs/api/identities
 """
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from inkbox_mcp.api import IDENTITIES, InkboxAPI, path
 from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OperationMoved, OutcomeUnknown
 from inkbox_mcp.fields import AgentHandle, Cursor, DisplayName, LocalPart, PageSize, SearchText
+from inkbox_mcp.generations import address_of
 from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Args, Result, operation
 from inkbox_mcp.pages import matching, page
 from inkbox_mcp.responses import parse
@@ -31,8 +32,7 @@ class Identity(Result):
     @property
     def address(self) -> str | None:
         """The address of its mailbox, if it has one."""
-        mailbox = cast("dict[str, str]", self.sent("mailbox") or {})
-        return self.email_address or mailbox.get("email_address")
+        return address_of(self.model_dump())
 
 
 class CreateIdentity(Args):

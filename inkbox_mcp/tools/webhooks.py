@@ -43,8 +43,7 @@ class ListWebhooks(Args):
 @operation(READ_ONLY, only="identity", moved=MOVED)
 async def list_webhooks(api: InkboxAPI, args: ListWebhooks) -> WebhookList:
     """List a mailbox's webhook subscriptions, where update_mailbox has no webhook_url."""
-    _, webhooks = await _webhooks_of(api, args.email_address)
-    return webhooks
+    return await _webhooks_of(api, await api.get(path(MAILBOXES, args.email_address), Mailbox))
 
 
 class CreateWebhook(Args):
@@ -66,11 +65,11 @@ class CreateWebhook(Args):
 )
 async def create_webhook(api: InkboxAPI, args: CreateWebhook) -> Webhook:
     """Have a mailbox's events posted to a URL; list_webhooks shows it. A signing_key is shown only here."""
-    mailbox, _ = await _webhooks_of(api, args.email_address)
+    mailbox = await api.get(path(MAILBOXES, args.email_address), Mailbox)
     event_types = args.event_types or ["message.received"]
 
     async def find() -> Webhook | None:
-        _, webhooks = await _webhooks_of(api, args.email_address)
+        webhooks = await _webhooks_of(api, mailbox)
         same = [one for one in webhooks.subscriptions if (one.url, one.event_types) == (args.webhook_url, event_types)]
         return max(same, key=lambda webhook: str(webhook.sent("created_at")), default=None)
 
@@ -97,14 +96,13 @@ class DeletedWebhook(Result):
 )
 async def delete_webhook(api: InkboxAPI, args: DeleteWebhook) -> DeletedWebhook:
     """Delete a webhook subscription that list_webhooks shows."""
-    _, webhooks = await _webhooks_of(api, args.email_address)
+    webhooks = await _webhooks_of(api, await api.get(path(MAILBOXES, args.email_address), Mailbox))
     if args.webhook_id not in {webhook.id for webhook in webhooks.subscriptions}:
         raise InvalidArguments("the mailbox has no such webhook. Next: call list_webhooks with email_address.")
     await api.delete(path(WEBHOOKS, args.webhook_id))
     return DeletedWebhook(deleted=True, webhook_id=args.webhook_id)
 
 
-async def _webhooks_of(api: InkboxAPI, email_address: str) -> tuple[Mailbox, WebhookList]:
-    """Look a mailbox and its webhooks up; subscriptions name mailboxes by id."""
-    mailbox = await api.get(path(MAILBOXES, email_address), Mailbox)
-    return mailbox, await api.get(f"{WEBHOOKS}?mailbox_id={mailbox.id}", WebhookList)
+async def _webhooks_of(api: InkboxAPI, mailbox: Mailbox) -> WebhookList:
+    """Look up a mailbox's webhooks; subscriptions name mailboxes by id."""
+    return await api.get(f"{WEBHOOKS}?mailbox_id={mailbox.id}", WebhookList)
