@@ -1,0 +1,166 @@
+"""What is counted, for Prometheus.
+
+Where `PROMETHEUS_MULTIPROC_DIR` names a directory before the first `PrometheusMetrics` of a process is made, all
+processes with the same directory are counted together, and each of them tells the numbers of all.
+"""
+
+import os
+import tempfile
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+"""Upper ends of the histograms' buckets: from an answer of the sandbox to the default `--timeout`."""
+
+
+class Metrics:
+    """Counts nothing, so that callers need not ask whether metrics are on."""
+
+    def in_flight(self) -> AbstractContextManager[object]:
+        """Count a tool call as under way while the context lasts."""
+        return nullcontext()
+
+    def called(self, tool: str, outcome: str, seconds: float) -> None:
+        """Count a tool call that is over.
+
+        Args:
+            tool: a name from the catalogue, never one that a client made up.
+            outcome: `ok`, `asked`, `cancelled`, `bug` or an error's code.
+            seconds: how long it took.
+        """
+
+    def rate_limited(self) -> None:
+        """Count a tool call that `--rate-limit` refused."""
+
+    def exchanged(self, operation: str, status: int | None, seconds: float) -> None:
+        """Count one request to Inkbox.
+
+        Args:
+            operation: method and template, such as `GET /api/v1/mail/mailboxes/{}`; never with a name in it.
+            status: the HTTP status of the answer, or None when there was none.
+            seconds: how long it took.
+        """
+
+    def retried(self, operation: str) -> None:
+        """Count one request to Inkbox that is sent again.
+
+        Args:
+            operation: as for `exchanged`.
+        """
+
+
+class PrometheusMetrics(Metrics):
+    """Counts for Prometheus, apart from what else this process may count.
+
+    Raises:
+        ImportError: prometheus-client is not installed; the message is one line that says how to get it.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import prometheus_client
+        except ImportError:
+            raise ImportError("--metrics needs the extra: pip install 'inkbox-mcp[metrics]'") from None
+        from prometheus_client import Counter, Gauge, Histogram
+
+        # A second series for each one that is wanted; there is none of them either when processes are added up.
+        prometheus_client.disable_created_metrics()
+        self._registry = _registry()
+        registry = None if _processes_are_added_up() else self._registry
+        self._calls = Counter("inkbox_mcp_calls", "Tool calls.", ["tool", "outcome"], registry=registry)
+        self._seconds = Histogram(
+            "inkbox_mcp_call_duration_seconds", "Time of tool calls.", ["tool"], buckets=SECONDS, registry=registry
+        )
+        self._in_flight = Gauge(
+            "inkbox_mcp_calls_in_flight", "Tool calls under way.", multiprocess_mode="livesum", registry=registry
+        )
+        self._rate_limited = Counter(
+            "inkbox_mcp_rate_limited", "Tool calls that --rate-limit refused.", registry=registry
+        )
+        self._upstream_seconds = Histogram(
+            "inkbox_mcp_upstream_request_duration_seconds",
+            "Time of requests to Inkbox.",
+            ["operation", "status"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._upstream_retries = Counter(
+            "inkbox_mcp_upstream_retries", "Requests to Inkbox that were sent again.", ["operation"], registry=registry
+        )
+
+    def in_flight(self) -> AbstractContextManager[object]:
+        """Count a tool call as under way while the context lasts."""
+        return self._in_flight.track_inprogress()
+
+    def called(self, tool: str, outcome: str, seconds: float) -> None:
+        """Count a tool call that is over; see `Metrics.called`."""
+        self._calls.labels(tool, outcome).inc()
+        self._seconds.labels(tool).observe(seconds)
+
+    def rate_limited(self) -> None:
+        """Count a tool call that `--rate-limit` refused."""
+        self._rate_limited.inc()
+
+    def exchanged(self, operation: str, status: int | None, seconds: float) -> None:
+        """Count one request to Inkbox; see `Metrics.exchanged`."""
+        self._upstream_seconds.labels(operation, "none" if status is None else str(status)).observe(seconds)
+
+    def retried(self, operation: str) -> None:
+        """Count one request to Inkbox that is sent again."""
+        self._upstream_retries.labels(operation).inc()
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """Tell the numbers; this reads files where processes are added up, so it belongs into a thread.
+
+        Args:
+            accept: the `Accept` header of the request: OpenMetrics where it is asked for, Prometheus' text otherwise.
+
+        Returns:
+            The body of the answer and its content type.
+        """
+        from prometheus_client.exposition import choose_encoder
+
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is none
+            encode, content_type = choose_encoder("")
+        return encode(self._registry), content_type
+
+
+def add_processes_up() -> str:
+    """Have the processes that this one forks from now on counted together, in a new directory, which is returned."""
+    directory = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="inkbox-mcp-metrics-")
+    return directory
+
+
+def forget_process(pid: int) -> None:
+    """Tell the processes that are counted together that one has ended: what it had under way is so no more.
+
+    Args:
+        pid: of the process; what it counted stays in the sums, as counters must never fall.
+    """
+    from prometheus_client.multiprocess import mark_process_dead  # pyright: ignore[reportUnknownVariableType]
+
+    mark_process_dead(pid)
+
+
+def _processes_are_added_up() -> bool:
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ
+
+
+def _registry() -> "CollectorRegistry":
+    from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = CollectorRegistry()
+    PlatformCollector(registry)
+    if _processes_are_added_up():
+        # Memory and CPU time would be those of whichever process was asked; the platform knows them of each.
+        MultiProcessCollector(registry)
+    else:
+        ProcessCollector(registry=registry)
+        GCCollector(registry)
+    return registry
