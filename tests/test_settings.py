@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
-from inkbox_mcp.settings import Option, Settings, SettingsError, load, options
+from inkbox_mcp.configuration import load
+from inkbox_mcp.settings import Option, Settings, SettingsError, options
 
+TOKEN = "a-token-of-many-characters"
 KEY = "ApiKey_11111111-1111-4111-8111-111111111111.top-secret"
 
 # One valid value of each option that is not its default: as text, and as the server sees it.
@@ -17,7 +20,19 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "sandbox_generation": ("identity", "identity"),
     "http": ("1", True),
     "host": ("localhost", "localhost"),
+    "per_request_keys": ("true", True),
+    "auth_issuer": ("https://issuer.example", "https://issuer.example"),
+    "auth_audience": ("https://mcp.example/mcp", "https://mcp.example/mcp"),
+    "auth_scopes": ("agents, staff", ("agents", "staff")),
+    "allowed_hosts": ("mcp.example", ("mcp.example",)),
+    "allowed_origins": ("https://app.example", ("https://app.example",)),
     "port": ("8123", 8123),
+    "workers": ("2", 2),
+    "stateless": ("true", True),
+    "drain_timeout": ("2.5", 2.5),
+    "rate_limit": ("10/s", "10/s"),
+    "rate_limit_store": ("redis://redis:6379/0", SecretStr("redis://redis:6379/0")),
+    "metrics": ("true", True),
     "timeout": ("2.5", 2.5),
     "max_concurrency": ("4", 4),
     "read_only": ("yes", True),
@@ -28,6 +43,21 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "allow_addresses": ("sales-*@inkboxmail.com", ("sales-*@inkboxmail.com",)),
     "allow_webhook_hosts": ("hooks.example.com", ("hooks.example.com",)),
     "log_level": ("DEBUG", "debug"),
+    "log_format": ("JSON", "json"),
+}
+
+OAUTH = {"http": "true", "auth_issuer": "https://issuer.test", "auth_audience": "https://mcp.test/mcp"}
+
+# What an option cannot be without.
+NEEDED: dict[str, dict[str, str]] = {
+    "per_request_keys": {"http": "true"},
+    "auth_issuer": OAUTH,
+    "auth_audience": OAUTH,
+    "auth_scopes": OAUTH,
+    "workers": {"http": "true", "stateless": "true"},
+    "stateless": {"http": "true"},
+    "metrics": {"http": "true"},
+    "rate_limit_store": {"rate_limit": "1/s"},
 }
 
 
@@ -50,14 +80,89 @@ def refusal(config: Path, flags: dict[str, Any] | None = None, environment: dict
 def test_every_option_is_a_flag_and_an_environment_variable(option: Option, config: Path) -> None:
     """Both give the same setting, and neither leaves the default."""
     text, value = SAMPLES[option.name]
-    assert getattr(load({option.name: text}, {}, config), option.name) == value
-    assert getattr(load({}, {option.environment: text}, config), option.name) == value
+    needed = {name: needed for name, needed in NEEDED.get(option.name, {}).items() if name != option.name}
+    variables = {f"INKBOX_MCP_{name.upper()}": needed for name, needed in needed.items()}
+    assert getattr(load({**needed, option.name: text}, {}, config), option.name) == value
+    assert getattr(load({}, {**variables, option.environment: text}, config), option.name) == value
     assert getattr(load({}, {}, config), option.name) != value
+    if needed:
+        refusal(config, {option.name: text})
 
 
-def test_the_key_has_no_flag() -> None:
+def test_secrets_have_no_flag() -> None:
     """Command lines are visible to every process of the machine."""
-    assert [option.name for option in options() if option.flag is None] == ["api_key"]
+    assert [option.name for option in options() if option.flag is None] == ["api_key", "token"]
+    assert load({}, {"INKBOX_MCP_TOKEN": TOKEN}, Path("/nonexistent")).token == SecretStr(TOKEN)
+
+
+@pytest.mark.parametrize(
+    "token", ["", "short", "fifteen-letters", "with a space in between", "Schlüssel-und-noch-mehr", TOKEN + "\n"]
+)
+def test_a_token_that_could_be_guessed_or_misread_is_refused(token: str, config: Path) -> None:
+    """Its text is not repeated."""
+    message = refusal(config, environment={"INKBOX_MCP_TOKEN": token})
+    assert message == "INKBOX_MCP_TOKEN: must be at least 16 characters, without spaces or line breaks"
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "192.168.1.2", "localhost.evil.com", "LOCALHOST", "127.0.0.2", "mcp"]
+)
+def test_beyond_this_machine_it_must_know_who_is_calling(host: str, config: Path) -> None:
+    """The refusal names what would do, and each of it does."""
+    message = refusal(config, {"host": host, "http": "true"})
+    assert message.startswith(f"--host {host}: whoever reaches the server can use its mailboxes")
+    for named in ("INKBOX_MCP_TOKEN", "--per-request-keys", "--auth-issuer with --auth-audience"):
+        assert named in message
+    assert load({"host": host, "http": "true"}, {"INKBOX_MCP_TOKEN": TOKEN}, config).host == host
+    assert load({"host": host, "http": "true", "per_request_keys": "true"}, {}, config).host == host
+    assert load({"host": host, **OAUTH}, {}, config).host == host
+
+
+@pytest.mark.parametrize("host", ["", "*", "a b", "http://0.0.0.0", "0.0.0.0/0", "host\n"])
+def test_a_host_that_is_no_address_is_refused(host: str, config: Path) -> None:
+    """Before anything listens."""
+    assert refusal(config, {"host": host}).startswith("--host: must be an address of this machine")
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (
+            {"auth_issuer": "https://issuer.example", "http": "1"},
+            "--auth-issuer and --auth-audience: one needs the other",
+        ),
+        ({"auth_audience": "https://mcp.example/mcp", "http": "1"}, "--auth-issuer and --auth-audience"),
+        ({"auth_scopes": "staff", "http": "1"}, "--auth-scopes needs --auth-issuer"),
+        ({"token": TOKEN, **OAUTH}, "INKBOX_MCP_TOKEN and --auth-issuer"),
+        ({"api_key": KEY, "per_request_keys": "1", "http": "1"}, "must not have an Inkbox key of its own"),
+        ({"workers": "2", "http": "1"}, "--workers needs --stateless"),
+        ({"workers": "2", "http": "1", "stateless": "1", "sandbox": "1", "sandbox_db": ":memory:"}, "--workers: each"),
+        ({"rate_limit_store": "redis://redis"}, "--rate-limit-store needs --rate-limit"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_refused(flags: dict[str, str], named: str, config: Path) -> None:
+    """The one line names them all, and none of their values that is secret."""
+    message = refusal(config, flags)
+    assert named in message
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize(
+    "rate", ["", "10", "0/s", "-1/s", "10/x", "10/", "/s", "1e3/s", "10 /s", "10/0s", "99999999/s"]
+)
+def test_a_rate_that_is_none_is_refused(rate: str, config: Path) -> None:
+    """With an example of one."""
+    assert refusal(config, {"rate_limit": rate}).startswith("--rate-limit: must be calls per time, such as")
+
+
+@pytest.mark.parametrize("url", ["", "redis", "http://redis", "redis://", "memory://"])
+def test_a_store_that_is_no_redis_is_refused_without_its_password(url: str, config: Path) -> None:
+    """Limits that replicas were meant to share would not be shared."""
+    assert refusal(config, {"rate_limit": "1/s", "rate_limit_store": url}).startswith(
+        "--rate-limit-store: must be a URL such as redis"
+    )
+    settings = load({"rate_limit": "1/s", "rate_limit_store": "redis://:top-secret@redis"}, {}, config)
+    assert "secret" not in repr(settings)
 
 
 def test_a_flag_wins_over_the_environment_and_the_environment_over_the_file(config: Path) -> None:
@@ -288,14 +393,6 @@ def test_the_config_file_is_below_the_home_directory(tmp_path: Path, monkeypatch
 def test_http_is_served_on_loopback(host: str, config: Path) -> None:
     """Each name that this machine has for itself."""
     assert load({"host": host}, {}, config).host == host
-
-
-@pytest.mark.parametrize(
-    "host", ["0.0.0.0", "::", "", "*", "192.168.1.2", "localhost.evil.com", "LOCALHOST", "127.0.0.2"]
-)
-def test_http_is_served_nowhere_else(host: str, config: Path) -> None:
-    """Whoever reaches the server can use its mailboxes."""
-    assert refusal(config, {"host": host}).startswith("--host: must be 127.0.0.1, localhost or ::1")
 
 
 def test_the_sandbox_database_may_be_below_the_home_directory(

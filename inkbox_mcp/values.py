@@ -1,0 +1,97 @@
+"""The types of option values that several options share, or that take more than a line to check."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+
+from inkbox_mcp.rate_limits import parse_rate, parse_store
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def _key(key: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[\x21-\x7e]+", key.get_secret_value()):
+        raise ValueError("must be the key alone, without spaces or line breaks")
+    return key
+
+
+def _token(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[\x21-\x7e]{16,}", token.get_secret_value()):
+        raise ValueError("must be at least 16 characters, without spaces or line breaks")
+    return token
+
+
+def _split(text: str, example: str) -> SplitResult:
+    # Printable ASCII only, and no backslash: there URL parsers differ, and the one that connects is not this one.
+    if not re.fullmatch(r"[\x21-\x5b\x5d-\x7e]+", text):
+        raise ValueError(f"must be a URL such as {example}")
+    url = urlsplit(text)
+    if url.scheme == "http" and url.hostname not in {"localhost", "127.0.0.1"}:
+        raise ValueError("must start with https:// (http:// is for localhost and 127.0.0.1 only)")
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        raise ValueError(f"must be a URL such as {example}")
+    if "@" in url.netloc or "?" in text or "#" in text:
+        raise ValueError("must not have a user name, a query or a fragment")
+    _ = url.port  # raises ValueError when it is no port
+    return url
+
+
+def _base_url(text: str) -> str:
+    _split(text, "https://inkbox.ai")
+    return text.rstrip("/")
+
+
+def _exact_url(text: str) -> str:
+    # Tokens are compared with it character by character, so it stays as it was given.
+    _split(text, "https://mcp.example.com/mcp")
+    return text
+
+
+def _host(host: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
+        raise ValueError("must be an address of this machine, such as 127.0.0.1 or 0.0.0.0")
+    return host
+
+
+def _database(text: str) -> str:
+    if not text:
+        raise ValueError("must be a file or :memory:")
+    try:
+        return text if text == ":memory:" else str(Path(text).expanduser())
+    except RuntimeError:
+        raise ValueError("names a home directory that does not exist") from None
+
+
+def _names(value: object) -> object:
+    """Split a comma-separated list; an empty one is no list, because it would mean the opposite of a full one."""
+    if not isinstance(value, str):
+        return value
+    names = tuple(name.strip() for name in value.split(","))
+    if not all(names):
+        raise ValueError("must be names separated by commas")
+    return names
+
+
+def _rate(text: str) -> str:
+    parse_rate(text)
+    return text
+
+
+def _store(url: SecretStr) -> SecretStr:
+    parse_store(url.get_secret_value())
+    return url
+
+
+Key = Annotated[SecretStr, AfterValidator(_key)]
+Token = Annotated[SecretStr, AfterValidator(_token)]
+BaseURL = Annotated[str, AfterValidator(_base_url)]
+ExactURL = Annotated[str, AfterValidator(_exact_url)]
+Host = Annotated[str, AfterValidator(_host)]
+Database = Annotated[str, AfterValidator(_database)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Rate = Annotated[str, AfterValidator(_rate)]
+StoreURL = Annotated[SecretStr, AfterValidator(_store)]
+LowerCase = BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text)
