@@ -1,0 +1,234 @@
+"""Who may call the HTTP server: bearer tokens, what they allow, and how a caller without one is told to get one.
+
+Answers follow the authorization page of the MCP specification (2025-11-25 and 2026-07-28). Behind `Authentication` a
+caller is `scope["user"]`; the token itself goes no further.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, cast
+
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken, TokenVerifier
+from mcp.server.auth.routes import build_resource_metadata_url, create_protected_resource_routes
+from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE, RequestBodyLimitMiddleware
+from pydantic import AnyHttpUrl, ConfigDict, SecretStr, TypeAdapter
+from starlette.authentication import AuthCredentials
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+READ = "mailboxes:read"
+WRITE = "mailboxes:write"
+"""Includes `READ`."""
+
+MAX_TOKEN = 16 * 1024
+SECONDS_TO_RETRY = 10
+
+# As AnyHttpUrl writes it by itself, `https://issuer.example` gets a slash, and is another issuer then.
+_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl, config=ConfigDict(url_preserve_empty_path=True))
+
+
+class IssuerUnavailable(Exception):
+    """The authorization server cannot be reached, so that nothing can be said about a token."""
+
+
+def may_write(scope: Mapping[str, Any]) -> bool:
+    """Whether the caller of an ASGI request may change something: anybody, where nobody has to say who they are."""
+    user = scope.get("user")
+    return user is None or (isinstance(user, AuthenticatedUser) and WRITE in user.scopes)
+
+
+def metadata_url(audience: str) -> str:
+    """Return the URL of the RFC 9728 document about the server that is reached at this URL."""
+    return str(build_resource_metadata_url(_URL.validate_python(audience)))
+
+
+def metadata_routes(audience: str, issuer: str, required_scopes: Sequence[str] = ()) -> list[Route]:
+    """Serve the RFC 9728 document that leads clients to the authorization server.
+
+    Args:
+        audience: the URL at which clients reach the MCP endpoint.
+        issuer: the authorization server.
+        required_scopes: see `Authentication`.
+    """
+    (route,) = create_protected_resource_routes(
+        _URL.validate_python(audience),
+        [_URL.validate_python(issuer)],
+        scopes_supported=[READ, WRITE, *required_scopes],
+        resource_name="Inkbox mailboxes",
+    )
+    # Clients that did not see a challenge look here too (2025-11-25, protected resource metadata discovery).
+    root = Route("/.well-known/oauth-protected-resource", route.endpoint, methods=["GET", "OPTIONS"])
+    return [route] if route.path == root.path else [route, root]
+
+
+class Authentication:
+    """ASGI middleware that lets only those through whose token allows what they ask for.
+
+    Args:
+        app: what is guarded.
+        verifier: judges tokens; it raises `IssuerUnavailable` when it cannot.
+        path: where MCP is served; whatever else begins with it is guarded too, and all other paths are open.
+        required_scopes: what a token must have besides `READ` or `WRITE`; OAuth scope names.
+        metadata_url: where clients learn how to get a token; None where they are given one.
+        is_write: whether the tool of this name changes something.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        verifier: TokenVerifier,
+        *,
+        path: str = "/mcp",
+        required_scopes: Sequence[str] = (),
+        metadata_url: str | None = None,
+        is_write: Callable[[str], bool],
+    ) -> None:
+        self._app = app
+        self._verifier = verifier
+        self._path = path
+        self._required = frozenset(required_scopes)
+        self._metadata_url = metadata_url
+        self._is_write = is_write
+        self._read_body_first = RequestBodyLimitMiddleware(self._authorize, DEFAULT_MAX_REQUEST_BODY_SIZE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._guards(scope):
+            await self._app(scope, receive, send)
+            return
+        caller = await self._authenticate(scope)
+        if isinstance(caller, JSONResponse):
+            await caller(scope, receive, send)
+            return
+        # Nothing behind this needs the token, so nothing can log it or send it on.
+        headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"authorization"]
+        scope = {**scope, "headers": headers, "user": caller, "auth": AuthCredentials(caller.scopes)}
+        if self._required.union({WRITE}) <= set(caller.scopes):
+            await self._app(scope, receive, send)
+        else:
+            await self._read_body_first(scope, receive, send)
+
+    def _guards(self, scope: Scope) -> bool:
+        """Whether a request could reach the MCP endpoint, however its path is routed."""
+        # By beginning, because the router matches less exactly than it looks: a newline after the path is fine with it.
+        path, prefix = scope.get("path", ""), scope.get("root_path", "")
+        return scope["type"] != "lifespan" and any(
+            candidate.startswith(self._path) for candidate in (path, path.removeprefix(prefix))
+        )
+
+    async def _authenticate(self, scope: Scope) -> AuthenticatedUser | JSONResponse:
+        """Find out who calls, or what to answer instead."""
+        headers = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
+        tokens = [token for header in headers if (token := _bearer(header))]
+        if not tokens:
+            return self._refusal(HTTPStatus.UNAUTHORIZED, "unauthorized", "Send Authorization: Bearer and a token.")
+        # With two of them, a proxy in front might have checked the one and this server would take the other.
+        if len(headers) == 1 and len(tokens[0]) <= MAX_TOKEN and tokens[0].isascii():
+            try:
+                verified = await self._verifier.verify_token(tokens[0].decode("ascii"))
+            except IssuerUnavailable:
+                # Not 401: clients would throw a good token away and send their users to a login that does not work.
+                return _answer(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    "temporarily_unavailable",
+                    "The authorization server cannot be reached. Try again later.",
+                    {"Retry-After": str(SECONDS_TO_RETRY)},
+                )
+            if verified:
+                return AuthenticatedUser(verified)
+        return self._refusal(HTTPStatus.UNAUTHORIZED, "invalid_token", "The access token is invalid or has expired.")
+
+    async def _authorize(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through if its caller has the scopes for what it asks; its whole body comes as one message."""
+        first = [await receive()]
+        granted = set(cast("AuthenticatedUser", scope["user"]).scopes)
+        access = WRITE if self._changes(first[0].get("body", b"")) else READ
+        if not self._required.union({access}) <= granted:
+            description = "The access token does not allow this."
+            refusal = self._refusal(HTTPStatus.FORBIDDEN, "insufficient_scope", description, access)
+            await refusal(scope, receive, send)
+            return
+
+        async def replay() -> Message:
+            return first.pop() if first else await receive()
+
+        await self._app(scope, replay, send)
+
+    def _changes(self, body: bytes) -> bool:
+        """Whether a body asks for a change; one that could be read in two ways counts as one."""
+        try:
+            # No integers, because Python refuses to make very long ones and other parsers do not.
+            message: object = json.loads(body, object_pairs_hook=_unambiguous, parse_int=str)
+        except (_AmbiguousError, RecursionError):
+            return True
+        except ValueError:
+            return False  # the server cannot read it either
+        batch = cast("list[object]", message) if isinstance(message, list) else [message]
+        return any(self._is_change(item) for item in batch)
+
+    def _is_change(self, message: object) -> bool:
+        match message:
+            case {"method": "tools/call", "params": {"name": str(name)}}:
+                return self._is_write(name)
+            case {"method": "tools/call"}:
+                return True
+            case _:
+                return False
+
+    def _refusal(self, status: HTTPStatus, error: str, description: str, *access: str) -> JSONResponse:
+        """Refuse with the challenge that says what would do."""
+        challenge: dict[str, str] = {}
+        # RFC 6750 section 3.1: no error code for a client that did not know that it needs a token.
+        if error != "unauthorized":
+            challenge |= {"error": error, "error_description": description}
+        if self._metadata_url:
+            scopes = [*(access or (READ, WRITE)), *sorted(self._required)]
+            challenge |= {"scope": " ".join(scopes), "resource_metadata": self._metadata_url}
+        else:
+            challenge["realm"] = "inkbox-mcp"  # RFC 6750 section 3: at least one parameter
+        header = "Bearer " + ", ".join(f'{name}="{value}"' for name, value in challenge.items())
+        return _answer(status, error, description, {"WWW-Authenticate": header})
+
+
+def _answer(status: HTTPStatus, error: str, description: str, headers: Mapping[str, str]) -> JSONResponse:
+    return JSONResponse(
+        {"error": error, "error_description": description}, status, headers={"Cache-Control": "no-store", **headers}
+    )
+
+
+def _bearer(header: bytes) -> bytes:
+    """The token in an `Authorization` header; empty if there is none, or another kind of credentials."""
+    scheme, _, token = header.strip(b" ").partition(b" ")
+    return token.strip(b" ") if scheme.lower() == b"bearer" else b""
+
+
+class _AmbiguousError(Exception):
+    """An object has a key twice, and parsers differ in which value they take."""
+
+
+def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(found := dict(pairs)) < len(pairs):
+        raise _AmbiguousError
+    return found
+
+
+class StaticToken:
+    """Accepts one token, which the operator gave out, and which allows everything."""
+
+    def __init__(self, token: SecretStr) -> None:
+        self._digest = _digest(token.get_secret_value())
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        """Return the caller if this is the token."""
+        # Digests are equally long, so that the time this takes does not tell the token's length.
+        if not hmac.compare_digest(_digest(token), self._digest):
+            return None
+        return AccessToken(token="", client_id="token", scopes=[READ, WRITE])
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,213 @@
+"""The public keys of an authorization server: found, fetched, and kept for a while."""
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import anyio
+import httpx2
+import jwt
+from pydantic import BaseModel, ValidationError
+
+from inkbox_mcp.auth import SECONDS_TO_RETRY, IssuerUnavailable
+from inkbox_mcp.connection import TransportFactory
+
+logger = logging.getLogger(__name__)
+
+FRESH = 5 * 60
+"""Seconds for which the issuer's keys are used without looking for new ones."""
+KEPT = 60 * 60
+"""Seconds for which they are used when the issuer cannot be reached: as long as a revoked key may still count."""
+SECONDS_TO_FETCH = 5
+MAX_DOCUMENT = 256 * 1024
+
+# Signatures only the issuer can make: with HS256, whoever knows a public key could sign with it.
+ALGORITHMS: Mapping[tuple[str, str | None], frozenset[str]] = {
+    ("RSA", None): frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}),
+    ("EC", "P-256"): frozenset({"ES256"}),
+    ("EC", "P-384"): frozenset({"ES384"}),
+    ("EC", "P-521"): frozenset({"ES512"}),
+    ("OKP", "Ed25519"): frozenset({"EdDSA"}),
+}
+
+
+class _Metadata(BaseModel):
+    """What is used of an authorization server's metadata."""
+
+    issuer: str
+    jwks_uri: str
+
+
+class _KeySet(BaseModel):
+    keys: list[dict[str, Any]]
+
+
+class _KeyData(BaseModel):
+    """What is used of a JSON Web Key, beyond the numbers it is made of."""
+
+    kty: str
+    crv: str | None = None
+    kid: str | None = None
+    use: str = "sig"
+    key_ops: list[str] = ["verify"]
+    alg: str | None = None
+    d: None = None  # the private half, which is none any more once it is published
+
+    @property
+    def algorithms(self) -> frozenset[str]:
+        """What signatures it may verify."""
+        if self.use != "sig" or "verify" not in self.key_ops:
+            return frozenset()
+        fitting = ALGORITHMS.get((self.kty, self.crv), frozenset[str]())
+        return fitting if self.alg is None else fitting & {self.alg}
+
+
+@dataclass(frozen=True)
+class Key:
+    """A public key for signatures, and the algorithms it may be used with."""
+
+    id: str | None
+    algorithms: frozenset[str]
+    public: Any
+
+
+class IssuerKeys:
+    """The keys of an authorization server: fetched when needed, shared by all requests, kept for a while.
+
+    The issuer is asked at most once in ten seconds for anything that callers can bring about, which are tokens with
+    invented key ids, and calls while it is down.
+    """
+
+    def __init__(self, issuer: str, transport: TransportFactory | None, clock: Callable[[], float]) -> None:
+        self._issuer = issuer
+        self._transport = transport
+        self._clock = clock
+        self._lock = anyio.Lock()
+        self._keys: list[Key] = []
+        self._fetched = -math.inf
+        self._quiet_until = -math.inf
+        self._is_down = False
+
+    async def find(self, key_id: str | None) -> list[Key]:
+        """Return the keys of this id, or all of them if a token names none.
+
+        Raises:
+            IssuerUnavailable: the issuer cannot be reached, and it is not known whether it has such a key.
+        """
+        # Who has a key does not wait for new ones, and who has none waits for the request that is fetching them.
+        if self._lacks(key_id) or self._is_due(key_id):
+            async with self._lock:
+                if self._is_due(key_id):
+                    await self._refresh()
+        if self._age() > KEPT or (self._is_down and self._lacks(key_id)):
+            raise IssuerUnavailable
+        return [key for key in self._keys if key_id in {None, key.id}]
+
+    def _age(self) -> float:
+        return self._clock() - self._fetched
+
+    def _lacks(self, key_id: str | None) -> bool:
+        return not any(key_id in {None, key.id} for key in self._keys)
+
+    def _is_due(self, key_id: str | None) -> bool:
+        return self._clock() >= self._quiet_until and (self._age() >= FRESH or self._lacks(key_id))
+
+    async def _refresh(self) -> None:
+        """Fetch the keys; if that fails, those there are stay."""
+        is_forced = self._age() < FRESH
+        self._quiet_until = self._clock() + SECONDS_TO_RETRY
+        self._is_down = True
+        try:
+            with anyio.fail_after(2 * SECONDS_TO_FETCH):
+                self._keys = await self._fetch()
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+            reason = str(error) if isinstance(error, _UnusableError) else type(error).__name__
+            logger.warning("the keys of %s cannot be had: %s", self._issuer, reason)
+            return
+        self._is_down = False
+        self._fetched = self._clock()
+        if not is_forced:
+            self._quiet_until = self._fetched  # a key that comes right after these is not made to wait
+
+    async def _fetch(self) -> list[Key]:
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        transport = self._transport() if self._transport else None
+        async with httpx2.AsyncClient(transport=transport, timeout=SECONDS_TO_FETCH, headers=headers) as http:
+            jwks_uri = await self._discover(http)
+            found = [_key(data) for data in (await _read(http, jwks_uri, _KeySet)).keys]
+        if not (keys := [key for key in found if key]):
+            raise _UnusableError("the key set has no key for signatures")
+        return keys
+
+    async def _discover(self, http: httpx2.AsyncClient) -> str:
+        """Find out where the keys are, asking in the order in which MCP clients do."""
+        reasons: list[str] = []
+        for url in _documents(self._issuer):
+            try:
+                return self._jwks_uri(await _read(http, url, _Metadata))
+            except _UnusableError as error:
+                reasons.append(f"{url} {error}")
+        raise _UnusableError("; ".join(reasons))
+
+    def _jwks_uri(self, metadata: _Metadata) -> str:
+        # RFC 8414 section 3.3: otherwise one tenant of a host could speak for another.
+        if metadata.issuer != self._issuer:
+            raise _UnusableError(f"is about the issuer {metadata.issuer[:200]!a}")
+        if not _is_private(metadata.jwks_uri):
+            raise _UnusableError("has a jwks_uri without https")
+        return metadata.jwks_uri
+
+
+class _UnusableError(ValueError):
+    """A document is not what it should be; the message says which, in our own words."""
+
+
+def _documents(issuer: str) -> list[str]:
+    """Where an issuer's metadata may be (RFC 8414 sections 3.1 and 5, OpenID Connect Discovery)."""
+    url = urlsplit(issuer)
+    origin, path = f"{url.scheme}://{url.netloc}/.well-known", url.path.rstrip("/")
+    documents = [f"{origin}/oauth-authorization-server{path}", f"{origin}/openid-configuration{path}"]
+    return [*documents, f"{issuer.rstrip('/')}/.well-known/openid-configuration"] if path else documents
+
+
+def _is_private(url: str) -> bool:
+    """Whether nobody on the way can change what is read there."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1"})
+
+
+D = TypeVar("D", bound=BaseModel)
+
+
+async def _read(http: httpx2.AsyncClient, url: str, model: type[D]) -> D:
+    """GET a JSON document of bounded size, without following redirects."""
+    body = b""
+    async with http.stream("GET", url, follow_redirects=False) as response:
+        if response.status_code != HTTPStatus.OK:
+            raise _UnusableError(f"answered {response.status_code}")
+        if "Content-Encoding" in response.headers:
+            raise _UnusableError("is compressed, and nobody asked for that")  # a small one could fill the memory
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_DOCUMENT:
+                raise _UnusableError("is too large")
+    try:
+        return model.model_validate_json(body)
+    except ValidationError:
+        raise _UnusableError("is not the JSON document it should be") from None
+
+
+def _key(data: dict[str, Any]) -> Key | None:
+    """Return a key if signatures can be verified with it."""
+    try:
+        about = _KeyData.model_validate(data)
+        return Key(about.kid, about.algorithms, jwt.PyJWK(data).key) if about.algorithms else None
+    except (ValidationError, jwt.PyJWTError):
+        return None
