@@ -15,10 +15,13 @@ from urllib.request import getproxies, proxy_bypass
 import anyio
 
 from inkbox_mcp import __version__
-from inkbox_mcp.api import WHOAMI, InkboxAPI
+from inkbox_mcp.api import InkboxAPI
+from inkbox_mcp.calls import begin
 from inkbox_mcp.errors import InkboxError
-from inkbox_mcp.server import connect, offered
+from inkbox_mcp.paths import WHOAMI
+from inkbox_mcp.server import offered
 from inkbox_mcp.settings import Settings, options
+from inkbox_mcp.tenants import Tenants
 from inkbox_mcp.tools.account import KeyHolder
 
 SECONDS = 10.0
@@ -51,9 +54,9 @@ async def examine(settings: Settings, sources: dict[str, str]) -> list[Check]:
     checks = [_versions(), _options(settings, sources)]
     if not settings.sandbox:
         checks += [_key(settings), *await _network(settings.base_url)]
-    if all(check.ok for check in checks):
-        async with connect(settings) as api:
-            checks += await _account(api)
+    if all(check.ok for check in checks) and not settings.per_request_keys:
+        async with Tenants(settings) as tenants:
+            checks += await _account(tenants.api(), settings)
     return [*checks, _tools(settings)]
 
 
@@ -106,6 +109,8 @@ def _shown(value: object) -> str:
 
 
 def _key(settings: Settings) -> Check:
+    if settings.per_request_keys:
+        return Check("key", True, "each request brings its own")
     mend = "create a key in the Inkbox console and set it as INKBOX_API_KEY, or as api_key in ~/.inkbox/config"
     if settings.api_key is None:
         return Check("key", False, "there is none", mend)
@@ -154,10 +159,10 @@ async def _handshake(host: str, port: int) -> str:
         return "certificate accepted"
 
 
-async def _account(api: InkboxAPI) -> list[Check]:
+async def _account(api: InkboxAPI, settings: Settings) -> list[Check]:
     started = time.perf_counter()
     try:
-        with api.call():
+        with begin(settings.timeout):
             holder = await api.get(WHOAMI, KeyHolder)
             generation = await api.generation()
     except InkboxError as error:

@@ -17,6 +17,7 @@
         ├── Conflict            409
         ├── Invalid             422
         ├── RateLimited         429
+        │   └── OverLimit       this server's own limit, without asking the API
         ├── Unavailable         503
         └── ServerError         any other 5xx
 
@@ -238,6 +239,16 @@ class RateLimited(APIError):
     code = "rate_limited"
     retryable = True
     advice = "There were too many calls; make fewer."
+
+
+class OverLimit(RateLimited):
+    """The operator of this server lets each caller make only so many calls; nothing was sent."""
+
+    advice = "Nothing was sent. Make fewer calls."
+
+    def __init__(self, rate: str, wait: float) -> None:
+        InkboxError.__init__(self, f"this server allows {rate} calls to each caller.", retry_after=wait)
+        self.detail = None
 
 
 class Unavailable(APIError):

@@ -9,10 +9,14 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from inkbox_mcp.api import IDENTITIES, MAILBOXES, InkboxAPI, path
+from pydantic import SecretStr
+
+from inkbox_mcp.api import InkboxAPI
+from inkbox_mcp.connection import Connection
 from inkbox_mcp.errors import NotAllowed, NotFound
 from inkbox_mcp.generations import address_of
 from inkbox_mcp.operation import Result
+from inkbox_mcp.paths import IDENTITIES, MAILBOXES, Path, path
 from inkbox_mcp.webhooks import webhook_host
 
 DOMAIN = "inkboxmail.com"
@@ -22,16 +26,23 @@ class PinnedAPI(InkboxAPI):
     """The API as far as the operator allows it; without patterns, all of it.
 
     Args:
+        connection: see `InkboxAPI`.
+        api_key: see `InkboxAPI`.
         handles: what an `agent_handle` may be.
         addresses: what an address may be; one given by its local part alone counts as one of Inkbox's domain.
         webhook_hosts: what the host of a `webhook_url` may be.
-        api: the arguments of `InkboxAPI`.
     """
 
     def __init__(
-        self, *, handles: Iterable[str], addresses: Iterable[str], webhook_hosts: Iterable[str], **api: Any
+        self,
+        connection: Connection,
+        api_key: SecretStr | None,
+        *,
+        handles: Iterable[str],
+        addresses: Iterable[str],
+        webhook_hosts: Iterable[str],
     ) -> None:
-        super().__init__(**api)
+        super().__init__(connection, api_key)
         self._handles = _Patterns(handles)
         self._addresses = _Patterns(addresses)
         self._webhook_hosts = _Patterns(webhook_hosts)
@@ -75,7 +86,7 @@ class PinnedAPI(InkboxAPI):
             if address := address_of(identity.model_dump()):
                 self._addresses.require("agent_handle's mailbox", _full(address))
 
-    async def get_list(self, path: str) -> list[dict[str, Any]]:
+    async def get_list(self, path: Path) -> list[dict[str, Any]]:
         """GET a bare array of objects, less those that are not allowed."""
         items = await super().get_list(path)
         if path == IDENTITIES:

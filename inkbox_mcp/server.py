@@ -7,12 +7,10 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
-import httpx2
 from mcp import MCPError
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
@@ -27,15 +25,18 @@ from mcp.types import (
     PaginatedRequestParams,
     TextContent,
 )
-from pydantic import SecretStr
+from starlette.requests import Request
 
 from inkbox_mcp import __version__
+from inkbox_mcp.auth import may_write
+from inkbox_mcp.calls import begin
 from inkbox_mcp.confirmation import confirm
-from inkbox_mcp.errors import InkboxError, NotConfigured, machine_fields
-from inkbox_mcp.generations import Generation
+from inkbox_mcp.connection import TransportFactory
+from inkbox_mcp.errors import InkboxError, machine_fields
+from inkbox_mcp.metrics import Metrics
 from inkbox_mcp.operation import Operation, Result
-from inkbox_mcp.pins import PinnedAPI
-from inkbox_mcp.settings import Confirm, Settings, SettingsError
+from inkbox_mcp.settings import Settings, SettingsError
+from inkbox_mcp.tenants import Tenants, tenant
 from inkbox_mcp.text import visible
 from inkbox_mcp.tools import all_operations
 
@@ -50,39 +51,45 @@ INSTRUCTIONS = (
 )
 SANDBOX_INSTRUCTIONS = " This is a local sandbox without real mail; the identities sales-agent and support-agent exist."
 
-# The sandbox keeps each key's organisation apart; the embedded one has a single user, who needs no key.
-SANDBOX_KEY = SecretStr("ApiKey_00000000-0000-4000-8000-000000000000.sandbox")
-
-Context = ServerRequestContext[PinnedAPI]
-TransportFactory = Callable[[], httpx2.AsyncBaseTransport]
+Context = ServerRequestContext[Tenants, Request]
 
 
-def build_server(settings: Settings, transport: TransportFactory | None = None) -> Server[PinnedAPI]:
+def build_server(
+    settings: Settings, transport: TransportFactory | None = None, metrics: Metrics | None = None
+) -> Server[Tenants]:
     """Make an MCP server for these settings; it opens no connection and no file until a tool is called.
 
     Args:
         settings: see `inkbox_mcp.settings`.
         transport: another way to reach the API than the settings name; for tests and embedding.
+        metrics: where calls and requests are counted.
 
     Raises:
-        SettingsError: the settings name a tool that does not exist.
+        SettingsError: the settings name a tool that does not exist, or a store that cannot be used.
     """
     operations = offered(settings)
+    harmless = {name: operation for name, operation in operations.items() if operation.annotations.read_only_hint}
+    metrics = metrics or Metrics()
+    tenants = Tenants(settings, transport, metrics)
 
     @asynccontextmanager
-    async def lifespan(_: Server[PinnedAPI]) -> AsyncGenerator[PinnedAPI]:
-        async with connect(settings, transport) as api:
-            yield api
+    async def lifespan(_: Server[Tenants]) -> AsyncGenerator[Tenants]:
+        async with tenants:
+            yield tenants
 
-    async def list_tools(_: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
-        return ListToolsResult(tools=[operation.tool for operation in operations.values()])
+    def open_to(context: Context) -> dict[str, Operation[Any, Any]]:
+        return operations if context.request is None or may_write(context.request.scope) else harmless
+
+    async def list_tools(context: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
+        return ListToolsResult(tools=[operation.tool for operation in open_to(context).values()])
 
     async def call_tool(context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
-        operation = operations.get(params.name)
+        available = open_to(context)
+        operation = available.get(params.name)
         if operation is None:
-            known = ", ".join(operations)
+            known = ", ".join(available)
             raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool {params.name[:64]!a}. The tools are: {known}.")
-        return await call(operation, context, params, settings.confirm)
+        return await call(operation, context, params, settings, metrics)
 
     def input_schema(name: str) -> dict[str, Any] | None:
         return operations[name].tool.input_schema if name in operations else None
@@ -93,7 +100,7 @@ def build_server(settings: Settings, transport: TransportFactory | None = None) 
         title="Inkbox",
         instructions=INSTRUCTIONS + (SANDBOX_INSTRUCTIONS if settings.sandbox else ""),
         lifespan=lifespan,
-        cache_hints={"tools/list": CacheHint(ttl_ms=3_600_000, scope="public")},
+        cache_hints={"tools/list": CacheHint(ttl_ms=3_600_000, scope="private" if settings.auth_issuer else "public")},
         get_tool_input_schema=input_schema,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
@@ -101,20 +108,26 @@ def build_server(settings: Settings, transport: TransportFactory | None = None) 
 
 
 async def call(
-    operation: Operation[Any, Any], context: Context, params: CallToolRequestParams, mode: Confirm
+    operation: Operation[Any, Any],
+    context: Context,
+    params: CallToolRequestParams,
+    settings: Settings,
+    metrics: Metrics,
 ) -> CallToolResult | InputRequiredResult:
-    """Run one tool and log one line about it, without its arguments.
+    """Run one tool, and log and count it without its arguments.
 
     Raises:
         MCPError: a bug; its place goes to the log, nothing of it to the model.
     """
-    api, started, outcome = context.lifespan_context, time.perf_counter(), "cancelled"
-    with api.call() as state:
+    outcome, started = "cancelled", time.perf_counter()
+    request_id = context.request.headers.get("x-request-id") if context.request else None
+    with begin(settings.timeout, request_id) as state, metrics.in_flight():
         try:
+            api = await context.lifespan_context.admit(context.request)
             args = operation.parse(params.arguments)
             await api.allow(args.model_dump())
-            if mode != "never" and (question := await operation.question(api, args)):
-                if unanswered := await confirm(context, params, question, mode):
+            if settings.confirm != "never" and (question := await operation.question(api, args)):
+                if unanswered := await confirm(context, params, question, settings.confirm):
                     outcome = "asked"
                     return unanswered
                 state.restart()
@@ -123,15 +136,25 @@ async def call(
             return _success(result)
         except InkboxError as error:
             outcome = error.code
-            return _failure(operation, error)
+            return _failure(operation, error, state.request_id)
         except Exception as error:
             outcome = "bug"
             _log_bug(operation, error)
             # The SDK would send the exception's text to handshake-era clients.
-            raise MCPError(code=INTERNAL_ERROR, message=f"{operation.name} hit a bug in inkbox-mcp.") from error
+            raise MCPError(
+                code=INTERNAL_ERROR,
+                message=f"{operation.name} hit a bug in inkbox-mcp.",
+                data={"request_id": state.request_id},
+            ) from error
         finally:
-            milliseconds = (time.perf_counter() - started) * 1000
-            logger.info("%s %s %s %.0f ms", operation.name, outcome, state.status or "-", milliseconds)
+            seconds = time.perf_counter() - started
+            metrics.called(operation.name, outcome, seconds)
+            _log_call(operation.name, outcome, state.status, seconds, tenant(context.request))
+
+
+def _log_call(tool: str, outcome: str, status: int | None, seconds: float, caller: str) -> None:
+    fields = {"tool": tool, "outcome": outcome, "status": status, "ms": round(seconds * 1000, 1), "tenant": caller}
+    logger.info("%s %s %s %.0f ms", tool, outcome, status or "-", seconds * 1000, extra={"fields": fields})
 
 
 def _log_bug(operation: Operation[Any, Any], error: Exception) -> None:
@@ -159,47 +182,16 @@ def offered(settings: Settings) -> dict[str, Operation[Any, Any]]:
     }
 
 
-def connect(settings: Settings, transport: TransportFactory | None = None) -> PinnedAPI:
-    """Choose what stands behind the tools: the API over the network, or the embedded sandbox."""
-    if settings.sandbox:
-        transport = transport or partial(SandboxTransport, settings.sandbox_db, settings.sandbox_generation)
-    return PinnedAPI(
-        base_url="http://sandbox" if settings.sandbox else settings.base_url,
-        api_key=SANDBOX_KEY if settings.sandbox else settings.api_key,
-        timeout=settings.timeout,
-        concurrency=settings.max_concurrency,
-        transport=transport,
-        handles=settings.allow_handles,
-        addresses=settings.allow_addresses,
-        webhook_hosts=settings.allow_webhook_hosts,
-    )
-
-
-class SandboxTransport(httpx2.ASGITransport):
-    """Sends requests to the embedded sandbox, in this process and without a port."""
-
-    def __init__(self, database: str, generation: Generation) -> None:
-        # Loaded by the first call that needs it: FastAPI would double the start-up time of a server on the real API.
-        from inkbox_mcp.sandbox import Store, StoreError, create_app
-
-        try:
-            self._store = Store(database)
-        except StoreError as error:
-            raise NotConfigured(str(error)).advised("Tell the user to name another file with --sandbox-db.") from None
-        super().__init__(create_app(self._store, generation), raise_app_exceptions=False)
-
-    async def aclose(self) -> None:
-        self._store.close()
-
-
 def _success(result: Result) -> CallToolResult:
     data = visible(result.model_dump(mode="json", exclude_unset=True))
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return CallToolResult(content=[TextContent(text=text)], structured_content=data)
 
 
-def _failure(operation: Operation[Any, Any], error: InkboxError) -> CallToolResult:
+def _failure(operation: Operation[Any, Any], error: InkboxError, request_id: str) -> CallToolResult:
     # No structured_content: clients check it against the output schema and would hide the text.
     return CallToolResult(
-        content=[TextContent(text=operation.explain(error))], is_error=True, _meta=machine_fields(error)
+        content=[TextContent(text=operation.explain(error))],
+        is_error=True,
+        _meta={**machine_fields(error), "request_id": request_id},
     )

@@ -93,6 +93,7 @@ class FaultyInkbox:
         served: what the sandbox did with the requests that it got: method and status.
         store: what the sandbox remembers.
         usual: chooses the fault of a request when the script is empty; all is fine then, unless it says otherwise.
+        connections: how many clients opened.
         dated: whether the sandbox's answers carry the time, in whole seconds, as those of most servers do.
         gone: set when a client leaves a stalled request.
         stalled: set when a request stalls.
@@ -104,6 +105,7 @@ class FaultyInkbox:
     served: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     store: Store = field(default_factory=lambda: Store(":memory:"))
     usual: Callable[[], Fault] = lambda: FINE
+    connections: int = 0
     dated: bool = False
     stalled: anyio.Event = field(default_factory=anyio.Event)
     gone: anyio.Event = field(default_factory=anyio.Event)
@@ -190,6 +192,7 @@ async def faulty_inkbox(script: Iterable[Fault] = ()) -> AsyncGenerator[FaultyIn
 
 async def _listen(inkbox: FaultyInkbox, *, task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED) -> None:
     async def handle(stream: SocketStream) -> None:
+        inkbox.connections += 1
         async with stream:
             try:
                 while await _serve_one(stream, inkbox):

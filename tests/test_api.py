@@ -10,7 +10,7 @@ import pytest
 from mcp import Client
 
 from inkbox_mcp import __version__
-from inkbox_mcp.api import MAX_RESPONSE_BYTES
+from inkbox_mcp.connection import MAX_RESPONSE_BYTES
 from inkbox_mcp.errors import APIError, InkboxError
 from inkbox_mcp.responses import interpret, retry_after
 from inkbox_mcp.server import build_server

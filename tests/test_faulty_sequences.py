@@ -30,7 +30,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcp import Client
 
-from inkbox_mcp.api import IDENTITIES, MAILBOXES
+from inkbox_mcp.paths import IDENTITIES, MAILBOXES
 from inkbox_mcp.server import build_server
 from inkbox_mcp.settings import Settings
 from tests.conftest import KEY, Agent, text

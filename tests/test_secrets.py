@@ -6,7 +6,7 @@ import signal
 import socket
 import traceback
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,16 @@ import pytest
 from mcp import Client, MCPError
 from mcp.types import CallToolResult, Tool
 
-from inkbox_mcp.api import IDENTITIES, InkboxAPI
+from inkbox_mcp.api import InkboxAPI
+from inkbox_mcp.calls import begin
 from inkbox_mcp.cli import main
+from inkbox_mcp.configuration import load
+from inkbox_mcp.connection import Connection
 from inkbox_mcp.errors import InkboxError
+from inkbox_mcp.paths import IDENTITIES
 from inkbox_mcp.server import build_server
-from inkbox_mcp.server import connect as connect_api
-from inkbox_mcp.settings import Settings, SettingsError, load
+from inkbox_mcp.settings import Settings, SettingsError
+from inkbox_mcp.tenants import Tenants
 from inkbox_mcp.tools import all_operations
 from tests import faults
 from tests.conftest import KEY, Agent, Connect
@@ -241,10 +245,11 @@ async def test_no_exception_holds_the_key() -> None:
     async with faulty_inkbox() as inkbox:
         settings = Settings.model_validate({"api_key": KEY, "base_url": inkbox.url, "timeout": 0.3})
         raised = 0
-        async with connect_api(settings) as api:
+        async with Tenants(settings) as tenants:
+            api = tenants.api()
             for fault in FAULTS.values():
                 inkbox.fails(*[fault] * 9)
-                with api.call():
+                with begin(settings.timeout):
                     try:
                         await api.get_list(IDENTITIES)
                     except InkboxError as error:
@@ -261,11 +266,10 @@ async def test_no_representation_shows_the_key() -> None:
         settings = Settings.model_validate({"api_key": KEY, "base_url": inkbox.url})
         key = settings.api_key
         assert_hidden([settings, repr(settings), settings.model_dump(), settings.model_dump_json(), vars(settings)])
-        plain = InkboxAPI(inkbox.url, key, timeout=1, concurrency=1)
-        async with plain, connect_api(settings) as api:
-            for each in (plain, api):
+        async with Tenants(settings) as tenants, aclosing(Connection(inkbox.url, concurrency=1)) as connection:
+            for each in (InkboxAPI(connection, key), tenants.api()):
                 assert_hidden([each, repr(each), vars(each)])
-                with each.call() as call:
+                with begin(settings.timeout) as call:
                     await each.get_list(IDENTITIES)
                     assert_hidden([call, vars(call)])
                 assert_hidden([each, repr(each), vars(each)])

@@ -3,8 +3,9 @@
 Source: https://inkbox.ai/docs/api/whoami
 """
 
-from inkbox_mcp.api import WHOAMI, InkboxAPI
+from inkbox_mcp.api import InkboxAPI
 from inkbox_mcp.operation import READ_ONLY, Args, Result, operation
+from inkbox_mcp.paths import WHOAMI
 
 
 class Whoami(Args):

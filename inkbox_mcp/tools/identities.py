@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from inkbox_mcp.api import IDENTITIES, InkboxAPI, path
+from inkbox_mcp.api import InkboxAPI
 from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OperationMoved, OutcomeUnknown
 from inkbox_mcp.fields import AgentHandle, Cursor, DisplayName, LocalPart, PageSize, SearchText
 from inkbox_mcp.generations import address_of
 from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Args, Result, operation
 from inkbox_mcp.pages import matching, page
+from inkbox_mcp.paths import IDENTITIES, path
 from inkbox_mcp.responses import parse
 from inkbox_mcp.text import one_line
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from inkbox_mcp.api import IDENTITIES, MAILBOXES, InkboxAPI, path
+from inkbox_mcp.api import InkboxAPI
 from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OutcomeUnknown, Unavailable
 from inkbox_mcp.fields import (
     AgentHandle,
@@ -21,6 +21,7 @@ from inkbox_mcp.fields import (
 )
 from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Args, Result, operation
 from inkbox_mcp.pages import matching, page
+from inkbox_mcp.paths import IDENTITIES, MAILBOXES, Path, path
 from inkbox_mcp.responses import parse
 from inkbox_mcp.text import one_line
 from inkbox_mcp.tools.identities import NO_IDENTITY, Handle, Identity
@@ -248,12 +249,12 @@ class LinkMailbox(Args):
 async def link_mailbox(api: InkboxAPI, args: LinkMailbox) -> Identity:
     """Give a mailbox without an identity to an identity without a mailbox. unlink_mailbox parts them."""
     mailbox = await api.get(path(MAILBOXES, args.email_address), Mailbox)
-    ours = path(IDENTITIES, args.agent_handle)
     try:
-        return await api.post(f"{ours}/mailbox", {"mailbox_id": mailbox.id}, Identity)
+        link = path(IDENTITIES, args.agent_handle, Path("mailbox"))
+        return await api.post(link, {"mailbox_id": mailbox.id}, Identity)
     except OutcomeUnknown as lost:
         try:
-            linked = await api.get(ours, Identity)
+            linked = await api.get(path(IDENTITIES, args.agent_handle), Identity)
         except InkboxError:
             raise lost from None
         if linked.address != mailbox.email_address:
@@ -282,5 +283,5 @@ class UnlinkedMailbox(Result):
 )
 async def unlink_mailbox(api: InkboxAPI, args: UnlinkMailbox) -> UnlinkedMailbox:
     """Part an identity from its mailbox; both stay, and link_mailbox joins them again."""
-    await api.delete(path(IDENTITIES, args.agent_handle, "mailbox"))
+    await api.delete(path(IDENTITIES, args.agent_handle, Path("mailbox")))
     return UnlinkedMailbox(unlinked=True, agent_handle=args.agent_handle)

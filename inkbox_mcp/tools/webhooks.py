@@ -7,10 +7,11 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field, model_validator
 
-from inkbox_mcp.api import MAILBOXES, WEBHOOKS, InkboxAPI, path
+from inkbox_mcp.api import InkboxAPI
 from inkbox_mcp.errors import InvalidArguments, OutcomeUnknown
 from inkbox_mcp.fields import ResourceID, Text, WebhookURL
 from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, READ_ONLY, Args, Result, operation
+from inkbox_mcp.paths import MAILBOXES, WEBHOOKS, path
 from inkbox_mcp.tools.mailboxes import Address, Mailbox
 
 MOVED = "A webhook is a field of its mailbox here. Next: call update_mailbox with email_address and webhook_url."
@@ -105,4 +106,4 @@ async def delete_webhook(api: InkboxAPI, args: DeleteWebhook) -> DeletedWebhook:
 
 async def _webhooks_of(api: InkboxAPI, mailbox: Mailbox) -> WebhookList:
     """Look up a mailbox's webhooks; subscriptions name mailboxes by id."""
-    return await api.get(f"{WEBHOOKS}?mailbox_id={mailbox.id}", WebhookList)
+    return await api.get(WEBHOOKS.where(mailbox_id=mailbox.id), WebhookList)

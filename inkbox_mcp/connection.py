@@ -1,0 +1,168 @@
+"""The way to one Inkbox API, which all keys share: pooled connections, turns, deadlines, and what went wrong on it."""
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from time import perf_counter
+from typing import Any
+
+import anyio
+import httpx2
+from pydantic import SecretStr
+
+from inkbox_mcp import __version__
+from inkbox_mcp.calls import Call
+from inkbox_mcp.errors import OutcomeUnknown, UnexpectedResponse, Unreachable
+from inkbox_mcp.metrics import Metrics
+from inkbox_mcp.paths import Path
+from inkbox_mcp.responses import http_date, interpret
+from inkbox_mcp.text import one_line
+from inkbox_mcp.tracing import Exchange, client_span
+
+MAX_RESPONSE_BYTES = 10 * 1024 * 1024
+CONNECT_SECONDS = 5.0
+
+TransportFactory = Callable[[], httpx2.AsyncBaseTransport]
+
+
+class Connection:
+    """The way to one Inkbox API.
+
+    It is opened on first use, so that a server which is only asked for its tools opens none. It keeps nothing of a
+    request or its answer: keys are sent with the request they belong to, and cookies are not kept.
+
+    Args:
+        base_url: such as `https://inkbox.ai`, without a path.
+        concurrency: requests under way at once; others wait their turn.
+        transport: makes another way to send requests than over the network: the in-process sandbox, or a test's.
+        metrics: where requests are counted.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        concurrency: int,
+        transport: TransportFactory | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.metrics = metrics or Metrics()
+        self._base_url = base_url
+        self._transport = transport
+        self._turns = anyio.CapacityLimiter(concurrency)
+        self._client: httpx2.AsyncClient | None = None
+
+    async def aclose(self) -> None:
+        """Close what is open, within a second."""
+        client, self._client = self._client, None
+        if client is not None:
+            with anyio.move_on_after(1, shield=True):
+                await client.aclose()
+
+    async def exchange(
+        self, call: Call, key: SecretStr, method: str, path: Path, body: Mapping[str, Any] | None, attempt: int
+    ) -> object:
+        """Send one request and return the plain data of its answer.
+
+        Args:
+            call: the tool call it is part of.
+            key: goes out as `X-API-Key`, and is taken out of what comes back.
+            method: GET, POST, PATCH or DELETE.
+            path: below the base URL.
+            body: sent as JSON.
+            attempt: which attempt this is, from 1.
+
+        Raises:
+            APIError: the API refused.
+            UnexpectedResponse: the answer is not what the API promises.
+            Unreachable: there is no answer, and nothing can have changed.
+            OutcomeUnknown: there is no answer, and it may have been done.
+        """
+        client = self._open()
+        with in_time(call, "other calls took every connection"):
+            await self._turns.acquire()
+        try:
+            # A lost POST is looked up before it is repeated, which needs time too.
+            remaining = max(call.remaining * (0.6 if method == "POST" else 1), 0.001)
+            # Whether anything was sent is known only when connecting times out before the call does.
+            timeout = httpx2.Timeout(remaining, connect=min(CONNECT_SECONDS, remaining * 0.9))
+            with self._observed(method, path, attempt) as exchange, anyio.fail_after(remaining):
+                headers = {"X-API-Key": key.get_secret_value(), "X-Request-ID": call.request_id, **exchange.headers}
+                async with client.stream(method, path, json=body, headers=headers, timeout=timeout) as response:
+                    exchange.answered(response.status_code)
+                    call.status = response.status_code
+                    call.server_time = http_date(response.headers.get("date"))
+                    content = await _read(response)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol) as error:
+            raise Unreachable(f"could not connect to Inkbox ({_reason(error)}).") from error
+        except (httpx2.TransportError, httpx2.DecodingError, TimeoutError) as error:
+            if method == "GET":
+                raise Unreachable(f"Inkbox did not answer ({_reason(error)}).") from error
+            raise OutcomeUnknown(f"the request was sent, but no answer came back ({_reason(error)}).") from error
+        finally:
+            self._turns.release()
+        return interpret(response.status_code, *_without(key, response.headers, content))
+
+    @contextmanager
+    def _observed(self, method: str, path: Path, attempt: int) -> Generator[Exchange]:
+        """Trace a request and measure it."""
+        operation, started = f"{method} {path.template}", perf_counter()
+        if attempt > 1:
+            self.metrics.retried(operation)
+        with client_span(method, self._base_url, path.template, attempt - 1) as exchange:
+            try:
+                yield exchange
+            finally:
+                self.metrics.exchanged(operation, exchange.status, perf_counter() - started)
+
+    def _open(self) -> httpx2.AsyncClient:
+        if self._client is None:
+            self._client = httpx2.AsyncClient(
+                base_url=self._base_url,
+                headers={"User-Agent": f"inkbox-mcp/{__version__}", "Accept": "application/json"},
+                # One caller's cookies would go out with another's requests.
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+                follow_redirects=False,
+                # Every request scans the idle connections, so only a few are kept.
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=8),
+                transport=self._transport() if self._transport else None,
+            )
+        return self._client
+
+
+@contextmanager
+def in_time(call: Call, obstacle: str) -> Generator[None]:
+    """Wait for something of our own until the call's deadline.
+
+    Raises:
+        Unreachable: it took too long; names the obstacle.
+    """
+    try:
+        with anyio.fail_after(call.remaining):
+            yield
+    except TimeoutError:
+        raise Unreachable(f"{obstacle} for {call.timeout:g} seconds, and nothing was sent.") from None
+
+
+async def _read(response: httpx2.Response) -> bytes:
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > MAX_RESPONSE_BYTES:
+            raise UnexpectedResponse(
+                f"the answer is larger than {MAX_RESPONSE_BYTES // 1024**2} MB.", status=response.status_code
+            )
+    return bytes(content)
+
+
+def _without(key: SecretStr, headers: httpx2.Headers, content: bytes) -> tuple[httpx2.Headers, bytes]:
+    """Take the key out of an answer: servers and proxies that repeat requests in their errors exist."""
+    secret = key.get_secret_value().encode()
+    hidden = [(name, value.replace(secret, b"[API key]")) for name, value in headers.raw]
+    return httpx2.Headers(hidden), content.replace(secret, b"[API key]")
+
+
+def _reason(error: Exception) -> str:
+    # What is no HTTP is quoted after a colon by the library; like any answer, it may repeat the key.
+    text = str(error).partition(": ")[0] if isinstance(error, httpx2.ProtocolError) else str(error)
+    return one_line(text)[:200] or type(error).__name__

@@ -1,0 +1,64 @@
+"""What is logged on stderr, for people or for programs; of arguments and results nothing is logged."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+from inkbox_mcp.calls import request_id
+
+
+def log_to_stderr(level: str, form: str = "text") -> None:
+    """Log our own lines at the chosen level, and of others only warnings: their debug lines hold arguments.
+
+    Args:
+        level: of our own lines: debug, info, warning or error.
+        form: text or json.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JSONFormatter() if form == "json" else TextFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("inkbox_mcp").setLevel(level.upper())
+
+
+class TextFormatter(logging.Formatter):
+    """Writes a line for people; within a tool call it ends with the request's id."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's own name
+        """Write a record without its traceback."""
+        line, known = super().formatMessage(record), request_id()
+        return f"{line} [{known}]" if known else line
+
+
+class JSONFormatter(logging.Formatter):
+    """Writes a JSON object per line.
+
+    `time` (RFC 3339, UTC), `level`, `logger` and `message` are always there, `request_id` within a tool call,
+    `trace_id` where the call is traced, and `exception` with a traceback. What a record has as `fields` stands beside
+    them.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record."""
+        told: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "request_id": request_id(),
+            "trace_id": trace_id(),
+            "exception": self.formatException(record.exc_info) if record.exc_info else None,
+            **getattr(record, "fields", {}),
+        }
+        return json.dumps({name: value for name, value in told.items() if value is not None}, default=str)
+
+
+def trace_id() -> str | None:
+    """Return the id of the current OpenTelemetry trace, if there is one."""
+    from opentelemetry import trace
+
+    context = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else None

@@ -1,0 +1,158 @@
+"""Who is calling, and the Inkbox API as their key sees it.
+
+A server has one key of its own, or takes each caller's from the request and has none. Every key gets an API object of
+its own, so that nothing remembered of one organisation can reach another; what they share is the pooled connection,
+which remembers nothing.
+"""
+
+import hashlib
+import re
+from collections import OrderedDict
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import principal_components
+from pydantic import SecretStr
+from starlette.requests import Request
+
+from inkbox_mcp.connection import Connection, TransportFactory
+from inkbox_mcp.embedded import SandboxTransport
+from inkbox_mcp.errors import NotConfigured, OverLimit
+from inkbox_mcp.metrics import Metrics
+from inkbox_mcp.pins import PinnedAPI
+from inkbox_mcp.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from inkbox_mcp.rate_limits import RateLimit
+
+KEY_HEADER = "X-Inkbox-API-Key"
+MAX_TENANTS = 4096
+"""Keys whose API objects are kept; the one that was used longest ago goes first, and loses nothing but what it knew."""
+
+# The sandbox keeps each key's organisation apart; the embedded one has a single user, who needs no key.
+SANDBOX_KEY = SecretStr("ApiKey_00000000-0000-4000-8000-000000000000.sandbox")
+
+
+class Tenants:
+    """The API for each caller of a server.
+
+    Args:
+        settings: see `inkbox_mcp.settings`.
+        transport: another way to reach the API than the settings name.
+        metrics: where requests and refusals are counted.
+
+    Raises:
+        SettingsError: the store of the rate limit cannot be used.
+    """
+
+    def __init__(
+        self, settings: Settings, transport: TransportFactory | None = None, metrics: Metrics | None = None
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics or Metrics()
+        if settings.sandbox:
+            transport = transport or partial(SandboxTransport, settings.sandbox_db, settings.sandbox_generation)
+        self._connection = Connection(
+            "http://sandbox" if settings.sandbox else settings.base_url,
+            concurrency=settings.max_concurrency,
+            transport=transport,
+            metrics=self._metrics,
+        )
+        self._own = self._api(SANDBOX_KEY if settings.sandbox else settings.api_key)
+        self._by_key: OrderedDict[str, PinnedAPI] = OrderedDict()
+        self._limit = _rate_limit(settings)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._connection.aclose()
+        if self._limit:
+            await self._limit.aclose()
+
+    async def admit(self, request: Request | None) -> PinnedAPI:
+        """Let a call in and return the API for it.
+
+        Args:
+            request: the HTTP request that brought the call, if one did.
+
+        Raises:
+            NotConfigured: the request brought no key and should have, or brought one that nobody wants.
+            OverLimit: its caller makes more calls than the operator allows.
+        """
+        api = self.api(request)
+        if self._limit and (wait := await self._limit.take(tenant(request))):
+            self._metrics.rate_limited()
+            raise OverLimit(self._settings.rate_limit or "", wait)
+        return api
+
+    def api(self, request: Request | None = None) -> PinnedAPI:
+        """Return the API for a request; see `admit`."""
+        key = request_key(request)
+        if not self._settings.per_request_keys:
+            if key is not None:
+                raise NotConfigured("the request brought an Inkbox API key, but this server uses its own.").advised(
+                    f"Tell the user: remove the header {KEY_HEADER}, or start the server with --per-request-keys."
+                )
+            return self._own
+        if key is None:
+            raise NotConfigured("the request brought no Inkbox API key.").advised(
+                f"Tell the user: put the key into the header {KEY_HEADER} of this MCP server's entry in the client."
+            )
+        if not (api := self._by_key.pop(key, None)):
+            api = self._api(SecretStr(key))
+        self._by_key[key] = api
+        if len(self._by_key) > MAX_TENANTS:
+            self._by_key.popitem(last=False)
+        return api
+
+    def _api(self, key: SecretStr | None) -> PinnedAPI:
+        settings = self._settings
+        return PinnedAPI(
+            self._connection,
+            key,
+            handles=settings.allow_handles,
+            addresses=settings.allow_addresses,
+            webhook_hosts=settings.allow_webhook_hosts,
+        )
+
+
+def request_key(request: Request | None) -> str | None:
+    """Return the Inkbox key that a request brings.
+
+    Raises:
+        NotConfigured: what it brings is no key, or there are several.
+    """
+    keys = request.headers.getlist(KEY_HEADER) if request else []
+    if len(keys) > 1 or not all(re.fullmatch(r"[\x21-\x7e]{1,512}", key) for key in keys):
+        raise NotConfigured(f"what the request brought as {KEY_HEADER} is no Inkbox API key.").advised(
+            f"Tell the user: put the key alone into the header {KEY_HEADER}, once."
+        )
+    return keys[0] if keys else None
+
+
+def tenant(request: Request | None) -> str:
+    """Name the caller of a request for limits and logs; of a key or an account the name tells nothing."""
+    identity: list[object] = []
+    if request is not None:
+        user = request.scope.get("user")
+        identity += request.headers.getlist(KEY_HEADER)
+        if not identity and isinstance(user, AuthenticatedUser):
+            identity += principal_components(user.access_token)
+    return hashlib.sha256(repr(identity).encode()).hexdigest()[:12] if identity else "-"
+
+
+def _rate_limit(settings: Settings) -> "RateLimit | None":
+    if settings.rate_limit is None:
+        return None
+    from inkbox_mcp.rate_limits import RateLimit
+
+    store = settings.rate_limit_store
+    try:
+        return RateLimit(settings.rate_limit, store.get_secret_value() if store else None)
+    except ValueError as error:
+        raise SettingsError(f"--rate-limit-store: {error}") from None

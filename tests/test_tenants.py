@@ -1,0 +1,228 @@
+"""Many organisations on one server: each request brings its own key, and nothing of one reaches another."""
+
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from starlette.requests import Request
+
+from inkbox_mcp import tenants
+from inkbox_mcp.calls import begin
+from inkbox_mcp.errors import NotConfigured
+from inkbox_mcp.paths import IDENTITIES
+from inkbox_mcp.settings import Settings
+from inkbox_mcp.tenants import KEY_HEADER, Tenants, tenant
+from tests.conftest import KEY, Agent
+from tests.faults import faulty_inkbox
+from tests.processes import PATIENCE, serve_http
+from tests.test_http import HEADERS, INITIALIZE
+
+
+def key(number: int) -> str:
+    """Return the key of an organisation of its own."""
+    return f"ApiKey_{number:08d}-1111-4111-8111-111111111111.secret-{number}"
+
+
+def request(*keys: str, **headers: str) -> Request:
+    """Return a request that brings these keys."""
+    given = [(KEY_HEADER.lower(), value) for value in keys] + list(headers.items())
+    return Request({"type": "http", "headers": [(name.encode(), value.encode("latin-1")) for name, value in given]})
+
+
+@asynccontextmanager
+async def tenant_agent(origin: str, mode: str = "auto", **headers: str) -> AsyncGenerator[Agent]:
+    """Connect an agent whose requests carry these headers."""
+    async with (
+        httpx2.AsyncClient(
+            headers={name.replace("_", "-"): value for name, value in headers.items()}, timeout=PATIENCE
+        ) as http,
+        Client(streamable_http_client(f"{origin}/mcp", http_client=http), mode=mode) as client,
+    ):
+        yield Agent(client)
+
+
+async def live(origin: str, number: int, rounds: int) -> None:
+    """Be one tenant: what it made, and nothing else, is what it sees, in every answer."""
+    mode = "auto" if number % 2 else "legacy"
+    async with tenant_agent(origin, mode, **{KEY_HEADER: key(number)}) as agent:
+        made = await agent.ask("create_mailbox", agent_handle="sales-agent", display_name=f"Tenant {number}")
+        address = made["email_address"]
+        for _ in range(rounds):
+            mailboxes = (await agent.ask("list_mailboxes"))["mailboxes"]
+            assert [mailbox["display_name"] for mailbox in mailboxes] == [f"Tenant {number}"]
+            assert (await agent.ask("get_mailbox", email_address=address))["id"] == made["id"]
+            neighbour = await agent.call("get_mailbox", email_address=f"nobody-{number}")
+            assert neighbour.is_error
+
+
+async def crowd(home: Path, count: int, rounds: int) -> None:
+    """Let many tenants call at once."""
+    async with serve_http("--sandbox", "--per-request-keys", "--log-level", "warning", home=home) as (server, origin):
+        async with anyio.create_task_group() as tasks:
+            for number in range(count):
+                tasks.start_soon(live, origin, number, rounds)
+        server.signal(signal.SIGINT)
+        ended = await server.end()
+        assert (ended.status, "secret-" in ended.stderr) == (0, False)
+
+
+async def test_tenants_at_once_see_only_what_is_theirs(tmp_path: Path) -> None:
+    """Each asks for what all of them have under the same name."""
+    await crowd(tmp_path, count=8, rounds=2)
+
+
+@pytest.mark.slow
+async def test_thousands_of_calls_of_fifty_tenants_never_mix(tmp_path: Path) -> None:
+    """Interleaved, in both protocol eras."""
+    await crowd(tmp_path, count=50, rounds=14)
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_without_a_key_the_tools_are_listed_and_a_call_says_what_is_missing(mode: str, tmp_path: Path) -> None:
+    """The server has none that it could fall back to, not even in the file that all Inkbox software shares."""
+    server = serve_http("--sandbox", "--per-request-keys", home=tmp_path)
+    async with server as (_, origin), tenant_agent(origin, mode) as agent:
+        assert len((await agent.client.list_tools()).tools) == 16
+        message = await agent.refused("list_mailboxes")
+        assert "the request brought no Inkbox API key" in message
+        assert KEY_HEADER in message
+
+
+async def test_a_key_of_its_own_stops_a_server_that_takes_keys_from_requests(tmp_path: Path) -> None:
+    """It could be used for a caller who brought none."""
+    with pytest.raises(ValueError, match="must not have an Inkbox key of its own"):
+        Settings.model_validate({"api_key": KEY, "per_request_keys": True, "http": True})
+
+
+async def test_a_session_belongs_to_the_key_that_opened_it(tmp_path: Path) -> None:
+    """Who learns its id, but has another key or none, finds no session."""
+    async with (
+        serve_http("--sandbox", "--per-request-keys", home=tmp_path) as (_, origin),
+        httpx2.AsyncClient(base_url=origin, headers=HEADERS) as http,
+    ):
+        opened = await http.post("/mcp", json=INITIALIZE, headers={KEY_HEADER: key(1)})
+        session = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
+        listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+        for headers, status in (({KEY_HEADER: key(1)}, 200), ({KEY_HEADER: key(2)}, 404), ({}, 404)):
+            answer = await http.post("/mcp", json=listing, headers={**session, **headers})
+            assert answer.status_code == status
+
+
+async def test_all_tenants_share_the_connections_to_inkbox() -> None:
+    """One after another they need but one; each request carries its own key."""
+    async with faulty_inkbox() as inkbox:
+        settings = Settings.model_validate({"per_request_keys": True, "http": True, "base_url": inkbox.url})
+        async with Tenants(settings) as served:
+            for number in range(20):
+                with begin(PATIENCE):
+                    await served.api(request(key(number))).get_list(IDENTITIES)
+        assert inkbox.connections == 1
+        assert [each.headers["X-API-Key"] for each in inkbox.requests] == [key(number) for number in range(20)]
+
+
+async def test_a_cookie_of_one_answer_goes_into_no_other_request() -> None:
+    """It could be what tells Inkbox, or a proxy before it, whose request it is."""
+    cookies: list[str | None] = []
+
+    def answer(asked: httpx2.Request) -> httpx2.Response:
+        cookies.append(asked.headers.get("cookie"))
+        return httpx2.Response(200, json=[], headers={"Set-Cookie": "session=of-the-first; Path=/"})
+
+    settings = Settings.model_validate({"per_request_keys": True, "http": True})
+    async with Tenants(settings, lambda: httpx2.MockTransport(answer)) as served:
+        for number in range(3):
+            with begin(PATIENCE):
+                await served.api(request(key(number))).get_list(IDENTITIES)
+    assert cookies == [None] * 3
+
+
+async def test_what_is_known_of_one_organisation_is_not_believed_of_another() -> None:
+    """Such as the generation of the API that it is on; what is known of one stays known."""
+    asked: list[str] = []
+
+    def answer(seen: httpx2.Request) -> httpx2.Response:
+        asked.append(seen.headers["X-API-Key"])
+        told = {"status": "active"} if seen.headers["X-API-Key"] == key(1) else {"description": None}
+        return httpx2.Response(200, json=[{"agent_handle": "a", **told}])
+
+    settings = Settings.model_validate({"per_request_keys": True, "http": True})
+    async with Tenants(settings, lambda: httpx2.MockTransport(answer)) as served:
+        with begin(PATIENCE):
+            first, second = served.api(request(key(1))), served.api(request(key(2)))
+            assert (await first.generation(), await second.generation()) == ("spec", "identity")
+            again = served.api(request(key(1)))
+            assert again is first
+            assert await again.generation() == "spec"
+    assert asked == [key(1), key(2)]
+
+
+@pytest.mark.parametrize(
+    "keys", [["two words"], [""], [key(1), key(2)], [key(1), key(1)], ["schlüssel"], ["k" * 513], ["a\tb"]]
+)
+def test_what_is_no_key_is_refused_before_anything_is_sent(keys: list[str]) -> None:
+    """Of two keys nobody could say which one counts."""
+    served = Tenants(Settings.model_validate({"per_request_keys": True, "http": True}))
+    with pytest.raises(NotConfigured, match="is no Inkbox API key") as caught:
+        served.api(request(*keys))
+    assert not any(value and value in str(caught.value) for value in keys)
+
+
+def test_a_key_that_nobody_asked_for_is_not_passed_over() -> None:
+    """Its owner believes to act in their own organisation, and would act in another."""
+    served = Tenants(Settings.model_validate({"api_key": KEY}))
+    with pytest.raises(NotConfigured, match="this server uses its own"):
+        served.api(request(key(1)))
+    assert served.api(request()) is served.api(None)
+
+
+def test_keys_that_were_not_used_for_long_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many keys come, what is kept of them stays bounded."""
+    monkeypatch.setattr(tenants, "MAX_TENANTS", 3)
+    served = Tenants(Settings.model_validate({"per_request_keys": True, "http": True}))
+    first, second, third = (served.api(request(key(number))) for number in (1, 2, 3))
+    assert served.api(request(key(1))) is first
+    served.api(request(key(4)))
+    assert served.api(request(key(1))) is first
+    assert served.api(request(key(3))) is third
+    assert served.api(request(key(2))) is not second
+
+
+def test_a_tenants_name_tells_nothing_of_its_key() -> None:
+    """It stands in logs and in Redis."""
+    names = {tenant(request(key(number))) for number in range(50)}
+    assert len(names) == 50
+    assert all(len(name) == 12 and name.isalnum() for name in names)
+    assert tenant(None) == tenant(request()) == "-"
+
+
+async def test_a_tenants_limit_leaves_the_others_alone(tmp_path: Path) -> None:
+    """Who calls too often is told how long to wait; nothing is sent to Inkbox."""
+    async with serve_http("--sandbox", "--per-request-keys", "--rate-limit", "2/h", home=tmp_path) as (_, origin):
+        for number in (1, 2):
+            async with tenant_agent(origin, **{KEY_HEADER: key(number)}) as agent:
+                await agent.ask("list_mailboxes")
+                await agent.ask("list_mailboxes")
+                result = await agent.call("list_mailboxes")
+                assert result.is_error
+                assert result.meta
+                assert result.meta["code"] == "rate_limited"
+                assert 0 < result.meta["retry_after"] <= 3600
+                message = await agent.refused("list_mailboxes")
+                assert "this server allows 2/h calls to each caller" in message
+                assert "Try again after" in message
+
+
+async def test_a_bad_session_is_no_reason_to_show_a_key(tmp_path: Path) -> None:
+    """Neither the log nor the answer repeats it."""
+    async with serve_http("--sandbox", "--per-request-keys", home=tmp_path) as (server, origin):
+        with pytest.raises((MCPError, httpx2.HTTPStatusError, ExceptionGroup)):
+            async with tenant_agent(origin, "legacy", **{KEY_HEADER: key(1), "Mcp_Session_Id": "x"}) as agent:
+                await agent.client.list_tools()
+        server.signal(signal.SIGINT)
+        assert "secret-1" not in (await server.end()).stderr
