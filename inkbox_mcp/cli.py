@@ -1,21 +1,26 @@
 """The command line: what to run."""
 
 import argparse
+import errno
 import logging
 import os
 import re
+import shutil
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from socket import socket
 from types import FrameType
 from typing import Any, NoReturn
 
 import anyio
 
 from inkbox_mcp import __version__
-from inkbox_mcp.settings import CONFIG_FILE, Settings, SettingsError, check, exposes_key, gather, load, options
+from inkbox_mcp.configuration import CONFIG_FILE, check, exposes_key, gather, load
+from inkbox_mcp.logs import log_to_stderr
+from inkbox_mcp.settings import Settings, SettingsError, options
 
 logger = logging.getLogger(__name__)
 
@@ -62,26 +67,69 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(arguments: Sequence[str]) -> int:
     settings = load(vars(_server_parser("", DESCRIPTION).parse_args(arguments)), os.environ)
-    _log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, settings.log_format)
     _leave_on_signals()
     if exposes_key():
         logger.warning("%s holds your API key and can be read by others; chmod 600 it", CONFIG_FILE)
+    if settings.http:
+        return _serve_http(settings)
     # After the options are checked: loading the protocol takes most of the start.
     from inkbox_mcp.server import build_server
-    from inkbox_mcp.transports import serve_http, serve_stdio
+    from inkbox_mcp.tracing import configure
+    from inkbox_mcp.transports import serve_stdio
 
-    server = build_server(settings)
-    if settings.http:
-        return _run_http(partial(serve_http, server, settings.host, settings.port), settings.port)
-    anyio.run(serve_stdio, server)
+    configure()
+    anyio.run(serve_stdio, build_server(settings))
     return 0
+
+
+def _serve_http(settings: Settings) -> int:
+    from inkbox_mcp.http_app import MCP_PATH, serve
+    from inkbox_mcp.server import offered
+    from inkbox_mcp.transports import origin
+
+    offered(settings)  # a misspelt tool stops the start, not each worker
+    with _listening(settings, settings.workers) as listeners:
+        logger.warning("serving MCP at %s%s", origin(settings.host, listeners[0]), MCP_PATH)
+        listener = listeners[0] if settings.workers == 1 else _forked(settings, listeners)
+        if listener:
+            anyio.run(serve, settings, listener)
+    return 0
+
+
+def _forked(settings: Settings, listeners: list[socket]) -> socket | None:
+    """Become a worker and return its listener; the parent returns None when all of them have ended."""
+    from inkbox_mcp.metrics import add_processes_up, forget_process
+    from inkbox_mcp.workers import fork_workers
+
+    if not settings.metrics:
+        return fork_workers(listeners)
+    directory = add_processes_up()
+    listener = fork_workers(listeners, forget_process)
+    if not listener:
+        shutil.rmtree(directory)
+    return listener
+
+
+@contextmanager
+def _listening(settings: Settings, count: int = 1) -> Generator[list[socket]]:
+    from inkbox_mcp.transports import listen
+
+    try:
+        listeners = listen(settings.host, settings.port, count)
+    except OSError as error:
+        taken = error.errno in {errno.EADDRINUSE, errno.EACCES}
+        option = f"--port {settings.port}" if taken else f"--host {settings.host}"
+        raise SettingsError(f"{option}: {error.strerror or error}") from None
+    with ExitStack() as stack:
+        yield [stack.enter_context(listener) for listener in listeners]
 
 
 def _server_parser(command: str, description: str) -> argparse.ArgumentParser:
     parser = _parser(command, description, argument_default=argparse.SUPPRESS)  # so that only what was given overrides
     for option in options():
         if option.flag is None:
-            parser.add_argument("--api-key", type=_refuse_key, help=argparse.SUPPRESS)
+            parser.add_argument(f"--{option.name.replace('_', '-')}", type=_refuse_secret, help=argparse.SUPPRESS)
         elif option.is_switch:
             parser.add_argument(option.flag, action="store_true", default=argparse.SUPPRESS, help=option.help)
         else:
@@ -91,10 +139,8 @@ def _server_parser(command: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _refuse_key(_: str) -> NoReturn:
-    raise argparse.ArgumentTypeError(
-        "a key on the command line is visible to every process; set INKBOX_API_KEY instead"
-    )
+def _refuse_secret(_: str) -> NoReturn:
+    raise argparse.ArgumentTypeError("a command line is visible to every process; use an environment variable instead")
 
 
 def _demo(arguments: Sequence[str]) -> int:
@@ -118,18 +164,16 @@ def _sandbox(arguments: Sequence[str]) -> int:
     settings = load(flags, {}, config_file=Path(os.devnull))
     _leave_on_signals()
     from inkbox_mcp.sandbox import Store, StoreError, create_app
-    from inkbox_mcp.transports import serve_app
-
-    def announce(origin: str) -> None:
-        sys.stdout.write(f"Inkbox sandbox: INKBOX_BASE_URL={origin}\n")
-        sys.stdout.flush()
+    from inkbox_mcp.transports import origin, serve_http
 
     try:
-        with Store(settings.sandbox_db) as store:
-            app = create_app(store, settings.sandbox_generation)
-            return _run_http(partial(serve_app, app, settings.host, settings.port, announce), settings.port)
+        with Store(settings.sandbox_db) as store, _listening(settings) as (listener,):
+            sys.stdout.write(f"Inkbox sandbox: INKBOX_BASE_URL={origin(settings.host, listener)}\n")
+            sys.stdout.flush()
+            anyio.run(serve_http, create_app(store, settings.sandbox_generation), listener)
     except StoreError as error:
         raise SettingsError(f"--db: {error}") from None
+    return 0
 
 
 def _doctor(arguments: Sequence[str]) -> int:
@@ -156,14 +200,6 @@ def _tools(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _run_http(serve: Callable[[], Awaitable[None]], port: int) -> int:
-    try:
-        anyio.run(serve)
-    except OSError as error:
-        raise SettingsError(f"--port {port}: {error.strerror or error}") from None
-    return 0
-
-
 def _leave_on_signals() -> None:
     """End with status 0 on a signal during the start; the transport takes the signals over once it serves."""
 
@@ -182,11 +218,3 @@ def _parser(command: str, description: str, argument_default: Any = None) -> arg
         argument_default=argument_default,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-
-
-def _log_to_stderr(level: str) -> None:
-    """Log our own lines at the chosen level, and of others only warnings: their debug lines hold arguments."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("inkbox_mcp").setLevel(level.upper())

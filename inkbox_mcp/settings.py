@@ -23,6 +23,7 @@ from inkbox_mcp.values import (
     LowerCase,
     Names,
     Rate,
+    Scopes,
     StoreURL,
     Token,
 )
@@ -72,7 +73,7 @@ class Settings(BaseModel):
         ExactURL | None, Field(description="This server's URL for clients, for which a token must be issued.")
     ] = None
     auth_scopes: Annotated[
-        Names, Field(description="Scopes a token needs besides mailboxes:read or mailboxes:write (comma-separated).")
+        Scopes, Field(description="Scopes a token needs besides mailboxes:read or mailboxes:write (comma-separated).")
     ] = ()
     allowed_hosts: Annotated[Names, Field(description="Refuse requests for other hosts (DNS rebinding).")] = ()
     allowed_origins: Annotated[Names, Field(description="Let web pages of these origins call.")] = ()

@@ -1,7 +1,7 @@
 """How a server is run and stopped: over stdio for one client, over HTTP for many.
 
-End of input, SIGINT and SIGTERM end a server alike: calls in flight are cancelled, connections to Inkbox closed, and
-the process exits with status 0.
+End of input and SIGINT end a server, and over stdio SIGTERM: calls in flight are cancelled, connections to Inkbox
+closed, and the process exits with status 0. Over HTTP, SIGTERM lets the calls in flight finish first.
 """
 
 import logging
@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +18,13 @@ import anyio
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
-from inkbox_mcp import __version__
+from inkbox_mcp.tracing import shut_down
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-    from starlette.requests import Request
-    from starlette.responses import JSONResponse
+    from starlette.types import ASGIApp
 
 logger = logging.getLogger(__name__)
 
-MCP_PATH = "/mcp"
 SECONDS_TO_STOP = 1.8
 
 
@@ -43,39 +40,50 @@ async def serve_stdio(server: Server[Any]) -> None:
                 except anyio.get_cancelled_exc_class():
                     # A signal came, or the client no longer reads. A thread of the transport is blocked in reading
                     # stdin and would keep the interpreter waiting.
+                    shut_down()
                     os._exit(0)
             tasks.cancel_scope.cancel()
     except* BrokenPipeError:
         logger.info("the client no longer reads")
 
 
-async def serve_http(server: Server[Any], host: str, port: int) -> None:
-    """Serve streamable HTTP at `/mcp`, and `/healthz`, until a signal comes.
+def listen(host: str, port: int, count: int = 1) -> list[socket.socket]:
+    """Open a port.
+
+    Args:
+        host: the address to listen on.
+        port: the port; 0 takes a free one.
+        count: sockets to open on it; the kernel spreads connections over them.
 
     Raises:
         OSError: the port cannot be had.
     """
-    from starlette.routing import Route
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listeners: list[socket.socket] = []
+    for _ in range(count):
+        listener = socket.create_server((host, port), family=family, backlog=2048, reuse_port=count > 1)
+        # asyncio does that only for sockets it made itself, and answers would wait 40 ms for an acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listeners.append(listener)
+        port = listener.getsockname()[1]
+    return listeners
 
-    app = server.streamable_http_app(
-        streamable_http_path=MCP_PATH,
-        host=host,  # a loopback host arms the SDK's protection against DNS rebinding
-        custom_starlette_routes=[Route("/healthz", _health, methods=["GET"])],
-    )
-    await serve_app(app, host, port, lambda origin: logger.warning("serving MCP at %s%s", origin, MCP_PATH))
+
+def origin(host: str, listener: socket.socket) -> str:
+    """Return where a listener is reached, such as `http://127.0.0.1:8000`."""
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"
 
 
-async def serve_app(app: "Starlette", host: str, port: int, announce: Callable[[str], None]) -> None:
+async def serve_http(
+    app: "ASGIApp", listener: socket.socket, drain: Callable[[], Awaitable[None]] | None = None
+) -> None:
     """Serve an ASGI application until a signal comes.
 
     Args:
         app: the application.
-        host: the address to listen on.
-        port: the port; 0 takes a free one.
-        announce: told the origin, such as `http://127.0.0.1:8000`, once clients can connect.
-
-    Raises:
-        OSError: the port cannot be had.
+        listener: see `listen`.
+        drain: awaited after SIGTERM, before the end; SIGINT and a second signal end at once.
     """
     import uvicorn
 
@@ -91,34 +99,35 @@ async def serve_app(app: "Starlette", host: str, port: int, announce: Callable[[
             # From here on it would log a traceback for each call that is cut short.
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family) as listener:
-        # asyncio does that only for sockets it made itself, and answers would wait 40 ms for an acknowledgement.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        name = f"[{host}]" if ":" in host else host
-        announce(f"http://{name}:{listener.getsockname()[1]}")
-        # Calls under way get one second.
-        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
-        uvicorn_server = UvicornServer(config)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_on_signal, uvicorn_server.stop)
-            await uvicorn_server.serve(sockets=[listener])
-            tasks.cancel_scope.cancel()
+    # Calls that are under way at the end get one second.
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    uvicorn_server = UvicornServer(config)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_on_signal, uvicorn_server.stop, drain)
+        await uvicorn_server.serve(sockets=[listener])
+        tasks.cancel_scope.cancel()
 
 
-async def _on_signal(stop: Callable[[], None]) -> None:
+async def _on_signal(stop: Callable[[], None], drain: Callable[[], Awaitable[None]] | None = None) -> None:
     if sys.platform == "win32":  # pragma: no cover
         return  # the event loop takes no signal handlers there
+
+    def end() -> None:
+        stop()
+        # What does not end by itself is left behind, such as a thread that waits for a locked database.
+        last_resort = threading.Timer(SECONDS_TO_STOP, os._exit, [0])
+        last_resort.daemon = True
+        last_resort.start()
+
+    async def drain_first(drain: Callable[[], Awaitable[None]]) -> None:
+        await drain()
+        end()
+
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            stop()
-            # What does not end by itself is left behind, such as a thread that waits for a locked database.
-            last_resort = threading.Timer(SECONDS_TO_STOP, os._exit, [0])
-            last_resort.daemon = True
-            last_resort.start()
-
-
-async def _health(_: "Request") -> "JSONResponse":
-    from starlette.responses import JSONResponse
-
-    return JSONResponse({"status": "ok", "version": __version__})
+        async with anyio.create_task_group() as tasks:
+            async for number in signals:
+                if number == signal.SIGTERM and drain:
+                    tasks.start_soon(drain_first, drain)
+                    drain = None
+                else:
+                    end()

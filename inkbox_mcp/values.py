@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, ConfigDict, SecretStr, TypeAdapter
 
 from inkbox_mcp.rate_limits import parse_rate, parse_store
+
+_PLAIN_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl, config=ConfigDict(url_preserve_empty_path=True))
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -45,9 +47,17 @@ def _base_url(text: str) -> str:
 
 
 def _exact_url(text: str) -> str:
-    # Tokens are compared with it character by character, so it stays as it was given.
     _split(text, "https://mcp.example.com/mcp")
+    # Tokens are compared with it character by character, and clients get it as this type writes it.
+    if (plain := str(_PLAIN_URL.validate_python(text))) != text:
+        raise ValueError(f"must be written as {plain}")
     return text
+
+
+def _scopes(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]+", name) for name in names):
+        raise ValueError("must be OAuth scopes separated by commas")
+    return names
 
 
 def _host(host: str) -> str:
@@ -92,6 +102,7 @@ ExactURL = Annotated[str, AfterValidator(_exact_url)]
 Host = Annotated[str, AfterValidator(_host)]
 Database = Annotated[str, AfterValidator(_database)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Scopes = Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_scopes)]
 Rate = Annotated[str, AfterValidator(_rate)]
 StoreURL = Annotated[SecretStr, AfterValidator(_store)]
 LowerCase = BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text)

@@ -168,7 +168,7 @@ async def serve_http(*arguments: str, home: Path, **variables: str) -> AsyncGene
     """Start a server on a free port; with it comes its origin."""
     async with start("--http", "--port", "0", *arguments, home=home, stdout=subprocess.PIPE, **variables) as server:
         announcement = await server.log("serving MCP at ")
-        yield server, announcement.rpartition(" ")[2].strip().removesuffix("/mcp")
+        yield server, announcement.partition("serving MCP at ")[2].partition("/mcp")[0]
 
 
 @dataclass(frozen=True)

@@ -143,11 +143,16 @@ async def test_more_signals_do_not_spoil_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "era"), [(signal.SIGINT, "legacy"), (signal.SIGTERM, "auto")])
-async def test_a_signal_cancels_the_call_under_way(number: signal.Signals, era: str, tmp_path: Path) -> None:
+async def test_a_signal_cancels_the_call_under_way_when_its_time_is_over(
+    number: signal.Signals, era: str, tmp_path: Path
+) -> None:
     """The API sees its connection closed, the log says so without a traceback, and the status is 0."""
     async with (
         upstream() as api,
-        serve_http(home=tmp_path, INKBOX_BASE_URL=api.url, INKBOX_API_KEY=KEY) as (server, origin),
+        serve_http("--drain-timeout", "0", home=tmp_path, INKBOX_BASE_URL=api.url, INKBOX_API_KEY=KEY) as (
+            server,
+            origin,
+        ),
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(call_that_is_cut_short, f"{origin}/mcp", era)

@@ -1,0 +1,67 @@
+"""Stopping an HTTP server without failing a call: new ones go elsewhere, those under way are finished.
+
+Balancers learn from `/readyz` that a server is about to stop, which takes them a moment. Until then it goes on serving,
+and closes each connection after its answer.
+"""
+
+import logging
+
+import anyio
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+
+class Drain:
+    """The calls of a server, and its end.
+
+    Args:
+        path: of the requests that are finished before the end; streams that clients keep open are not waited for.
+        timeout: seconds until the end, at most.
+
+    Attributes:
+        begun: whether the end was asked for.
+        watched: whether a balancer asks for it, and must be given the time to notice.
+    """
+
+    def __init__(self, path: str, timeout: float) -> None:
+        self.begun = False
+        self.watched = False
+        self._path = path
+        self._timeout = timeout
+        self._under_way = 0
+        self._changed = anyio.Event()
+
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """Wrap the ASGI application whose calls are to be finished."""
+
+        async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != self._path:
+                await app(scope, receive, send)
+                return
+
+            async def send_last(message: Message) -> None:
+                if self.begun and message["type"] == "http.response.start":
+                    message["headers"] = [*message["headers"], (b"connection", b"close")]
+                await send(message)
+
+            self._under_way += 1
+            try:
+                await app(scope, receive, send_last)
+            finally:
+                self._under_way -= 1
+                self._changed.set()
+
+        return wrapped
+
+    async def finish(self) -> None:
+        """Return when nothing is under way any more, or the time is over."""
+        self.begun = True
+        if self.watched or self._under_way:
+            logger.info("draining for at most %g seconds; calls under way: %d", self._timeout, self._under_way)
+        with anyio.move_on_after(self._timeout):
+            if self.watched:
+                await anyio.sleep(self._timeout / 2)
+            while self._under_way:
+                self._changed = anyio.Event()
+                await self._changed.wait()

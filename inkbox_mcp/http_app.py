@@ -1,0 +1,193 @@
+"""The HTTP application: MCP at `/mcp` behind who may call it, and beside it what operators ask of a server.
+
+| path | tells |
+|---|---|
+| `/healthz` | that the process is alive |
+| `/readyz` | whether new calls are welcome; with `?deep=1` also whether Inkbox can be reached, which changes nothing |
+| `/metrics` | Prometheus metrics, with `--metrics` |
+| `/.well-known/oauth-protected-resource…` | where clients get a token, with `--auth-issuer` |
+"""
+
+from collections.abc import Callable
+from socket import socket
+from typing import Any
+
+import anyio
+import httpx2
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.lowlevel import Server
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from inkbox_mcp import __version__
+from inkbox_mcp.access_tokens import JWTVerifier
+from inkbox_mcp.auth import READ, WRITE, Authentication, StaticToken, metadata_routes, metadata_url
+from inkbox_mcp.drain import Drain
+from inkbox_mcp.metrics import PrometheusMetrics
+from inkbox_mcp.server import build_server, offered
+from inkbox_mcp.settings import Settings
+from inkbox_mcp.tenants import tenant
+from inkbox_mcp.tracing import TraceContextMiddleware, configure
+from inkbox_mcp.transports import serve_http
+
+MCP_PATH = "/mcp"
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+SECONDS_TO_REACH = 2.0
+
+
+async def serve(settings: Settings, listener: socket) -> None:
+    """Serve until a signal comes; calls under way are finished first.
+
+    Args:
+        settings: see `inkbox_mcp.settings`.
+        listener: see `inkbox_mcp.transports.listen`.
+    """
+    configure()
+    metrics = PrometheusMetrics() if settings.metrics else None
+    drain = Drain(MCP_PATH, settings.drain_timeout)
+    drain.watched = settings.workers > 1  # the balancer may have asked another worker
+    app = build_app(build_server(settings, metrics=metrics), settings, drain, metrics)
+    await serve_http(app, listener, drain.finish)
+
+
+def build_app(server: Server[Any], settings: Settings, drain: Drain, metrics: PrometheusMetrics | None) -> ASGIApp:
+    """Make the application.
+
+    Args:
+        server: see `inkbox_mcp.server.build_server`.
+        settings: see `inkbox_mcp.settings`.
+        drain: ends it.
+        metrics: what `/metrics` shows.
+    """
+    routes = [
+        Route("/healthz", _healthz, methods=["GET"]),
+        Route("/readyz", _readyz(drain, settings), methods=["GET"]),
+    ]
+    if metrics:
+        routes.append(Route("/metrics", _metrics(metrics), methods=["GET"]))
+    if settings.auth_issuer and settings.auth_audience:
+        routes += metadata_routes(settings.auth_audience, settings.auth_issuer, settings.auth_scopes)
+    app: ASGIApp = server.streamable_http_app(
+        streamable_http_path=MCP_PATH,
+        stateless_http=settings.stateless,
+        transport_security=transport_security(settings),
+        custom_starlette_routes=routes,
+    )
+    if settings.per_request_keys:
+        app = _bound_to_keys(app)
+    app = _guarded(app, settings)
+    if settings.allowed_origins:
+        # Outside: the request by which a browser asks whether it may call carries no token.
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.allowed_origins,
+            allow_methods=("GET", "POST", "DELETE"),
+            allow_headers=("*",),
+            expose_headers=("Mcp-Session-Id", "WWW-Authenticate"),
+        )
+    return drain.around(TraceContextMiddleware(app))
+
+
+def transport_security(settings: Settings) -> TransportSecuritySettings:
+    """Say which `Host` and `Origin` headers are taken, against web pages that reach a server by DNS rebinding.
+
+    A server on loopback takes its own names, and those that the operator allows; beyond loopback all are taken unless
+    the operator allows some.
+    """
+    own = LOOPBACK_NAMES if settings.is_local else ()
+    hosts = [*own, *settings.allowed_hosts]
+    origins = [*(f"http://{name}" for name in own), *settings.allowed_origins]
+    return TransportSecuritySettings(
+        enable_dns_rebinding_protection=bool(hosts or origins),
+        allowed_hosts=[pattern for host in hosts for pattern in (host, f"{host}:*")],
+        allowed_origins=[pattern for origin in origins for pattern in (origin, f"{origin}:*")],
+    )
+
+
+def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """Let only those in who may call, where somebody has to say who they are."""
+    operations = offered(settings)
+
+    def is_write(tool: str) -> bool:
+        return tool in operations and not operations[tool].annotations.read_only_hint
+
+    if settings.token:
+        return Authentication(app, StaticToken(settings.token), path=MCP_PATH, is_write=is_write)
+    if settings.auth_issuer and settings.auth_audience:
+        return Authentication(
+            app,
+            JWTVerifier(settings.auth_issuer, settings.auth_audience),
+            path=MCP_PATH,
+            required_scopes=settings.auth_scopes,
+            metadata_url=metadata_url(settings.auth_audience),
+            is_write=is_write,
+        )
+    return app
+
+
+def _bound_to_keys(app: ASGIApp) -> ASGIApp:
+    """Make the key part of who is calling: the SDK lets a session be used only by who opened it."""
+
+    async def bound(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            user = scope.get("user")
+            account = user.access_token if isinstance(user, AuthenticatedUser) else None
+            caller = AccessToken(
+                token="",
+                client_id=f"{account.client_id if account else ''} {tenant(Request(scope))}",
+                scopes=account.scopes if account else [READ, WRITE],
+                subject=account and account.subject,
+                claims=account and account.claims,
+            )
+            scope = {**scope, "user": AuthenticatedUser(caller)}
+        await app(scope, receive, send)
+
+    return bound
+
+
+async def _healthz(_: Request) -> Response:
+    return JSONResponse({"status": "ok", "version": __version__})
+
+
+def _readyz(drain: Drain, settings: Settings) -> Callable[[Request], Any]:
+    looking = anyio.Lock()
+    seen: tuple[float, str] = (-1e9, "")
+
+    async def inkbox() -> str:
+        """Look at most once in five seconds, however often it is asked."""
+        nonlocal seen
+        async with looking:
+            if anyio.current_time() - seen[0] > 5:
+                seen = (anyio.current_time(), "sandbox" if settings.sandbox else await _reach(settings.base_url))
+            return seen[1]
+
+    async def readyz(request: Request) -> Response:
+        drain.watched = True
+        told = {"status": "draining" if drain.begun else "ready"}
+        if request.query_params.get("deep") == "1":
+            told["inkbox"] = await inkbox()
+        return JSONResponse(told, 503 if drain.begun else 200)
+
+    return readyz
+
+
+async def _reach(base_url: str) -> str:
+    try:
+        async with httpx2.AsyncClient(timeout=SECONDS_TO_REACH) as http:
+            answer = await http.get(base_url)
+    except httpx2.TransportError:
+        return "unreachable"
+    return "failing" if answer.status_code >= 500 else "reachable"
+
+
+def _metrics(metrics: PrometheusMetrics) -> Callable[[Request], Any]:
+    async def show(request: Request) -> Response:
+        body, kind = await anyio.to_thread.run_sync(metrics.exposition, request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": kind})
+
+    return show
