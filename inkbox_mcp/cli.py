@@ -84,7 +84,7 @@ def _serve(arguments: Sequence[str]) -> int:
 
 
 def _serve_http(settings: Settings) -> int:
-    from inkbox_mcp.http_app import MCP_PATH, serve
+    from inkbox_mcp.http.app import MCP_PATH, serve
     from inkbox_mcp.server import offered
     from inkbox_mcp.transports import origin
 
@@ -99,8 +99,8 @@ def _serve_http(settings: Settings) -> int:
 
 def _forked(settings: Settings, listeners: list[socket]) -> socket | None:
     """Become a worker and return its listener; the parent returns None when all of them have ended."""
+    from inkbox_mcp.http.workers import fork_workers
     from inkbox_mcp.metrics import add_processes_up, forget_process
-    from inkbox_mcp.workers import fork_workers
 
     if not settings.metrics:
         return fork_workers(listeners)

@@ -28,13 +28,13 @@ from mcp.types import (
 from starlette.requests import Request
 
 from inkbox_mcp import __version__
-from inkbox_mcp.auth import may_write
 from inkbox_mcp.calls import begin
 from inkbox_mcp.confirmation import confirm
 from inkbox_mcp.connection import TransportFactory
 from inkbox_mcp.errors import InkboxError, machine_fields
 from inkbox_mcp.metrics import Metrics
 from inkbox_mcp.operation import Operation, Result
+from inkbox_mcp.scopes import may_write
 from inkbox_mcp.settings import Settings, SettingsError
 from inkbox_mcp.tenants import Tenants, tenant
 from inkbox_mcp.text import visible

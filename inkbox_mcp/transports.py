@@ -99,8 +99,15 @@ async def serve_http(
             # From here on it would log a traceback for each call that is cut short.
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
-    # Calls that are under way at the end get one second.
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        # Longer than balancers keep idle connections: a POST on one that is just being closed could not be repeated.
+        timeout_keep_alive=75,
+        # For calls that are under way at the end.
+        timeout_graceful_shutdown=1,
+    )
     uvicorn_server = UvicornServer(config)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_on_signal, uvicorn_server.stop, drain)

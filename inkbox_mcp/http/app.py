@@ -25,10 +25,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inkbox_mcp import __version__
-from inkbox_mcp.access_tokens import JWTVerifier
-from inkbox_mcp.auth import READ, WRITE, Authentication, StaticToken, metadata_routes, metadata_url
-from inkbox_mcp.drain import Drain
+from inkbox_mcp.http.access_tokens import JWTVerifier
+from inkbox_mcp.http.authentication import Authentication, StaticToken, metadata_routes, metadata_url
+from inkbox_mcp.http.drain import Drain
 from inkbox_mcp.metrics import PrometheusMetrics
+from inkbox_mcp.scopes import READ, WRITE
 from inkbox_mcp.server import build_server, offered
 from inkbox_mcp.settings import Settings
 from inkbox_mcp.tenants import tenant

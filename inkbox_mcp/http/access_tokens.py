@@ -9,9 +9,9 @@ import jwt
 from mcp.server.auth.provider import AccessToken
 from pydantic import AfterValidator, BaseModel, Field
 
-from inkbox_mcp.auth import MAX_TOKEN
 from inkbox_mcp.connection import TransportFactory
-from inkbox_mcp.issuer_keys import ALGORITHMS, IssuerKeys
+from inkbox_mcp.http.authentication import MAX_TOKEN
+from inkbox_mcp.http.issuer_keys import ALGORITHMS, IssuerKeys
 
 logger = logging.getLogger(__name__)
 

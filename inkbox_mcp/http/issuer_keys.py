@@ -13,8 +13,8 @@ import httpx2
 import jwt
 from pydantic import BaseModel, ValidationError
 
-from inkbox_mcp.auth import SECONDS_TO_RETRY, IssuerUnavailable
 from inkbox_mcp.connection import TransportFactory
+from inkbox_mcp.http.authentication import SECONDS_TO_RETRY, IssuerUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import hmac
 import json
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, cast
+from typing import cast
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken, TokenVerifier
@@ -21,9 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-READ = "mailboxes:read"
-WRITE = "mailboxes:write"
-"""Includes `READ`."""
+from inkbox_mcp.scopes import READ, WRITE
 
 MAX_TOKEN = 16 * 1024
 SECONDS_TO_RETRY = 10
@@ -34,12 +32,6 @@ _URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl, config=ConfigDict(url_pr
 
 class IssuerUnavailable(Exception):
     """The authorization server cannot be reached, so that nothing can be said about a token."""
-
-
-def may_write(scope: Mapping[str, Any]) -> bool:
-    """Whether the caller of an ASGI request may change something: anybody, where nobody has to say who they are."""
-    user = scope.get("user")
-    return user is None or (isinstance(user, AuthenticatedUser) and WRITE in user.scopes)
 
 
 def metadata_url(audience: str) -> str:

@@ -28,17 +28,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Scope
 
-from inkbox_mcp.access_tokens import JWTVerifier
-from inkbox_mcp.auth import (
-    READ,
-    WRITE,
+from inkbox_mcp.http.access_tokens import JWTVerifier
+from inkbox_mcp.http.authentication import (
     Authentication,
     IssuerUnavailable,
     StaticToken,
-    may_write,
     metadata_routes,
     metadata_url,
 )
+from inkbox_mcp.scopes import READ, WRITE, may_write
 from inkbox_mcp.server import build_server
 from inkbox_mcp.settings import Settings
 from inkbox_mcp.tools import all_operations
