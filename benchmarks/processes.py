@@ -1,0 +1,98 @@
+"""Programs that a benchmark starts: found, waited for, and ended whatever happens."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from os import killpg
+from pathlib import Path
+
+SECONDS_TO_START = 30.0
+SECONDS_TO_END = 5.0
+
+
+class BenchmarkError(Exception):
+    """A benchmark cannot be run or its numbers cannot be trusted; the message is one line that says why."""
+
+
+def require(program: str) -> str:
+    """Find a program that Debian packages under its own name.
+
+    Raises:
+        BenchmarkError: it is not installed.
+    """
+    # Debian installs servers where only the administrator's PATH looks.
+    found = shutil.which(program) or shutil.which(program, path="/usr/local/sbin:/usr/sbin:/sbin")
+    if not found:
+        raise BenchmarkError(f"{program} is missing: install the Debian package {program}")
+    return found
+
+
+def free_port() -> int:
+    """Find a loopback port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@contextmanager
+def running(
+    command: Sequence[str], ports: Sequence[int], log: Path, environment: Mapping[str, str] | None = None
+) -> Generator[int]:
+    """Start a program, wait until it listens on its ports, yield its process id, and end it and its children.
+
+    Raises:
+        BenchmarkError: it ended by itself or does not listen; with the last line that it wrote.
+    """
+    with log.open("ab") as output:
+        # A session of its own: Ctrl-C is for the benchmark, which then ends its programs in order.
+        process = subprocess.Popen(  # noqa: S603 - command lines are the benchmarks' own
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
+        )
+    try:
+        for port in ports:
+            _await_listener(process, port, log)
+        yield process.pid
+    finally:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(SECONDS_TO_END)
+        with suppress(ProcessLookupError):
+            killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _await_listener(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    lines = log.read_text(errors="replace").strip().splitlines() or ["it wrote nothing"]
+    state = "does not listen" if process.poll() is None else f"ended with status {process.returncode}"
+    raise BenchmarkError(f"{log.stem} {state}: {lines[-1]}")
+
+
+def memory(leader: int) -> float:
+    """Return the resident memory, in MiB, of a process that `running` started and of its children."""
+    return sum(_resident(directory) for directory in _of_group(leader)) / 1024
+
+
+def _of_group(leader: int) -> Iterator[Path]:
+    for directory in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            # The name in brackets may hold anything; the group is the third field behind it.
+            if int((directory / "stat").read_text().rpartition(")")[2].split()[2]) == leader:
+                yield directory
+
+
+def _resident(directory: Path) -> int:
+    try:
+        return int((directory / "status").read_text().partition("VmRSS:")[2].split()[0])
+    except (OSError, IndexError):
+        return 0
