@@ -79,8 +79,7 @@ class Connection:
             OutcomeUnknown: there is no answer, and it may have been done.
         """
         client = self._open()
-        with in_time(call, "other calls took every connection"):
-            await self._turns.acquire()
+        await self._take_turn(call)
         try:
             # A lost POST is looked up before it is repeated, which needs time too.
             remaining = max(call.remaining * (0.6 if method == "POST" else 1), 0.001)
@@ -88,7 +87,8 @@ class Connection:
             timeout = httpx2.Timeout(remaining, connect=min(CONNECT_SECONDS, remaining * 0.9))
             with self._observed(method, path, attempt) as exchange, anyio.fail_after(remaining):
                 headers = {"X-API-Key": key.get_secret_value(), "X-Request-ID": call.request_id, **exchange.headers}
-                async with client.stream(method, path, json=body, headers=headers, timeout=timeout) as response:
+                url = self._base_url + path
+                async with client.stream(method, url, json=body, headers=headers, timeout=timeout) as response:
                     exchange.answered(response.status_code)
                     call.status = response.status_code
                     call.server_time = http_date(response.headers.get("date"))
@@ -102,6 +102,13 @@ class Connection:
         finally:
             self._turns.release()
         return interpret(response.status_code, *_without(key, response.headers, content))
+
+    async def _take_turn(self, call: Call) -> None:
+        try:
+            self._turns.acquire_nowait()
+        except anyio.WouldBlock:
+            with in_time(call, "other calls took every connection"):
+                await self._turns.acquire()
 
     @contextmanager
     def _observed(self, method: str, path: Path, attempt: int) -> Generator[Exchange]:
@@ -118,13 +125,12 @@ class Connection:
     def _open(self) -> httpx2.AsyncClient:
         if self._client is None:
             self._client = httpx2.AsyncClient(
-                base_url=self._base_url,
                 headers={"User-Agent": f"inkbox-mcp/{__version__}", "Accept": "application/json"},
                 # One caller's cookies would go out with another's requests.
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
                 follow_redirects=False,
-                # Every request scans the idle connections, so only a few are kept.
-                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=8),
+                # Every request scans the idle connections, so only as many are kept as a busy server uses again.
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=16),
                 transport=self._transport() if self._transport else None,
             )
         return self._client

@@ -8,6 +8,7 @@
 | `/.well-known/oauth-protected-resource…` | where clients get a token, with `--auth-issuer` |
 """
 
+import gc
 from collections.abc import Callable
 from socket import socket
 from typing import Any
@@ -53,6 +54,9 @@ async def serve(settings: Settings, listener: socket) -> None:
     drain = Drain(MCP_PATH, settings.drain_timeout)
     drain.watched = settings.workers > 1  # the balancer may have asked another worker
     app = build_app(build_server(settings, metrics=metrics), settings, drain, metrics)
+    # A full collection would look through all that was loaded, again and again, while every call waits.
+    gc.collect()
+    gc.freeze()
     await serve_http(app, listener, drain.finish)
 
 
