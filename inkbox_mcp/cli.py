@@ -19,7 +19,7 @@ import anyio
 
 from inkbox_mcp import __version__
 from inkbox_mcp.configuration import CONFIG_FILE, check, exposes_key, gather, load
-from inkbox_mcp.logs import log_to_stderr
+from inkbox_mcp.logs import give_up_lost_lines, log_to_stderr
 from inkbox_mcp.settings import Settings, SettingsError, options
 
 logger = logging.getLogger(__name__)
@@ -94,6 +94,7 @@ def _serve_http(settings: Settings) -> int:
         listener = listeners[0] if settings.workers == 1 else _forked(settings, listeners)
         if listener:
             anyio.run(serve, settings, listener)
+    give_up_lost_lines()
     return 0
 
 

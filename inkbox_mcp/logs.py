@@ -1,5 +1,6 @@
 """What is logged on stderr, for people or for programs; of arguments and results nothing is logged."""
 
+import io
 import json
 import logging
 import sys
@@ -19,6 +20,15 @@ def log_to_stderr(level: str, form: str = "text") -> None:
     handler.setFormatter(JSONFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("inkbox_mcp").setLevel(level.upper())
+
+
+def give_up_lost_lines() -> None:
+    """Forget lines that nobody reads any more: Python would try again at the end, and end with status 120."""
+    try:
+        if sys.stderr:  # pyright: ignore[reportUnnecessaryComparison]  # None where it was closed at the start
+            sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.stderr = io.StringIO()
 
 
 class TextFormatter(logging.Formatter):

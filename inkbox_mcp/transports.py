@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -60,6 +61,9 @@ def listen(host: str, port: int, count: int = 1) -> list[socket.socket]:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listeners: list[socket.socket] = []
+    if count > 1:
+        # Sockets that share a port would share it with another server of the same user, too.
+        socket.create_server((host, port), family=family).close()
     for _ in range(count):
         listener = socket.create_server((host, port), family=family, backlog=2048, reuse_port=count > 1)
         # asyncio does that only for sockets it made itself, and answers would wait 40 ms for an acknowledgement.
@@ -76,14 +80,20 @@ def origin(host: str, listener: socket.socket) -> str:
 
 
 async def serve_http(
-    app: "ASGIApp", listener: socket.socket, drain: Callable[[], Awaitable[None]] | None = None
+    app: "ASGIApp",
+    listener: socket.socket,
+    drain: Callable[[Callable[[], None], Callable[[], None]], Awaitable[None]] | None = None,
+    *,
+    is_worker: bool = False,
 ) -> None:
     """Serve an ASGI application until a signal comes.
 
     Args:
         app: the application.
         listener: see `listen`.
-        drain: awaited after SIGTERM, before the end; SIGINT and a second signal end at once.
+        drain: awaited after SIGTERM, before the end; see `inkbox_mcp.http.drain`. SIGINT and a second signal end at
+            once.
+        is_worker: whether only SIGINT does, see `inkbox_mcp.http.workers`.
     """
     import uvicorn
 
@@ -92,6 +102,14 @@ async def serve_http(
         def capture_signals(self) -> Generator[None]:
             # Uvicorn's own raises the signal again after shutting down, and the process would not end with status 0.
             yield
+
+        def stop_listening(self) -> None:
+            for server in self.servers:
+                server.close()
+
+        def stop_reading(self) -> None:
+            for connection in list(self.server_state.connections):
+                connection.shutdown()
 
         def stop(self) -> None:
             # Not only `should_exit`: sse-starlette hooks in here, to end the streams that clients keep open.
@@ -109,13 +127,19 @@ async def serve_http(
         timeout_graceful_shutdown=1,
     )
     uvicorn_server = UvicornServer(config)
+    uvicorn_server.servers = []  # a signal may come before it has any
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_on_signal, uvicorn_server.stop, drain)
+        first = partial(drain, uvicorn_server.stop_listening, uvicorn_server.stop_reading) if drain else None
+        tasks.start_soon(_on_signal, uvicorn_server.stop, first, is_worker)
         await uvicorn_server.serve(sockets=[listener])
         tasks.cancel_scope.cancel()
 
 
-async def _on_signal(stop: Callable[[], None], drain: Callable[[], Awaitable[None]] | None = None) -> None:
+async def _on_signal(
+    stop: Callable[[], None],
+    drain: Callable[[], Awaitable[None]] | None = None,
+    is_worker: bool = False,
+) -> None:
     if sys.platform == "win32":  # pragma: no cover
         return  # the event loop takes no signal handlers there
 
@@ -136,5 +160,5 @@ async def _on_signal(stop: Callable[[], None], drain: Callable[[], Awaitable[Non
                 if number == signal.SIGTERM and drain:
                     tasks.start_soon(drain_first, drain)
                     drain = None
-                else:
+                elif number == signal.SIGINT or not is_worker:
                     end()

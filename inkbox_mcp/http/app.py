@@ -57,7 +57,7 @@ async def serve(settings: Settings, listener: socket) -> None:
     # A full collection would look through all that was loaded, again and again, while every call waits.
     gc.collect()
     gc.freeze()
-    await serve_http(app, listener, drain.finish)
+    await serve_http(app, listener, drain.finish, is_worker=settings.workers > 1)
 
 
 def build_app(server: Server[Any], settings: Settings, drain: Drain, metrics: PrometheusMetrics | None) -> ASGIApp:

@@ -5,11 +5,15 @@ and closes each connection after its answer.
 """
 
 import logging
+from collections.abc import Callable
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
+
+SECONDS_TO_ARRIVE = 0.1
+"""How long the request of a client that has just connected may take to come."""
 
 
 class Drain:
@@ -54,14 +58,23 @@ class Drain:
 
         return wrapped
 
-    async def finish(self) -> None:
-        """Return when nothing is under way any more, or the time is over."""
+    async def finish(self, stop_listening: Callable[[], None], stop_reading: Callable[[], None]) -> None:
+        """Return when nothing is under way any more and nothing can come, or the time is over.
+
+        Args:
+            stop_listening: takes no more connections.
+            stop_reading: takes no more requests on those that there are.
+        """
         self.begun = True
         if self.watched or self._under_way:
             logger.info("draining for at most %g seconds; calls under way: %d", self._timeout, self._under_way)
         with anyio.move_on_after(self._timeout):
             if self.watched:
                 await anyio.sleep(self._timeout / 2)
+            stop_listening()
+            await anyio.sleep(SECONDS_TO_ARRIVE)
+            # A call that came after the last one was finished would be cut off.
+            stop_reading()
             while self._under_way:
                 self._changed = anyio.Event()
                 await self._changed.wait()

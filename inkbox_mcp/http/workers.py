@@ -34,6 +34,9 @@ def fork_workers(listeners: list[socket], ended: Callable[[int], None] | None = 
 
     def pass_on(number: int, _: FrameType | None) -> None:
         nonlocal stopping
+        if stopping:
+            # A worker may get each SIGTERM twice, because systemd sends it to every process: to it they are one.
+            number = signal.SIGINT
         stopping = True
         for listener in listeners:  # a connection would wait in it for a worker that never comes
             listener.close()
@@ -53,10 +56,15 @@ def fork_workers(listeners: list[socket], ended: Callable[[int], None] | None = 
                 os.close(alive)
                 _become_worker(lifeline)
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                for other in listeners:
+                    if other is not listeners[number]:  # clients would wait in it for a worker that has ended
+                        other.close()
                 return listeners[number]
             workers[process] = number
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         process, status = os.wait()
+        if process not in workers:
+            continue  # an orphan, which the first process of a container inherits, or the job of a shell
         waiting.append(workers.pop(process))
         if ended:
             ended(process)
