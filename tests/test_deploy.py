@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import MAGIC_NUMBER
@@ -25,21 +25,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio
-import anyio.lowlevel
 import compose_spec
 import dockerfile
 import httpx2
 import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 import yaml
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 
 from inkbox_mcp.configuration import load
 from inkbox_mcp.metrics import PrometheusMetrics
 from inkbox_mcp.settings import Settings, SettingsError, options
-from tests.conftest import KEY, Agent
-from tests.processes import COMMAND, PATIENCE, Running, start_process
+from tests.conftest import KEY
+from tests.processes import COMMAND, Running, start_process
 
 ROOT = Path(__file__).parent.parent
 OPERATING = "docs/operating.md"
@@ -645,97 +642,6 @@ def test_haproxy_judges_its_configuration(right: str, wrong: str, is_valid: bool
     checked = subprocess.run(command, input=text, capture_output=True, text=True)
     assert (checked.returncode == 0) == is_valid
     assert ("[WARNING]" in checked.stderr or "[ALERT]" in checked.stderr) != is_valid, checked.stderr
-
-
-class Balanced:
-    """Three replicas behind HAProxy, as `compose.yaml` has them, but on ports of this machine."""
-
-    def __init__(self, home: Path) -> None:
-        self.port, *self._ports = free_ports(1 + len(replicas(texts())))
-        self._home = home
-        self._running: list[tuple[Running, AsyncExitStack]] = []
-
-    async def start(self, stack: AsyncExitStack) -> None:
-        """Start the replicas and HAProxy, which ends with the stack."""
-        for port in self._ports:
-            self._running.append(await self._replica(port, stack))
-        text = texts()["deploy/haproxy.cfg"].replace("bind :8000", f"bind 127.0.0.1:{self.port}")
-        for name, port in zip(replicas(texts()), self._ports, strict=True):
-            text = text.replace(f"{name}:8000", f"127.0.0.1:{port}")
-        config = self._home / "haproxy.cfg"
-        config.write_text(text, encoding="utf-8")
-        await stack.enter_async_context(launch([program("haproxy"), "-db", "-f", str(config)], self._home, {}))
-        with anyio.fail_after(PATIENCE):
-            while (await self.get("/healthz")) != 404:
-                await anyio.lowlevel.checkpoint()
-
-    async def get(self, path: str) -> int | None:
-        """Return the status of what clients see at a path; None where nobody listens yet."""
-        async with httpx2.AsyncClient() as http:
-            try:
-                return (await http.get(f"http://127.0.0.1:{self.port}{path}")).status_code
-            except httpx2.TransportError:
-                return None
-
-    async def restart(self, number: int, stack: AsyncExitStack) -> int:
-        """Restart a replica as a platform does; return how the old one ended."""
-        replica, own = self._running[number]
-        replica.signal(signal.SIGTERM)
-        ended = await replica.end()
-        await own.aclose()
-        self._running[number] = await self._replica(self._ports[number], stack)
-        return ended.status
-
-    async def _replica(self, port: int, stack: AsyncExitStack) -> tuple[Running, AsyncExitStack]:
-        variables = compose_environment(next(iter(replicas(texts()).values())))
-        variables |= {
-            "INKBOX_MCP_PORT": str(port),
-            "INKBOX_MCP_SANDBOX_DB": str(self._home / "sandbox.db"),
-            "INKBOX_MCP_DRAIN_TIMEOUT": "3",
-            "INKBOX_MCP_LOG_LEVEL": "warning",  # nobody reads the pipe, and once it is full the server would wait
-        }
-        # The tests make more calls in a minute than an agent.
-        variables = {name: value for name, value in variables.items() if "RATE_LIMIT" not in name}
-        own = await stack.enter_async_context(AsyncExitStack())
-        server = await own.enter_async_context(launch(served(), self._home, variables))
-        await server.log("serving MCP at ")
-        return server, own
-
-
-@pytest.mark.slow
-async def test_a_rolling_restart_behind_haproxy_fails_no_call(tmp_path: Path) -> None:
-    """Agents of both eras create and delete mailboxes all the while; each call is answered, and none is done twice."""
-    calls = 0
-    is_over = False
-
-    async def work(mode: str, tenant: int) -> None:
-        nonlocal calls
-        key = KEY.replace("11111111", f"{tenant:08d}", 1)
-        headers = {"X-Inkbox-API-Key": key}
-        url = f"http://127.0.0.1:{balanced.port}{MCP}"
-        async with (
-            httpx2.AsyncClient(headers=headers, timeout=PATIENCE) as http,
-            Client(streamable_http_client(url, http_client=http), mode=mode) as client,
-        ):
-            agent = Agent(client)
-            while not is_over:
-                made = await agent.ask("create_mailbox", agent_handle="sales-agent")
-                assert (await agent.ask("list_mailboxes"))["mailboxes"] == [made]
-                await agent.ask("delete_mailbox", email_address=made["email_address"])
-                calls += 3
-
-    async with AsyncExitStack() as stack:
-        balanced = Balanced(tmp_path)
-        await balanced.start(stack)
-        async with anyio.create_task_group() as tasks:
-            for number, mode in enumerate(("auto", "legacy") * 2):
-                tasks.start_soon(work, mode, number)
-            for number in range(3):
-                before = calls
-                assert await balanced.restart(number, stack) == 0
-                assert calls > before
-            is_over = True
-        assert [await balanced.get(path) for path in (ALIVE, READY, METRICS)] == [404, 404, 404]
 
 
 @pytest.mark.slow

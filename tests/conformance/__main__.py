@@ -4,6 +4,7 @@ Run with `python -m tests.conformance`; the address is announced on stderr.
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,9 +46,11 @@ from mcp.types import (
     UnsubscribeRequestParams,
 )
 
+from inkbox_mcp.http.app import MCP_PATH, build_app
+from inkbox_mcp.http.drain import Drain
 from inkbox_mcp.server import build_server
 from inkbox_mcp.settings import Settings
-from inkbox_mcp.transports import serve_http
+from inkbox_mcp.transports import listen, origin, serve_http
 from tests.conformance.tools import FIXTURES, PIXEL, Context, answered, ask, bus, embedded
 
 TEMPLATE_START, TEMPLATE_END = "test://template/", "/data"
@@ -193,9 +196,14 @@ def add_fixtures(server: Server[Any]) -> None:
 
 def main() -> None:
     """Serve until a signal comes."""
-    server = build_server(Settings(sandbox=True, sandbox_db=":memory:"))
+    settings = Settings(http=True, sandbox=True, sandbox_db=":memory:", port=0)
+    server = build_server(settings)
     add_fixtures(server)
-    anyio.run(serve_http, server, "127.0.0.1", 0)
+    (listener,) = listen(settings.host, settings.port)
+    with listener:
+        sys.stderr.write(f"serving MCP at {origin(settings.host, listener)}{MCP_PATH}\n")
+        app = build_app(server, settings, Drain(MCP_PATH, settings.drain_timeout), None)
+        anyio.run(serve_http, app, listener)
 
 
 if __name__ == "__main__":
