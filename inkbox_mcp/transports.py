@@ -1,7 +1,7 @@
 """How a server is run and stopped: over stdio for one client, over HTTP for many.
 
-End of input and SIGINT end a server, and over stdio SIGTERM: calls in flight are cancelled, connections to Inkbox
-closed, and the process exits with status 0. Over HTTP, SIGTERM lets the calls in flight finish first.
+SIGINT ends a server, and over stdio SIGTERM: calls in flight are cancelled, connections to Inkbox closed, and the
+process exits with status 0. The end of input lets calls finish for a second, and SIGTERM over HTTP for longer.
 """
 
 import logging
@@ -19,6 +19,7 @@ import anyio
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
+from inkbox_mcp.stdio import Pipes, pipes_available, taken_over
 from inkbox_mcp.tracing import shut_down
 
 if TYPE_CHECKING:
@@ -31,6 +32,20 @@ SECONDS_TO_STOP = 1.8
 
 async def serve_stdio(server: Server[Any]) -> None:
     """Serve one client over stdin and stdout until it closes one of them or a signal comes."""
+    if not pipes_available():
+        await _serve_stdio_with_threads(server)
+        return
+    # A stray print is kept off the wire here, and by `taken_over` where it comes from a child or an extension.
+    with taken_over() as (stdin, stdout), redirect_stdout(sys.stderr):
+        async with anyio.create_task_group() as tasks:
+            pipes = Pipes(stdin, stdout, tasks.cancel_scope.cancel)
+            tasks.start_soon(_on_signal, pipes.hang_up)
+            await server.run(pipes, pipes, server.create_initialization_options())
+            tasks.cancel_scope.cancel()
+
+
+async def _serve_stdio_with_threads(server: Server[Any]) -> None:
+    """Serve a terminal, files, or anything on Windows; calls under way are cancelled at the end of input."""
     try:
         async with stdio_server() as (read, write), anyio.create_task_group() as tasks:
             tasks.start_soon(_on_signal, tasks.cancel_scope.cancel)
