@@ -11,7 +11,7 @@ import stamina
 from pydantic import BaseModel, SecretStr
 
 from inkbox_mcp.calls import current
-from inkbox_mcp.connection import Connection, in_time
+from inkbox_mcp.connection import Connection, in_time, turn
 from inkbox_mcp.creation import Creations
 from inkbox_mcp.errors import (
     APIError,
@@ -36,14 +36,16 @@ class InkboxAPI:
     Args:
         connection: the way to the API, which other keys may share.
         api_key: the organisation's key; without one every call raises `NotConfigured`.
+        share: requests under way at once, of those that the connection allows; None for all.
     """
 
-    def __init__(self, connection: Connection, api_key: SecretStr | None) -> None:
+    def __init__(self, connection: Connection, api_key: SecretStr | None, share: int | None = None) -> None:
         self._connection = connection
         self._api_key = api_key
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
         self._creations = Creations()
         self.known_generation: Generation | None = None
+        self._turns = anyio.CapacityLimiter(share) if share else None
 
     @asynccontextmanager
     async def alone(self, *names: str) -> AsyncGenerator[None]:
@@ -156,7 +158,8 @@ class InkboxAPI:
         if self._api_key is None:
             raise NotConfigured
         try:
-            data = await self._connection.exchange(current(), self._api_key, method, path, body, number)
+            async with turn(current(), self._turns), turn(current(), self._connection.turns):
+                data = await self._connection.exchange(current(), self._api_key, method, path, body, number)
             if self.known_generation is None and path.startswith((MAILBOXES, IDENTITIES)):
                 self.known_generation = generation_of(data)
             return parse(data, model) if model else data

@@ -39,7 +39,8 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
-        raise SettingsError(message)
+        # A secret that was meant for another option, or for none that there is.
+        raise SettingsError(re.sub(r"(unrecognized arguments: --[\w-]+)=.*", r"\1=…", message))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """The way to one Inkbox API, which all keys share: pooled connections, turns, deadlines, and what went wrong on it."""
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import perf_counter
 from typing import Any
@@ -31,9 +31,12 @@ class Connection:
     It is opened on first use, so that a server which is only asked for its tools opens none. It keeps nothing of a
     request or its answer: keys are sent with the request they belong to, and cookies are not kept.
 
+    Attributes:
+        turns: see `turn`.
+
     Args:
         base_url: such as `https://inkbox.ai`, without a path.
-        concurrency: requests under way at once; others wait their turn.
+        concurrency: requests under way at once, those that have a turn.
         transport: makes another way to send requests than over the network: the in-process sandbox, or a test's.
         metrics: where requests are counted.
     """
@@ -49,7 +52,7 @@ class Connection:
         self.metrics = metrics or Metrics()
         self._base_url = base_url
         self._transport = transport
-        self._turns = anyio.CapacityLimiter(concurrency)
+        self.turns = anyio.CapacityLimiter(concurrency)
         self._client: httpx2.AsyncClient | None = None
 
     async def aclose(self) -> None:
@@ -79,7 +82,6 @@ class Connection:
             OutcomeUnknown: there is no answer, and it may have been done.
         """
         client = self._open()
-        await self._take_turn(call)
         try:
             # A lost POST is looked up before it is repeated, which needs time too.
             remaining = max(call.remaining * (0.6 if method == "POST" else 1), 0.001)
@@ -99,16 +101,9 @@ class Connection:
             if method == "GET":
                 raise Unreachable(f"Inkbox did not answer ({_reason(error)}).") from error
             raise OutcomeUnknown(f"the request was sent, but no answer came back ({_reason(error)}).") from error
-        finally:
-            self._turns.release()
-        return interpret(response.status_code, *_without(key, response.headers, content))
-
-    async def _take_turn(self, call: Call) -> None:
-        try:
-            self._turns.acquire_nowait()
-        except anyio.WouldBlock:
-            with in_time(call, "other calls took every connection"):
-                await self._turns.acquire()
+        # Servers and proxies that repeat requests in their errors exist.
+        content = content.replace(key.get_secret_value().encode(), b"[API key]")
+        return interpret(response.status_code, response.headers, content)
 
     @contextmanager
     def _observed(self, method: str, path: Path, attempt: int) -> Generator[Exchange]:
@@ -150,6 +145,27 @@ def in_time(call: Call, obstacle: str) -> Generator[None]:
         raise Unreachable(f"{obstacle} for {call.timeout:g} seconds, and nothing was sent.") from None
 
 
+@asynccontextmanager
+async def turn(call: Call, turns: anyio.CapacityLimiter | None) -> AsyncGenerator[None]:
+    """Wait for a turn until the call's deadline, and have it; None are turns without end.
+
+    Raises:
+        Unreachable: it took too long.
+    """
+    if turns is None:
+        yield
+        return
+    try:
+        turns.acquire_nowait()
+    except anyio.WouldBlock:
+        with in_time(call, "other calls took every connection"):
+            await turns.acquire()
+    try:
+        yield
+    finally:
+        turns.release()
+
+
 async def _read(response: httpx2.Response) -> bytes:
     content = bytearray()
     async for chunk in response.aiter_bytes():
@@ -159,13 +175,6 @@ async def _read(response: httpx2.Response) -> bytes:
                 f"the answer is larger than {MAX_RESPONSE_BYTES // 1024**2} MB.", status=response.status_code
             )
     return bytes(content)
-
-
-def _without(key: SecretStr, headers: httpx2.Headers, content: bytes) -> tuple[httpx2.Headers, bytes]:
-    """Take the key out of an answer: servers and proxies that repeat requests in their errors exist."""
-    secret = key.get_secret_value().encode()
-    hidden = [(name, value.replace(secret, b"[API key]")) for name, value in headers.raw]
-    return httpx2.Headers(hidden), content.replace(secret, b"[API key]")
 
 
 def _reason(error: Exception) -> str:

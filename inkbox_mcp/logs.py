@@ -4,9 +4,11 @@ import io
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
 
 from inkbox_mcp.calls import request_id
+from inkbox_mcp.text import one_line
 
 
 def log_to_stderr(level: str, form: str = "text") -> None:
@@ -18,8 +20,25 @@ def log_to_stderr(level: str, form: str = "text") -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JSONFormatter() if form == "json" else TextFormatter())
+    handler.addFilter(_of_others)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("inkbox_mcp").setLevel(level.upper())
+    logging.getLogger("mcp.server.streamable_http_manager").setLevel(logging.ERROR)  # it names sessions
+
+
+def _of_others(record: logging.LogRecord) -> bool:
+    """Shorten what libraries log, who repeat headers, session ids and texts of exceptions that strangers wrote."""
+    if record.name.partition(".")[0] == "inkbox_mcp":
+        return True
+    error = record.exc_info[1] if record.exc_info else None
+    kind = type(error).__name__ if error else ""
+    if kind == "ClientDisconnect":
+        return False  # nobody's fault
+    record.msg, record.args = one_line(f"{record.getMessage()} {kind}")[:120], None
+    if error:
+        record.msg += "\n" + "".join(traceback.format_tb(error.__traceback__))
+        record.exc_info = None
+    return True
 
 
 def give_up_lost_lines() -> None:

@@ -28,6 +28,7 @@ class PinnedAPI(InkboxAPI):
     Args:
         connection: see `InkboxAPI`.
         api_key: see `InkboxAPI`.
+        share: see `InkboxAPI`.
         handles: what an `agent_handle` may be.
         addresses: what an address may be; one given by its local part alone counts as one of Inkbox's domain.
         webhook_hosts: what the host of a `webhook_url` may be.
@@ -37,12 +38,13 @@ class PinnedAPI(InkboxAPI):
         self,
         connection: Connection,
         api_key: SecretStr | None,
+        share: int | None = None,
         *,
         handles: Iterable[str],
         addresses: Iterable[str],
         webhook_hosts: Iterable[str],
     ) -> None:
-        super().__init__(connection, api_key)
+        super().__init__(connection, api_key, share)
         self._handles = _Patterns(handles)
         self._addresses = _Patterns(addresses)
         self._webhook_hosts = _Patterns(webhook_hosts)

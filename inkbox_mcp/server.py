@@ -31,12 +31,12 @@ from inkbox_mcp import __version__
 from inkbox_mcp.calls import begin
 from inkbox_mcp.confirmation import confirm
 from inkbox_mcp.connection import TransportFactory
-from inkbox_mcp.errors import InkboxError, machine_fields
+from inkbox_mcp.errors import InkboxError, Unauthorized, machine_fields
 from inkbox_mcp.metrics import Metrics
 from inkbox_mcp.operation import Operation, Result
 from inkbox_mcp.scopes import may_write
 from inkbox_mcp.settings import Settings, SettingsError
-from inkbox_mcp.tenants import Tenants, tenant
+from inkbox_mcp.tenants import KEY_HEADER, Tenants, tenant
 from inkbox_mcp.text import visible
 from inkbox_mcp.tools import all_operations
 
@@ -136,6 +136,8 @@ async def call(
             return _success(result)
         except InkboxError as error:
             outcome = error.code
+            if settings.per_request_keys and isinstance(error, Unauthorized):
+                error.advised(f"Tell the user: put a current key into the header {KEY_HEADER} of this server's entry.")
             return _failure(operation, error, state.request_id)
         except Exception as error:
             outcome = "bug"

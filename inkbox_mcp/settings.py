@@ -22,6 +22,7 @@ from inkbox_mcp.values import (
     Key,
     LowerCase,
     Names,
+    Origins,
     Rate,
     Scopes,
     StoreURL,
@@ -76,7 +77,7 @@ class Settings(BaseModel):
         Scopes, Field(description="Scopes a token needs besides mailboxes:read or mailboxes:write (comma-separated).")
     ] = ()
     allowed_hosts: Annotated[Names, Field(description="Refuse requests for other hosts (DNS rebinding).")] = ()
-    allowed_origins: Annotated[Names, Field(description="Let web pages of these origins call.")] = ()
+    allowed_origins: Annotated[Origins, Field(description="Let web pages of these origins call.")] = ()
     port: Annotated[int, Field(ge=0, le=65535, description="The port to serve HTTP on; 0 takes a free one.")] = 8000
     workers: Annotated[int, Field(ge=1, le=64, description="Processes that serve the port.")] = 1
     stateless: Annotated[
@@ -147,6 +148,11 @@ class Settings(BaseModel):
                 "--metrics": self.metrics,
             }
             yield from (f"{name} needs --http" for name, chosen in for_http.items() if chosen)
+        if self.per_request_keys and not (self.is_local or self.stateless or self.token or self.auth_issuer):
+            yield (
+                "--per-request-keys: anybody could use up the sessions, so beyond this machine it needs --stateless, "
+                "INKBOX_MCP_TOKEN, or --auth-issuer with --auth-audience"
+            )
         if self.workers > 1 and not self.stateless:
             yield "--workers needs --stateless: a session lives in one process"
         if self.workers > 1 and self.sandbox and self.sandbox_db == ":memory:":

@@ -6,11 +6,13 @@ which remembers nothing.
 """
 
 import hashlib
+import math
 import re
 from collections import OrderedDict
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
+from weakref import WeakValueDictionary
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import principal_components
@@ -22,10 +24,8 @@ from inkbox_mcp.embedded import SandboxTransport
 from inkbox_mcp.errors import NotConfigured, OverLimit
 from inkbox_mcp.metrics import Metrics
 from inkbox_mcp.pins import PinnedAPI
+from inkbox_mcp.rate_limits import RateLimit
 from inkbox_mcp.settings import Settings, SettingsError
-
-if TYPE_CHECKING:
-    from inkbox_mcp.rate_limits import RateLimit
 
 KEY_HEADER = "X-Inkbox-API-Key"
 MAX_TENANTS = 4096
@@ -62,6 +62,7 @@ class Tenants:
         )
         self._own = self._api(SANDBOX_KEY if settings.sandbox else settings.api_key)
         self._by_key: OrderedDict[str, PinnedAPI] = OrderedDict()
+        self._in_use: WeakValueDictionary[str, PinnedAPI] = WeakValueDictionary()
         self._limit = _rate_limit(settings)
 
     async def __aenter__(self) -> Self:
@@ -103,18 +104,24 @@ class Tenants:
             raise NotConfigured("the request brought no Inkbox API key.").advised(
                 f"Tell the user: put the key into the header {KEY_HEADER} of this MCP server's entry in the client."
             )
-        if not (api := self._by_key.pop(key, None)):
-            api = self._api(SecretStr(key))
+        # A call that is under way keeps its own, and the next one must wait for it: keys that somebody makes up do not
+        # part them.
+        api = self._by_key.pop(key, None) or self._in_use.get(key)
+        if not api:
+            # One whose calls are slow, or many, leaves turns to the others.
+            api = self._api(SecretStr(key), math.ceil(self._settings.max_concurrency / 4))
+        self._in_use[key] = api
         self._by_key[key] = api
         if len(self._by_key) > MAX_TENANTS:
             self._by_key.popitem(last=False)
         return api
 
-    def _api(self, key: SecretStr | None) -> PinnedAPI:
+    def _api(self, key: SecretStr | None, share: int | None = None) -> PinnedAPI:
         settings = self._settings
         return PinnedAPI(
             self._connection,
             key,
+            share,
             handles=settings.allow_handles,
             addresses=settings.allow_addresses,
             webhook_hosts=settings.allow_webhook_hosts,
@@ -146,11 +153,9 @@ def tenant(request: Request | None) -> str:
     return hashlib.sha256(repr(identity).encode()).hexdigest()[:12] if identity else "-"
 
 
-def _rate_limit(settings: Settings) -> "RateLimit | None":
+def _rate_limit(settings: Settings) -> RateLimit | None:
     if settings.rate_limit is None:
         return None
-    from inkbox_mcp.rate_limits import RateLimit
-
     store = settings.rate_limit_store
     try:
         return RateLimit(settings.rate_limit, store.get_secret_value() if store else None)

@@ -57,7 +57,8 @@ class Exchange:
         self.headers: dict[str, str] = {}
         inject(self.headers)
         # What the caller and its own services tell each other is not Inkbox's business.
-        self.headers.pop("baggage", None)
+        for name in ("baggage", "tracestate"):
+            self.headers.pop(name, None)
 
     def answered(self, status: int) -> None:
         """Note the HTTP status of the answer; 400 and above make the span a failed one."""

@@ -140,6 +140,8 @@ async def serve_http(
         timeout_keep_alive=75,
         # For calls that are under way at the end.
         timeout_graceful_shutdown=1,
+        # On a connection, which balancers share among tenants, a request would begin in the trace of an earlier one.
+        reset_contextvars=True,
     )
     uvicorn_server = UvicornServer(config)
     uvicorn_server.servers = []  # a signal may come before it has any

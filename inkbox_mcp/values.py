@@ -54,6 +54,12 @@ def _exact_url(text: str) -> str:
     return text
 
 
+def _origins(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"https?://[a-z0-9.\[\]:-]+", name) for name in names):
+        raise ValueError("must be origins as browsers write them, such as https://app.example.com")
+    return names
+
+
 def _scopes(names: tuple[str, ...]) -> tuple[str, ...]:
     if not all(re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]+", name) for name in names):
         raise ValueError("must be OAuth scopes separated by commas")
@@ -102,6 +108,7 @@ ExactURL = Annotated[str, AfterValidator(_exact_url)]
 Host = Annotated[str, AfterValidator(_host)]
 Database = Annotated[str, AfterValidator(_database)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Origins = Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_origins)]
 Scopes = Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_scopes)]
 Rate = Annotated[str, AfterValidator(_rate)]
 StoreURL = Annotated[SecretStr, AfterValidator(_store)]

@@ -925,12 +925,11 @@ async def test_a_reader_cannot_change_anything(body: bytes) -> None:
         b'{"method": "tools/list"}',
         b'{"method": ["tools/call"]}',
         b'{"method": "initialize", "params": {"name": "delete_mailbox"}}',
-        b'{"result": {"method": "tools/call"}}',
         call("list_mailboxes"),
         call("whoami") + b" " * 3_000_000,
         b"[" + call("list_mailboxes") + b"]",
     ],
-    ids=range(14),
+    ids=range(13),
 )
 async def test_a_reader_may_ask_anything_else(body: bytes) -> None:
     """What cannot be read is the server's to refuse; what can be comes through as it was sent."""

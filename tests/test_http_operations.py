@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,12 @@ import anyio
 import httpx2
 import pytest
 from mcp import Client
+from starlette.types import Message, Scope
 
+from inkbox_mcp.http import app
+from inkbox_mcp.http.drain import Drain
+from inkbox_mcp.server import build_server
+from inkbox_mcp.settings import Settings
 from tests.conftest import KEY, Agent
 from tests.faults import FINE, Fault, FaultyInkbox, Hold, faulty_inkbox, refusal
 from tests.processes import PATIENCE, Running, serve_http
@@ -239,6 +245,106 @@ async def test_beyond_loopback_hosts_are_refused_once_some_are_allowed(tmp_path:
                 del headers["Authorization"]
                 assert (await http.post("/mcp", json=CALL, headers=headers)).status_code == 401
                 headers["Authorization"] = f"Bearer {token}"
+
+
+async def test_beyond_loopback_allowed_origins_do_not_narrow_the_hosts(tmp_path: Path) -> None:
+    """Only allowed hosts do; and a page of another origin may not read the answer."""
+    token = "a-token-of-many-characters"
+    options = ("--sandbox", "--host", "0.0.0.0", "--allowed-origins", "https://app.example.com")
+    async with serve_http(*options, home=tmp_path, INKBOX_MCP_TOKEN=token) as (_, origin):
+        headers = {**CALL_HEADERS, "Authorization": f"Bearer {token}", "Host": "mcp.example.com"}
+        url = origin.replace("0.0.0.0", "127.0.0.1")
+        async with httpx2.AsyncClient(base_url=url, headers=headers) as http:
+            for page in ("https://app.example.com", "https://evil.example.com"):
+                answer = await http.post("/mcp", json=CALL, headers={"Origin": page})
+                assert answer.status_code == 200
+                assert answer.headers.get("access-control-allow-origin") == (page if "app" in page else None)
+
+
+async def test_a_request_that_does_not_come_to_its_end_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came of it would be kept for as long as its connection."""
+    monkeypatch.setattr(app, "SECONDS_TO_READ", 0.2)
+    settings = Settings(http=True, sandbox=True, sandbox_db=":memory:")
+    server = build_server(settings)
+    served = app.build_app(server, settings, Drain("/mcp", 1), None)
+    sent: list[Message] = []
+    first = True
+
+    async def receive() -> Message:
+        nonlocal first
+        if first:
+            first = False
+            return {"type": "http.request", "body": b'{"jsonrpc"', "more_body": True}
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/mcp",
+        "headers": [],
+        "query_string": b"",
+        "root_path": "",
+    }
+    with anyio.fail_after(PATIENCE):
+        await served(scope, receive, send)
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
+
+
+ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1000000000\r\n\r\nno gzip at all"
+
+
+async def test_of_inkbox_only_the_status_is_looked_at(tmp_path: Path) -> None:
+    """A body might be large, broken, or never end."""
+    async with faulty_inkbox([Fault(answers=ENDLESS)]) as inkbox, serve(tmp_path, inkbox) as (_, http):
+        answer = await http.get("/readyz", params={"deep": "1"})
+        assert (answer.status_code, answer.json()["inkbox"]) == (200, "reachable")
+
+
+async def test_the_log_does_not_repeat_what_strangers_send(tmp_path: Path) -> None:
+    """Headers as long as they like, with escape sequences; and of an upload that breaks off there is nothing to say."""
+    async with faulty_inkbox() as inkbox, serve(tmp_path, inkbox) as (server, http):
+        answer = await http.post("/mcp", json=CALL, headers={"Host": "evil" * 10_000})
+        assert answer.status_code == 421
+        async with await anyio.connect_tcp("127.0.0.1", http.base_url.port or 0) as stream:
+            await stream.send(b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\nhalf")
+        server.signal(signal.SIGTERM)
+        (line,) = (await server.end()).stderr.splitlines()
+    assert "Invalid Host header" in line
+    assert len(line) < 300
+
+
+async def test_at_the_end_connections_that_wait_for_nothing_are_closed_first(tmp_path: Path) -> None:
+    """A call that came on one of them after the last was finished would be cut off."""
+    held = Hold()
+    async with faulty_inkbox([replace(FINE, held=held)]) as inkbox, serve(tmp_path, inkbox) as (server, http):
+        async with (
+            anyio.create_task_group() as tasks,
+            await anyio.connect_tcp("127.0.0.1", http.base_url.port or 0) as idle,
+        ):
+            await idle.send(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert b"200 OK" in await idle.receive()
+            tasks.start_soon(partial(http.post, "/mcp", json=CALL))
+            await held.came.wait()
+            server.signal(signal.SIGTERM)
+            with anyio.fail_after(PATIENCE), pytest.raises(anyio.EndOfStream):
+                await idle.receive()
+            held.goes.set()
+        assert (await server.end()).status == 0
+
+
+async def test_lists_that_differ_by_caller_are_not_for_public_caches(tmp_path: Path) -> None:
+    """With an authorization server readers see fewer tools than writers."""
+    for oauth, scope in ((False, "public"), (True, "private")):
+        auth = {"auth_issuer": "https://issuer.example", "auth_audience": "https://mcp.example/mcp"} if oauth else {}
+        async with Client(build_server(Settings.model_validate({"http": True, **auth}))) as client:
+            assert (await client.list_tools()).cache_scope == scope
 
 
 async def test_a_web_page_of_an_allowed_origin_can_call(tmp_path: Path) -> None:

@@ -114,7 +114,10 @@ def test_beyond_this_machine_it_must_know_who_is_calling(host: str, config: Path
     for named in ("INKBOX_MCP_TOKEN", "--per-request-keys", "--auth-issuer with --auth-audience"):
         assert named in message
     assert load({"host": host, "http": "true"}, {"INKBOX_MCP_TOKEN": TOKEN}, config).host == host
-    assert load({"host": host, "http": "true", "per_request_keys": "true"}, {}, config).host == host
+    keys = {"host": host, "http": "true", "per_request_keys": "true"}
+    assert "anybody could use up the sessions" in refusal(config, keys)
+    assert load({**keys, "stateless": "true"}, {}, config).host == host
+    assert load(keys, {"INKBOX_MCP_TOKEN": TOKEN}, config).host == host
     assert load({"host": host, **OAUTH}, {}, config).host == host
 
 

@@ -1,6 +1,9 @@
 """Many organisations on one server: each request brings its own key, and nothing of one reaches another."""
 
+import gc
+import json
 import signal
+import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,9 +22,10 @@ from inkbox_mcp.paths import IDENTITIES
 from inkbox_mcp.settings import Settings
 from inkbox_mcp.tenants import KEY_HEADER, Tenants, tenant
 from tests.conftest import KEY, Agent
-from tests.faults import faulty_inkbox
+from tests.faults import Fault, faulty_inkbox, refusal
 from tests.processes import PATIENCE, serve_http
 from tests.test_http import HEADERS, INITIALIZE
+from tests.test_http_operations import CALL, CALL_HEADERS
 
 
 def key(number: int) -> str:
@@ -181,6 +185,78 @@ def test_a_key_that_nobody_asked_for_is_not_passed_over() -> None:
     assert served.api(request()) is served.api(None)
 
 
+async def test_one_tenants_slow_calls_leave_turns_to_the_others() -> None:
+    """However many it makes: no key has more than a quarter of them."""
+    asked, answers = anyio.Semaphore(0), anyio.Event()
+
+    async def answer(seen: httpx2.Request) -> httpx2.Response:
+        if seen.headers["X-API-Key"] == key(1):
+            asked.release()
+            await answers.wait()
+        return httpx2.Response(200, json=[])
+
+    async def call(number: int) -> None:
+        with begin(PATIENCE):
+            await served.api(request(key(number))).get_list(IDENTITIES)
+
+    settings = Settings.model_validate({"per_request_keys": True, "http": True, "max_concurrency": 8})
+    async with Tenants(settings, lambda: httpx2.MockTransport(answer)) as served, anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(call, 1)
+        for _ in range(2):
+            await asked.acquire()
+        await call(2)
+        assert asked.value == 0
+        answers.set()
+
+
+def test_a_call_under_way_and_the_next_share_what_is_known_whatever_keys_come_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Keys that somebody makes up do not part them: that nothing is done twice depends on it."""
+    monkeypatch.setattr(tenants, "MAX_TENANTS", 3)
+    served = Tenants(Settings.model_validate({"per_request_keys": True, "http": True}))
+    under_way = served.api(request(key(1)))
+    for number in range(2, 9):
+        served.api(request(key(number)))
+    assert served.api(request(key(1))) is under_way
+
+
+async def test_a_tenants_bad_key_is_mended_where_it_came_from(tmp_path: Path) -> None:
+    """Not in this server's environment, which has none."""
+    refused = Fault(answers=refusal(401))
+    async with faulty_inkbox([refused]) as inkbox:
+        server = serve_http("--per-request-keys", home=tmp_path, INKBOX_BASE_URL=inkbox.url)
+        async with server as (_, origin), tenant_agent(origin, **{KEY_HEADER: key(1)}) as agent:
+            message = await agent.refused("list_mailboxes")
+    assert f"into the header {KEY_HEADER}" in message
+    assert "INKBOX_API_KEY" not in message
+
+
+async def test_on_a_shared_connection_each_request_is_in_its_own_trace(tmp_path: Path) -> None:
+    """Balancers send tenants' requests down one connection; a large one once left its trace to those after it."""
+    async with (
+        faulty_inkbox() as inkbox,
+        serve_http("--per-request-keys", home=tmp_path, INKBOX_BASE_URL=inkbox.url) as (_, origin),
+        await anyio.connect_tcp("127.0.0.1", httpx2.URL(origin).port or 0) as connection,
+    ):
+        traces = ["a" * 32, "b" * 32, None]
+        for number, trace in enumerate(traces):
+            body = json.dumps(CALL).encode() + b" " * (0 if number else 200_000)
+            lines = [f"{name}: {value}" for name, value in {**CALL_HEADERS, KEY_HEADER: key(number)}.items()]
+            lines += [f"traceparent: 00-{trace}-{'1' * 16}-01"] if trace else []
+            head = ["POST /mcp HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", *lines]
+            head += [f"Content-Length: {len(body)}", "", ""]
+            await connection.send("\r\n".join(head).encode())
+            await anyio.wait_all_tasks_blocked()
+            await connection.send(body)
+            answer = b""
+            while b"structuredContent" not in answer:
+                answer += await connection.receive()
+        seen = [each.headers.get("traceparent", "--").split("-")[1] or None for each in inkbox.requests]
+    assert seen == traces
+
+
 def test_keys_that_were_not_used_for_long_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many keys come, what is kept of them stays bounded."""
     monkeypatch.setattr(tenants, "MAX_TENANTS", 3)
@@ -190,7 +266,10 @@ def test_keys_that_were_not_used_for_long_are_forgotten(monkeypatch: pytest.Monk
     served.api(request(key(4)))
     assert served.api(request(key(1))) is first
     assert served.api(request(key(3))) is third
-    assert served.api(request(key(2))) is not second
+    forgotten = weakref.ref(second)
+    del second
+    gc.collect()
+    assert forgotten() is None
 
 
 def test_a_tenants_name_tells_nothing_of_its_key() -> None:

@@ -9,6 +9,7 @@
 """
 
 import gc
+import math
 from collections.abc import Callable
 from socket import socket
 from typing import Any
@@ -18,12 +19,16 @@ import httpx2
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.lowlevel import Server
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.transport_security import (
+    DEFAULT_MAX_REQUEST_BODY_SIZE,
+    RequestBodyLimitMiddleware,
+    TransportSecuritySettings,
+)
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inkbox_mcp import __version__
 from inkbox_mcp.http.access_tokens import JWTVerifier
@@ -40,6 +45,8 @@ from inkbox_mcp.transports import serve_http
 MCP_PATH = "/mcp"
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 SECONDS_TO_REACH = 2.0
+SECONDS_TO_READ = 20.0
+"""How long a request may take to come."""
 
 
 async def serve(settings: Settings, listener: socket) -> None:
@@ -85,7 +92,7 @@ def build_app(server: Server[Any], settings: Settings, drain: Drain, metrics: Pr
     )
     if settings.per_request_keys:
         app = _bound_to_keys(app)
-    app = _guarded(app, settings)
+    app = _guarded(_read_in_time(app), settings)
     if settings.allowed_origins:
         # Outside: the request by which a browser asks whether it may call carries no token.
         app = CORSMiddleware(
@@ -108,7 +115,7 @@ def transport_security(settings: Settings) -> TransportSecuritySettings:
     hosts = [*own, *settings.allowed_hosts]
     origins = [*(f"http://{name}" for name in own), *settings.allowed_origins]
     return TransportSecuritySettings(
-        enable_dns_rebinding_protection=bool(hosts or origins),
+        enable_dns_rebinding_protection=bool(hosts),
         allowed_hosts=[pattern for host in hosts for pattern in (host, f"{host}:*")],
         allowed_origins=[pattern for origin in origins for pattern in (origin, f"{origin}:*")],
     )
@@ -141,18 +148,37 @@ def _bound_to_keys(app: ASGIApp) -> ASGIApp:
     async def bound(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             user = scope.get("user")
-            account = user.access_token if isinstance(user, AuthenticatedUser) else None
-            caller = AccessToken(
-                token="",
-                client_id=f"{account.client_id if account else ''} {tenant(Request(scope))}",
-                scopes=account.scopes if account else [READ, WRITE],
-                subject=account and account.subject,
-                claims=account and account.claims,
-            )
-            scope = {**scope, "user": AuthenticatedUser(caller)}
+            anybody = AccessToken(token="", client_id="", scopes=[READ, WRITE])
+            account = user.access_token if isinstance(user, AuthenticatedUser) else anybody
+            both = {"client_id": f"{account.client_id} {tenant(Request(scope))}"}
+            scope = {**scope, "user": AuthenticatedUser(account.model_copy(update=both))}
         await app(scope, receive, send)
 
     return bound
+
+
+def _read_in_time(app: ASGIApp) -> ASGIApp:
+    """Answer 408 to who does not finish sending a request: its body would be kept for as long as the connection."""
+    limited = RequestBodyLimitMiddleware(app, DEFAULT_MAX_REQUEST_BODY_SIZE)
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+
+        async def receive_in_time() -> Message:
+            message = await receive()
+            if not message.get("more_body"):
+                reading.deadline = math.inf
+            return message
+
+        with anyio.move_on_after(SECONDS_TO_READ) as reading:
+            await limited(scope, receive_in_time, send)
+        if reading.cancelled_caught:
+            answer = PlainTextResponse("Request Timeout", 408, headers={"Connection": "close"})
+            await answer(scope, receive, send)
+
+    return wrapped
 
 
 async def _healthz(_: Request) -> Response:
@@ -183,11 +209,12 @@ def _readyz(drain: Drain, settings: Settings) -> Callable[[Request], Any]:
 
 async def _reach(base_url: str) -> str:
     try:
-        async with httpx2.AsyncClient(timeout=SECONDS_TO_REACH) as http:
-            answer = await http.get(base_url)
-    except httpx2.TransportError:
+        with anyio.fail_after(SECONDS_TO_REACH):
+            # The status alone: a body might be large, or never end.
+            async with httpx2.AsyncClient() as http, http.stream("GET", base_url) as answer:
+                return "failing" if answer.status_code >= 500 else "reachable"
+    except (httpx2.TransportError, TimeoutError):
         return "unreachable"
-    return "failing" if answer.status_code >= 500 else "reachable"
 
 
 def _metrics(metrics: PrometheusMetrics) -> Callable[[Request], Any]:

@@ -166,7 +166,7 @@ class Authentication:
         match message:
             case {"method": "tools/call", "params": {"name": str(name)}}:
                 return self._is_write(name)
-            case {"method": "tools/call"}:
+            case {"method": "tools/call"} | {"result": object()}:  # the latter may agree to a change
                 return True
             case _:
                 return False
