@@ -329,7 +329,9 @@ async def test_at_the_end_connections_that_wait_for_nothing_are_closed_first(tmp
             await anyio.connect_tcp("127.0.0.1", http.base_url.port or 0) as idle,
         ):
             await idle.send(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            assert b"200 OK" in await idle.receive()
+            answer = b""
+            while not answer.endswith(b"}"):
+                answer += await idle.receive()
             tasks.start_soon(partial(http.post, "/mcp", json=CALL))
             await held.came.wait()
             server.signal(signal.SIGTERM)
