@@ -1,7 +1,19 @@
-"""`python -m inkbox_mcp` is the command `inkbox-mcp`."""
+"""The command `inkbox-mcp`, which is also `python -m inkbox_mcp`: a recording answers first, then the server."""
 
 import sys
 
-from inkbox_mcp.cli import main
+from inkbox_mcp.warmstart import converse
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command line of this process and return its exit status."""
+    beginning = converse(sys.argv[1:])
+    if beginning is None:
+        return 0
+    from inkbox_mcp import cli
+
+    return cli.main(sys.argv[1:], beginning)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import gc
 import logging
 import os
 import re
@@ -21,6 +22,7 @@ from inkbox_mcp import __version__
 from inkbox_mcp.configuration import CONFIG_FILE, check, exposes_key, gather, load
 from inkbox_mcp.logs import give_up_lost_lines, log_to_stderr
 from inkbox_mcp.settings import Settings, SettingsError, options
+from inkbox_mcp.warmstart import Beginning
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +45,12 @@ class _Parser(argparse.ArgumentParser):
         raise SettingsError(re.sub(r"(unrecognized arguments: --[\w-]+)=.*", r"\1=…", message))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, beginning: Beginning | None = None) -> int:
     """Run the command line.
 
     Args:
         arguments: without the program's name; default: those of this process.
+        beginning: how far the conversation has come that is to be served; see `inkbox_mcp.warmstart`.
 
     Returns:
         The exit status: 0 when all went well, 1 when the demo or the doctor found something wrong, 2 when an option
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if arguments and arguments[0] in commands:
             return commands[arguments[0]](arguments[1:])
-        return _serve(arguments)
+        return _serve(arguments, beginning)
     except SettingsError as error:
         # A key that was pasted in the wrong place is not repeated: clients keep what their servers write.
         message = re.sub(r"ApiKey_\S+", "ApiKey_…", " ".join(str(error).split()))
@@ -66,22 +69,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _serve(arguments: Sequence[str]) -> int:
+def _serve(arguments: Sequence[str], beginning: Beginning | None) -> int:
     settings = load(vars(_server_parser("", DESCRIPTION).parse_args(arguments)), os.environ)
     log_to_stderr(settings.log_level, settings.log_format)
     _leave_on_signals()
-    if exposes_key():
+    if exposed := exposes_key():
         logger.warning("%s holds your API key and can be read by others; chmod 600 it", CONFIG_FILE)
+    if beginning and (exposed or settings.no_warm_start):
+        beginning.folder = None  # no recording, so that every start has this warning
     if settings.http:
         return _serve_http(settings)
     # After the options are checked: loading the protocol takes most of the start.
-    from inkbox_mcp.server import build_server
-    from inkbox_mcp.tracing import configure
-    from inkbox_mcp.transports import serve_stdio
+    with _for_good():
+        from inkbox_mcp.server import build_server
+        from inkbox_mcp.tracing import configure
+        from inkbox_mcp.transports import serve_stdio
 
-    configure()
-    anyio.run(serve_stdio, build_server(settings))
+        configure()
+        server = build_server(settings)
+    anyio.run(serve_stdio, server, beginning)
     return 0
+
+
+@contextmanager
+def _for_good() -> Generator[None]:
+    """Load what is never unloaded: looking for garbage in it would take a tenth of the start and most of the end."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _serve_http(settings: Settings) -> int:

@@ -107,6 +107,9 @@ class Settings(BaseModel):
     allow_handles: Annotated[Names, Field(description="Touch only the agents with these handles (globs).")] = ()
     allow_addresses: Annotated[Names, Field(description="Touch only the mailboxes at these addresses (globs).")] = ()
     allow_webhook_hosts: Annotated[Names, Field(description="Let webhooks go to these hosts only (globs).")] = ()
+    no_warm_start: Annotated[
+        bool, Field(description="Load everything at the start, and keep no recording of it for the next one.")
+    ] = False
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], LowerCase, Field(description="How much to log on stderr.")
     ] = "info"

@@ -2,13 +2,11 @@
 
 The SDK's own transport has a thread that waits for stdin and cannot be told to stop, and each message crosses threads.
 Here a signal finds nothing that blocks, and a call takes two thirds of the time. Where stdin or stdout is no pipe, but
-a terminal, a file or anything on Windows, `pipes_available` says no.
+a terminal, a file or anything on Windows, `inkbox_mcp.pipes` says no.
 """
 
 import asyncio
 import os
-import stat
-import sys
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -28,6 +26,9 @@ from mcp.types import (
 )
 from pydantic import ValidationError
 
+from inkbox_mcp.recording import Recorder
+from inkbox_mcp.warmstart import Beginning
+
 CHUNK = 1 << 18
 MAX_LINE = 1 << 24
 MAX_UNSENT = 1 << 22
@@ -39,13 +40,14 @@ SECONDS_TO_FINISH = 1
 class Pipes(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMessage]):
     """Both of a client's pipes, as the stream to read from and the stream to write to that the SDK asks for."""
 
-    def __init__(self, stdin: int, stdout: int, cancel: Callable[[], None]) -> None:
+    def __init__(self, stdin: int, stdout: int, cancel: Callable[[], None], beginning: Beginning | None = None) -> None:
         """Serve two descriptors that do not block.
 
         Args:
             stdin: where requests come from.
             stdout: where answers go.
             cancel: ends whoever uses this.
+            beginning: what has been read and answered before.
         """
         self._stdin, self._stdout, self._cancel = stdin, stdout, cancel
         self._lines: deque[bytes | bytearray | None] = deque()  # None is one that was too long
@@ -60,6 +62,9 @@ class Pipes(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMessage
         self._under_way = 0
         self._all_settled = asyncio.Event()
         self._metadata = ServerMessageMetadata(on_request_unanswered=self._settled)
+        beginning = beginning or Beginning()
+        self._recorder = Recorder(beginning)
+        self._cut(b"".join(line + b"\n" for line, _ in beginning.exchanges) + beginning.unread)
 
     def hang_up(self) -> None:
         """End at once: nothing more is written, so that a client that does not read cannot put the end off."""
@@ -77,7 +82,10 @@ class Pipes(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMessage
                 await self._send_all()
             while not self._lines:
                 await self._wait_for_lines()
-            if (message := await self._message(self._lines.popleft())) is not None:
+            line = self._lines.popleft()
+            message = await self._message(line)
+            self._recorder.heard(bytes(line or b""), message)
+            if message is not None:
                 self._under_way += isinstance(message, JSONRPCRequest)
                 return SessionMessage(message, self._metadata)
 
@@ -97,6 +105,7 @@ class Pipes(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMessage
 
     async def aclose(self) -> None:
         """Read no more; whoever opened the pipes closes them."""
+        self._recorder.finish()
         self._read_on(False)
 
     async def _message(self, line: bytes | bytearray | None) -> JSONRPCMessage | None:
@@ -164,7 +173,9 @@ class Pipes(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMessage
             self._lines += rest
 
     async def _write(self, message: JSONRPCMessage) -> None:
-        self._unsent += message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+        line = message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+        if not self._recorder.said(message, line):
+            self._unsent += line
         await self._send_all()
 
     async def _send_all(self) -> None:
@@ -182,17 +193,6 @@ class Pipes(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMessage
         self._under_way -= 1
         if self._ended and not self._under_way:
             self._all_settled.set()
-
-
-def pipes_available() -> bool:
-    """Whether stdin and stdout are pipes or sockets of which nobody else depends on their blocking."""
-    try:
-        modes = [os.fstat(fd).st_mode for fd in (0, 1)]
-        # Who writes to stderr, such as a log, is not prepared to be told to try again.
-        shared = any(os.path.sameopenfile(fd, 2) for fd in (0, 1))
-    except OSError:  # one of them is closed
-        return False
-    return sys.platform != "win32" and not shared and all(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in modes)
 
 
 @contextmanager

@@ -19,8 +19,10 @@ import anyio
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
-from inkbox_mcp.stdio import Pipes, pipes_available, taken_over
+from inkbox_mcp.pipes import pipes_available
+from inkbox_mcp.stdio import Pipes, taken_over
 from inkbox_mcp.tracing import shut_down
+from inkbox_mcp.warmstart import Beginning
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -30,15 +32,20 @@ logger = logging.getLogger(__name__)
 SECONDS_TO_STOP = 1.8
 
 
-async def serve_stdio(server: Server[Any]) -> None:
-    """Serve one client over stdin and stdout until it closes one of them or a signal comes."""
+async def serve_stdio(server: Server[Any], beginning: Beginning | None = None) -> None:
+    """Serve one client over stdin and stdout until it closes one of them or a signal comes.
+
+    Args:
+        server: see `inkbox_mcp.server`.
+        beginning: what the client has said and was answered before.
+    """
     if not pipes_available():
         await _serve_stdio_with_threads(server)
         return
     # A stray print is kept off the wire here, and by `taken_over` where it comes from a child or an extension.
     with taken_over() as (stdin, stdout), redirect_stdout(sys.stderr):
         async with anyio.create_task_group() as tasks:
-            pipes = Pipes(stdin, stdout, tasks.cancel_scope.cancel)
+            pipes = Pipes(stdin, stdout, tasks.cancel_scope.cancel, beginning)
             tasks.start_soon(_on_signal, pipes.hang_up)
             await server.run(pipes, pipes, server.create_initialization_options())
             tasks.cancel_scope.cancel()

@@ -42,6 +42,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "allow_handles": ("sales-*", ("sales-*",)),
     "allow_addresses": ("sales-*@inkboxmail.com", ("sales-*@inkboxmail.com",)),
     "allow_webhook_hosts": ("hooks.example.com", ("hooks.example.com",)),
+    "no_warm_start": ("true", True),
     "log_level": ("DEBUG", "debug"),
     "log_format": ("JSON", "json"),
 }
