@@ -29,7 +29,7 @@ def test_the_readme_begins_with_exactly_two_commands() -> None:
     """One runs the main job, one passes the tests."""
     lines = README.split("```sh\n")[1].split("```")[0].splitlines()
     commands = [line for line in lines if line and not line.startswith("#")]
-    assert [command.split("/")[-1] for command in commands] == ["inkbox-mcp demo", "pytest"]
+    assert [command.split("/")[-1] for command in commands] == ["inkbox-mcp demo", "pytest -n auto"]
     assert len(README.splitlines()) < 250
 
 
