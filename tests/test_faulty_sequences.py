@@ -538,19 +538,25 @@ async def test_a_mailbox_that_does_not_tell_its_age_may_be_the_lost_one(
 async def test_all_that_a_call_waits_for_shares_its_deadline(world: World) -> None:
     """One waits for the API, the other for the first; neither waits twice, and the second never sends anything."""
     await make(world, email_local_part="help")
-    world.inkbox.fails(STALLED_BEFORE)
     codes: list[str] = []
 
     async def delete() -> None:
         codes.append(await code(world, "delete_mailbox", "hasty", email_address="help"))
 
-    before, sent = anyio.current_time(), len(world.inkbox.requests)
-    async with anyio.create_task_group() as tasks:
-        for _ in range(2):
-            tasks.start_soon(delete)
+    before, sent = 0.0, 0
+    for _ in range(5):  # on a busy machine the second begins so late that it has time left when the first gives up
+        world.inkbox.fails(STALLED_BEFORE, STALLED_BEFORE)
+        codes.clear()
+        before, sent = anyio.current_time(), len(world.inkbox.requests)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(delete)
+        if "unreachable" in codes:
+            break
     assert sorted(codes) == ["outcome_unknown", "unreachable"]
     assert anyio.current_time() - before < 4 * HASTE
     assert len(world.inkbox.requests) == sent + 1
+    world.inkbox.fails()
     assert await addresses_of(world) == ["help@inkboxmail.com"]
 
 
