@@ -4,17 +4,8 @@ from typing import Any
 
 from benchmarks import eras
 from benchmarks.deployments import Service
-from benchmarks.eras import LEGACY, MODERN
+from benchmarks.messages import CALLS, LEGACY, MODERN
 from benchmarks.processes import BenchmarkError
-
-_ADDRESS = "sales.team@inkboxmail.com"
-_CALLS: list[tuple[str, dict[str, str]]] = [
-    ("create_mailbox", {"agent_handle": "sales-agent", "display_name": "Sales Team"}),
-    ("list_mailboxes", {}),
-    ("get_mailbox", {"email_address": _ADDRESS}),
-    ("update_mailbox", {"email_address": _ADDRESS, "display_name": "Sales Team"}),
-    ("delete_mailbox", {"email_address": _ADDRESS}),
-]
 
 
 def compare_answers(services: list[Service]) -> None:
@@ -24,14 +15,23 @@ def compare_answers(services: list[Service]) -> None:
         BenchmarkError: the data of an answer differ.
     """
     sessions = [eras.open_sessions(service.origin, 1)[0] for service in services]
-    for tool, arguments in _CALLS:
+    for tool, arguments in CALLS:
         answers: dict[str, Any] = {}
         for service, session in zip(services, sessions, strict=True):
             modern = eras.call(service.origin, MODERN, tool, arguments)
             legacy = eras.call(service.origin, LEGACY, tool, arguments, session)
             answers[f"{service.peer.name} on {MODERN}"] = modern.get("structuredContent", modern)
             answers[f"{service.peer.name} on {LEGACY}"] = legacy.get("structuredContent", legacy)
-        (reference, wanted), *others = answers.items()
-        for who, found in others:
-            if found != wanted:
-                raise BenchmarkError(f"{tool}: {reference} answers {wanted}, but {who} answers {found}")
+        agree(tool, answers)
+
+
+def agree(tool: str, answers: dict[str, Any]) -> None:
+    """Compare the data that servers answered.
+
+    Raises:
+        BenchmarkError: they differ.
+    """
+    (reference, wanted), *others = answers.items()
+    for who, found in others:
+        if found != wanted:
+            raise BenchmarkError(f"{tool}: {reference} answers {wanted}, but {who} answers {found}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.peers import Peer, environment
-from benchmarks.processes import free_port, memory, require, running
+from benchmarks.processes import BenchmarkError, free_port, memory, require, running
 
 Shape = Literal["sessions", "stateless", "replicas", "workers"]
 COPIES = 3
@@ -60,13 +60,15 @@ def serving(peer: Peer, shape: Shape, upstream: str, directory: Path) -> Generat
     Raises:
         BenchmarkError: it does not start, or HAProxy is missing.
     """
+    if peer.http is None:
+        raise BenchmarkError(f"{peer.name} serves stdio only")
     variables = environment(upstream, directory)
     with ExitStack() as stack:
         ports: list[int] = []
         processes: list[int] = []
         for number in range(COPIES if shape == "replicas" else 1):
             port = free_port()
-            command = peer.command(port, shape != "sessions", COPIES if shape == "workers" else 1)
+            command = peer.http(port, shape != "sessions", COPIES if shape == "workers" else 1)
             log = directory / f"{peer.name}-{shape}-{number}.log"
             processes.append(stack.enter_context(running(command, [port], log, variables)))
             ports.append(port)

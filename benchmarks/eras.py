@@ -1,23 +1,15 @@
 """How clients of both protocol eras call a tool over HTTP."""
 
 import json
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import httpx2
 
-Era = Literal["2026-07-28", "2025-11-25"]
-
-MODERN: Era = "2026-07-28"
-LEGACY: Era = "2025-11-25"
+from benchmarks import messages
+from benchmarks.messages import INITIALIZE, INITIALIZED, LEGACY, MODERN, Era
 
 PATH = "/mcp"
 SESSION = "Mcp-Session-Id"
-_CLIENT = {"name": "benchmark", "version": "1"}
-_ENVELOPE = {
-    "io.modelcontextprotocol/protocolVersion": MODERN,
-    "io.modelcontextprotocol/clientInfo": _CLIENT,
-    "io.modelcontextprotocol/clientCapabilities": {},
-}
 _COMMON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 
 
@@ -27,32 +19,22 @@ def headers(era: Era, tool: str) -> dict[str, str]:
     return {**_COMMON, "MCP-Protocol-Version": era, **routing}
 
 
-def body(era: Era, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the body of a call with the id 1."""
-    envelope = {"_meta": _ENVELOPE} if era == MODERN else {}
-    params = {"name": tool, "arguments": arguments, **envelope}
-    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-
-
 def call(origin: str, era: Era, tool: str, arguments: dict[str, Any], session: str | None = None) -> dict[str, Any]:
     """Call a tool once and return its result, or the error in its place."""
     extra = {SESSION: session} if session else {}
-    content = body(era, tool, arguments)
+    content = messages.call(era, tool, arguments)
     answer = httpx2.post(f"{origin}{PATH}", json=content, headers={**headers(era, tool), **extra}, timeout=10)
     return cast("dict[str, Any]", _message(answer)).get("result", _message(answer))
 
 
 def open_sessions(origin: str, number: int) -> list[str]:
     """Shake hands as so many clients of 2025-11-25, and return the ids of their sessions."""
-    client = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": _CLIENT}
-    initialize = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": client}
     sessions: list[str] = []
     with httpx2.Client(headers=_COMMON, timeout=10) as http:
         for _ in range(number):
-            session = http.post(f"{origin}{PATH}", json=initialize).raise_for_status().headers[SESSION]
-            ready = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+            session = http.post(f"{origin}{PATH}", json=INITIALIZE).raise_for_status().headers[SESSION]
             known = {SESSION: session, "MCP-Protocol-Version": LEGACY}
-            http.post(f"{origin}{PATH}", json=ready, headers=known).raise_for_status()
+            http.post(f"{origin}{PATH}", json=INITIALIZED, headers=known).raise_for_status()
             sessions.append(session)
     return sessions
 

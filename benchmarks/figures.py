@@ -4,44 +4,60 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
-
-from benchmarks.wrk import Measured
+from statistics import median, quantiles
 
 
 @dataclass
 class Series:
     """The measurements of one thing, a round each."""
 
-    rounds: list[Measured] = field(default_factory=list[Measured])
+    values: list[float] = field(default_factory=list[float])
 
-    def median(self, metric: str) -> float:
-        """Return a metric's median over the rounds."""
-        return median(self.values(metric))
+    @property
+    def median(self) -> float:
+        """The median over the rounds."""
+        return median(self.values)
 
-    def spread(self, metric: str) -> float:
-        """Return half of the way from a metric's lowest value to its highest, as a part of its median."""
-        values = self.values(metric)
-        return (max(values) - min(values)) / 2 / median(values)
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """What a quarter of the rounds stays below, and what a quarter is above: neither knows outliers."""
+        if len(self.values) < 2:
+            return self.values[0], self.values[0]
+        low, _, high = quantiles(self.values, n=4, method="inclusive")
+        return low, high
 
-    def ratio(self, other: "Series", metric: str) -> float:
-        """Return a metric as a multiple of another series': the median of the ratios within each round.
+    @property
+    def deviation(self) -> float:
+        """Half of the way between the quartiles, as a part of the median."""
+        low, high = self.quartiles
+        return (high - low) / 2 / self.median
+
+    @property
+    def spread(self) -> float:
+        """Half of the way from the lowest value to the highest, as a part of the median."""
+        return (max(self.values) - min(self.values)) / 2 / self.median
+
+    def ratio(self, other: "Series") -> float:
+        """Return this as a multiple of another series: the median of the ratios within each round.
 
         What slows the machine down for a while slows both, for they are measured one right after the other.
         """
-        pairs = zip(self.values(metric), other.values(metric), strict=True)
-        return median(own / others for own, others in pairs)
+        return self.over(other).median
 
-    def values(self, metric: str) -> list[float]:
-        """Return a metric in each round."""
-        return [getattr(measured, metric) for measured in self.rounds]
+    def over(self, other: "Series") -> "Series":
+        """Return the ratios within each round."""
+        return Series([own / others for own, others in zip(self.values, other.values, strict=True)])
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out cells in columns, aligned to the right."""
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 0) -> str:
+    """Lay out cells in columns, the first of them, which hold words, aligned to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows]]
-    return "\n".join(lines)
+    lines = [
+        [cell.ljust(width) for cell, width in zip(row[:words], widths, strict=False)]
+        + [cell.rjust(width) for cell, width in zip(row[words:], widths[words:], strict=True)]
+        for row in [head, *rows]
+    ]
+    return "\n".join(map("  ".join, lines))
 
 
 def machine() -> str:

@@ -5,7 +5,6 @@ Run with `python -m benchmarks.http`; see `benchmarks/README.md`.
 
 import argparse
 import json
-import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -14,39 +13,15 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from benchmarks import eras
 from benchmarks.agreement import compare_answers
 from benchmarks.deployments import COPIES, Service, Shape, serving
-from benchmarks.eras import LEGACY, MODERN, Era
 from benchmarks.figures import Series, machine, table
-from benchmarks.peers import CACHE, Peer, fastmcp, ours
-from benchmarks.processes import BenchmarkError, require
-from benchmarks.stub import ECHO, inkbox_stub
-from benchmarks.wrk import Measured, Target, load
-
-TOOL = "get_mailbox"
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """Clients of an era, and the shape of the server that they call."""
-
-    title: str
-    era: Era
-    shape: Shape
-
-
-SCENARIOS = [
-    Scenario("2026-07-28, one process", MODERN, "sessions"),
-    Scenario("2025-11-25 with sessions, one process", LEGACY, "sessions"),
-    Scenario("2025-11-25 without sessions, one process", LEGACY, "stateless"),
-    Scenario(f"2026-07-28, {COPIES} replicas behind HAProxy", MODERN, "replicas"),
-    Scenario(f"2025-11-25 without sessions, {COPIES} replicas behind HAProxy", LEGACY, "replicas"),
-]
-WORKERS = [
-    Scenario(f"2026-07-28, {COPIES} workers on one port", MODERN, "workers"),
-    Scenario(f"2025-11-25 without sessions, {COPIES} workers on one port", LEGACY, "workers"),
-]
+from benchmarks.peers import Peer, fastmcp, ours
+from benchmarks.peers.environments import CACHE
+from benchmarks.processes import require, run
+from benchmarks.scenarios import SCENARIOS, WORKERS, Scenario, ceiling_target, target
+from benchmarks.stub import inkbox_stub
+from benchmarks.wrk import Measured, load
 
 
 @dataclass(frozen=True)
@@ -60,7 +35,8 @@ class Plan:
 
 
 Cell = tuple[Scenario, int, str]
-"""What has a series: a scenario, a number of clients, a peer's name."""
+"""What is measured in each round: a scenario, a number of clients, a peer's name."""
+METRICS = ("calls_per_second", "p50", "p99")
 Memory = dict[str, tuple[float, float]]
 """MiB by server: before it was measured, and after."""
 
@@ -72,8 +48,12 @@ class Results:
     plan: Plan
     peers: list[Peer]
     ceiling: Measured
-    series: dict[Cell, Series]
+    measured: dict[Cell, list[Measured]]
     memory: Memory
+
+    def series(self, cell: Cell, metric: str) -> Series:
+        """Return one of a cell's metrics, by the round."""
+        return Series([getattr(measured, metric) for measured in self.measured[cell]])
 
 
 def measure(plan: Plan, peers: list[Peer]) -> Results:
@@ -94,15 +74,15 @@ def measure(plan: Plan, peers: list[Peer]) -> Results:
         at_start = [service.memory for service in services]
         ceiling = load(ceiling_target(stub), 64, plan.seconds)
         say(f"nginx answers wrk directly {ceiling.calls_per_second:.0f} times a second")
-        series = take_turns(plan, services, directory)
+        measured = take_turns(plan, services, directory)
         memory = {
             f"{service.peer.name}, {service.shape}": (before, service.memory)
             for service, before in zip(services, at_start, strict=True)
         }
-        return Results(plan, peers, ceiling, series, memory)
+        return Results(plan, peers, ceiling, measured, memory)
 
 
-def take_turns(plan: Plan, services: list[Service], directory: Path) -> dict[Cell, Series]:
+def take_turns(plan: Plan, services: list[Service], directory: Path) -> dict[Cell, list[Measured]]:
     """Measure the peers one right after the other, again in each round; the first to go changes."""
     targets = {
         (scenario, service.peer.name): target(scenario, service, max(plan.clients), directory)
@@ -112,36 +92,14 @@ def take_turns(plan: Plan, services: list[Service], directory: Path) -> dict[Cel
     for warmed in targets.values():
         load(warmed, 16, 1)
     peers = list(dict.fromkeys(service.peer.name for service in services))
-    series: dict[Cell, Series] = {}
+    rounds: dict[Cell, list[Measured]] = {}
     for number, scenario, clients in product(range(plan.rounds), plan.scenarios, plan.clients):
         for peer in peers if number % 2 else reversed(peers):
             measured = load(targets[scenario, peer], clients, plan.seconds)
-            series.setdefault((scenario, clients, peer), Series()).rounds.append(measured)
+            rounds.setdefault((scenario, clients, peer), []).append(measured)
             said = f"round {number + 1}/{plan.rounds}  {scenario.title}  {clients:3} clients"
             say(f"{said}  {peer}: {measured.calls_per_second:.0f}/s, p50 {measured.p50:.2f} ms")
-    return series
-
-
-def target(scenario: Scenario, service: Service, clients: int, directory: Path) -> Target:
-    """Say how a scenario's clients call a server; where they need sessions, open one for each."""
-    name = f"{service.peer.name}, {scenario.title}"
-    sessions = None
-    if scenario.era == LEGACY and scenario.shape == "sessions":
-        sessions = directory / f"{service.peer.name}.sessions"
-        sessions.write_text("\n".join(eras.open_sessions(service.origin, clients)))
-    headers = eras.headers(scenario.era, TOOL)
-    return Target(name, service.origin, eras.PATH, template(scenario.era), headers, sessions)
-
-
-def ceiling_target(stub: str) -> Target:
-    """Say how nginx is called where it stands in for a server, to see what wrk can do."""
-    return Target("nginx", stub, f"{ECHO}/%d/%s", template(MODERN), eras.headers(MODERN, TOOL))
-
-
-def template(era: Era) -> str:
-    """Write a call's body with places for its id and for its mailbox."""
-    body = eras.body(era, TOOL, {"email_address": "%s"})
-    return json.dumps({**body, "id": "%d"}, separators=(",", ":")).replace('"%d"', "%d")
+    return rounds
 
 
 def report(results: Results) -> str:
@@ -155,8 +113,10 @@ def report(results: Results) -> str:
     for scenario in plan.scenarios:
         rows: list[list[str]] = []
         for clients in plan.clients:
-            one, other = (results.series[scenario, clients, peer.name] for peer in (first, second))
-            rows.append([str(clients), *_cells(one), *_cells(other), *_ratios(one, other)])
+            cells = [(scenario, clients, peer.name) for peer in (first, second)]
+            one, other = ([results.series(cell, metric) for metric in METRICS] for cell in cells)
+            ratios = [f"{own.ratio(others):.2f} x" for own, others in zip(one, other, strict=True)]
+            rows.append([str(clients), *_cells(*one), *_cells(*other), *ratios])
         parts.append(f"{scenario.title}\n{table(head, rows)}")
     parts.append(f"The last three columns: {first.name} as a multiple of {second.name}, the median over the rounds.")
     memory = [[name, f"{before:.0f}", f"{after:.0f}"] for name, (before, after) in results.memory.items()]
@@ -165,13 +125,8 @@ def report(results: Results) -> str:
     return "\n\n".join(parts)
 
 
-def _cells(series: Series) -> list[str]:
-    rate = f"{series.median('calls_per_second'):.0f} ±{series.spread('calls_per_second'):3.0%}"
-    return [rate, f"{series.median('p50'):.2f}", f"{series.median('p99'):.2f}"]
-
-
-def _ratios(one: Series, other: Series) -> list[str]:
-    return [f"{one.ratio(other, metric):.2f} x" for metric in ("calls_per_second", "p50", "p99")]
+def _cells(rate: Series, p50: Series, p99: Series) -> list[str]:
+    return [f"{rate.median:.0f} ±{rate.spread:3.0%}", f"{p50.median:.2f}", f"{p99.median:.2f}"]
 
 
 def as_json(results: Results) -> dict[str, Any]:
@@ -186,9 +141,9 @@ def as_json(results: Results) -> dict[str, Any]:
                 "scenario": scenario.title,
                 "clients": clients,
                 "server": peer,
-                "rounds": [asdict(measured) for measured in series.rounds],
+                "rounds": [asdict(measured) for measured in rounds],
             }
-            for (scenario, clients, peer), series in results.series.items()
+            for (scenario, clients, peer), rounds in results.measured.items()
         ],
         "memory_mib": {name: {"before": before, "after": after} for name, (before, after) in results.memory.items()},
     }
@@ -215,20 +170,16 @@ def main() -> int:
     plan = Plan(scenarios, options.clients, options.rounds, options.seconds)
     if options.quick:
         plan = Plan(scenarios, [1, 64], 2, 1)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended on the way out
-    try:
-        for program in ("wrk", "nginx", "haproxy"):
-            require(program)
-        results = measure(plan, [ours(), fastmcp(options.workdir)])
-    except BenchmarkError as error:
-        say(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return run(lambda: _compare(plan, options.workdir, options.json))
+
+
+def _compare(plan: Plan, workdir: Path, file: Path | None) -> None:
+    for program in ("wrk", "nginx", "haproxy"):
+        require(program)
+    results = measure(plan, [ours(), fastmcp(workdir)])
     sys.stdout.write(report(results) + "\n")
-    if options.json:
-        options.json.write_text(json.dumps(as_json(results), indent=1) + "\n")
-    return 0
+    if file:
+        file.write_text(json.dumps(as_json(results), indent=1) + "\n")
 
 
 if __name__ == "__main__":

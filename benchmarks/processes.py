@@ -4,8 +4,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from os import killpg
 from pathlib import Path
@@ -63,6 +64,54 @@ def running(
         with suppress(ProcessLookupError):
             killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def output(command: Sequence[str], patience: float, directory: Path | None = None) -> str:
+    """Run a program to its end and return what it wrote; end it and its children in any case.
+
+    Args:
+        command: the command line.
+        patience: seconds after which it is ended.
+        directory: where it runs.
+
+    Raises:
+        BenchmarkError: it failed or did not end; with the last line that it wrote.
+    """
+    name = " ".join(Path(word).name for word in command[:3])
+    process = subprocess.Popen(  # noqa: S603 - command lines are the benchmarks' own
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=directory,
+        start_new_session=True,
+    )
+    try:
+        written, complaints = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        raise BenchmarkError(f"{name} did not end within {patience:.0f} seconds") from None
+    finally:
+        with suppress(ProcessLookupError):
+            killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if process.returncode:
+        lines = (complaints.strip() or written.strip()).splitlines() or [f"status {process.returncode}"]
+        raise BenchmarkError(f"{name} failed: {lines[-1][-500:]}")
+    return written.strip()
+
+
+def run(benchmark: Callable[[], None]) -> int:
+    """Run a benchmark and return its exit status; what it started is ended on Ctrl-C and SIGTERM, too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        benchmark()
+    except BenchmarkError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 def _await_listener(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

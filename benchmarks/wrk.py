@@ -1,13 +1,10 @@
 """The load: `wrk` with N connections is N clients, each of which calls again as soon as it is answered."""
 
 import json
-import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmarks.processes import BenchmarkError, require
+from benchmarks.processes import BenchmarkError, output, require
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
 TIMEOUT = 10
@@ -53,23 +50,11 @@ def load(target: Target, clients: int, seconds: int) -> Measured:
     headers = [f"{name}: {value}" for name, value in target.headers.items()]
     script = [str(target.sessions or "-"), target.path, target.body, *headers]
     command = [require("wrk"), "-t1", f"-c{clients}", f"-d{seconds}s", f"--timeout={TIMEOUT}s", f"-s{SCRIPT}"]
-    seen = _run([*command, target.origin, "--", *script], seconds + 2 * TIMEOUT)
+    written = output([*command, target.origin, "--", *script], seconds + 2 * TIMEOUT)
+    seen = json.loads(written.rpartition("\n")[2])
     if not seen["answers"]:
         raise BenchmarkError(f"{target.name}, {clients} clients: no answer within {seconds} s; try more --seconds")
     if seen["wrong"] or seen["lost"]:
         counts = f"{seen['answers']} answers, {seen['wrong']} wrong, {seen['lost']} lost"
         raise BenchmarkError(f"{target.name}, {clients} clients: {counts}. {seen['example']}".strip())
     return Measured(seen["answers"] / seen["seconds"], seen["p50_ms"], seen["p99_ms"])
-
-
-def _run(command: Sequence[str], patience: float) -> dict[str, Any]:
-    try:
-        # A session of its own, as for all that a benchmark starts; `run` ends it when it is interrupted.
-        wrk = subprocess.run(  # noqa: S603 - command lines are the benchmarks' own
-            command, capture_output=True, text=True, timeout=patience, check=False, start_new_session=True
-        )
-    except subprocess.TimeoutExpired:
-        raise BenchmarkError(f"wrk did not end within {patience:.0f} seconds") from None
-    if wrk.returncode or not (lines := wrk.stdout.strip().splitlines()):
-        raise BenchmarkError(f"wrk failed: {(wrk.stderr.strip() or wrk.stdout.strip())[-300:]}")
-    return json.loads(lines[-1])

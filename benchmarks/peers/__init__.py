@@ -1,22 +1,21 @@
 """The servers that are compared: the same mailbox tools, made with different frameworks."""
 
+import importlib.metadata
 import os
-import subprocess
+import platform
+import shutil
 import sys
-import venv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import BenchmarkError
+from benchmarks.peers.environments import distribution_version, python_environment, typescript_bundle
 from inkbox_mcp import __version__
 
-CACHE = Path("~/.cache/inkbox-mcp-benchmarks")
 KEY = "ApiKey_11111111-1111-4111-8111-111111111111.benchmark"
+TOOLS = ("create_mailbox", "list_mailboxes", "get_mailbox", "update_mailbox", "delete_mailbox")
 
-_FASTMCP = "fastmcp>=4,<5"
-_SERVER = Path(__file__).with_name("fastmcp_server.py")
-_SECONDS_TO_INSTALL = 300
+_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -26,13 +25,15 @@ class Peer:
     Attributes:
         name: what tables call it.
         version: of its framework.
-        command: makes the command line from a port, whether to do without sessions, and the number of processes.
+        stdio: the command line that serves stdio.
+        http: makes the one that serves HTTP from a port, whether to do without sessions, and the number of processes.
         health: the path where a balancer asks whether it is ready; without one it tries to connect.
     """
 
     name: str
     version: str
-    command: Callable[[int, bool, int], list[str]]
+    stdio: list[str]
+    http: Callable[[int, bool, int], list[str]] | None = None
     health: str | None = None
 
 
@@ -43,52 +44,52 @@ def environment(upstream: str, home: Path) -> dict[str, str]:
 
 
 def ours() -> Peer:
-    """This project's server, started as a user would."""
+    """This project's server, started as a user would; over stdio with the tools that the others have."""
 
-    def command(port: int, stateless: bool, workers: int) -> list[str]:
+    def http(port: int, stateless: bool, workers: int) -> list[str]:
         options = ["--http", "--port", str(port), *(["--stateless"] if stateless else [])]
         several = ["--workers", str(workers)] if workers > 1 else []
         return [sys.executable, "-m", "inkbox_mcp", *options, *several]
 
-    return Peer("inkbox-mcp", __version__, command, health="/readyz")
+    script = shutil.which("inkbox-mcp", path=str(Path(sys.executable).parent))
+    command = [script] if script else [sys.executable, "-m", "inkbox_mcp"]
+    return Peer("inkbox-mcp", __version__, [*command, "--tools", ",".join(TOOLS)], http, health="/readyz")
 
 
 def fastmcp(cache: Path) -> Peer:
-    """The same tools made with FastMCP's decorators, in an environment that is built from PyPI on first use.
+    """FastMCP's decorators, in an environment that is built from PyPI on first use.
 
     Raises:
         BenchmarkError: it cannot be built.
     """
-    python = _environment(cache.expanduser() / f"fastmcp-4-python{sys.version_info.major}.{sys.version_info.minor}")
-    version = _output([python, "-c", "import importlib.metadata as m; print(m.version('fastmcp'))"])
+    name = f"fastmcp-4-python{sys.version_info.major}.{sys.version_info.minor}"
+    python = python_environment(cache.expanduser() / name, "fastmcp>=4,<5")
+    server = _HERE / "fastmcp_server.py"
 
-    def command(port: int, stateless: bool, workers: int) -> list[str]:
+    def http(port: int, stateless: bool, workers: int) -> list[str]:
         if workers == 1:
-            return [python, str(_SERVER), str(port), *(["--stateless"] if stateless else [])]
-        options = ["--host=127.0.0.1", f"--port={port}", f"--workers={workers}", f"--app-dir={_SERVER.parent}"]
-        return [python, "-m", "uvicorn", "--factory", *options, f"{_SERVER.stem}:stateless_app"]
+            return [python, str(server), str(port), *(["--stateless"] if stateless else [])]
+        options = ["--host=127.0.0.1", f"--port={port}", f"--workers={workers}", f"--app-dir={server.parent}"]
+        return [python, "-m", "uvicorn", "--factory", *options, f"{server.stem}:stateless_app"]
 
-    return Peer("FastMCP", version, command)
-
-
-def _environment(directory: Path) -> str:
-    python, ready = directory / "bin" / "python", directory / "ready"
-    if not ready.exists():
-        sys.stderr.write(f"building {directory} from PyPI, once\n")
-        venv.create(directory, clear=True, with_pip=True)
-        _output([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", _FASTMCP])
-        ready.touch()
-    return str(python)
+    return Peer("FastMCP", distribution_version(python, "fastmcp"), [python, str(server)], http)
 
 
-def _output(command: list[str]) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603 - command lines are the benchmarks' own
-            command, capture_output=True, text=True, timeout=_SECONDS_TO_INSTALL, check=True
-        )
-    except subprocess.CalledProcessError as error:
-        reason = error.stderr.strip().splitlines() or [f"status {error.returncode}"]
-        raise BenchmarkError(f"the environment of {_FASTMCP} cannot be built: {reason[-1]}") from None
-    except subprocess.TimeoutExpired:
-        raise BenchmarkError(f"{_FASTMCP} was not installed within {_SECONDS_TO_INSTALL} seconds") from None
-    return done.stdout.strip()
+def mcpserver() -> Peer:
+    """The decorators of the SDK that this project is made with."""
+    return Peer("MCPServer", importlib.metadata.version("mcp"), [sys.executable, str(_HERE / "mcpserver_server.py")])
+
+
+def typescript(cache: Path) -> Peer:
+    """The TypeScript SDK, bundled into one file; built from npm on first use.
+
+    Raises:
+        BenchmarkError: it cannot be built, or Node is missing.
+    """
+    bundle, version = typescript_bundle(cache.expanduser() / "typescript-sdk-1", _HERE / "typescript_server.ts")
+    return Peer("TypeScript", version, [shutil.which("node") or "node", str(bundle)])
+
+
+def loop() -> Peer:
+    """JSON-RPC written by hand, with no framework."""
+    return Peer("hand-written", platform.python_version(), [sys.executable, str(_HERE / "json_rpc_loop.py")])

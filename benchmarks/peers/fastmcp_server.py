@@ -1,88 +1,17 @@
-"""The five mailbox tools as FastMCP's decorators make them: `python fastmcp_server.py PORT [--stateless]`."""
+"""The five mailbox tools made with FastMCP, on stdio or HTTP: `python fastmcp_server.py [PORT [--stateless]]`."""
 
 # It runs in an environment of its own, and the type checker sees no FastMCP.
-# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false
+# pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
-import os
 import sys
-from typing import Annotated, Any
+from typing import Any
 
-import httpx2
 from fastmcp import FastMCP
-from pydantic import BaseModel, ConfigDict, Field
+from mailbox_tools import TOOLS
 
 mcp = FastMCP("mailboxes")
-inkbox = httpx2.AsyncClient(
-    base_url=os.environ["INKBOX_BASE_URL"] + "/api/v1/mail",
-    headers={"X-API-Key": os.environ["INKBOX_API_KEY"]},
-    limits=httpx2.Limits(max_connections=None, max_keepalive_connections=8),
-)
-
-Address = Annotated[str, Field(description="The mailbox's full address.", max_length=320)]
-Name = Annotated[str | None, Field(description="Sender name people see, 1-255 characters.", min_length=1)]
-
-
-class Mailbox(BaseModel):
-    """A mailbox as the API returns it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    id: str
-    email_address: str
-    display_name: str | None = None
-    webhook_url: str | None = None
-    status: str = ""
-
-
-class MailboxPage(BaseModel):
-    """A page of mailboxes."""
-
-    mailboxes: list[Mailbox]
-    total: int
-    next_cursor: str | None
-
-
-async def send(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Send a request to Inkbox and return the data of its answer."""
-    answer = await inkbox.request(method, path, json=body)
-    return answer.raise_for_status().json() if answer.content else None
-
-
-@mcp.tool
-async def create_mailbox(agent_handle: str, display_name: Name = None, email_local_part: str | None = None) -> Mailbox:
-    """Create a mailbox, an email address, for an agent identity that has none yet."""
-    body = {"agent_handle": agent_handle, "display_name": display_name, "email_local_part": email_local_part}
-    sent = {name: value for name, value in body.items() if value is not None}
-    return Mailbox.model_validate(await send("POST", "/mailboxes", sent))
-
-
-@mcp.tool
-async def list_mailboxes(limit: Annotated[int, Field(ge=1, le=200)] = 50) -> MailboxPage:
-    """List active mailboxes, newest first."""
-    found = await send("GET", "/mailboxes")
-    return MailboxPage(mailboxes=found[:limit], total=len(found), next_cursor=None)
-
-
-@mcp.tool
-async def get_mailbox(email_address: Address) -> Mailbox:
-    """Get one mailbox by its address."""
-    return Mailbox.model_validate(await send("GET", f"/mailboxes/{email_address}"))
-
-
-@mcp.tool
-async def update_mailbox(email_address: Address, display_name: Name = None, webhook_url: str | None = None) -> Mailbox:
-    """Change a mailbox's display name or webhook."""
-    body = {"display_name": display_name, "webhook_url": webhook_url}
-    changes = {name: value for name, value in body.items() if value is not None}
-    return Mailbox.model_validate(await send("PATCH", f"/mailboxes/{email_address}", changes))
-
-
-@mcp.tool
-async def delete_mailbox(email_address: Address) -> dict[str, Any]:
-    """Delete a mailbox for good."""
-    await send("DELETE", f"/mailboxes/{email_address}")
-    return {"deleted": True, "email_address": email_address}
+for tool in TOOLS:
+    mcp.tool(tool)
 
 
 def stateless_app() -> Any:
@@ -91,4 +20,7 @@ def stateless_app() -> Any:
 
 
 if __name__ == "__main__":
-    mcp.run("http", host="127.0.0.1", port=int(sys.argv[1]), stateless_http="--stateless" in sys.argv)
+    if len(sys.argv) > 1:
+        mcp.run("http", host="127.0.0.1", port=int(sys.argv[1]), stateless_http="--stateless" in sys.argv)
+    else:
+        mcp.run("stdio", show_banner=False)

@@ -1,0 +1,211 @@
+"""A client on raw pipes, in a process of its own: `python -m benchmarks.client` with what to do as JSON.
+
+It knows of MCP only what it writes, so that it costs little beside the server; every answer is checked.
+"""
+
+# Whatever is loaded here is loaded again for each measurement.
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+from benchmarks.messages import CALLS, INITIALIZE, INITIALIZED, LEGACY, Message, call, template
+
+TOOL = "get_mailbox"
+IN_FLIGHT = 64
+MAILBOXES = 256
+CHUNK = 1 << 18
+SECONDS_TO_SETTLE = 0.3
+"""How long a server may go on with what it began at its start before its memory is looked at."""
+WARM_UP = 300
+"""Calls before latencies count."""
+
+_TEMPLATE = template(LEGACY, TOOL) + "\n"
+
+
+class Failed(Exception):
+    """An answer was wrong, or there was none."""
+
+
+class Server:
+    """A server on pipes, and the answers that have not been looked at."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin  # noqa: S101 - pipes were asked for
+        assert process.stdout  # noqa: S101
+        self.pid = process.pid
+        self._stdin, self._stdout = process.stdin.fileno(), process.stdout.fileno()
+        self._begun = b""
+
+    def write(self, data: bytes) -> None:
+        """Write lines."""
+        while data:
+            data = data[os.write(self._stdin, data) :]
+
+    def read(self) -> list[bytes]:
+        """Wait for lines and return those that are complete.
+
+        Raises:
+            Failed: the server has ended.
+        """
+        while True:
+            data = os.read(self._stdout, CHUNK)
+            if not data:
+                raise Failed(f"the server ended after {self._begun[:300]!r}")
+            *lines, self._begun = (self._begun + data).split(b"\n")
+            if lines:
+                return lines
+
+    def request(self, message: Message) -> tuple[dict[str, Any], int]:
+        """Send a request and return its result and the length of the answer.
+
+        Raises:
+            Failed: it was answered by an error.
+        """
+        self.write(json.dumps(message).encode() + b"\n")
+        while True:
+            for line in self.read():
+                answer = json.loads(line)
+                if answer.get("id") == message["id"]:
+                    if "result" not in answer:
+                        raise Failed(line.decode()[:500])
+                    return answer["result"], len(line)
+
+    def shake_hands(self) -> int:
+        """Say what a client says before its first call; return the bytes of the list of tools."""
+        self.request(INITIALIZE)
+        self.write(json.dumps(INITIALIZED).encode() + b"\n")
+        result, _ = self.request({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+        if {tool["name"] for tool in result["tools"]} != {tool for tool, _ in CALLS}:
+            raise Failed(f"it has other tools: {result}"[:500])
+        return len(json.dumps(result["tools"], ensure_ascii=False, separators=(",", ":")).encode())
+
+    def memory(self) -> float:
+        """Return its resident memory in MiB."""
+        return int(Path(f"/proc/{self.pid}/status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
+
+
+@contextmanager
+def started(command: list[str], environment: dict[str, str], log: str) -> Generator[Server]:
+    """Start a server and, in the end, close its stdin and wait for it."""
+    with Path(log).open("ab") as stderr:
+        process = subprocess.Popen(  # noqa: S603 - command lines are the benchmarks' own
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=environment
+        )
+    with process:  # closes the pipes and waits
+        yield Server(process)
+
+
+def ask(number: int) -> bytes:
+    """Write a call on one of the mailboxes, which follows from the call's id."""
+    return (_TEMPLATE % (number, _mailbox(number))).encode()
+
+
+def check(line: bytes) -> int:
+    """Return the id of the call that a line answers.
+
+    Raises:
+        Failed: it is not the answer to that call.
+    """
+    answer = json.loads(line)
+    result, number = answer.get("result", {}), answer.get("id", 0)
+    data = cast("dict[str, Any]", result.get("structuredContent", {}))
+    if result.get("isError") or data.get("email_address") != _mailbox(number) or not result.get("content"):
+        raise Failed(f"call {number} was answered {line.decode()[:500]}")
+    return number
+
+
+def _mailbox(number: int) -> str:
+    return f"client-{number % MAILBOXES}@inkboxmail.com"
+
+
+def one_by_one(server: Server, first: int, seconds: float = 0, at_least: int = 0) -> list[float]:
+    """Call again as soon as a call is answered; return milliseconds."""
+    latencies: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(latencies) < at_least or time.perf_counter() < end:
+        number, began = first + len(latencies), time.perf_counter()
+        server.write(ask(number))
+        lines = server.read()
+        latencies.append((time.perf_counter() - began) * 1000)
+        if [check(line) for line in lines] != [number]:
+            raise Failed(f"call {number} was answered {lines}"[:500])
+    return latencies
+
+
+def side_by_side(server: Server, first: int, seconds: float) -> float:
+    """Keep calls under way; return right answers per second."""
+    waiting = set(range(first, first + IN_FLIGHT))
+    following = first + IN_FLIGHT
+    began = time.perf_counter()
+    server.write(b"".join(map(ask, sorted(waiting))))
+    answered, end = 0, began + seconds
+    while waiting:
+        lines = server.read()
+        for line in lines:
+            waiting.remove(check(line))
+        if time.perf_counter() < end:
+            answered += len(lines)
+            more = range(following, following + len(lines))
+            following += len(lines)
+            waiting.update(more)
+            server.write(b"".join(map(ask, more)))
+    return answered / seconds
+
+
+def answers(server: Server) -> dict[str, Any]:
+    """Call every tool once; return the data of the answers, and what a model reads of one."""
+    server.shake_hands()
+    results = {tool: server.request(call(LEGACY, tool, args, 2)) for tool, args in CALLS}
+    shown, on_wire = results[TOOL]
+    return {
+        "data": {tool: result.get("structuredContent", result) for tool, (result, _) in results.items()},
+        "text": sum(len(block["text"].encode()) for block in shown["content"]),
+        "wire": on_wire,
+    }
+
+
+def steady(server: Server, seconds: float) -> dict[str, float]:
+    """Measure calls one by one, many at once, and one by one again."""
+    server.shake_hands()
+    one_by_one(server, 2, at_least=WARM_UP)
+    before = one_by_one(server, 2, seconds / 2)
+    used, began = time.process_time(), time.perf_counter()
+    rate = side_by_side(server, 2, seconds)
+    busy = (time.process_time() - used) / (time.perf_counter() - began)
+    after = one_by_one(server, 2, seconds / 2)
+    return {"p50": median(before), "calls_per_second": rate, "p50_after": median(after), "client_busy": busy}
+
+
+def main() -> None:
+    """Do what the command line says and write what it showed."""
+    job = json.loads(sys.argv[1])
+    began, shown = time.perf_counter(), dict[str, Any]()
+    with started(job["command"], job["environment"], job["log"]) as server:
+        if job["measure"] == "start":
+            shown["list_bytes"] = server.shake_hands()
+            shown["listed"] = (time.perf_counter() - began) * 1000
+            time.sleep(SECONDS_TO_SETTLE)
+            shown["memory"] = server.memory()
+        elif job["measure"] == "first":
+            server.shake_hands()
+            one_by_one(server, 2, at_least=1)
+            shown["first_result"] = (time.perf_counter() - began) * 1000
+        elif job["measure"] == "steady":
+            shown = steady(server, job["seconds"])
+        else:
+            shown = answers(server)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    shown["cpu"] = (used.ru_utime + used.ru_stime) * 1000
+    sys.stdout.write(json.dumps(shown) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""What a call costs apart from sockets and Inkbox, in this process: the number to watch over time.
+
+Run with `python -m benchmarks.framework`; see `benchmarks/README.md`.
+"""
+
+import argparse
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import anyio
+
+from benchmarks import eras
+from benchmarks.faked import SETTINGS, FakedInkbox
+from benchmarks.figures import Series, machine, table
+from benchmarks.messages import ADDRESS, INITIALIZE, INITIALIZED, LEGACY, MODERN, call
+from inkbox_mcp.http.app import MCP_PATH, build_app
+from inkbox_mcp.http.drain import Drain
+from inkbox_mcp.server import build_server
+from inkbox_mcp.stdio import CHUNK, Pipes
+
+TOOL = "get_mailbox"
+CALLS = 200
+"""In each measurement."""
+
+Ask = Callable[[], Awaitable[bytes]]
+
+
+@asynccontextmanager
+async def http() -> AsyncGenerator[Ask]:
+    """Yield what calls the HTTP application as uvicorn does, in the era without sessions."""
+    server = build_server(SETTINGS, FakedInkbox)
+    app: Any = build_app(server, SETTINGS, Drain(MCP_PATH, 0), None)
+    body = json.dumps(call(MODERN, TOOL, {"email_address": ADDRESS})).encode()
+    scope = _scope(body)
+
+    async def ask() -> bytes:
+        answer = bytearray()
+        told = False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal told
+            if told:
+                await anyio.sleep_forever()
+            told = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            answer.extend(message.get("body", b""))
+
+        await app({**scope, "state": {}}, receive, send)
+        return bytes(answer)
+
+    async with server.session_manager.run():
+        yield ask
+
+
+def _scope(body: bytes) -> dict[str, Any]:
+    headers = {**eras.headers(MODERN, TOOL), "Host": "127.0.0.1:8000", "Content-Length": str(len(body))}
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "method": "POST",
+        "path": MCP_PATH,
+        "raw_path": MCP_PATH.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        "client": ("127.0.0.1", 50_000),
+        "server": ("127.0.0.1", 8000),
+    }
+
+
+@asynccontextmanager
+async def stdio() -> AsyncGenerator[Ask]:
+    """Yield what calls the server over pipes, after a handshake."""
+    (stdin, to), (back, stdout) = os.pipe(), os.pipe()
+    for fd in (stdin, back, stdout):
+        os.set_blocking(fd, False)
+    line = json.dumps(call(LEGACY, TOOL, {"email_address": ADDRESS})).encode() + b"\n"
+
+    async def ask(line: bytes = line) -> bytes:
+        os.write(to, line)
+        answer = b""
+        while not answer.endswith(b"\n"):
+            await anyio.wait_readable(back)
+            answer += os.read(back, CHUNK)
+        return answer
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            server = build_server(SETTINGS, FakedInkbox)
+            pipes = Pipes(stdin, stdout, tasks.cancel_scope.cancel)
+            tasks.start_soon(server.run, pipes, pipes, server.create_initialization_options())
+            await ask(json.dumps(INITIALIZE).encode() + b"\n")
+            os.write(to, json.dumps(INITIALIZED).encode() + b"\n")
+            yield ask
+            tasks.cancel_scope.cancel()
+    finally:
+        for fd in (stdin, to, back, stdout):
+            os.close(fd)
+
+
+async def measure(ask: Ask) -> float:
+    """Return the microseconds of processor time that a call takes.
+
+    Raises:
+        AssertionError: an answer was wrong.
+    """
+    gc.collect()
+    used = time.process_time()
+    answers = [await ask() for _ in range(CALLS)]
+    used = time.process_time() - used
+    if not all(answer.count(ADDRESS.encode()) == 2 and b'"structuredContent":{' in answer for answer in answers):
+        raise AssertionError(answers[0].decode())
+    return used / CALLS * 1e6
+
+
+async def compare(rounds: int) -> dict[str, Series]:
+    """Measure both transports in turns."""
+    async with AsyncExitStack() as stack:
+        asks = {"2026-07-28 over ASGI": http(), "2025-11-25 over pipes": stdio()}
+        ways = {name: await stack.enter_async_context(way) for name, way in asks.items()}
+        for ask in ways.values():
+            await measure(ask)
+        gc.freeze()
+        measured = {name: Series() for name in ways}
+        for _ in range(rounds):
+            for name, ask in ways.items():
+                measured[name].values.append(await measure(ask))
+        return measured
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.framework", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=30, help=f"of {CALLS} calls each (default: 30)")
+    rounds = parser.parse_args().rounds
+    rows = [
+        [name, f"{series.quartiles[0]:.0f}", f"{series.median:.0f}", f"±{series.deviation:.1%}"]
+        for name, series in anyio.run(compare, rounds).items()
+    ]
+    sys.stdout.write(f"{machine()}\n\n{table(['µs per call', 'lower quarter', 'median', '±'], rows)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What a page of 50 costs where the API returns all: `python -m benchmarks.listing` writes ms by the list's length.
+
+Beside it stands the same page by validating everything, which is what models of the whole answer do.
+"""
+
+import asyncio
+import gc
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from statistics import median
+
+from benchmarks.faked import SETTINGS, FakedInkbox, mailboxes
+from inkbox_mcp.api import InkboxAPI
+from inkbox_mcp.calls import begin
+from inkbox_mcp.operation import Result
+from inkbox_mcp.paths import MAILBOXES, path
+from inkbox_mcp.responses import parse
+from inkbox_mcp.tenants import Tenants
+from inkbox_mcp.tools.mailboxes import ListMailboxes, Mailbox, MailboxPage, list_mailboxes
+
+SIZES = (100, 1_000, 10_000, 20_000)
+LIMIT = 50
+SECONDS = 0.6
+"""For each size and each way."""
+
+Way = Callable[[InkboxAPI], Awaitable[Result]]
+
+
+async def paged(api: InkboxAPI) -> Result:
+    """Ask for a page as a client does."""
+    return await list_mailboxes.run(api, ListMailboxes(limit=LIMIT))
+
+
+async def validated(api: InkboxAPI) -> Result:
+    """Make models of all mailboxes and take the newest."""
+    found = [parse(item, Mailbox) for item in await api.get_list(path(MAILBOXES))]
+    found.sort(key=lambda mailbox: (mailbox.sent("created_at"), mailbox.id), reverse=True)
+    return MailboxPage(mailboxes=found[:LIMIT], total=len(found), next_cursor="more" if found[LIMIT:] else None)
+
+
+async def measure(size: int) -> dict[str, float]:
+    """Return the median milliseconds of both ways, taken in turns.
+
+    Raises:
+        AssertionError: they show different mailboxes.
+    """
+    ways: dict[str, Way] = {"paged": paged, "validated": validated}
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    body = mailboxes(size)
+    async with Tenants(SETTINGS, lambda: FakedInkbox(body)) as tenants:
+        end = time.perf_counter() + SECONDS * len(ways)
+        while len(taken["paged"]) < 5 or time.perf_counter() < end:
+            shown: list[object] = []
+            for name, way in ways.items():
+                began = time.perf_counter()
+                with begin(30):
+                    result = await way(tenants.api())
+                written = result.model_dump_json(exclude_unset=True)
+                taken[name].append((time.perf_counter() - began) * 1000)
+                shown.append(json.loads(written)["mailboxes"])
+            if shown[0] != shown[1]:
+                raise AssertionError(f"{size} mailboxes: {shown}"[:500])
+    return {name: median(values[1:]) for name, values in taken.items()}
+
+
+if __name__ == "__main__":
+    gc.freeze()  # as the server does when it has loaded everything
+    sys.stdout.write(json.dumps({size: asyncio.run(measure(size)) for size in SIZES}) + "\n")

@@ -1,0 +1,80 @@
+"""Where peers live: environments built from PyPI and npm by the first run, and kept."""
+
+import json
+import shutil
+import sys
+import venv
+from pathlib import Path
+
+from benchmarks.processes import BenchmarkError, output
+
+CACHE = Path("~/.cache/inkbox-mcp-benchmarks")
+
+_SECONDS_TO_INSTALL = 300
+_NPM_PACKAGES = ("@modelcontextprotocol/sdk@1", "zod@3", "esbuild@0")
+
+
+def python_environment(directory: Path, requirement: str) -> str:
+    """Return the interpreter of an environment that holds a requirement.
+
+    Raises:
+        BenchmarkError: it cannot be built.
+    """
+    python, ready = directory / "bin" / "python", directory / "ready"
+    if not ready.exists():
+        sys.stderr.write(f"building {directory} from PyPI, once\n")
+        venv.create(directory, clear=True, with_pip=True)
+        output(
+            [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement],
+            _SECONDS_TO_INSTALL,
+        )
+        ready.touch()
+    return str(python)
+
+
+def distribution_version(python: str, distribution: str) -> str:
+    """Return the version of a distribution in an environment.
+
+    Raises:
+        BenchmarkError: it is not there.
+    """
+    return _output([python, "-c", f"import importlib.metadata as m; print(m.version({distribution!r}))"])
+
+
+def typescript_bundle(directory: Path, source: Path) -> tuple[Path, str]:
+    """Return a server as one file with the TypeScript SDK in it, and the SDK's version.
+
+    Raises:
+        BenchmarkError: Node is missing, or it cannot be built.
+    """
+    ready, bundle = directory / "ready", directory / "server.mjs"
+    if not ready.exists():
+        sys.stderr.write(f"building {directory} from npm, once\n")
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        (directory / "package.json").write_text('{"private": true}')
+        output(
+            [_node("npm"), "install", "--silent", "--no-audit", "--no-fund", *_NPM_PACKAGES],
+            _SECONDS_TO_INSTALL,
+            directory,
+        )
+        ready.touch()
+    modules = directory / "node_modules"
+    # Packages are looked for beside the source.
+    copy = shutil.copy(source, directory / source.name)
+    # What is CommonJS in the bundle asks for Node's own modules.
+    require = "import{createRequire}from'node:module';const require=createRequire(import.meta.url);"
+    options = ["--bundle", "--minify", "--platform=node", "--format=esm", f"--banner:js={require}"]
+    command = [str(modules / ".bin" / "esbuild"), str(copy), *options, f"--outfile={bundle}"]
+    _output([*command, "--log-level=error"], directory)
+    return bundle, json.loads((modules / "@modelcontextprotocol" / "sdk" / "package.json").read_text())["version"]
+
+
+def _node(program: str) -> str:
+    if not (found := shutil.which(program)):
+        raise BenchmarkError(f"{program} is missing: install Node 20 or later with npm")
+    return found
+
+
+def _output(command: list[str], directory: Path | None = None) -> str:
+    return output(command, _SECONDS_TO_INSTALL, directory)
