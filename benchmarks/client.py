@@ -14,9 +14,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any, cast
+from typing import Any
 
 from benchmarks.messages import CALLS, INITIALIZE, INITIALIZED, LEGACY, Message, call, template
+from benchmarks.processes import BenchmarkError, last_line, run
 
 TOOL = "get_mailbox"
 IN_FLIGHT = 64
@@ -30,53 +31,60 @@ WARM_UP = 300
 _TEMPLATE = template(LEGACY, TOOL) + "\n"
 
 
-class Failed(Exception):
-    """An answer was wrong, or there was none."""
-
-
 class Server:
     """A server on pipes, and the answers that have not been looked at."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         assert process.stdin  # noqa: S101 - pipes were asked for
         assert process.stdout  # noqa: S101
-        self.pid = process.pid
+        self.pid, self._log = process.pid, log
         self._stdin, self._stdout = process.stdin.fileno(), process.stdout.fileno()
         self._begun = b""
 
     def write(self, data: bytes) -> None:
-        """Write lines."""
-        while data:
-            data = data[os.write(self._stdin, data) :]
+        """Write lines.
+
+        Raises:
+            BenchmarkError: the server has ended.
+        """
+        try:
+            while data:
+                data = data[os.write(self._stdin, data) :]
+        except BrokenPipeError:
+            raise self._ended() from None
 
     def read(self) -> list[bytes]:
         """Wait for lines and return those that are complete.
 
         Raises:
-            Failed: the server has ended.
+            BenchmarkError: the server has ended.
         """
         while True:
             data = os.read(self._stdout, CHUNK)
             if not data:
-                raise Failed(f"the server ended after {self._begun[:300]!r}")
+                raise self._ended()
             *lines, self._begun = (self._begun + data).split(b"\n")
             if lines:
                 return lines
+
+    def _ended(self) -> BenchmarkError:
+        return BenchmarkError(f"the server ended after {self._begun[:300]!r}: {last_line(self._log)}")
 
     def request(self, message: Message) -> tuple[dict[str, Any], int]:
         """Send a request and return its result and the length of the answer.
 
         Raises:
-            Failed: it was answered by an error.
+            BenchmarkError: it was answered by an error, or something else than a message came.
         """
         self.write(json.dumps(message).encode() + b"\n")
         while True:
             for line in self.read():
-                answer = json.loads(line)
-                if answer.get("id") == message["id"]:
-                    if "result" not in answer:
-                        raise Failed(line.decode()[:500])
-                    return answer["result"], len(line)
+                try:
+                    answer = json.loads(line)
+                    if answer.get("id") == message["id"]:
+                        return answer["result"], len(line)
+                except (ValueError, AttributeError, KeyError):
+                    raise BenchmarkError(f"{message['method']} was answered {line[:500]!r}") from None
 
     def shake_hands(self) -> int:
         """Say what a client says before its first call; return the bytes of the list of tools."""
@@ -84,7 +92,7 @@ class Server:
         self.write(json.dumps(INITIALIZED).encode() + b"\n")
         result, _ = self.request({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
         if {tool["name"] for tool in result["tools"]} != {tool for tool, _ in CALLS}:
-            raise Failed(f"it has other tools: {result}"[:500])
+            raise BenchmarkError(f"it has other tools: {result}"[:500])
         return len(json.dumps(result["tools"], ensure_ascii=False, separators=(",", ":")).encode())
 
     def memory(self) -> float:
@@ -94,13 +102,17 @@ class Server:
 
 @contextmanager
 def started(command: list[str], environment: dict[str, str], log: str) -> Generator[Server]:
-    """Start a server and, in the end, close its stdin and wait for it."""
+    """Start a server and, in the end, close its stdin and wait for it; end it at once if something went wrong."""
     with Path(log).open("ab") as stderr:
         process = subprocess.Popen(  # noqa: S603 - command lines are the benchmarks' own
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=environment
         )
     with process:  # closes the pipes and waits
-        yield Server(process)
+        try:
+            yield Server(process, Path(log))
+        except BaseException:
+            process.kill()
+            raise
 
 
 def ask(number: int) -> bytes:
@@ -112,14 +124,17 @@ def check(line: bytes) -> int:
     """Return the id of the call that a line answers.
 
     Raises:
-        Failed: it is not the answer to that call.
+        BenchmarkError: it is not the answer to that call.
     """
-    answer = json.loads(line)
-    result, number = answer.get("result", {}), answer.get("id", 0)
-    data = cast("dict[str, Any]", result.get("structuredContent", {}))
-    if result.get("isError") or data.get("email_address") != _mailbox(number) or not result.get("content"):
-        raise Failed(f"call {number} was answered {line.decode()[:500]}")
-    return number
+    try:
+        answer = json.loads(line)
+        number, result = answer["id"], answer["result"]
+        right = result["structuredContent"]["email_address"] == _mailbox(number) and result["content"]
+        if right and not result.get("isError"):
+            return number
+    except (ValueError, LookupError, TypeError):
+        pass  # it has another form
+    raise BenchmarkError(f"a call was answered {line[:500]!r}")
 
 
 def _mailbox(number: int) -> str:
@@ -127,7 +142,11 @@ def _mailbox(number: int) -> str:
 
 
 def one_by_one(server: Server, first: int, seconds: float = 0, at_least: int = 0) -> list[float]:
-    """Call again as soon as a call is answered; return milliseconds."""
+    """Call again as soon as a call is answered; return milliseconds.
+
+    Raises:
+        BenchmarkError: an answer was wrong.
+    """
     latencies: list[float] = []
     end = time.perf_counter() + seconds
     while len(latencies) < at_least or time.perf_counter() < end:
@@ -136,12 +155,16 @@ def one_by_one(server: Server, first: int, seconds: float = 0, at_least: int = 0
         lines = server.read()
         latencies.append((time.perf_counter() - began) * 1000)
         if [check(line) for line in lines] != [number]:
-            raise Failed(f"call {number} was answered {lines}"[:500])
+            raise BenchmarkError(f"call {number} was answered {lines}"[:500])
     return latencies
 
 
 def side_by_side(server: Server, first: int, seconds: float) -> float:
-    """Keep calls under way; return right answers per second."""
+    """Keep calls under way; return right answers per second.
+
+    Raises:
+        BenchmarkError: an answer was wrong, or there were two.
+    """
     waiting = set(range(first, first + IN_FLIGHT))
     following = first + IN_FLIGHT
     began = time.perf_counter()
@@ -150,7 +173,9 @@ def side_by_side(server: Server, first: int, seconds: float) -> float:
     while waiting:
         lines = server.read()
         for line in lines:
-            waiting.remove(check(line))
+            if (number := check(line)) not in waiting:
+                raise BenchmarkError(f"call {number} was answered twice")
+            waiting.remove(number)
         if time.perf_counter() < end:
             answered += len(lines)
             more = range(following, following + len(lines))
@@ -184,9 +209,12 @@ def steady(server: Server, seconds: float) -> dict[str, float]:
     return {"p50": median(before), "calls_per_second": rate, "p50_after": median(after), "client_busy": busy}
 
 
-def main() -> None:
-    """Do what the command line says and write what it showed."""
-    job = json.loads(sys.argv[1])
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    """Do a job and return what it showed, in milliseconds where it is a time.
+
+    Raises:
+        BenchmarkError: an answer was wrong, or there was none.
+    """
     began, shown = time.perf_counter(), dict[str, Any]()
     with started(job["command"], job["environment"], job["log"]) as server:
         if job["measure"] == "start":
@@ -204,8 +232,14 @@ def main() -> None:
             shown = answers(server)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     shown["cpu"] = (used.ru_utime + used.ru_stime) * 1000
-    sys.stdout.write(json.dumps(shown) + "\n")
+    return shown
+
+
+def main() -> int:
+    """Do what the command line says, write what it showed, and return the exit status."""
+    job = json.loads(sys.argv[1])
+    return run(lambda: sys.stdout.write(json.dumps(measure(job)) + "\n"))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,7 +17,7 @@ from benchmarks.figures import Series
 from benchmarks.goals import API, DIRECT, FASTMCP, OURS, VALIDATED, Samples
 from benchmarks.messages import ADDRESS, CALLS
 from benchmarks.peers import Peer, environment
-from benchmarks.processes import output
+from benchmarks.processes import BenchmarkError, output
 from benchmarks.progress import Progress
 from benchmarks.scenarios import SCENARIOS, ceiling_target, target
 from benchmarks.stub import ROUTE, inkbox_stub
@@ -119,7 +119,10 @@ class Comparison:
             "measure": measure,
             "seconds": self._plan.seconds,
         }
-        return json.loads(self._python("client", json.dumps(job)))
+        try:
+            return json.loads(self._python("client", json.dumps(job)))
+        except BenchmarkError as error:
+            raise BenchmarkError(f"{peer.name}: {error}") from None
 
     def _direct(self) -> None:
         self._note("p50", DIRECT, json.loads(self._python("direct", self._origin, str(self._plan.seconds))))

@@ -24,7 +24,8 @@ def call(origin: str, era: Era, tool: str, arguments: dict[str, Any], session: s
     extra = {SESSION: session} if session else {}
     content = messages.call(era, tool, arguments)
     answer = httpx2.post(f"{origin}{PATH}", json=content, headers={**headers(era, tool), **extra}, timeout=10)
-    return cast("dict[str, Any]", _message(answer)).get("result", _message(answer))
+    message = cast("dict[str, Any]", _message(answer))
+    return message.get("result", message)
 
 
 def open_sessions(origin: str, number: int) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from os import killpg
 from pathlib import Path
+from typing import IO
 
 SECONDS_TO_START = 30.0
 SECONDS_TO_END = 5.0
@@ -45,25 +46,21 @@ def running(
     """Start a program, wait until it listens on its ports, yield its process id, and end it and its children.
 
     Raises:
-        BenchmarkError: it ended by itself or does not listen; with the last line that it wrote.
+        BenchmarkError: it cannot be started, ended by itself or does not listen; with the last line that it wrote.
     """
-    with log.open("ab") as output:
-        # A session of its own: Ctrl-C is for the benchmark, which then ends its programs in order.
-        process = subprocess.Popen(  # noqa: S603 - command lines are the benchmarks' own
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
-        )
+    with log.open("ab") as written:
+        process = _start(command, written, written, environment)
     try:
         for port in ports:
             _await_listener(process, port, log)
         yield process.pid
     finally:
-        with suppress(ProcessLookupError):
+        try:
             process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(SECONDS_TO_END)
-        with suppress(ProcessLookupError):
-            killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(SECONDS_TO_END)
+        finally:  # also when another Ctrl-C comes meanwhile
+            _kill(process)
 
 
 def output(command: Sequence[str], patience: float, directory: Path | None = None) -> str:
@@ -75,33 +72,23 @@ def output(command: Sequence[str], patience: float, directory: Path | None = Non
         directory: where it runs.
 
     Raises:
-        BenchmarkError: it failed or did not end; with the last line that it wrote.
+        BenchmarkError: it cannot be started, failed or did not end; with the last line that it wrote.
     """
     name = " ".join(Path(word).name for word in command[:3])
-    process = subprocess.Popen(  # noqa: S603 - command lines are the benchmarks' own
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=directory,
-        start_new_session=True,
-    )
-    try:
-        written, complaints = process.communicate(timeout=patience)
-    except subprocess.TimeoutExpired:
-        raise BenchmarkError(f"{name} did not end within {patience:.0f} seconds") from None
-    finally:
-        with suppress(ProcessLookupError):
-            killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with _start(command, subprocess.PIPE, subprocess.PIPE, directory=directory) as process:
+        try:
+            written, complaints = process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            raise BenchmarkError(f"{name} did not end within {patience:.0f} seconds") from None
+        finally:
+            _kill(process)
     if process.returncode:
-        lines = (complaints.strip() or written.strip()).splitlines() or [f"status {process.returncode}"]
-        raise BenchmarkError(f"{name} failed: {lines[-1][-500:]}")
-    return written.strip()
+        said = _last_line(complaints) or _last_line(written) or f"status {process.returncode}"
+        raise BenchmarkError(f"{name} failed: {said[-500:]}")
+    return written.decode(errors="replace").strip()
 
 
-def run(benchmark: Callable[[], None]) -> int:
+def run(benchmark: Callable[[], object]) -> int:
     """Run a benchmark and return its exit status; what it started is ended on Ctrl-C and SIGTERM, too."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -114,6 +101,43 @@ def run(benchmark: Callable[[], None]) -> int:
     return 0
 
 
+def last_line(log: Path) -> str:
+    """Return the last line of a log, or say that it is empty."""
+    return _last_line(log.read_bytes()) or "it wrote nothing"
+
+
+def _last_line(written: bytes) -> str:
+    return written.decode(errors="replace").strip().rpartition("\n")[2]
+
+
+def _start(
+    command: Sequence[str],
+    written: int | IO[bytes],
+    complaints: int | IO[bytes],
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    try:
+        # A session of its own: Ctrl-C is for the benchmark, which then ends its programs in order.
+        return subprocess.Popen(  # noqa: S603 - command lines are the benchmarks' own
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=complaints,
+            env=environment,
+            cwd=directory,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise BenchmarkError(f"{command[0]} cannot be started: {error.strerror}") from None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def _await_listener(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + SECONDS_TO_START
     while time.monotonic() < deadline:
@@ -122,9 +146,8 @@ def _await_listener(process: subprocess.Popen[bytes], port: int, log: Path) -> N
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.05)
-    lines = log.read_text(errors="replace").strip().splitlines() or ["it wrote nothing"]
     state = "does not listen" if process.poll() is None else f"ended with status {process.returncode}"
-    raise BenchmarkError(f"{log.stem} {state}: {lines[-1]}")
+    raise BenchmarkError(f"{log.stem} {state}: {last_line(log)}")
 
 
 def memory(leader: int) -> float:
@@ -136,12 +159,12 @@ def _of_group(leader: int) -> Iterator[Path]:
     for directory in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             # The name in brackets may hold anything; the group is the third field behind it.
-            if int((directory / "stat").read_text().rpartition(")")[2].split()[2]) == leader:
+            if int((directory / "stat").read_bytes().rpartition(b")")[2].split()[2]) == leader:
                 yield directory
 
 
 def _resident(directory: Path) -> int:
     try:
-        return int((directory / "status").read_text().partition("VmRSS:")[2].split()[0])
+        return int((directory / "status").read_bytes().partition(b"VmRSS:")[2].split()[0])
     except (OSError, IndexError):
         return 0

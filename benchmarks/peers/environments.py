@@ -24,10 +24,7 @@ def python_environment(directory: Path, requirement: str) -> str:
     if not ready.exists():
         sys.stderr.write(f"building {directory} from PyPI, once\n")
         venv.create(directory, clear=True, with_pip=True)
-        output(
-            [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement],
-            _SECONDS_TO_INSTALL,
-        )
+        _output([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement])
         ready.touch()
     return str(python)
 
@@ -53,11 +50,7 @@ def typescript_bundle(directory: Path, source: Path) -> tuple[Path, str]:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         (directory / "package.json").write_text('{"private": true}')
-        output(
-            [_node("npm"), "install", "--silent", "--no-audit", "--no-fund", *_NPM_PACKAGES],
-            _SECONDS_TO_INSTALL,
-            directory,
-        )
+        _output([_node("npm"), "install", "--silent", "--no-audit", "--no-fund", *_NPM_PACKAGES], directory)
         ready.touch()
     modules = directory / "node_modules"
     # Packages are looked for beside the source.

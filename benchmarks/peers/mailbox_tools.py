@@ -1,16 +1,11 @@
 """The five mailbox tools as functions, of which frameworks with decorators make tools."""
 
-import os
 from typing import Annotated, Any
 
-import httpx2
+from mailbox_api import inkbox, send
 from pydantic import BaseModel, ConfigDict, Field
 
-inkbox = httpx2.AsyncClient(
-    base_url=os.environ["INKBOX_BASE_URL"] + "/api/v1/mail",
-    headers={"X-API-Key": os.environ["INKBOX_API_KEY"]},
-    limits=httpx2.Limits(max_connections=None, max_keepalive_connections=8),
-)
+inkbox()  # frameworks load HTTPX2 with everything else
 
 Address = Annotated[str, Field(description="The mailbox's full address.", max_length=320)]
 Name = Annotated[str | None, Field(description="Sender name people see, 1-255 characters.", min_length=1)]
@@ -34,12 +29,6 @@ class MailboxPage(BaseModel):
     mailboxes: list[Mailbox]
     total: int
     next_cursor: str | None
-
-
-async def send(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Send a request to Inkbox and return the data of its answer."""
-    answer = await inkbox.request(method, path, json=body)
-    return answer.raise_for_status().json() if answer.content else None
 
 
 async def create_mailbox(agent_handle: str, display_name: Name = None, email_local_part: str | None = None) -> Mailbox:
