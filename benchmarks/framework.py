@@ -22,7 +22,10 @@ from benchmarks.messages import ADDRESS, INITIALIZE, INITIALIZED, LEGACY, MODERN
 from inkbox_mcp.http.app import MCP_PATH, build_app
 from inkbox_mcp.http.drain import Drain
 from inkbox_mcp.server import build_server
+from inkbox_mcp.service import Service
 from inkbox_mcp.stdio import CHUNK, Pipes
+from inkbox_mcp.transports import serve_pipes
+from inkbox_mcp.warmstart import Beginning
 
 TOOL = "get_mailbox"
 CALLS = 200
@@ -79,14 +82,13 @@ def _scope(body: bytes) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def stdio() -> AsyncGenerator[Ask]:
-    """Yield what calls the server over pipes, after a handshake."""
+async def stdio(beginning: Beginning) -> AsyncGenerator[Ask]:
+    """Yield what calls the server over pipes, after the handshake that was recorded or else is now."""
     (stdin, to), (back, stdout) = os.pipe(), os.pipe()
     for fd in (stdin, back, stdout):
         os.set_blocking(fd, False)
-    line = json.dumps(call(LEGACY, TOOL, {"email_address": ADDRESS})).encode() + b"\n"
 
-    async def ask(line: bytes = line) -> bytes:
+    async def ask(line: bytes = _line(call(LEGACY, TOOL, {"email_address": ADDRESS}))) -> bytes:
         os.write(to, line)
         answer = b""
         while not answer.endswith(b"\n"):
@@ -96,16 +98,22 @@ async def stdio() -> AsyncGenerator[Ask]:
 
     try:
         async with anyio.create_task_group() as tasks:
-            server = build_server(SETTINGS, FakedInkbox)
             pipes = Pipes(stdin, stdout, tasks.cancel_scope.cancel)
-            tasks.start_soon(server.run, pipes, pipes, server.create_initialization_options())
-            await ask(json.dumps(INITIALIZE).encode() + b"\n")
-            os.write(to, json.dumps(INITIALIZED).encode() + b"\n")
+            tasks.start_soon(serve_pipes, Service(SETTINGS, FakedInkbox), pipes, beginning)
+            if not beginning.exchanges:
+                hello, ready = _line(INITIALIZE), _line(INITIALIZED)
+                answer = await ask(hello)
+                os.write(to, ready)
+                beginning.exchanges = [(hello.strip(), answer), (ready.strip(), b"")]
             yield ask
             tasks.cancel_scope.cancel()
     finally:
         for fd in (stdin, to, back, stdout):
             os.close(fd)
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return json.dumps(message).encode() + b"\n"
 
 
 async def measure(ask: Ask) -> float:
@@ -126,7 +134,12 @@ async def measure(ask: Ask) -> float:
 async def compare(rounds: int) -> dict[str, Series]:
     """Measure both transports in turns."""
     async with AsyncExitStack() as stack:
-        asks = {"2026-07-28 over ASGI": http(), "2025-11-25 over pipes": stdio()}
+        recorded = Beginning()  # by the first conversation that has it
+        asks = {
+            "2026-07-28 over ASGI": http(),
+            "2025-11-25 over pipes, by the SDK": stdio(recorded),
+            "2025-11-25 over pipes, directly": stdio(recorded),
+        }
         ways = {name: await stack.enter_async_context(way) for name, way in asks.items()}
         for ask in ways.values():
             await measure(ask)

@@ -2,7 +2,6 @@
 
 import argparse
 import errno
-import gc
 import logging
 import os
 import re
@@ -20,6 +19,7 @@ import anyio
 
 from inkbox_mcp import __version__
 from inkbox_mcp.configuration import CONFIG_FILE, check, exposes_key, gather, load
+from inkbox_mcp.loading import for_good
 from inkbox_mcp.logs import give_up_lost_lines, log_to_stderr
 from inkbox_mcp.settings import Settings, SettingsError, options
 from inkbox_mcp.warmstart import Beginning
@@ -79,32 +79,21 @@ def _serve(arguments: Sequence[str], beginning: Beginning | None) -> int:
         beginning.folder = None  # no recording, so that every start has this warning
     if settings.http:
         return _serve_http(settings)
-    # After the options are checked: loading the protocol takes most of the start.
-    with _for_good():
-        from inkbox_mcp.server import build_server
+    # After the options are checked: loading the rest takes most of the start.
+    with for_good():
+        from inkbox_mcp.service import Service
         from inkbox_mcp.tracing import configure
         from inkbox_mcp.transports import serve_stdio
 
         configure()
-        server = build_server(settings)
-    anyio.run(serve_stdio, server, beginning)
+        service = Service(settings)
+    anyio.run(serve_stdio, service, beginning)
     return 0
-
-
-@contextmanager
-def _for_good() -> Generator[None]:
-    """Load what is never unloaded: looking for garbage in it would take a tenth of the start and most of the end."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _serve_http(settings: Settings) -> int:
     from inkbox_mcp.http.app import MCP_PATH, serve
-    from inkbox_mcp.server import offered
+    from inkbox_mcp.service import offered
     from inkbox_mcp.transports import origin
 
     offered(settings)  # a misspelt tool stops the start, not each worker

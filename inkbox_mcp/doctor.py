@@ -19,7 +19,7 @@ from inkbox_mcp.api import InkboxAPI
 from inkbox_mcp.calls import begin
 from inkbox_mcp.errors import InkboxError
 from inkbox_mcp.paths import WHOAMI
-from inkbox_mcp.server import offered
+from inkbox_mcp.service import offered
 from inkbox_mcp.settings import Settings, options
 from inkbox_mcp.tenants import Tenants
 from inkbox_mcp.tools.account import KeyHolder

@@ -11,9 +11,8 @@ from functools import cached_property
 from http import HTTPStatus
 from inspect import cleandoc
 from string import Formatter
-from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_type_hints
 
-from mcp.types import Tool, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
@@ -23,10 +22,23 @@ from inkbox_mcp.generations import Generation
 from inkbox_mcp.schema import argument_schema, result_schema
 from inkbox_mcp.text import one_line
 
-READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
-ADDITIVE = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
-IDEMPOTENT = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
-DESTRUCTIVE = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
+if TYPE_CHECKING:
+    from mcp.types import Tool
+
+
+@dataclass(frozen=True)
+class Hints:
+    """MCP's hints about what a tool does to its surroundings; all of ours are a closed world."""
+
+    read_only: bool = False
+    destructive: bool = False
+    idempotent: bool = False
+
+
+READ_ONLY = Hints(read_only=True, idempotent=True)
+ADDITIVE = Hints()
+IDEMPOTENT = Hints(idempotent=True)
+DESTRUCTIVE = Hints(destructive=True, idempotent=True)
 
 # Some clients add arguments of their own to every call (n8n: github.com/n8n-io/n8n/issues/37308).
 _INJECTED = frozenset({"toolCallId", "sessionId"})
@@ -88,7 +100,7 @@ class Operation(Generic[A, R]):
         function: the coroutine function that calls the API.
         args: the model of its arguments.
         result: the model of its result.
-        annotations: MCP's four hints.
+        hints: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE.
         advice: what to do next after an error of a class, where the operation knows better than the class.
         confirm: the question to the human, with arguments in braces; asked when all of them have a value. Where the
             generations of the API differ in what happens, one question for each.
@@ -100,7 +112,7 @@ class Operation(Generic[A, R]):
     function: Callable[[InkboxAPI, A], Awaitable[R]]
     args: type[A]
     result: type[R]
-    annotations: ToolAnnotations
+    hints: Hints
     advice: Mapping[type[InkboxError], str]
     confirm: Question
     changes: tuple[str, ...]
@@ -113,15 +125,22 @@ class Operation(Generic[A, R]):
         return self.function.__name__
 
     @cached_property
-    def tool(self) -> Tool:
+    def tool(self) -> "Tool":
         """The tool as `tools/list` shows it."""
+        from mcp.types import Tool, ToolAnnotations  # takes most of a start, and no call needs it
+
         return Tool(
             name=self.name,
             title=self.name.replace("_", " ").capitalize(),
             description=" ".join(cleandoc(self.function.__doc__ or "").split()),
             input_schema=argument_schema(self.args.model_json_schema(), self.args.nullable),
             output_schema=result_schema(self.result.model_json_schema(mode="serialization")),
-            annotations=self.annotations,
+            annotations=ToolAnnotations(
+                read_only_hint=self.hints.read_only,
+                destructive_hint=self.hints.destructive,
+                idempotent_hint=self.hints.idempotent,
+                open_world_hint=False,
+            ),
         )
 
     def parse(self, arguments: Mapping[str, Any] | None) -> A:
@@ -204,7 +223,7 @@ class Operation(Generic[A, R]):
 
 
 def operation(
-    annotations: ToolAnnotations,
+    hints: Hints,
     *,
     advice: Mapping[type[InkboxError], str] | None = None,
     confirm: Question = None,
@@ -215,7 +234,7 @@ def operation(
     """Make a tool of an `async def verb_noun(api, args: Args) -> Result`.
 
     Args:
-        annotations: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE.
+        hints: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE.
         advice: what the model should do next after an error of a class.
         confirm: the question to the human before the call, such as `Delete {email_address}?`.
         changes: the arguments that name what the call changes.
@@ -224,8 +243,8 @@ def operation(
     """
 
     def declare(function: Callable[[InkboxAPI, A], Awaitable[R]]) -> Operation[A, R]:
-        hints = get_type_hints(function)
-        args, result = hints["args"], hints["return"]
-        return Operation(function, args, result, annotations, advice or {}, confirm, changes, only, moved)
+        types = get_type_hints(function)
+        args, result = types["args"], types["return"]
+        return Operation(function, args, result, hints, advice or {}, confirm, changes, only, moved)
 
     return declare

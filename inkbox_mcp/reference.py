@@ -51,10 +51,9 @@ def _arguments(operation: Operation[Any, Any]) -> str:
 
 
 def _hints(operation: Operation[Any, Any]) -> str:
-    annotations = operation.annotations
-    if annotations.read_only_hint:
+    if operation.hints.read_only:
         return "read-only"
-    hints = {"destructive": annotations.destructive_hint, "idempotent": annotations.idempotent_hint}
+    hints = {"destructive": operation.hints.destructive, "idempotent": operation.hints.idempotent}
     return ", ".join(hint for hint, applies in hints.items() if applies) or "additive"
 
 

@@ -1,14 +1,12 @@
-"""The corridor: an MCP request in, an MCP result out.
+"""The MCP server: the SDK's requests in, the SDK's results out.
 
-`build_server` makes the server; what it offers is in `inkbox_mcp.tools`, how it is run in `inkbox_mcp.transports`.
+`build_server` makes it; what it offers is in `inkbox_mcp.tools`, what a call does in `inkbox_mcp.service`, how it is
+run in `inkbox_mcp.transports`.
 """
 
-import json
-import logging
-import time
-import traceback
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from mcp import MCPError
@@ -28,19 +26,14 @@ from mcp.types import (
 from starlette.requests import Request
 
 from inkbox_mcp import __version__
-from inkbox_mcp.calls import begin
+from inkbox_mcp.callers import caller
 from inkbox_mcp.confirmation import confirm
 from inkbox_mcp.connection import TransportFactory
-from inkbox_mcp.errors import InkboxError, Unauthorized, machine_fields
 from inkbox_mcp.metrics import Metrics
-from inkbox_mcp.operation import Operation, Result
+from inkbox_mcp.operation import Operation
 from inkbox_mcp.scopes import may_write
-from inkbox_mcp.settings import Settings, SettingsError
-from inkbox_mcp.tenants import KEY_HEADER, Tenants, tenant
-from inkbox_mcp.text import visible
-from inkbox_mcp.tools import all_operations
-
-logger = logging.getLogger(__name__)
+from inkbox_mcp.service import Answer, Bug, Service
+from inkbox_mcp.settings import Settings
 
 INSTRUCTIONS = (
     "Manage the email mailboxes of your Inkbox organisation. A mailbox belongs to an agent identity, at most one each. "
@@ -51,13 +44,13 @@ INSTRUCTIONS = (
 )
 SANDBOX_INSTRUCTIONS = " This is a local sandbox without real mail; the identities sales-agent and support-agent exist."
 
-Context = ServerRequestContext[Tenants, Request]
+Context = ServerRequestContext[Service, Request]
 
 
 def build_server(
     settings: Settings, transport: TransportFactory | None = None, metrics: Metrics | None = None
-) -> Server[Tenants]:
-    """Make an MCP server for these settings; it opens no connection and no file until a tool is called.
+) -> Server[Service]:
+    """Make an MCP server for these settings.
 
     Args:
         settings: see `inkbox_mcp.settings`.
@@ -67,15 +60,18 @@ def build_server(
     Raises:
         SettingsError: the settings name a tool that does not exist, or a store that cannot be used.
     """
-    operations = offered(settings)
-    harmless = {name: operation for name, operation in operations.items() if operation.annotations.read_only_hint}
-    metrics = metrics or Metrics()
-    tenants = Tenants(settings, transport, metrics)
+    return server_of(Service(settings, transport, metrics))
+
+
+def server_of(service: Service) -> Server[Service]:
+    """Make an MCP server of a service."""
+    settings, operations = service.settings, service.operations
+    harmless = {name: operation for name, operation in operations.items() if operation.hints.read_only}
 
     @asynccontextmanager
-    async def lifespan(_: Server[Tenants]) -> AsyncGenerator[Tenants]:
-        async with tenants:
-            yield tenants
+    async def lifespan(_: Server[Service]) -> AsyncGenerator[Service]:
+        async with service.tenants:
+            yield service
 
     def open_to(context: Context) -> dict[str, Operation[Any, Any]]:
         return operations if context.request is None or may_write(context.request.scope) else harmless
@@ -89,7 +85,13 @@ def build_server(
         if operation is None:
             known = ", ".join(available)
             raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool {params.name[:64]!a}. The tools are: {known}.")
-        return await call(operation, context, params, settings, metrics)
+        ask = partial(confirm, context, params, mode=settings.confirm)
+        try:
+            answer = await service.call(operation, params.arguments, caller(context.request), ask)
+        except Bug as bug:
+            # The SDK would send the text of any other exception to handshake-era clients.
+            raise MCPError(code=INTERNAL_ERROR, message=str(bug), data=bug.data) from bug
+        return _result(answer) if isinstance(answer, Answer) else answer
 
     def input_schema(name: str) -> dict[str, Any] | None:
         return operations[name].tool.input_schema if name in operations else None
@@ -107,93 +109,10 @@ def build_server(
     )
 
 
-async def call(
-    operation: Operation[Any, Any],
-    context: Context,
-    params: CallToolRequestParams,
-    settings: Settings,
-    metrics: Metrics,
-) -> CallToolResult | InputRequiredResult:
-    """Run one tool, and log and count it without its arguments.
-
-    Raises:
-        MCPError: a bug; its place goes to the log, nothing of it to the model.
-    """
-    outcome, started = "cancelled", time.perf_counter()
-    request_id = context.request.headers.get("x-request-id") if context.request else None
-    with begin(settings.timeout, request_id) as state, metrics.in_flight():
-        try:
-            api = await context.lifespan_context.admit(context.request)
-            args = operation.parse(params.arguments)
-            await api.allow(args.model_dump())
-            if settings.confirm != "never" and (question := await operation.question(api, args)):
-                if unanswered := await confirm(context, params, question, settings.confirm):
-                    outcome = "asked"
-                    return unanswered
-                state.restart()
-            result = await operation.run(api, args)
-            outcome = "ok"
-            return _success(result)
-        except InkboxError as error:
-            outcome = error.code
-            if settings.per_request_keys and isinstance(error, Unauthorized):
-                error.advised(f"Tell the user: put a current key into the header {KEY_HEADER} of this server's entry.")
-            return _failure(operation, error, state.request_id)
-        except Exception as error:
-            outcome = "bug"
-            _log_bug(operation, error)
-            # The SDK would send the exception's text to handshake-era clients.
-            raise MCPError(
-                code=INTERNAL_ERROR,
-                message=f"{operation.name} hit a bug in inkbox-mcp.",
-                data={"request_id": state.request_id},
-            ) from error
-        finally:
-            seconds = time.perf_counter() - started
-            metrics.called(operation.name, outcome, seconds)
-            _log_call(operation.name, outcome, state.status, seconds, tenant(context.request))
-
-
-def _log_call(tool: str, outcome: str, status: int | None, seconds: float, caller: str) -> None:
-    fields = {"tool": tool, "outcome": outcome, "status": status, "ms": round(seconds * 1000, 1), "tenant": caller}
-    logger.info("%s %s %s %.0f ms", tool, outcome, status or "-", seconds * 1000, extra={"fields": fields})
-
-
-def _log_bug(operation: Operation[Any, Any], error: Exception) -> None:
-    """Log where a bug is, without the texts of exceptions, which repeat arguments and answers."""
-    places = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("%s raised %s\n%s", operation.name, type(error).__qualname__, places)
-
-
-def offered(settings: Settings) -> dict[str, Operation[Any, Any]]:
-    """Choose the tools that the operator wants offered: what is off is neither listed nor callable.
-
-    Raises:
-        SettingsError: a name that is no tool, for it might be a misspelt one that should be off.
-    """
-    operations = all_operations()
-    for name in [*settings.tools, *settings.exclude_tools]:
-        if name not in operations:
-            raise SettingsError(f"{name}: no such tool; the tools are {', '.join(operations)}")
-    return {
-        name: operation
-        for name, operation in operations.items()
-        if (not settings.tools or name in settings.tools)
-        and name not in settings.exclude_tools
-        and (operation.annotations.read_only_hint or not settings.read_only)
-    }
-
-
-def _success(result: Result) -> CallToolResult:
-    data = visible(result.model_dump(mode="json", exclude_unset=True))
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return CallToolResult(content=[TextContent(text=text)], structured_content=data)
-
-
-def _failure(operation: Operation[Any, Any], error: InkboxError, request_id: str) -> CallToolResult:
-    # No structured_content: clients check it against the output schema and would hide the text.
+def _result(answer: Answer) -> CallToolResult:
     return CallToolResult(
-        content=[TextContent(text=operation.explain(error))],
-        is_error=True,
-        _meta={**machine_fields(error), "request_id": request_id},
+        content=[TextContent(text=answer.text)],
+        structured_content=answer.data,
+        is_error=answer.is_error,
+        _meta=answer.meta,
     )

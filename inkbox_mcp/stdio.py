@@ -1,4 +1,4 @@
-"""A client's pipes, read and written on the event loop.
+"""A client's pipes, read and written on the event loop, line by line.
 
 The SDK's own transport has a thread that waits for stdin and cannot be told to stop, and each message crosses threads.
 Here a signal finds nothing that blocks, and a call takes two thirds of the time. Where stdin or stdout is no pipe, but
@@ -12,22 +12,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import anyio
-from anyio.abc import ObjectReceiveStream, ObjectSendStream
-from mcp.shared.message import ServerMessageMetadata, SessionMessage
-from mcp.types import (
-    INVALID_REQUEST,
-    PARSE_ERROR,
-    ErrorData,
-    JSONRPCError,
-    JSONRPCMessage,
-    JSONRPCRequest,
-    JSONRPCResponse,
-    jsonrpc_message_adapter,
-)
-from pydantic import ValidationError
-
-from inkbox_mcp.recording import Recorder
-from inkbox_mcp.warmstart import Beginning
 
 CHUNK = 1 << 18
 MAX_LINE = 1 << 24
@@ -36,21 +20,24 @@ MAX_UNSENT = 1 << 22
 SECONDS_TO_FINISH = 1
 """How long calls under way may go on when the client has closed stdin."""
 
+Line = bytes | bytearray | None
+"""A line without its end; None is one that was too long."""
 
-class Pipes(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMessage]):
-    """Both of a client's pipes, as the stream to read from and the stream to write to that the SDK asks for."""
 
-    def __init__(self, stdin: int, stdout: int, cancel: Callable[[], None], beginning: Beginning | None = None) -> None:
+class Pipes:
+    """Both of a client's pipes."""
+
+    def __init__(self, stdin: int, stdout: int, cancel: Callable[[], None], unread: bytes = b"") -> None:
         """Serve two descriptors that do not block.
 
         Args:
             stdin: where requests come from.
             stdout: where answers go.
             cancel: ends whoever uses this.
-            beginning: what has been read and answered before.
+            unread: what has been read before.
         """
         self._stdin, self._stdout, self._cancel = stdin, stdout, cancel
-        self._lines: deque[bytes | bytearray | None] = deque()  # None is one that was too long
+        self._lines: deque[Line] = deque()
         self._begun = bytearray()
         self._skipping = False
         self._reading = False
@@ -58,78 +45,66 @@ class Pipes(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMessage
         self._ended = False
         self._unsent = bytearray()
         self._sending = anyio.Lock(fast_acquire=True)
-        self._hung_up = False
         self._under_way = 0
         self._all_settled = asyncio.Event()
-        self._metadata = ServerMessageMetadata(on_request_unanswered=self._settled)
-        beginning = beginning or Beginning()
-        self._recorder = Recorder(beginning)
-        self._cut(b"".join(line + b"\n" for line, _ in beginning.exchanges) + beginning.unread)
+        self.hung_up = False
+        self._cut(unread)
 
     def hang_up(self) -> None:
         """End at once: nothing more is written, so that a client that does not read cannot put the end off."""
-        self._hung_up = True
+        self.hung_up = True
         self._cancel()
 
-    async def receive(self) -> SessionMessage:
-        """Return the next message; what is none is answered with an error.
+    async def line(self) -> Line:
+        """Return the next line that is not blank.
 
         Raises:
             anyio.EndOfStream: the client has closed stdin, and has its answers or waited long enough.
         """
+        if len(self._unsent) > MAX_UNSENT:
+            await self.send_all()
         while True:
-            if len(self._unsent) > MAX_UNSENT:
-                await self._send_all()
             while not self._lines:
                 await self._wait_for_lines()
             line = self._lines.popleft()
-            message = await self._message(line)
-            self._recorder.heard(bytes(line or b""), message)
-            if message is not None:
-                self._under_way += isinstance(message, JSONRPCRequest)
-                return SessionMessage(message, self._metadata)
+            if line is None or line.strip():
+                return line
 
-    async def send(self, item: SessionMessage) -> None:
-        """Write a message.
+    def begun(self) -> None:
+        """Note that a request came, which the end of stdin will not cut short at once."""
+        self._under_way += 1
 
-        Raises:
-            anyio.BrokenResourceError: the client no longer reads, or this has hung up.
-        """
-        try:
-            await self._write(item.message)
-        finally:
-            if isinstance(item.message, JSONRPCResponse | JSONRPCError):
-                await self._settled()
-        if self._hung_up:
-            raise anyio.BrokenResourceError
+    def settled(self) -> None:
+        """Note that a request has its answer, or needs none any more."""
+        self._under_way -= 1
+        if self._ended and not self._under_way:
+            self._all_settled.set()
 
-    async def aclose(self) -> None:
+    def write(self, line: bytes) -> None:
+        """Put a line, with its end, behind those that wait; `send_all` sends them."""
+        self._unsent += line
+
+    async def send_all(self) -> None:
+        """Write what waits; when this is cancelled, the rest of a line stays for whoever writes next."""
+        async with self._sending:
+            while self._unsent and not self.hung_up:
+                try:
+                    del self._unsent[: os.write(self._stdout, self._unsent)]
+                except BlockingIOError:
+                    await anyio.wait_writable(self._stdout)
+                except OSError:
+                    self.hang_up()
+
+    def close(self) -> None:
         """Read no more; whoever opened the pipes closes them."""
-        self._recorder.finish()
         self._read_on(False)
-
-    async def _message(self, line: bytes | bytearray | None) -> JSONRPCMessage | None:
-        if line is None:
-            await self._refuse(INVALID_REQUEST, f"A line is longer than {MAX_LINE} bytes")
-        elif line.strip():
-            try:
-                return jsonrpc_message_adapter.validate_json(line.decode(errors="replace"), by_name=False)
-            except ValidationError as error:
-                if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
-                    await self._refuse(PARSE_ERROR, "Not JSON")
-                else:
-                    await self._refuse(INVALID_REQUEST, "Not a JSON-RPC message")
-        return None
-
-    async def _refuse(self, code: int, message: str) -> None:
-        await self._write(JSONRPCError(jsonrpc="2.0", id=None, error=ErrorData(code=code, message=message)))
 
     async def _wait_for_lines(self) -> None:
         if self._ended:
             with anyio.move_on_after(SECONDS_TO_FINISH):
                 if self._under_way:
                     await self._all_settled.wait()
-                await self._send_all()
+                await self.send_all()
             raise anyio.EndOfStream
         self._read_on(True)
         self._arrived.clear()
@@ -171,28 +146,6 @@ class Pipes(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMessage
             self._skipping = False
             self._begun = bytearray(rest.pop())
             self._lines += rest
-
-    async def _write(self, message: JSONRPCMessage) -> None:
-        line = message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
-        if not self._recorder.said(message, line):
-            self._unsent += line
-        await self._send_all()
-
-    async def _send_all(self) -> None:
-        """Write what waits; when this is cancelled, the rest of a line stays for whoever writes next."""
-        async with self._sending:
-            while self._unsent and not self._hung_up:
-                try:
-                    del self._unsent[: os.write(self._stdout, self._unsent)]
-                except BlockingIOError:
-                    await anyio.wait_writable(self._stdout)
-                except OSError:
-                    self.hang_up()
-
-    async def _settled(self) -> None:
-        self._under_way -= 1
-        if self._ended and not self._under_way:
-            self._all_settled.set()
 
 
 @contextmanager

@@ -5,19 +5,16 @@ its own, so that nothing remembered of one organisation can reach another; what 
 which remembers nothing.
 """
 
-import hashlib
 import math
 import re
 from collections import OrderedDict
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
 
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import principal_components
 from pydantic import SecretStr
-from starlette.requests import Request
 
 from inkbox_mcp.connection import Connection, TransportFactory
 from inkbox_mcp.embedded import SandboxTransport
@@ -33,6 +30,25 @@ MAX_TENANTS = 4096
 
 # The sandbox keeps each key's organisation apart; the embedded one has a single user, who needs no key.
 SANDBOX_KEY = SecretStr("ApiKey_00000000-0000-4000-8000-000000000000.sandbox")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who makes a call.
+
+    Attributes:
+        keys: the Inkbox keys that the request brought, as they stood in its headers.
+        name: for limits and logs.
+        request_id: what the caller calls the request.
+    """
+
+    keys: tuple[str, ...] = ()
+    name: str = "-"
+    request_id: str | None = None
+
+
+LOCAL = Caller()
+"""The only client there is, over stdio."""
 
 
 class Tenants:
@@ -75,25 +91,22 @@ class Tenants:
         if self._limit:
             await self._limit.aclose()
 
-    async def admit(self, request: Request | None) -> PinnedAPI:
+    async def admit(self, caller: Caller) -> PinnedAPI:
         """Let a call in and return the API for it.
-
-        Args:
-            request: the HTTP request that brought the call, if one did.
 
         Raises:
             NotConfigured: the request brought no key and should have, or brought one that nobody wants.
             OverLimit: its caller makes more calls than the operator allows.
         """
-        api = self.api(request)
-        if self._limit and (wait := await self._limit.take(tenant(request))):
+        api = self.api(caller)
+        if self._limit and (wait := await self._limit.take(caller.name)):
             self._metrics.rate_limited()
             raise OverLimit(self._settings.rate_limit or "", wait)
         return api
 
-    def api(self, request: Request | None = None) -> PinnedAPI:
-        """Return the API for a request; see `admit`."""
-        key = request_key(request)
+    def api(self, caller: Caller = LOCAL) -> PinnedAPI:
+        """Return the API for a caller; see `admit`."""
+        key = _single_key(caller.keys)
         if not self._settings.per_request_keys:
             if key is not None:
                 raise NotConfigured("the request brought an Inkbox API key, but this server uses its own.").advised(
@@ -128,29 +141,12 @@ class Tenants:
         )
 
 
-def request_key(request: Request | None) -> str | None:
-    """Return the Inkbox key that a request brings.
-
-    Raises:
-        NotConfigured: what it brings is no key, or there are several.
-    """
-    keys = request.headers.getlist(KEY_HEADER) if request else []
+def _single_key(keys: tuple[str, ...]) -> str | None:
     if len(keys) > 1 or not all(re.fullmatch(r"[\x21-\x7e]{1,512}", key) for key in keys):
         raise NotConfigured(f"what the request brought as {KEY_HEADER} is no Inkbox API key.").advised(
             f"Tell the user: put the key alone into the header {KEY_HEADER}, once."
         )
     return keys[0] if keys else None
-
-
-def tenant(request: Request | None) -> str:
-    """Name the caller of a request for limits and logs; of a key or an account the name tells nothing."""
-    identity: list[object] = []
-    if request is not None:
-        user = request.scope.get("user")
-        identity += request.headers.getlist(KEY_HEADER)
-        if not identity and isinstance(user, AuthenticatedUser):
-            identity += principal_components(user.access_token)
-    return hashlib.sha256(repr(identity).encode()).hexdigest()[:12] if identity else "-"
 
 
 def _rate_limit(settings: Settings) -> RateLimit | None:

@@ -13,13 +13,14 @@ import threading
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
-from mcp.server.lowlevel import Server
-from mcp.server.stdio import stdio_server
 
+from inkbox_mcp.direct import DirectCalls
+from inkbox_mcp.loading import for_good
 from inkbox_mcp.pipes import pipes_available
+from inkbox_mcp.service import Service
 from inkbox_mcp.stdio import Pipes, taken_over
 from inkbox_mcp.tracing import shut_down
 from inkbox_mcp.warmstart import Beginning
@@ -32,27 +33,49 @@ logger = logging.getLogger(__name__)
 SECONDS_TO_STOP = 1.8
 
 
-async def serve_stdio(server: Server[Any], beginning: Beginning | None = None) -> None:
+async def serve_stdio(service: Service, beginning: Beginning | None = None) -> None:
     """Serve one client over stdin and stdout until it closes one of them or a signal comes.
 
     Args:
-        server: see `inkbox_mcp.server`.
+        service: see `inkbox_mcp.service`.
         beginning: what the client has said and was answered before.
     """
     if not pipes_available():
-        await _serve_stdio_with_threads(server)
+        await _serve_stdio_with_threads(service)
         return
+    beginning = beginning or Beginning()
     # A stray print is kept off the wire here, and by `taken_over` where it comes from a child or an extension.
     with taken_over() as (stdin, stdout), redirect_stdout(sys.stderr):
         async with anyio.create_task_group() as tasks:
-            pipes = Pipes(stdin, stdout, tasks.cancel_scope.cancel, beginning)
+            pipes = Pipes(stdin, stdout, tasks.cancel_scope.cancel, beginning.unread)
             tasks.start_soon(_on_signal, pipes.hang_up)
-            await server.run(pipes, pipes, server.create_initialization_options())
+            await serve_pipes(service, pipes, beginning)
             tasks.cancel_scope.cancel()
 
 
-async def _serve_stdio_with_threads(server: Server[Any]) -> None:
+async def serve_pipes(service: Service, pipes: Pipes, beginning: Beginning) -> None:
+    """Serve one client over its pipes, plain calls at once and all else by the SDK, which is loaded for it."""
+    async with service.tenants, anyio.create_task_group() as tasks:
+        calls = DirectCalls(service, pipes, tasks, beginning.exchanges)
+        try:
+            line = await calls.next_line()
+            with for_good():
+                from inkbox_mcp.messages import Messages
+                from inkbox_mcp.server import server_of
+            messages, server = Messages(pipes, calls, beginning, line), server_of(service)
+            await server.run(messages, messages, server.create_initialization_options())
+        except anyio.EndOfStream:
+            pass  # nothing was said that the SDK had to hear
+        tasks.cancel_scope.cancel()
+
+
+async def _serve_stdio_with_threads(service: Service) -> None:
     """Serve a terminal, files, or anything on Windows; calls under way are cancelled at the end of input."""
+    from mcp.server.stdio import stdio_server
+
+    from inkbox_mcp.server import server_of
+
+    server = server_of(service)
     try:
         async with stdio_server() as (read, write), anyio.create_task_group() as tasks:
             tasks.start_soon(_on_signal, tasks.cancel_scope.cancel)

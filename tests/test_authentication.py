@@ -707,7 +707,7 @@ class Scoped:
 def is_write(tool: str) -> bool:
     """Whether a tool changes something; those that do not exist might."""
     operation = all_operations().get(tool)
-    return operation is None or not operation.annotations.read_only_hint
+    return operation is None or not operation.hints.read_only
 
 
 def door(judge: Any, *required: str, url: str | None = METADATA_URL) -> httpx2.AsyncClient:

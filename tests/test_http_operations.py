@@ -173,7 +173,7 @@ async def test_the_log_is_json_for_programs(tmp_path: Path) -> None:
     assert line["message"].startswith("list_mailboxes ok 200 ")
     assert {name: line[name] for name in ("level", "logger", "tool", "outcome", "status", "tenant")} == {
         "level": "info",
-        "logger": "inkbox_mcp.server",
+        "logger": "inkbox_mcp.service",
         "tool": "list_mailboxes",
         "outcome": "ok",
         "status": 200,

@@ -14,7 +14,7 @@ from inkbox_mcp.settings import Settings, SettingsError
 from inkbox_mcp.tools import all_operations
 from tests.conftest import Agent
 
-READING = [name for name, operation in all_operations().items() if operation.annotations.read_only_hint]
+READING = [name for name, operation in all_operations().items() if operation.hints.read_only]
 CHANGING = [name for name in all_operations() if name not in READING]
 
 

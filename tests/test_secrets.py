@@ -160,7 +160,7 @@ async def test_no_fault_shows_the_key_or_logs_an_argument(
                 inkbox.fails(*[fault] * 9)
                 assert_hidden(await everything_said(agent, tool))
         assert inkbox.requests[0].headers["X-API-Key"] == KEY
-    assert log.text.count("inkbox_mcp.server") >= len(ONE_PER_VERB)
+    assert log.text.count("inkbox_mcp.service") >= len(ONE_PER_VERB)
     assert_hidden(log.text, but=SENTINEL)
     assert_hidden(capfd.readouterr(), but=SENTINEL)
 
@@ -363,7 +363,7 @@ async def test_a_process_at_log_level_debug_writes_neither_key_nor_arguments(
                     await meet_faults(Agent(client), inkbox)
                 server.signal(signal.SIGTERM)
                 log = "".join((await server.end())[1:])
-    assert log.count("inkbox_mcp.server: ") > len(TOOLS) * len(IN_A_PROCESS)
+    assert log.count("inkbox_mcp.service: ") > len(TOOLS) * len(IN_A_PROCESS)
     assert_hidden(log, but=SENTINEL)
 
 

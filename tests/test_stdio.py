@@ -207,7 +207,7 @@ async def test_stdout_carries_nothing_but_protocol(tmp_path: Path) -> None:
 SERVER_THAT_PRINTS = """
 import os
 import anyio, httpx2
-from inkbox_mcp.server import build_server
+from inkbox_mcp.service import Service
 from inkbox_mcp.settings import Settings
 from inkbox_mcp.transports import serve_stdio
 
@@ -217,7 +217,7 @@ def transport():
     print("printed and left in the buffer")
     return httpx2.MockTransport(lambda request: httpx2.Response(200, json=[]))
 
-anyio.run(serve_stdio, build_server(Settings(api_key="ApiKey_x.y"), transport))
+anyio.run(serve_stdio, Service(Settings(api_key="ApiKey_x.y"), transport))
 """
 
 
@@ -249,7 +249,7 @@ async def test_each_call_is_logged_in_one_line_without_its_arguments_or_the_key(
         await agent.refused("get_mailbox", email_address=f"{secret}/..")
         await agent.refused("list_mailboxes", **{secret: secret})
     text = log.read_text()
-    calls = [line.partition("inkbox_mcp.server: ")[2] for line in text.splitlines() if "inkbox_mcp.server: " in line]
+    calls = [line.partition("inkbox_mcp.service: ")[2] for line in text.splitlines() if "inkbox_mcp.service: " in line]
     expected = [
         r"create_mailbox ok 201 \d+ ms",
         r"list_mailboxes ok 200 \d+ ms",

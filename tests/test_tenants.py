@@ -16,11 +16,12 @@ from mcp.client.streamable_http import streamable_http_client
 from starlette.requests import Request
 
 from inkbox_mcp import tenants
+from inkbox_mcp.callers import caller
 from inkbox_mcp.calls import begin
 from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.paths import IDENTITIES
 from inkbox_mcp.settings import Settings
-from inkbox_mcp.tenants import KEY_HEADER, Tenants, tenant
+from inkbox_mcp.tenants import KEY_HEADER, LOCAL, Caller, Tenants
 from tests.conftest import KEY, Agent
 from tests.faults import Fault, faulty_inkbox, refusal
 from tests.processes import PATIENCE, serve_http
@@ -33,10 +34,10 @@ def key(number: int) -> str:
     return f"ApiKey_{number:08d}-1111-4111-8111-111111111111.secret-{number}"
 
 
-def request(*keys: str, **headers: str) -> Request:
-    """Return a request that brings these keys."""
-    given = [(KEY_HEADER.lower(), value) for value in keys] + list(headers.items())
-    return Request({"type": "http", "headers": [(name.encode(), value.encode("latin-1")) for name, value in given]})
+def by(*keys: str) -> Caller:
+    """Return the caller whose request brings these keys."""
+    headers = [(KEY_HEADER.lower().encode(), value.encode("latin-1")) for value in keys]
+    return caller(Request({"type": "http", "headers": headers}))
 
 
 @asynccontextmanager
@@ -125,7 +126,7 @@ async def test_all_tenants_share_the_connections_to_inkbox() -> None:
         async with Tenants(settings) as served:
             for number in range(20):
                 with begin(PATIENCE):
-                    await served.api(request(key(number))).get_list(IDENTITIES)
+                    await served.api(by(key(number))).get_list(IDENTITIES)
         assert inkbox.connections == 1
         assert [each.headers["X-API-Key"] for each in inkbox.requests] == [key(number) for number in range(20)]
 
@@ -142,7 +143,7 @@ async def test_a_cookie_of_one_answer_goes_into_no_other_request() -> None:
     async with Tenants(settings, lambda: httpx2.MockTransport(answer)) as served:
         for number in range(3):
             with begin(PATIENCE):
-                await served.api(request(key(number))).get_list(IDENTITIES)
+                await served.api(by(key(number))).get_list(IDENTITIES)
     assert cookies == [None] * 3
 
 
@@ -158,9 +159,9 @@ async def test_what_is_known_of_one_organisation_is_not_believed_of_another() ->
     settings = Settings.model_validate({"per_request_keys": True, "http": True})
     async with Tenants(settings, lambda: httpx2.MockTransport(answer)) as served:
         with begin(PATIENCE):
-            first, second = served.api(request(key(1))), served.api(request(key(2)))
+            first, second = served.api(by(key(1))), served.api(by(key(2)))
             assert (await first.generation(), await second.generation()) == ("spec", "identity")
-            again = served.api(request(key(1)))
+            again = served.api(by(key(1)))
             assert again is first
             assert await again.generation() == "spec"
     assert asked == [key(1), key(2)]
@@ -173,7 +174,7 @@ def test_what_is_no_key_is_refused_before_anything_is_sent(keys: list[str]) -> N
     """Of two keys nobody could say which one counts."""
     served = Tenants(Settings.model_validate({"per_request_keys": True, "http": True}))
     with pytest.raises(NotConfigured, match="is no Inkbox API key") as caught:
-        served.api(request(*keys))
+        served.api(by(*keys))
     assert not any(value and value in str(caught.value) for value in keys)
 
 
@@ -181,8 +182,8 @@ def test_a_key_that_nobody_asked_for_is_not_passed_over() -> None:
     """Its owner believes to act in their own organisation, and would act in another."""
     served = Tenants(Settings.model_validate({"api_key": KEY}))
     with pytest.raises(NotConfigured, match="this server uses its own"):
-        served.api(request(key(1)))
-    assert served.api(request()) is served.api(None)
+        served.api(by(key(1)))
+    assert served.api(by()) is served.api()
 
 
 async def test_one_tenants_slow_calls_leave_turns_to_the_others() -> None:
@@ -197,7 +198,7 @@ async def test_one_tenants_slow_calls_leave_turns_to_the_others() -> None:
 
     async def call(number: int) -> None:
         with begin(PATIENCE):
-            await served.api(request(key(number))).get_list(IDENTITIES)
+            await served.api(by(key(number))).get_list(IDENTITIES)
 
     settings = Settings.model_validate({"per_request_keys": True, "http": True, "max_concurrency": 8})
     async with Tenants(settings, lambda: httpx2.MockTransport(answer)) as served, anyio.create_task_group() as tasks:
@@ -216,10 +217,10 @@ def test_a_call_under_way_and_the_next_share_what_is_known_whatever_keys_come_be
     """Keys that somebody makes up do not part them: that nothing is done twice depends on it."""
     monkeypatch.setattr(tenants, "MAX_TENANTS", 3)
     served = Tenants(Settings.model_validate({"per_request_keys": True, "http": True}))
-    under_way = served.api(request(key(1)))
+    under_way = served.api(by(key(1)))
     for number in range(2, 9):
-        served.api(request(key(number)))
-    assert served.api(request(key(1))) is under_way
+        served.api(by(key(number)))
+    assert served.api(by(key(1))) is under_way
 
 
 async def test_a_tenants_bad_key_is_mended_where_it_came_from(tmp_path: Path) -> None:
@@ -261,11 +262,11 @@ def test_keys_that_were_not_used_for_long_are_forgotten(monkeypatch: pytest.Monk
     """However many keys come, what is kept of them stays bounded."""
     monkeypatch.setattr(tenants, "MAX_TENANTS", 3)
     served = Tenants(Settings.model_validate({"per_request_keys": True, "http": True}))
-    first, second, third = (served.api(request(key(number))) for number in (1, 2, 3))
-    assert served.api(request(key(1))) is first
-    served.api(request(key(4)))
-    assert served.api(request(key(1))) is first
-    assert served.api(request(key(3))) is third
+    first, second, third = (served.api(by(key(number))) for number in (1, 2, 3))
+    assert served.api(by(key(1))) is first
+    served.api(by(key(4)))
+    assert served.api(by(key(1))) is first
+    assert served.api(by(key(3))) is third
     forgotten = weakref.ref(second)
     del second
     gc.collect()
@@ -274,10 +275,10 @@ def test_keys_that_were_not_used_for_long_are_forgotten(monkeypatch: pytest.Monk
 
 def test_a_tenants_name_tells_nothing_of_its_key() -> None:
     """It stands in logs and in Redis."""
-    names = {tenant(request(key(number))) for number in range(50)}
+    names = {by(key(number)).name for number in range(50)}
     assert len(names) == 50
     assert all(len(name) == 12 and name.isalnum() for name in names)
-    assert tenant(None) == tenant(request()) == "-"
+    assert caller(None) == LOCAL == by()
 
 
 async def test_a_tenants_limit_leaves_the_others_alone(tmp_path: Path) -> None:

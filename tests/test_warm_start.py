@@ -120,7 +120,7 @@ def test_a_warm_start_answers_with_the_bytes_of_a_cold_one(opening: str, tmp_pat
     assert all(json.loads(answer) for answer in cold if answer)
 
 
-def test_the_first_call_loads_the_server_which_knows_what_was_said(era: str, tmp_path: Path) -> None:
+def test_what_needs_a_human_loads_the_sdk_which_knows_what_was_said(era: str, tmp_path: Path) -> None:
     """The client's version and capabilities too: one that can ask its human is asked to."""
     meta: dict[str, Any] = {"_meta": {**ENVELOPE, "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}}
     if era == "legacy":
@@ -326,16 +326,21 @@ def test_a_client_that_has_stopped_reading_ends_it(tmp_path: Path) -> None:
 MODULES = """
 import atexit, os, sys
 atexit.register(lambda: os.write(2, " ".join(sorted(sys.modules)).encode()))
-sys.argv[1:1] = ["--sandbox", "--sandbox-db", ":memory:"]
+if "INKBOX_BASE_URL" not in os.environ:
+    sys.argv[1:1] = ["--sandbox", "--sandbox-db", ":memory:"]
 from inkbox_mcp.__main__ import main
 sys.exit(main())
 """
 
 
-def loaded(home: Path, lines: list[bytes]) -> set[str]:
+def loaded(home: Path, lines: list[bytes], **variables: str) -> set[str]:
     """Return the modules that a start has loaded when these lines are answered."""
     command = [sys.executable, "-c", MODULES]
-    env = {"PATH": os.environ["PATH"], "HOME": str(home)}  # without the measuring of coverage, which loads a lot
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        **variables,
+    }  # without the measuring of coverage, which loads a lot
     ended = subprocess.run(command, input=b"".join(lines), capture_output=True, env=env, timeout=PATIENCE, check=True)
     assert len(ended.stdout.splitlines()) == len([line for line in lines if b'"id"' in line])
     return set(ended.stderr.decode().split())
@@ -352,3 +357,14 @@ def test_a_start_loads_only_what_it_needs(tmp_path: Path) -> None:
     assert {name for name in warm if name.startswith("inkbox_mcp")} == {
         "inkbox_mcp", "inkbox_mcp.__main__", "inkbox_mcp.pipes", "inkbox_mcp.warmstart",
     }  # fmt: skip
+
+
+def test_a_first_call_loads_no_sdk_and_no_web_server(tmp_path: Path) -> None:
+    """Only what it takes to check its arguments and to ask Inkbox."""
+    lines = legacy("2025-11-25")
+    nobody = {"INKBOX_BASE_URL": "http://127.0.0.1:1", "INKBOX_API_KEY": "ApiKey_x.y"}
+    loaded(tmp_path, lines, **nobody)
+    first = loaded(tmp_path, [*lines, LIST_CALL], **nobody)
+    assert {"inkbox_mcp.service", "httpx2", "pydantic"} <= first
+    for name in ("mcp", "mcp_types", "starlette", "jsonschema", "cryptography", "uvicorn", "fastapi", "sqlite3"):
+        assert name not in first, name

@@ -31,14 +31,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inkbox_mcp import __version__
+from inkbox_mcp.callers import tenant
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.http.authentication import Authentication, StaticToken, metadata_routes, metadata_url
 from inkbox_mcp.http.drain import Drain
 from inkbox_mcp.metrics import PrometheusMetrics
 from inkbox_mcp.scopes import READ, WRITE
-from inkbox_mcp.server import build_server, offered
+from inkbox_mcp.server import build_server
+from inkbox_mcp.service import offered
 from inkbox_mcp.settings import Settings
-from inkbox_mcp.tenants import tenant
 from inkbox_mcp.tracing import TraceContextMiddleware, configure
 from inkbox_mcp.transports import serve_http
 
@@ -126,7 +127,7 @@ def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
     operations = offered(settings)
 
     def is_write(tool: str) -> bool:
-        return tool in operations and not operations[tool].annotations.read_only_hint
+        return tool in operations and not operations[tool].hints.read_only
 
     if settings.token:
         return Authentication(app, StaticToken(settings.token), path=MCP_PATH, is_write=is_write)

@@ -1,0 +1,182 @@
+"""The corridor: a tool call in, an answer out, whichever way it came.
+
+`Service.call` is that corridor. Over HTTP, and over stdio where it takes more than a plain call, the MCP SDK leads to
+it, see `inkbox_mcp.server`; the others come through `inkbox_mcp.direct`, for whose sake nothing here needs the SDK.
+"""
+
+import json
+import logging
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from inkbox_mcp.calls import begin
+from inkbox_mcp.connection import TransportFactory
+from inkbox_mcp.errors import CannotAsk, InkboxError, Unauthorized, machine_fields
+from inkbox_mcp.metrics import Metrics
+from inkbox_mcp.operation import Operation, Result
+from inkbox_mcp.settings import Settings, SettingsError
+from inkbox_mcp.tenants import KEY_HEADER, Caller, Tenants
+from inkbox_mcp.text import visible
+from inkbox_mcp.tools import all_operations
+
+logger = logging.getLogger(__name__)
+
+Question = TypeVar("Question")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call came to.
+
+    Attributes:
+        text: what the model reads.
+        data: the same as an object; None for a failure.
+        meta: what programs want to know of a failure.
+    """
+
+    text: str
+    data: dict[str, Any] | None = None
+    meta: dict[str, Any] | None = None
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the call failed."""
+        return self.data is None
+
+
+class Bug(Exception):
+    """A call hit a bug; its place is in the log, nothing of it in here.
+
+    Attributes:
+        data: for the `data` of a JSON-RPC error.
+    """
+
+    def __init__(self, tool: str, request_id: str) -> None:
+        super().__init__(f"{tool} hit a bug in inkbox-mcp.")
+        self.data = {"request_id": request_id}
+
+
+async def cannot_ask(_: str) -> None:
+    """Refuse what needs a human, where there is none.
+
+    Raises:
+        CannotAsk: always.
+    """
+    raise CannotAsk
+
+
+class Service:
+    """The tools of a server, and the way to what they work on; nothing is opened until one is called.
+
+    Attributes:
+        settings: see `inkbox_mcp.settings`.
+        operations: the tools that it offers, by their names.
+        tenants: the way to what they work on; whoever runs the service enters and leaves it.
+
+    Args:
+        settings: see `inkbox_mcp.settings`.
+        transport: another way to reach the API than the settings name; for tests and embedding.
+        metrics: where calls and requests are counted.
+
+    Raises:
+        SettingsError: the settings name a tool that does not exist, or a store that cannot be used.
+    """
+
+    def __init__(
+        self, settings: Settings, transport: TransportFactory | None = None, metrics: Metrics | None = None
+    ) -> None:
+        self.settings = settings
+        self.operations = offered(settings)
+        self._metrics = metrics or Metrics()
+        self.tenants = Tenants(settings, transport, self._metrics)
+
+    def may_ask(self, operation: Operation[Any, Any]) -> bool:
+        """Whether a call of a tool may need the human's consent."""
+        return self.settings.confirm != "never" and operation.confirm is not None
+
+    async def call(
+        self,
+        operation: Operation[Any, Any],
+        arguments: dict[str, Any] | None,
+        caller: Caller,
+        ask: Callable[[str], Awaitable[Question | None]] = cannot_ask,
+    ) -> Answer | Question:
+        """Run one tool, and log and count it without its arguments.
+
+        Args:
+            operation: the tool.
+            arguments: as the model wrote them.
+            caller: who calls.
+            ask: puts a question to the human; returns None to go ahead, or what the client has to answer first.
+
+        Raises:
+            Bug: a bug.
+        """
+        outcome, started = "cancelled", time.perf_counter()
+        with begin(self.settings.timeout, caller.request_id) as state, self._metrics.in_flight():
+            try:
+                api = await self.tenants.admit(caller)
+                args = operation.parse(arguments)
+                await api.allow(args.model_dump())
+                if self.may_ask(operation) and (question := await operation.question(api, args)):
+                    if unanswered := await ask(question):
+                        outcome = "asked"
+                        return unanswered
+                    state.restart()
+                result = await operation.run(api, args)
+                outcome = "ok"
+                return _success(result)
+            except InkboxError as error:
+                outcome = error.code
+                if self.settings.per_request_keys and isinstance(error, Unauthorized):
+                    error.advised(
+                        f"Tell the user: put a current key into the header {KEY_HEADER} of this server's entry."
+                    )
+                # No data: clients check it against the output schema and would hide the text.
+                return Answer(operation.explain(error), meta={**machine_fields(error), "request_id": state.request_id})
+            except Exception as error:
+                outcome = "bug"
+                _log_bug(operation, error)
+                raise Bug(operation.name, state.request_id) from error
+            finally:
+                seconds = time.perf_counter() - started
+                self._metrics.called(operation.name, outcome, seconds)
+                _log_call(operation.name, outcome, state.status, seconds, caller.name)
+
+
+def offered(settings: Settings) -> dict[str, Operation[Any, Any]]:
+    """Choose the tools that the operator wants offered: what is off is neither listed nor callable.
+
+    Raises:
+        SettingsError: a name that is no tool, for it might be a misspelt one that should be off.
+    """
+    operations = all_operations()
+    for name in [*settings.tools, *settings.exclude_tools]:
+        if name not in operations:
+            raise SettingsError(f"{name}: no such tool; the tools are {', '.join(operations)}")
+    return {
+        name: operation
+        for name, operation in operations.items()
+        if (not settings.tools or name in settings.tools)
+        and name not in settings.exclude_tools
+        and (operation.hints.read_only or not settings.read_only)
+    }
+
+
+def _success(result: Result) -> Answer:
+    data = visible(result.model_dump(mode="json", exclude_unset=True))
+    return Answer(json.dumps(data, ensure_ascii=False, separators=(",", ":")), data)
+
+
+def _log_call(tool: str, outcome: str, status: int | None, seconds: float, caller: str) -> None:
+    fields = {"tool": tool, "outcome": outcome, "status": status, "ms": round(seconds * 1000, 1), "tenant": caller}
+    logger.info("%s %s %s %.0f ms", tool, outcome, status or "-", seconds * 1000, extra={"fields": fields})
+
+
+def _log_bug(operation: Operation[Any, Any], error: Exception) -> None:
+    """Log where a bug is, without the texts of exceptions, which repeat arguments and answers."""
+    places = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("%s raised %s\n%s", operation.name, type(error).__qualname__, places)

@@ -1,0 +1,316 @@
+"""Plain calls that are answered without the SDK: the same bytes as from the SDK, and the SDK for all else."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
+
+from inkbox_mcp.connection import TransportFactory
+from inkbox_mcp.direct import Agreement
+from inkbox_mcp.service import Service
+from inkbox_mcp.settings import Settings
+from inkbox_mcp.stdio import Pipes
+from inkbox_mcp.transports import serve_pipes
+from inkbox_mcp.warmstart import Beginning
+from tests.processes import PATIENCE
+from tests.test_hostile_stdio import ENVELOPE, HANDSHAKE
+from tests.test_warm_start import legacy, loaded, modern, rpc, whole
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="every call is the SDK's there")
+
+LIST = {"name": "list_mailboxes"}
+CREATE = {
+    "name": "create_mailbox",
+    "arguments": {"agent_handle": "sales-agent", "email_local_part": "sales", "display_name": 'Ünï 😀 "q"'},
+}
+SALES = {"email_address": "sales@inkboxmail.com"}
+GET = {"name": "get_mailbox", "arguments": SALES}
+UPDATE = {"name": "update_mailbox", "arguments": {**SALES, "display_name": ""}}
+DELETE = {"name": "delete_mailbox", "arguments": SALES}
+
+PLAIN: list[dict[str, Any]] = [
+    {"id": 1, "params": LIST},
+    {"id": 2, "params": {**LIST, "arguments": {}}},
+    {"id": '😀 \x7f "', "params": CREATE},
+    {"id": 10**30, "params": CREATE},
+    {"id": -1, "params": GET},
+    {"id": "one", "params": {**LIST, "arguments": {"limit": "many", "no_such": [{}]}}},
+    {"id": "", "params": {"name": "get_mailbox"}},
+    {"id": 4, "params": {**LIST, "_meta": {"progressToken": 4}}},
+    {"id": 5, "params": {**LIST, "_meta": {"progressToken": "five"}}},
+    {"id": 6, "params": {"name": "list_identities", "arguments": {"search": "\u0000"}}},
+]
+OTHER: list[dict[str, Any]] = [
+    {"id": 1, "params": {"name": "no_such_tool"}},
+    {"id": 2, "params": {"name": None}},
+    {"id": 3, "params": {**LIST, "arguments": None}},
+    {"id": 4, "params": {**LIST, "arguments": []}},
+    {"id": 5, "params": {**LIST, "_meta": {"progressToken": None}}},
+    {"id": 6, "params": {**LIST, "_meta": {"progressToken": {}}}},
+    {"id": 7, "params": {**LIST, "_meta": {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}}},
+    {"id": 8, "params": {**LIST, "task": {}}},
+    {"id": 9, "params": LIST, "more": 1},
+    {"id": 10, "params": UPDATE},
+    {"id": 10, "params": DELETE},
+    {"id": 11, "method": "ping", "params": {}},
+    {"id": 12, "method": "tools/list"},
+]
+
+
+def said(era: str, messages: list[dict[str, Any]]) -> list[bytes]:
+    """Write messages, tool calls if nothing else, as a client of a protocol version says them."""
+    lines: list[bytes] = []
+    for message in messages:
+        params = message.get("params", {})
+        meta = {"_meta": {**params.get("_meta", {}), **_envelope(era)}} if era in MODERN_PROTOCOL_VERSIONS else {}
+        whole = {"method": "tools/call", **message, **({"params": {**params, **meta}} if params or meta else {})}
+        lines.append(rpc(**whole))
+    return lines
+
+
+def _envelope(era: str) -> dict[str, Any]:
+    return {**ENVELOPE, "io.modelcontextprotocol/protocolVersion": era}
+
+
+def opening(era: str) -> list[bytes]:
+    """What a client of a protocol version begins with."""
+    return modern(era) if era in MODERN_PROTOCOL_VERSIONS else legacy(era)
+
+
+def same_every_time(answers: list[bytes]) -> list[bytes]:
+    """Leave out what differs from run to run."""
+    changing = rb'(?<=request_id":")\w+|[0-9a-f]{8}-[-0-9a-f]{27}|\d\d:\d\d:\d\d\.\d+'
+    return [re.sub(changing, b"*", answer) for answer in answers]
+
+
+ERAS = [*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS]
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_plain_calls_are_answered_with_the_bytes_of_the_sdk_and_without_it(era: str, tmp_path: Path) -> None:
+    """Whatever comes of them."""
+    lines = [*opening(era), *said(era, PLAIN)]
+    by_the_sdk, _ = whole(tmp_path, lines, "--no-warm-start")
+    whole(tmp_path, opening(era))
+    directly, _ = whole(tmp_path, lines)
+    assert same_every_time(directly) == same_every_time(by_the_sdk)
+    assert {b'"isError":true' in answer for answer in directly} == {True, False}
+    loaded(tmp_path, opening(era))
+    assert "mcp" not in loaded(tmp_path, lines)
+
+
+@pytest.mark.parametrize("era", [HANDSHAKE_PROTOCOL_VERSIONS[-1], MODERN_PROTOCOL_VERSIONS[-1]])
+@pytest.mark.parametrize("other", OTHER, ids=lambda other: json.dumps(other)[:60])
+def test_whatever_is_more_than_a_plain_call_is_answered_by_the_sdk(
+    other: dict[str, Any], era: str, tmp_path: Path
+) -> None:
+    """Between plain calls, which go on as before."""
+    create, get = said(era, [{"id": "c", "params": CREATE}, {"id": "g", "params": GET}])
+    lines = [*opening(era), create, *said(era, [other]), get]
+    by_the_sdk, _ = whole(tmp_path, lines, "--no-warm-start")
+    whole(tmp_path, opening(era))
+    directly, _ = whole(tmp_path, lines)
+    assert same_every_time(directly) == same_every_time(by_the_sdk)
+    assert "mcp" in loaded(tmp_path, lines)
+
+
+def test_pings_do_not_load_the_sdk(tmp_path: Path) -> None:
+    """Clients that keep a connection alive send one after the other, each with another id."""
+    lines = [*legacy("2025-11-25"), *(rpc(id=number, method="ping") for number in range(50, 60))]
+    by_the_sdk, _ = whole(tmp_path, lines, "--no-warm-start")
+    whole(tmp_path, legacy("2025-11-25"))
+    assert whole(tmp_path, lines)[0] == by_the_sdk
+    loaded(tmp_path, legacy("2025-11-25"))
+    assert "mcp" not in loaded(tmp_path, lines)
+
+
+HELLO = rpc(id=0, method="initialize", params=HANDSHAKE)
+ACCEPTED = b'{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}\n'
+
+
+class Wire:
+    """A conversation in this process whose beginning is on record."""
+
+    def __init__(self, to: int, back: int) -> None:
+        self._to, self._back = to, back
+        self._read = b""
+
+    def say(self, *lines: bytes) -> None:
+        """Write lines."""
+        os.write(self._to, b"".join(lines))
+
+    async def hear(self) -> dict[str, Any]:
+        """Return the next answer; not that to the handshake, which the SDK here never gave."""
+        while True:
+            with anyio.fail_after(PATIENCE):
+                while b"\n" not in self._read:
+                    await anyio.wait_readable(self._back)
+                    self._read += os.read(self._back, 1 << 16)
+            line, _, self._read = self._read.partition(b"\n")
+            if (answer := json.loads(line))["id"] != 0:
+                return answer
+
+    def leave(self) -> None:
+        """Close stdin."""
+        os.close(self._to)
+
+
+@asynccontextmanager
+async def conversation(transport: TransportFactory, **chosen: Any) -> AsyncGenerator[Wire]:
+    """Serve an Inkbox that answers as the test says, to a client of 2025-11-25; leave before the end."""
+    (stdin, to), (back, stdout) = os.pipe(), os.pipe()
+    for fd in (stdin, stdout):
+        os.set_blocking(fd, False)
+    beginning = Beginning()
+    beginning.exchanges = [(HELLO, ACCEPTED)]
+    settings = Settings.model_validate({"api_key": "ApiKey_x.y", **chosen})
+    try:
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as tasks:
+                pipes = Pipes(stdin, stdout, tasks.cancel_scope.cancel)
+                tasks.start_soon(serve_pipes, Service(settings, transport), pipes, beginning)
+                yield Wire(to, back)
+    finally:
+        for fd in (stdin, back, stdout):
+            os.close(fd)
+
+
+def slow(asked: anyio.Event) -> TransportFactory:
+    """Make an Inkbox that answers lists of identities, and never one of mailboxes."""
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("mailboxes"):
+            asked.set()
+            await anyio.sleep_forever()
+        return httpx2.Response(200, json=[])
+
+    return lambda: httpx2.MockTransport(answer)
+
+
+def call(number: int | str, **params: Any) -> bytes:
+    """Write a call."""
+    return rpc(id=number, method="tools/call", params=params)
+
+
+@pytest.mark.parametrize("number", [7, "seven"])
+async def test_a_call_that_is_cancelled_ends_and_is_not_answered(number: int | str) -> None:
+    """Before it begins and while it runs; its id is free again."""
+    asked = anyio.Event()
+    cancel = rpc(method="notifications/cancelled", params={"requestId": number, "reason": "changed my mind"})
+    async with conversation(slow(asked)) as wire:
+        wire.say(call(number, **LIST), cancel)
+        wire.say(call(number, **LIST))
+        await asked.wait()
+        wire.say(cancel, call(number, name="list_identities"))
+        answer = await wire.hear()
+        assert (answer["id"], answer["result"]["isError"]) == (number, False)
+        wire.leave()
+
+
+def test_a_cancellation_of_nothing_changes_nothing_and_loads_nothing(tmp_path: Path) -> None:
+    """As it is about a call that was answered in the meantime."""
+    lines = legacy("2025-11-25")
+    others: list[Any] = [12, "no", 1.5, None, []]
+    late = [rpc(method="notifications/cancelled", params={"requestId": other}) for other in others]
+    loaded(tmp_path, lines)
+    assert "mcp" not in loaded(tmp_path, [*lines, call(10, **LIST), *late, call(11, **LIST)])
+
+
+async def test_calls_that_are_slow_hold_nobody_up() -> None:
+    """Neither plain calls nor what the SDK answers."""
+    asked = anyio.Event()
+    async with conversation(slow(asked)) as wire:
+        wire.say(call(1, **LIST))
+        await asked.wait()
+        wire.say(call(2, name="list_identities"), rpc(id=3, method="ping"))
+        assert {(await wire.hear())["id"], (await wire.hear())["id"]} == {2, 3}
+        wire.say(rpc(id=4, method="prompts/list"))
+        assert (await wire.hear())["error"]["code"] == -32601
+        wire.say(call(5, name="list_identities"), rpc(method="notifications/cancelled", params={"requestId": 1}))
+        assert (await wire.hear())["id"] == 5
+        wire.leave()
+
+
+async def test_a_call_that_is_still_under_way_when_the_client_leaves_is_told_so() -> None:
+    """A second later, for the rest of the line may still be read."""
+    asked = anyio.Event()
+    async with conversation(slow(asked)) as wire:
+        wire.say(call(1, **LIST))
+        await asked.wait()
+        wire.leave()
+        answer = await wire.hear()
+    assert answer["error"] == {"code": -32000, "message": "Connection closed"}
+
+
+async def test_an_id_that_is_taken_is_left_to_the_sdk() -> None:
+    """It answers both, and so is it here."""
+    asked = anyio.Event()
+    async with conversation(slow(asked)) as wire:
+        wire.say(call(1, **LIST))
+        await asked.wait()
+        wire.say(call(1, name="list_identities"))
+        assert (await wire.hear())["result"]["isError"] is False
+        wire.leave()
+
+
+async def test_a_bug_is_an_error_that_tells_nothing_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    """As the SDK writes it."""
+
+    def fail(request: httpx2.Request) -> httpx2.Response:
+        raise RuntimeError(str(request.url))
+
+    async with conversation(lambda: httpx2.MockTransport(fail)) as wire:
+        wire.say(call(1, **LIST))
+        error = (await wire.hear())["error"]
+        wire.leave()
+    assert (error["code"], error["message"]) == (-32603, "list_mailboxes hit a bug in inkbox-mcp.")
+    assert re.fullmatch("[0-9a-f]{16}", error["data"]["request_id"])
+    assert "RuntimeError" in caplog.text
+    assert "https:" not in caplog.text
+
+
+REFUSED = b'{"jsonrpc":"2.0","id":0,"error":{"code":-32602,"message":"Invalid request parameters"}}\n'
+DISCOVER, LISTED = (
+    rpc(id=0, method=method, params={"_meta": _envelope(MODERN_PROTOCOL_VERSIONS[-1])})
+    for method in ("server/discover", "tools/list")
+)
+STAMPED = b'{"jsonrpc":"2.0","id":0,"result":{"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"inkbox-mcp"}}}}\n'
+OTHER_CLIENT = LISTED.replace(b'"test"', b'"another"')
+UNCLEAR: dict[str, list[tuple[bytes, bytes]]] = {
+    "nothing": [],
+    "only a notification": [(rpc(method="notifications/initialized"), b"")],
+    "a list before the handshake": [(rpc(id=0, method="tools/list"), REFUSED), (HELLO, ACCEPTED)],
+    "no handshake": [(rpc(id=0, method="tools/list"), REFUSED)],
+    "a refused handshake": [(HELLO, REFUSED)],
+    "two handshakes": [(HELLO, ACCEPTED), (HELLO, ACCEPTED)],
+    "a handshake and an envelope": [(HELLO, ACCEPTED), (LISTED, REFUSED)],
+    "an envelope that was refused": [(DISCOVER, REFUSED)],
+    "an envelope that was refused at last": [(DISCOVER, STAMPED), (LISTED, REFUSED)],
+    "two envelopes": [(LISTED, STAMPED), (OTHER_CLIENT, STAMPED)],
+    "an envelope and a handshake": [(DISCOVER, STAMPED), (HELLO, REFUSED)],
+}
+
+
+@pytest.mark.parametrize("beginning", UNCLEAR)
+def test_where_it_is_not_clear_what_was_agreed_every_line_is_for_the_sdk(beginning: str) -> None:
+    """It refuses what it has to refuse."""
+    assert Agreement.of(UNCLEAR[beginning]) is None
+
+
+def test_what_was_agreed_is_what_the_sdk_answered() -> None:
+    """In either era."""
+    assert Agreement.of([(HELLO, ACCEPTED), (rpc(method="notifications/initialized"), b"")]) == Agreement({}, {})
+    envelope, stamp = (
+        _envelope(MODERN_PROTOCOL_VERSIONS[-1]),
+        {"io.modelcontextprotocol/serverInfo": {"name": "inkbox-mcp"}},
+    )
+    assert Agreement.of([(DISCOVER, STAMPED), (LISTED, STAMPED)]) == Agreement(envelope, stamp)
