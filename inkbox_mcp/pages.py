@@ -5,13 +5,20 @@ created or deleted between two pages neither repeat nor hide others.
 """
 
 import re
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from heapq import nlargest
 from typing import Any
 
 Item = dict[str, Any]
+Position = tuple[datetime, str]
+"""When something was created, and its id."""
 
-_CURSOR = re.compile(r"(-?[0-9]{1,17})_(.{0,100})")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OLDEST, _NEWEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_CURSOR = re.compile(r"(-?[0-9]{1,18})_(.{0,100})")
 
 
 def matching(items: Iterable[Item], search: str | None, fields: tuple[str, ...]) -> list[Item]:
@@ -22,7 +29,7 @@ def matching(items: Iterable[Item], search: str | None, fields: tuple[str, ...])
     return [item for item in items if any(wanted in str(item.get(field) or "").casefold() for field in fields)]
 
 
-def page(items: Iterable[Item], limit: int, cursor: str | None) -> tuple[list[Item], str | None]:
+def page(items: Sequence[Item], limit: int, cursor: str | None) -> tuple[list[Item], str | None]:
     """Cut one page out of a list, newest first.
 
     Args:
@@ -33,17 +40,19 @@ def page(items: Iterable[Item], limit: int, cursor: str | None) -> tuple[list[It
     Returns:
         The page, and the cursor of the next one or None on the last.
     """
-    positions = sorted(((_position(item), item) for item in items), key=lambda pair: pair[0], reverse=True)
+    positions = _positions(items)
+    older: Iterable[int] = range(len(items))
     if cursor is not None:
         seen = decode_cursor(cursor)
-        positions = [pair for pair in positions if pair[0] < seen]
-    shown = positions[:limit]
-    next_cursor = _encode(shown[-1][0]) if len(positions) > limit else None
-    return [item for _, item in shown], next_cursor
+        older = [number for number in older if positions[number] < seen]
+    newest = nlargest(limit + 1, older, key=positions.__getitem__)
+    shown = newest[:limit]
+    next_cursor = _encode(positions[shown[-1]]) if len(newest) > limit else None
+    return [items[number] for number in shown], next_cursor
 
 
-def decode_cursor(cursor: str) -> tuple[int, str]:
-    """Read the position that a cursor names: microseconds since 1970, and an id.
+def decode_cursor(cursor: str) -> Position:
+    """Read the position that a cursor names.
 
     Raises:
         ValueError: the text is no cursor.
@@ -51,18 +60,29 @@ def decode_cursor(cursor: str) -> tuple[int, str]:
     found = _CURSOR.fullmatch(cursor)
     if not found:
         raise ValueError("must be the next_cursor of an earlier result, unchanged")
-    return int(found[1]), found[2]
+    try:
+        return _EPOCH + int(found[1]) * _MICROSECOND, found[2]
+    except OverflowError:
+        return (_OLDEST, "") if found[1].startswith("-") else (_NEWEST, "")
 
 
-def _encode(position: tuple[int, str]) -> str:
-    return f"{position[0]}_{position[1]}"
+def _encode(position: Position) -> str:
+    return f"{(position[0] - _EPOCH) // _MICROSECOND}_{position[1]}"
 
 
-def _position(item: Item) -> tuple[int, str]:
-    """Place an item in time; one without a readable creation time counts as the oldest."""
+def _positions(items: Sequence[Item]) -> list[Position]:
+    """Place items in time; those without a readable creation time count as the oldest."""
+    try:
+        # All at once, for nearly always all of them can be read, and one by one takes twice as long.
+        found = [(datetime.fromisoformat(item["created_at"]), str(item["id"])) for item in items]
+    except (KeyError, TypeError, ValueError):
+        return [_position(item) for item in items]
+    return found if all(created.tzinfo for created, _ in found) else [_position(item) for item in items]
+
+
+def _position(item: Item) -> Position:
     try:
         created = datetime.fromisoformat(item["created_at"])
     except (KeyError, TypeError, ValueError):
-        return 0, str(item.get("id"))
-    since = (created if created.tzinfo else created.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds, str(item.get("id"))
+        return _EPOCH, str(item.get("id"))
+    return (created if created.tzinfo else created.replace(tzinfo=UTC)), str(item.get("id"))
