@@ -126,6 +126,11 @@ class InkboxAPI:
     ) -> object:
         """Send a request, again where that is harmless, and interpret its answer."""
         call = current()
+        try:
+            # Nearly all need no other attempt, and getting ready for one takes a seventh of a call.
+            return await self._attempt(method, path, body, model, 1)
+        except InkboxError as error:
+            first = error
         lost: OutcomeUnknown | None = None
         try:
             async for attempt in stamina.retry_context(
@@ -138,6 +143,8 @@ class InkboxAPI:
             ):
                 with attempt:
                     try:
+                        if attempt.num == 1:
+                            raise first
                         return await self._attempt(method, path, body, model, attempt.num)
                     except OutcomeUnknown as error:
                         lost = error
