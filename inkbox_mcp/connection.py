@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import perf_counter
 from typing import Any
@@ -22,6 +23,13 @@ from inkbox_mcp.tracing import Exchange, client_span
 MAX_RESPONSE_BYTES = 10 * 1024 * 1024
 CONNECT_SECONDS = 5.0
 
+_HEADERS = {
+    "User-Agent": f"inkbox-mcp/{__version__}",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+}
+_url = lru_cache(maxsize=1024)(httpx2.URL)
+
 TransportFactory = Callable[[], httpx2.AsyncBaseTransport]
 
 
@@ -37,6 +45,8 @@ class Connection:
     Args:
         base_url: such as `https://inkbox.ai`, without a path.
         concurrency: requests under way at once, those that have a turn.
+        idle: connections that are kept for a while when they are idle; each of them makes every request a little
+            slower, and each that is missing makes some much slower.
         transport: makes another way to send requests than over the network: the in-process sandbox, or a test's.
         metrics: where requests are counted.
     """
@@ -46,11 +56,13 @@ class Connection:
         base_url: str,
         *,
         concurrency: int,
+        idle: int = 4,
         transport: TransportFactory | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self.metrics = metrics or Metrics()
         self._base_url = base_url
+        self._idle = idle
         self._transport = transport
         self.turns = anyio.CapacityLimiter(concurrency)
         self._client: httpx2.AsyncClient | None = None
@@ -89,12 +101,22 @@ class Connection:
             timeout = httpx2.Timeout(remaining, connect=min(CONNECT_SECONDS, remaining * 0.9))
             with self._observed(method, path, attempt) as exchange, anyio.fail_after(remaining):
                 headers = {"X-API-Key": key.get_secret_value(), "X-Request-ID": call.request_id, **exchange.headers}
-                url = self._base_url + path
-                async with client.stream(method, url, json=body, headers=headers, timeout=timeout) as response:
+                # `client.stream` would parse and merge what is the same in each request.
+                request = httpx2.Request(
+                    method,
+                    _url(self._base_url + path),
+                    json=body,
+                    headers=_HEADERS | headers,
+                    extensions={"timeout": timeout.as_dict()},
+                )
+                response = await client.send(request, stream=True)
+                try:
                     exchange.answered(response.status_code)
                     call.status = response.status_code
                     call.server_time = http_date(response.headers.get("date"))
                     content = await _read(response)
+                finally:
+                    await response.aclose()
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol) as error:
             raise Unreachable(f"could not connect to Inkbox ({_reason(error)}).") from error
         except (httpx2.TransportError, httpx2.DecodingError, TimeoutError) as error:
@@ -120,12 +142,10 @@ class Connection:
     def _open(self) -> httpx2.AsyncClient:
         if self._client is None:
             self._client = httpx2.AsyncClient(
-                headers={"User-Agent": f"inkbox-mcp/{__version__}", "Accept": "application/json"},
                 # One caller's cookies would go out with another's requests.
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
                 follow_redirects=False,
-                # Every request scans the idle connections, so only as many are kept as a busy server uses again.
-                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=16),
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=self._idle),
                 transport=self._transport() if self._transport else None,
             )
         return self._client
@@ -167,14 +187,16 @@ async def turn(call: Call, turns: anyio.CapacityLimiter | None) -> AsyncGenerato
 
 
 async def _read(response: httpx2.Response) -> bytes:
-    content = bytearray()
+    chunks: list[bytes] = []
+    size = 0
     async for chunk in response.aiter_bytes():
-        content += chunk
-        if len(content) > MAX_RESPONSE_BYTES:
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_RESPONSE_BYTES:
             raise UnexpectedResponse(
                 f"the answer is larger than {MAX_RESPONSE_BYTES // 1024**2} MB.", status=response.status_code
             )
-    return bytes(content)
+    return b"".join(chunks)
 
 
 def _reason(error: Exception) -> str:

@@ -4,13 +4,14 @@
 it, see `inkbox_mcp.server`; the others come through `inkbox_mcp.direct`, for whose sake nothing here needs the SDK.
 """
 
-import json
 import logging
 import time
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from pydantic_core import to_json
 
 from inkbox_mcp.calls import begin
 from inkbox_mcp.connection import TransportFactory
@@ -168,7 +169,7 @@ def offered(settings: Settings) -> dict[str, Operation[Any, Any]]:
 
 def _success(result: Result) -> Answer:
     data = visible(result.model_dump(mode="json", exclude_unset=True))
-    return Answer(json.dumps(data, ensure_ascii=False, separators=(",", ":")), data)
+    return Answer(to_json(data).decode(), data)
 
 
 def _log_call(tool: str, outcome: str, status: int | None, seconds: float, caller: str) -> None:
