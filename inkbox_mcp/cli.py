@@ -8,8 +8,9 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from socket import socket
 from types import FrameType
@@ -87,8 +88,13 @@ def _serve(arguments: Sequence[str], beginning: Beginning | None) -> int:
 
         configure()
         service = Service(settings)
-    anyio.run(serve_stdio, service, beginning)
+    _run(serve_stdio, service, beginning)
     return 0
+
+
+def _run(serve: Callable[..., Awaitable[None]], *arguments: object) -> None:
+    """Run a server, on the faster event loop where the extra `speed` is installed."""
+    anyio.run(serve, *arguments, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
 def _serve_http(settings: Settings) -> int:
@@ -101,7 +107,7 @@ def _serve_http(settings: Settings) -> int:
         logger.warning("serving MCP at %s%s", origin(settings.host, listeners[0]), MCP_PATH)
         listener = listeners[0] if settings.workers == 1 else _forked(settings, listeners)
         if listener:
-            anyio.run(serve, settings, listener)
+            _run(serve, settings, listener)
     give_up_lost_lines()
     return 0
 
