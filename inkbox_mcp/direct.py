@@ -46,7 +46,10 @@ class Agreement:
     @classmethod
     def of(cls, exchanges: Sequence[Exchange]) -> "Agreement | None":
         """Read it from the beginning of a conversation; None where it is not all clear."""
-        requests = [(from_json(line), from_json(answer)) for line, answer in exchanges if answer]
+        # What is no UTF-8 in it was replaced when the SDK heard it, see `inkbox_mcp.messages`.
+        requests = [
+            (from_json(line.decode(errors="replace")), from_json(answer)) for line, answer in exchanges if answer
+        ]
         envelopes = [_envelope(request.get("params")) for request, _ in requests]
         match requests:
             case [({"method": "initialize"}, {"result": _}), *others] if not any(envelopes):
@@ -86,7 +89,7 @@ class DirectCalls:
         """
         self._service, self._pipes, self._tasks = service, pipes, tasks
         self._agreement = Agreement.of(exchanges)
-        self._under_way: dict[str, anyio.CancelScope] = {}
+        self._under_way: dict[Id, anyio.CancelScope] = {}
         self._handed_out = False
 
     async def next_line(self) -> Line:
@@ -109,20 +112,24 @@ class DirectCalls:
         match message:
             case {"jsonrpc": "2.0", "method": "tools/call", "id": int() | str() as request, "params": params, **rest}:
                 operation = self._plain(params, agreement)
-                if operation is None or rest or isinstance(request, bool) or str(request) in self._under_way:
+                if operation is None or rest or isinstance(request, bool):
                     return False
                 self._pipes.begun()
-                scope = self._under_way[str(request)] = anyio.CancelScope()
+                scope = self._under_way[_key(request)] = anyio.CancelScope()
                 self._tasks.start_soon(self._call, request, operation, params.get("arguments", {}), agreement, scope)
                 return True
-            case {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": request}}:
-                if scope := self._under_way.pop(str(request), None):
+            case {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": request}, **rest}:
+                if "id" in rest:
+                    return False
+                is_id = isinstance(request, int | str) and not isinstance(request, bool)
+                if is_id and (scope := self._under_way.get(_key(request))):
                     scope.cancel()
                 return not self._handed_out  # or it may be about one of those
             case {"jsonrpc": "2.0", "method": "ping", "id": int() | str() as request, **rest}:
                 if rest or isinstance(request, bool) or agreement.envelope:
                     return False
-                await self._write(request, result={})
+                self._write(request, result={})
+                self._tasks.start_soon(self._pipes.send_all)  # who waits here would not hear the client leave
                 return True
             case _:
                 return False
@@ -151,25 +158,40 @@ class DirectCalls:
         scope: anyio.CancelScope,
     ) -> None:
         try:
-            with scope:
-                try:
+            try:
+                with scope:
                     answer = await self._service.call(operation, arguments, LOCAL)
-                finally:
-                    if self._under_way.get(str(request)) is scope:
-                        del self._under_way[str(request)]
-                await self._write(request, result=agreement.result(answer))
-        except Bug as bug:
-            await self._write(request, error={"code": INTERNAL_ERROR, "message": str(bug), "data": bug.data})
-        except anyio.get_cancelled_exc_class():
-            with anyio.move_on_after(1, shield=True):
-                await self._write(request, error={"code": CONNECTION_CLOSED, "message": "Connection closed"})
-            raise
+                    self._write_unless(scope, request, result=agreement.result(answer))
+            except Bug as bug:
+                error = {"code": INTERNAL_ERROR, "message": str(bug), "data": bug.data}
+                self._write_unless(scope, request, error=error)
+            except anyio.get_cancelled_exc_class():
+                self._write_unless(scope, request, error={"code": CONNECTION_CLOSED, "message": "Connection closed"})
+                with anyio.move_on_after(1, shield=True):
+                    await self._pipes.send_all()
+                raise
+            finally:
+                if self._under_way.get(_key(request)) is scope:
+                    del self._under_way[_key(request)]
+            await self._pipes.send_all()
         finally:
             self._pipes.settled()
 
-    async def _write(self, request: Id, **outcome: Members) -> None:
+    def _write_unless(self, cancelled: anyio.CancelScope, request: Id, **outcome: Members) -> None:
+        """Write an answer, but none to a call that came to an end although its client had cancelled it."""
+        if not cancelled.cancel_called:
+            self._write(request, **outcome)
+
+    def _write(self, request: Id, **outcome: Members) -> None:
         self._pipes.write(to_json({"jsonrpc": "2.0", "id": request, **outcome}) + b"\n")
-        await self._pipes.send_all()
+
+
+def _key(request: Id) -> Id:
+    """Return what a request is known by, to the SDK too: "7" is 7."""
+    try:
+        return int(request)
+    except ValueError:
+        return request
 
 
 def _envelope(params: Any) -> Members | None:

@@ -71,10 +71,10 @@ async def serve_pipes(service: Service, pipes: Pipes, beginning: Beginning) -> N
 
 async def _serve_stdio_with_threads(service: Service) -> None:
     """Serve a terminal, files, or anything on Windows; calls under way are cancelled at the end of input."""
-    from mcp.server.stdio import stdio_server
+    with for_good():
+        from mcp.server.stdio import stdio_server
 
-    from inkbox_mcp.server import server_of
-
+        from inkbox_mcp.server import server_of
     server = server_of(service)
     try:
         async with stdio_server() as (read, write), anyio.create_task_group() as tasks:

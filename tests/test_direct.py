@@ -23,7 +23,7 @@ from inkbox_mcp.transports import serve_pipes
 from inkbox_mcp.warmstart import Beginning
 from tests.processes import PATIENCE
 from tests.test_hostile_stdio import ENVELOPE, HANDSHAKE
-from tests.test_warm_start import legacy, loaded, modern, rpc, whole
+from tests.test_warm_start import Session, legacy, loaded, modern, rpc, whole
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="every call is the SDK's there")
 
@@ -92,7 +92,9 @@ def same_every_time(answers: list[bytes]) -> list[bytes]:
     return [re.sub(changing, b"*", answer) for answer in answers]
 
 
-ERAS = [*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS]
+LATEST = [HANDSHAKE_PROTOCOL_VERSIONS[-1], MODERN_PROTOCOL_VERSIONS[-1]]
+EARLIER = [*HANDSHAKE_PROTOCOL_VERSIONS[:-1], *MODERN_PROTOCOL_VERSIONS[:-1]]
+ERAS = [*LATEST, *(pytest.param(era, marks=pytest.mark.slow) for era in EARLIER)]
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -108,19 +110,25 @@ def test_plain_calls_are_answered_with_the_bytes_of_the_sdk_and_without_it(era: 
     assert "mcp" not in loaded(tmp_path, lines)
 
 
-@pytest.mark.parametrize("era", [HANDSHAKE_PROTOCOL_VERSIONS[-1], MODERN_PROTOCOL_VERSIONS[-1]])
-@pytest.mark.parametrize("other", OTHER, ids=lambda other: json.dumps(other)[:60])
-def test_whatever_is_more_than_a_plain_call_is_answered_by_the_sdk(
-    other: dict[str, Any], era: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("era", LATEST)
+def test_whatever_is_more_than_a_plain_call_is_answered_by_the_sdk(era: str, tmp_path: Path) -> None:
     """Between plain calls, which go on as before."""
-    create, get = said(era, [{"id": "c", "params": CREATE}, {"id": "g", "params": GET}])
-    lines = [*opening(era), create, *said(era, [other]), get]
+    get = {"params": GET}
+    between = [message for number, other in enumerate(OTHER) for message in (other, {"id": f"get {number}", **get})]
+    lines = [*opening(era), *said(era, [{"id": "c", "params": CREATE}, *between])]
     by_the_sdk, _ = whole(tmp_path, lines, "--no-warm-start")
     whole(tmp_path, opening(era))
     directly, _ = whole(tmp_path, lines)
     assert same_every_time(directly) == same_every_time(by_the_sdk)
-    assert "mcp" in loaded(tmp_path, lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("era", LATEST)
+@pytest.mark.parametrize("other", OTHER, ids=lambda other: json.dumps(other)[:60])
+def test_whatever_is_more_than_a_plain_call_is_for_the_sdk(other: dict[str, Any], era: str, tmp_path: Path) -> None:
+    """However little more it is."""
+    loaded(tmp_path, opening(era))
+    assert "mcp" in loaded(tmp_path, [*opening(era), *said(era, [other])])
 
 
 def test_pings_do_not_load_the_sdk(tmp_path: Path) -> None:
@@ -251,15 +259,111 @@ async def test_a_call_that_is_still_under_way_when_the_client_leaves_is_told_so(
     assert answer["error"] == {"code": -32000, "message": "Connection closed"}
 
 
-async def test_an_id_that_is_taken_is_left_to_the_sdk() -> None:
-    """It answers both, and so is it here."""
+async def test_of_two_calls_with_one_id_both_are_answered_and_the_later_can_be_cancelled() -> None:
+    """As by the SDK."""
     asked = anyio.Event()
     async with conversation(slow(asked)) as wire:
         wire.say(call(1, **LIST))
         await asked.wait()
         wire.say(call(1, name="list_identities"))
         assert (await wire.hear())["result"]["isError"] is False
+        wire.say(call(1, **LIST), rpc(method="notifications/cancelled", params={"requestId": 1}))
         wire.leave()
+        assert (await wire.hear())["error"]["message"] == "Connection closed"
+
+
+@pytest.mark.parametrize(
+    ("number", "named"),
+    [(7, "7"), ("7", 7), ("07", "7"), ("9" * 5000, "9" * 5000), ("\u0667", 7)],
+    ids=lambda value: ascii(value)[:8],
+)
+async def test_a_cancellation_may_write_an_id_in_another_way(number: int | str, named: int | str) -> None:
+    """Which the SDK takes for the same."""
+    asked = anyio.Event()
+    async with conversation(slow(asked)) as wire:
+        wire.say(call(number, **LIST))
+        await asked.wait()
+        wire.say(rpc(method="notifications/cancelled", params={"requestId": named}))
+        wire.leave()
+        with pytest.raises(TimeoutError), anyio.fail_after(0.5):
+            await wire.hear()
+
+
+@pytest.mark.parametrize(
+    ("number", "named"), [("True", True), (1, True), ("1.5", 1.5), ("None", None), ("[]", [])], ids=ascii
+)
+async def test_what_is_no_id_cancels_nothing(number: int | str, named: Any) -> None:
+    """Though it looks like one when it is written."""
+    asked = anyio.Event()
+    async with conversation(slow(asked)) as wire:
+        wire.say(call(number, **LIST))
+        await asked.wait()
+        wire.say(rpc(method="notifications/cancelled", params={"requestId": named}))
+        wire.leave()
+        assert (await wire.hear())["id"] == number
+
+
+async def test_a_call_that_ends_although_it_was_cancelled_is_not_answered() -> None:
+    """The client has stopped waiting."""
+    asked = anyio.Event()
+
+    async def stubborn(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("mailboxes"):
+            asked.set()
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.1)
+        return httpx2.Response(200, json=[])
+
+    async with conversation(lambda: httpx2.MockTransport(stubborn)) as wire:
+        wire.say(call(1, **LIST))
+        await asked.wait()
+        wire.say(rpc(method="notifications/cancelled", params={"requestId": 1}))
+        await anyio.sleep(0.3)
+        wire.say(call(2, name="list_identities"))
+        assert (await wire.hear())["id"] == 2
+        wire.leave()
+
+
+async def test_an_answer_that_the_client_reads_late_is_not_followed_by_another() -> None:
+    """Not even at the end, when it has been waiting for the client."""
+    async with conversation(lambda: httpx2.MockTransport(lambda _: httpx2.Response(200, json=[]))) as wire:
+        wire.say(*(call(number, name="list_identities") for number in range(1, 700)))
+        wire.leave()
+        await anyio.sleep(1.5)  # more than it waits for the client to read
+        answered: list[int] = []
+        with anyio.move_on_after(0.5):
+            while True:
+                answered.append((await wire.hear())["id"])
+    assert 0 < len(answered) == len(set(answered))
+
+
+def test_the_end_of_input_is_heard_although_the_client_does_not_read(tmp_path: Path) -> None:
+    """Not even what its pings are answered with, which is more than the pipe holds."""
+    lines = legacy("2025-11-25")
+    whole(tmp_path, lines)
+    session = Session(tmp_path)
+    session.stdin.write(b"".join([*lines, *(rpc(id=number, method="ping") for number in range(10, 5000))]))
+    session.stdin.close()
+    assert session.process.wait(PATIENCE) == 0
+    session.stdout.close()
+
+
+def test_a_request_that_is_called_like_a_notification_is_answered_by_the_sdk(tmp_path: Path) -> None:
+    """With an error, for there is no such method."""
+    lines = [*legacy("2025-11-25"), rpc(id=9, method="notifications/cancelled", params={"requestId": 1})]
+    by_the_sdk, _ = whole(tmp_path, lines, "--no-warm-start")
+    whole(tmp_path, legacy("2025-11-25"))
+    assert whole(tmp_path, lines)[0] == by_the_sdk
+
+
+@pytest.mark.parametrize("era", LATEST)
+def test_a_client_whose_name_is_no_utf8_is_served(era: str, tmp_path: Path) -> None:
+    """The SDK took it, and so it is on record."""
+    lines = [line.replace(b'"test"', b'"t\xff"') for line in opening(era)]
+    call = [line.replace(b'"test"', b'"t\xff"') for line in said(era, PLAIN[:1])]
+    by_the_sdk, _ = whole(tmp_path, [*lines, *call], "--no-warm-start")
+    whole(tmp_path, lines)
+    assert whole(tmp_path, [*lines, *call])[0] == by_the_sdk
 
 
 async def test_a_bug_is_an_error_that_tells_nothing_of_it(caplog: pytest.LogCaptureFixture) -> None:
