@@ -3,9 +3,10 @@
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import perf_counter
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import anyio
 import httpx2
@@ -37,7 +38,8 @@ class Connection:
     """The way to one Inkbox API.
 
     It is opened on first use, so that a server which is only asked for its tools opens none. It keeps nothing of a
-    request or its answer: keys are sent with the request they belong to, and cookies are not kept.
+    request or its answer: keys are sent with the request they belong to. HTTPX2's transport is used without its client,
+    which spends a fifth of a request on what is not wanted here: cookies, redirects and ways to sign in.
 
     Attributes:
         turns: see `turn`.
@@ -65,14 +67,14 @@ class Connection:
         self._idle = idle
         self._transport = transport
         self.turns = anyio.CapacityLimiter(concurrency)
-        self._client: httpx2.AsyncClient | None = None
+        self._opened: httpx2.AsyncBaseTransport | None = None
 
     async def aclose(self) -> None:
         """Close what is open, within a second."""
-        client, self._client = self._client, None
-        if client is not None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
             with anyio.move_on_after(1, shield=True):
-                await client.aclose()
+                await opened.aclose()
 
     async def exchange(
         self, call: Call, key: SecretStr, method: str, path: Path, body: Mapping[str, Any] | None, attempt: int
@@ -93,7 +95,7 @@ class Connection:
             Unreachable: there is no answer, and nothing can have changed.
             OutcomeUnknown: there is no answer, and it may have been done.
         """
-        client = self._open()
+        transport = self._open()
         try:
             # A lost POST is looked up before it is repeated, which needs time too.
             remaining = max(call.remaining * (0.6 if method == "POST" else 1), 0.001)
@@ -101,7 +103,6 @@ class Connection:
             timeout = httpx2.Timeout(remaining, connect=min(CONNECT_SECONDS, remaining * 0.9))
             with self._observed(method, path, attempt) as exchange, anyio.fail_after(remaining):
                 headers = {"X-API-Key": key.get_secret_value(), "X-Request-ID": call.request_id, **exchange.headers}
-                # `client.stream` would parse and merge what is the same in each request.
                 request = httpx2.Request(
                     method,
                     _url(self._base_url + path),
@@ -109,7 +110,7 @@ class Connection:
                     headers=_HEADERS | headers,
                     extensions={"timeout": timeout.as_dict()},
                 )
-                response = await client.send(request, stream=True)
+                response = await transport.handle_async_request(request)
                 try:
                     exchange.answered(response.status_code)
                     call.status = response.status_code
@@ -139,16 +140,27 @@ class Connection:
             finally:
                 self.metrics.exchanged(operation, exchange.status, perf_counter() - started)
 
-    def _open(self) -> httpx2.AsyncClient:
-        if self._client is None:
-            self._client = httpx2.AsyncClient(
-                # One caller's cookies would go out with another's requests.
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-                follow_redirects=False,
-                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=self._idle),
-                transport=self._transport() if self._transport else None,
+    def _open(self) -> httpx2.AsyncBaseTransport:
+        if self._opened is None:
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=self._idle)
+            self._opened = (
+                self._transport()
+                if self._transport
+                else httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy_to(self._base_url))
             )
-        return self._client
+        return self._opened
+
+
+def proxy_to(base_url: str) -> str | None:
+    """Return the proxy that leads to an API, if any.
+
+    As HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY have it, in capitals or not, or else the system's settings.
+    """
+    url, proxies = urlsplit(base_url), getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if not proxy or any(map(proxy_bypass, {url.netloc, url.hostname or ""})):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 @contextmanager

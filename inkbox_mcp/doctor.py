@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import anyio
 
 from inkbox_mcp import __version__
 from inkbox_mcp.api import InkboxAPI
 from inkbox_mcp.calls import begin
+from inkbox_mcp.connection import proxy_to
 from inkbox_mcp.errors import InkboxError
 from inkbox_mcp.paths import WHOAMI
 from inkbox_mcp.service import offered
@@ -122,8 +122,7 @@ async def _network(base_url: str) -> list[Check]:
     """Go to the API step by step, each with its time; behind a proxy only the whole way can be gone."""
     url = urlsplit(base_url)
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-    proxy = getproxies().get(url.scheme)
-    if proxy and not proxy_bypass(host):
+    if proxy := proxy_to(base_url):
         return [Check("network", True, f"through the proxy {urlsplit(proxy).hostname}")]
     steps: list[tuple[str, Callable[[], Awaitable[str]], str]] = [
         ("DNS", lambda: _resolve(host), f"check the spelling of {host} and this machine's network"),

@@ -1,0 +1,107 @@
+"""Proxies between this server and Inkbox, named by the environment."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from anyio.abc import SocketStream
+from mcp import Client
+
+from inkbox_mcp.connection import proxy_to
+from inkbox_mcp.server import build_server
+from inkbox_mcp.settings import Settings
+from tests.conftest import KEY
+
+API = "https://inkbox.example"
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget those of this machine."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "environment", "proxy"),
+    [
+        (API, {}, None),
+        (API, {"HTTPS_PROXY": "http://proxy.example:3128"}, "http://proxy.example:3128"),
+        (API, {"https_proxy": "http://proxy.example:3128"}, "http://proxy.example:3128"),
+        (API, {"HTTPS_PROXY": "proxy.example:3128"}, "http://proxy.example:3128"),
+        (API, {"HTTPS_PROXY": "http://me:secret@proxy.example"}, "http://me:secret@proxy.example"),
+        (API, {"ALL_PROXY": "http://proxy.example"}, "http://proxy.example"),
+        (API, {"HTTPS_PROXY": "http://one.example", "ALL_PROXY": "http://all.example"}, "http://one.example"),
+        (API, {"HTTP_PROXY": "http://proxy.example"}, None),
+        ("http://inkbox.example", {"HTTP_PROXY": "http://proxy.example"}, "http://proxy.example"),
+        (API, {"HTTPS_PROXY": ""}, None),
+        (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "other.example"}, "http://proxy.example"),
+        (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "box.example"}, "http://proxy.example"),
+        (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "*"}, None),
+        (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "other.example, inkbox.example"}, None),
+        (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": ".example"}, None),
+        (API, {"ALL_PROXY": "http://proxy.example", "no_proxy": "INKBOX.EXAMPLE"}, None),
+        (API + ":8443", {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "inkbox.example:8443"}, None),
+        (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "inkbox.example:8443"}, "http://proxy.example"),
+        ("http://127.0.0.1:8080", {"HTTP_PROXY": "http://proxy.example", "NO_PROXY": "127.0.0.1"}, None),
+        ("http://[::1]:8080", {"HTTP_PROXY": "http://proxy.example", "NO_PROXY": "::1"}, None),
+    ],
+    ids=str,
+)
+def test_the_environment_says_which_proxy_leads_to_the_api(
+    base_url: str, environment: dict[str, str], proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As curl and Python read it."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert proxy_to(base_url) == proxy
+
+
+@asynccontextmanager
+async def proxy_that_answers(answer: bytes) -> AsyncGenerator[tuple[int, list[bytes]]]:
+    """Give the port of a proxy that answers each request itself, and the heads of those that it got."""
+    heads: list[bytes] = []
+
+    async def serve(stream: SocketStream) -> None:
+        async with stream:
+            heads.append(await stream.receive())
+            await stream.send(answer)
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, serve)
+        yield listener.extra(anyio.abc.SocketAttribute.local_port), heads
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_request_goes_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the proxy's password for the proxy, and the key for the API."""
+    body = json.dumps([]).encode()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    async with proxy_that_answers(answer) as (port, heads):
+        monkeypatch.setenv("HTTP_PROXY", f"http://me:secret@127.0.0.1:{port}")
+        settings = Settings.model_validate({"api_key": KEY, "base_url": "http://localhost:1"})
+        async with Client(build_server(settings)) as client:
+            result = await client.call_tool("list_mailboxes")
+    assert not result.is_error
+    (head,) = heads
+    assert head.startswith(b"GET http://localhost:1/api/v1/mail/mailboxes HTTP/1.1\r\n")
+    assert b"\r\nProxy-Authorization: Basic bWU6c2VjcmV0\r\n" in head
+    assert b"\r\nX-API-Key: " + KEY.encode() + b"\r\n" in head
+
+
+async def test_a_proxy_sees_nothing_of_what_goes_to_an_https_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for a tunnel; where it gives none, the model reads that Inkbox cannot be reached."""
+    async with proxy_that_answers(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as (port, heads):
+        monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{port}")
+        settings = Settings.model_validate({"api_key": KEY, "base_url": API, "timeout": 2})
+        async with Client(build_server(settings)) as client:
+            result = await client.call_tool("list_mailboxes")
+    assert result.is_error
+    assert (result.meta or {})["code"] == "unreachable"
+    assert heads
+    for head in heads:
+        assert head.startswith(b"CONNECT inkbox.example:443 HTTP/1.1\r\n")
+        assert KEY.encode() not in head
