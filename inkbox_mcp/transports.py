@@ -166,6 +166,8 @@ async def serve_http(
         app,
         log_config=None,
         access_log=False,
+        # httptools, which it would take where installed, keeps headers of any length, from anybody.
+        http="h11",
         # Longer than balancers keep idle connections: a POST on one that is just being closed could not be repeated.
         timeout_keep_alive=75,
         # For calls that are under way at the end.

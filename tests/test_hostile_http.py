@@ -246,13 +246,10 @@ def test_another_origin_is_forbidden(server: Server, good: Good, origin: str) ->
     assert server.ask(good.spoilt(Origin=origin))[0] == 403
 
 
-KNOWN_VERBS = ["PUT", "PATCH", "TRACE", "OPTIONS", "HEAD", "CONNECT"]
-
-
-@pytest.mark.parametrize("verb", [*KNOWN_VERBS, "BREW", "post"])
+@pytest.mark.parametrize("verb", ["PUT", "PATCH", "TRACE", "OPTIONS", "HEAD", "CONNECT", "BREW", "post"])
 def test_other_verbs_are_not_allowed(server: Server, good: Good, verb: str) -> None:
-    """Preflights of browsers and echoes among them; a parser may not even know it."""
-    assert server.ask(good.spoilt(verb=verb), verb=verb)[0] in ({405} if verb in KNOWN_VERBS else {400, 405})
+    """Preflights of browsers and echoes among them."""
+    assert server.ask(good.spoilt(verb=verb), verb=verb)[0] == 405
 
 
 @pytest.mark.parametrize(
@@ -266,7 +263,7 @@ def test_other_verbs_are_not_allowed(server: Server, good: Good, verb: str) -> N
         "/healthz/..%2fmcp",
         "/mcp;x",
         "/mcp%00",
-        "http://evil.example/mcp2",
+        "http://evil.example/mcp",
         "/" + "a" * 60_000,
     ],
 )
@@ -359,7 +356,7 @@ NOT_HTTP: dict[str, dict[str, Any]] = {
 def test_what_is_no_http_is_refused(server: Server, good: Good, case: str) -> None:
     """By a 4xx or by closing the connection."""
     status, _ = server.send(good.spoilt(**NOT_HTTP[case]))
-    assert status in ({DROPPED, 400, 413, 421} if case == "no host" else {DROPPED, 400, 413})
+    assert status in {DROPPED, 400, 413}
 
 
 @pytest.mark.parametrize(

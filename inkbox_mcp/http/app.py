@@ -93,7 +93,7 @@ def build_app(server: Server[Any], settings: Settings, drain: Drain, metrics: Pr
     )
     if settings.per_request_keys:
         app = _bound_to_keys(app)
-    app = _guarded(_well_sent(app), settings)
+    app = _guarded(_read_in_time(app), settings)
     if settings.allowed_origins:
         # Outside: the request by which a browser asks whether it may call carries no token.
         app = CORSMiddleware(
@@ -158,20 +158,13 @@ def _bound_to_keys(app: ASGIApp) -> ASGIApp:
     return bound
 
 
-def _well_sent(app: ASGIApp) -> ASGIApp:
-    """Answer 400 to a request for two hosts, and 408 to who does not finish sending one.
-
-    Its body would be kept for as long as the connection.
-    """
+def _read_in_time(app: ASGIApp) -> ASGIApp:
+    """Answer 408 to who does not finish sending a request: its body would be kept for as long as the connection."""
     limited = RequestBodyLimitMiddleware(app, DEFAULT_MAX_REQUEST_BODY_SIZE)
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
-            return
-        if sum(name == b"host" for name, _ in scope["headers"]) > 1:
-            # Each who looks at it might take another; not every parser refuses it.
-            await PlainTextResponse("Bad Request", 400)(scope, receive, send)
             return
 
         async def receive_in_time() -> Message:
