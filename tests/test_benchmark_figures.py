@@ -119,9 +119,10 @@ def test_a_file_holds_every_measurement_and_every_goal() -> None:
     assert written["versions"].keys() == {"hand-written"}
 
 
+@pytest.mark.slow
 def test_a_chart_is_drawn_as_png_and_as_svg(tmp_path: Path) -> None:
     """With the servers that were measured."""
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="NOT CHECKED: the extra benchmarks is not installed")
     from benchmarks.chart import draw
 
     draw(samples(), tmp_path / "chart")
