@@ -142,25 +142,34 @@ class Connection:
 
     def _open(self) -> httpx2.AsyncBaseTransport:
         if self._opened is None:
-            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=self._idle)
-            self._opened = (
-                self._transport()
-                if self._transport
-                else httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy_to(self._base_url))
-            )
+            self._opened = self._transport() if self._transport else _over_the_network(self._base_url, self._idle)
         return self._opened
 
 
-def proxy_to(base_url: str) -> str | None:
+def _over_the_network(base_url: str, idle: int) -> httpx2.AsyncBaseTransport:
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=idle)
+    try:
+        return httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy_to(base_url))
+    except (ImportError, OSError) as error:  # what a SOCKS proxy needs, or the file that SSL_CERT_FILE names
+        raise Unreachable(f"could not connect to Inkbox ({_reason(error)}).") from error
+
+
+def proxy_to(base_url: str) -> httpx2.Proxy | None:
     """Return the proxy that leads to an API, if any.
 
     As HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY have it, in capitals or not, or else the system's settings.
+
+    Raises:
+        Unreachable: what they name is no proxy.
     """
     url, proxies = urlsplit(base_url), getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
     if not proxy or any(map(proxy_bypass, {url.netloc, url.hostname or ""})):
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        return httpx2.Proxy(proxy if "://" in proxy else f"http://{proxy}")
+    except (ValueError, httpx2.InvalidURL):  # which may quote its password
+        raise Unreachable("could not connect to Inkbox (what the environment names as its proxy is none).") from None
 
 
 @contextmanager

@@ -122,8 +122,13 @@ async def _network(base_url: str) -> list[Check]:
     """Go to the API step by step, each with its time; behind a proxy only the whole way can be gone."""
     url = urlsplit(base_url)
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-    if proxy := proxy_to(base_url):
-        return [Check("network", True, f"through the proxy {urlsplit(proxy).hostname}")]
+    try:
+        if proxy := proxy_to(base_url):
+            return [Check("network", True, f"through the proxy {proxy.url.host}")]
+    except InkboxError as error:
+        return [
+            Check("network", False, str(error), "a proxy is set with HTTPS_PROXY, such as http://proxy.example:3128")
+        ]
     steps: list[tuple[str, Callable[[], Awaitable[str]], str]] = [
         ("DNS", lambda: _resolve(host), f"check the spelling of {host} and this machine's network"),
         ("TCP", lambda: _connect(host, port), f"a firewall may block port {port}; a proxy is set with HTTPS_PROXY"),

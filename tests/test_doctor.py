@@ -130,6 +130,17 @@ async def test_behind_a_proxy_only_the_whole_way_is_gone(monkeypatch: pytest.Mon
     assert "DNS" not in checks
 
 
+async def test_what_is_no_proxy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its password."""
+    monkeypatch.setenv("HTTP_PROXY", "ftp://user:secret@proxy.example")
+    monkeypatch.setenv("NO_PROXY", "")
+    checks = await found({"api_key": KEY, "base_url": "http://localhost:1", "timeout": 2})
+    assert not checks["network"].ok
+    assert "what the environment names as its proxy is none" in checks["network"].found
+    assert "HTTPS_PROXY" in checks["network"].mend
+    assert "secret" not in repr(checks)
+
+
 @pytest.mark.parametrize(("arguments", "status"), [(["--sandbox", "--sandbox-db", ":memory:"], 0), ([], 1)])
 async def test_the_command_prints_one_screen_or_json(tmp_path: Path, arguments: list[str], status: int) -> None:
     """The exit status is the verdict."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import pytest
@@ -12,7 +13,7 @@ from mcp import Client
 from inkbox_mcp.connection import proxy_to
 from inkbox_mcp.server import build_server
 from inkbox_mcp.settings import Settings
-from tests.conftest import KEY
+from tests.conftest import KEY, text
 
 API = "https://inkbox.example"
 
@@ -29,35 +30,40 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     ("base_url", "environment", "proxy"),
     [
         (API, {}, None),
-        (API, {"HTTPS_PROXY": "http://proxy.example:3128"}, "http://proxy.example:3128"),
-        (API, {"https_proxy": "http://proxy.example:3128"}, "http://proxy.example:3128"),
-        (API, {"HTTPS_PROXY": "proxy.example:3128"}, "http://proxy.example:3128"),
-        (API, {"HTTPS_PROXY": "http://me:secret@proxy.example"}, "http://me:secret@proxy.example"),
-        (API, {"ALL_PROXY": "http://proxy.example"}, "http://proxy.example"),
-        (API, {"HTTPS_PROXY": "http://one.example", "ALL_PROXY": "http://all.example"}, "http://one.example"),
+        (API, {"HTTPS_PROXY": "http://proxy.example:3128"}, ("http://proxy.example:3128", None)),
+        (API, {"https_proxy": "http://proxy.example:3128"}, ("http://proxy.example:3128", None)),
+        (API, {"HTTPS_PROXY": "proxy.example:3128"}, ("http://proxy.example:3128", None)),
+        (API, {"HTTPS_PROXY": "http://me:secret@proxy.example"}, ("http://proxy.example", ("me", "secret"))),
+        (API, {"ALL_PROXY": "http://proxy.example"}, ("http://proxy.example", None)),
+        (API, {"HTTPS_PROXY": "http://one.example", "ALL_PROXY": "http://all.example"}, ("http://one.example", None)),
         (API, {"HTTP_PROXY": "http://proxy.example"}, None),
-        ("http://inkbox.example", {"HTTP_PROXY": "http://proxy.example"}, "http://proxy.example"),
+        ("http://inkbox.example", {"HTTP_PROXY": "http://proxy.example"}, ("http://proxy.example", None)),
         (API, {"HTTPS_PROXY": ""}, None),
-        (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "other.example"}, "http://proxy.example"),
-        (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "box.example"}, "http://proxy.example"),
+        (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "other.example"}, ("http://proxy.example", None)),
+        (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "box.example"}, ("http://proxy.example", None)),
         (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "*"}, None),
         (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "other.example, inkbox.example"}, None),
         (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": ".example"}, None),
         (API, {"ALL_PROXY": "http://proxy.example", "no_proxy": "INKBOX.EXAMPLE"}, None),
         (API + ":8443", {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "inkbox.example:8443"}, None),
-        (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "inkbox.example:8443"}, "http://proxy.example"),
+        (
+            API,
+            {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "inkbox.example:8443"},
+            ("http://proxy.example", None),
+        ),
         ("http://127.0.0.1:8080", {"HTTP_PROXY": "http://proxy.example", "NO_PROXY": "127.0.0.1"}, None),
         ("http://[::1]:8080", {"HTTP_PROXY": "http://proxy.example", "NO_PROXY": "::1"}, None),
     ],
     ids=str,
 )
 def test_the_environment_says_which_proxy_leads_to_the_api(
-    base_url: str, environment: dict[str, str], proxy: str | None, monkeypatch: pytest.MonkeyPatch
+    base_url: str, environment: dict[str, str], proxy: tuple[str, Any] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As curl and Python read it."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert proxy_to(base_url) == proxy
+    found = proxy_to(base_url)
+    assert (found and (str(found.url), found.auth)) == proxy
 
 
 @asynccontextmanager
@@ -105,3 +111,25 @@ async def test_a_proxy_sees_nothing_of_what_goes_to_an_https_api(monkeypatch: py
     for head in heads:
         assert head.startswith(b"CONNECT inkbox.example:443 HTTP/1.1\r\n")
         assert KEY.encode() not in head
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("HTTPS_PROXY", "ftp://me:secret@proxy.example", "what the environment names as its proxy is none"),
+        ("HTTPS_PROXY", "http://proxy.example:secret", "what the environment names as its proxy is none"),
+        ("ALL_PROXY", "socks5://me:secret@proxy.example", "socksio"),
+        ("SSL_CERT_FILE", "/no/such/file", "No such file"),
+    ],
+)
+async def test_an_environment_that_leads_nowhere_is_explained(
+    variable: str, value: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the first call, without the proxy's password."""
+    monkeypatch.setenv(variable, value)
+    async with Client(build_server(Settings.model_validate({"api_key": KEY, "base_url": API, "timeout": 2}))) as client:
+        result = await client.call_tool("list_mailboxes")
+    (meta, told) = (result.meta or {}, text(result))
+    assert meta["code"] == "unreachable"
+    assert reason in told
+    assert "secret" not in told
