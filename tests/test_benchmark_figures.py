@@ -86,7 +86,7 @@ def test_a_goal_is_met_up_to_its_bound(measure: str, title: str, own: float, goa
     """On the side that is better, and with what would be better still."""
     head, *lines = rows(samples(measure, own))
     assert head == HEAD
-    (line,) = (line for line in lines if line[0] == title)
+    line = next(line for line in lines if line[0] == title)
     assert line[-2:] == [goal, met]
     assert float(line[1]) == own
 
