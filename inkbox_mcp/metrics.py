@@ -7,10 +7,13 @@ processes with the same directory are counted together, and each of them tells t
 import os
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+
+Dependency = Literal["issuer", "rate_limit_store"]
+"""What a server may need besides Inkbox."""
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """Upper ends of the histograms' buckets: from an answer of the sandbox to the default `--timeout`."""
@@ -18,6 +21,9 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 class Metrics:
     """Counts nothing, so that callers need not ask whether metrics are on."""
+
+    def limited_to(self, concurrency: int) -> None:
+        """Tell how many requests to Inkbox may be under way at once."""
 
     def in_flight(self) -> AbstractContextManager[object]:
         """Count a tool call as under way while the context lasts."""
@@ -34,6 +40,9 @@ class Metrics:
 
     def rate_limited(self) -> None:
         """Count a tool call that `--rate-limit` refused."""
+
+    def lost(self, dependency: Dependency) -> None:
+        """Count an attempt to use something that did not work."""
 
     def exchanged(self, operation: str, status: int | None, seconds: float) -> None:
         """Count one request to Inkbox.
@@ -77,9 +86,23 @@ class PrometheusMetrics(Metrics):
         self._in_flight = Gauge(
             "inkbox_mcp_calls_in_flight", "Tool calls under way.", multiprocess_mode="livesum", registry=registry
         )
+        self._max_concurrency = Gauge(
+            "inkbox_mcp_max_concurrency",
+            "Requests to Inkbox that may be under way at once.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
         self._rate_limited = Counter(
             "inkbox_mcp_rate_limited", "Tool calls that --rate-limit refused.", registry=registry
         )
+        self._failures = Counter(
+            "inkbox_mcp_dependency_failures",
+            "Failed attempts to use what is needed besides Inkbox.",
+            ["dependency"],
+            registry=registry,
+        )
+        for dependency in get_args(Dependency):
+            self._failures.labels(dependency)  # a series that began with a failure would not show that one
         self._upstream_seconds = Histogram(
             "inkbox_mcp_upstream_request_duration_seconds",
             "Time of requests to Inkbox.",
@@ -90,6 +113,10 @@ class PrometheusMetrics(Metrics):
         self._upstream_retries = Counter(
             "inkbox_mcp_upstream_retries", "Requests to Inkbox that were sent again.", ["operation"], registry=registry
         )
+
+    def limited_to(self, concurrency: int) -> None:
+        """Tell how many requests to Inkbox may be under way at once."""
+        self._max_concurrency.set(concurrency)
 
     def in_flight(self) -> AbstractContextManager[object]:
         """Count a tool call as under way while the context lasts."""
@@ -103,6 +130,10 @@ class PrometheusMetrics(Metrics):
     def rate_limited(self) -> None:
         """Count a tool call that `--rate-limit` refused."""
         self._rate_limited.inc()
+
+    def lost(self, dependency: Dependency) -> None:
+        """Count an attempt to use something that did not work."""
+        self._failures.labels(dependency).inc()
 
     def exchanged(self, operation: str, status: int | None, seconds: float) -> None:
         """Count one request to Inkbox; see `Metrics.exchanged`."""

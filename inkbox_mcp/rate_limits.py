@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from inkbox_mcp.metrics import Metrics
+
 logger = logging.getLogger(__name__)
 
 STORE_PATIENCE = 0.25
@@ -74,6 +76,7 @@ class RateLimit:
     Args:
         rate: such as `10/s`.
         store: the URL of the Redis that replicas share, or None for a limit in memory.
+        metrics: where failures of the store are counted.
         clock: seconds that never go back.
 
     Raises:
@@ -81,10 +84,18 @@ class RateLimit:
         ImportError: the store's packages are not installed; the message is one line that says how to get them.
     """
 
-    def __init__(self, rate: str, store: str | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        rate: str,
+        store: str | None = None,
+        *,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         parsed = parse_rate(rate)
         self._memory = _Memory(parsed, clock)
         self._redis = _Redis(parsed, parse_store(store)) if store else None
+        self._metrics = metrics or Metrics()
         self._clock = clock
         self._ask_again_at: float | None = None
 
@@ -127,6 +138,7 @@ class RateLimit:
         return True
 
     def _lose_store(self, error: Exception) -> None:
+        self._metrics.lost("rate_limit_store")
         if self._ask_again_at is None:
             # Of the error only its type: messages hold the URL, and that the password.
             name = type(error).__name__

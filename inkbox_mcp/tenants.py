@@ -80,7 +80,8 @@ class Tenants:
         self._own = self._api(SANDBOX_KEY if settings.sandbox else settings.api_key)
         self._by_key: OrderedDict[str, PinnedAPI] = OrderedDict()
         self._in_use: WeakValueDictionary[str, PinnedAPI] = WeakValueDictionary()
-        self._limit = _rate_limit(settings)
+        self._limit = _rate_limit(settings, self._metrics)
+        self._metrics.limited_to(settings.max_concurrency)
 
     async def __aenter__(self) -> Self:
         return self
@@ -150,11 +151,11 @@ def _single_key(keys: tuple[str, ...]) -> str | None:
     return keys[0] if keys else None
 
 
-def _rate_limit(settings: Settings) -> RateLimit | None:
+def _rate_limit(settings: Settings, metrics: Metrics) -> RateLimit | None:
     if settings.rate_limit is None:
         return None
     store = settings.rate_limit_store
     try:
-        return RateLimit(settings.rate_limit, store.get_secret_value() if store else None)
+        return RateLimit(settings.rate_limit, store.get_secret_value() if store else None, metrics=metrics)
     except ValueError as error:
         raise SettingsError(f"--rate-limit-store: {error}") from None

@@ -10,6 +10,7 @@ import stamina
 from mcp import Client
 from mcp.types import CallToolResult, TextContent
 
+from inkbox_mcp.metrics import Dependency, Metrics
 from inkbox_mcp.retries import ATTEMPTS
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.server import build_server
@@ -17,6 +18,27 @@ from inkbox_mcp.settings import Settings
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
 KEY = "ApiKey_11111111-1111-4111-8111-111111111111.top-secret"
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Losses(Metrics):
+    """Notes what could not be used, at each attempt."""
+
+    def __init__(self) -> None:
+        self.of: list[Dependency] = []
+
+    def lost(self, dependency: Dependency) -> None:
+        """Note it."""
+        self.of.append(dependency)
 
 
 @pytest.fixture

@@ -308,10 +308,6 @@ def _alert_problems(files: Texts) -> Iterator[str]:
     for alert in rules(files):
         if not {(alert, True), (alert, False)} <= set(tried):
             yield f"{alert}: not proven both to fire and to be quiet"
-    platform = platform_environment(files)
-    turns = int(platform["INKBOX_MCP_MAX_CONCURRENCY"])
-    if f"calls_in_flight[5m]) > {turns * 4 // 5}" not in rules(files)["InkboxMcpSaturated"]["expr"]:
-        yield "InkboxMcpSaturated: not four fifths of INKBOX_MCP_MAX_CONCURRENCY"
     fewest = manifest(files["deploy/kubernetes.yaml"], "HorizontalPodAutoscaler")["spec"]["minReplicas"]
     if not rules(files)["InkboxMcpReplicasMissing"]["expr"].endswith(f"< {fewest}"):
         yield "InkboxMcpReplicasMissing: not the autoscaler's minReplicas"
@@ -349,7 +345,6 @@ def test_the_files_fit_the_code_and_each_other() -> None:
         ("deploy/kubernetes.yaml", "enableServiceLinks: false", "enableServiceLinks: true"),
         ("deploy/kubernetes.yaml", "path: /mcp", "path: /"),
         ("deploy/kubernetes.yaml", "minReplicas: 3", "minReplicas: 2"),
-        ("deploy/kubernetes.yaml", 'MAX_CONCURRENCY: "100"', 'MAX_CONCURRENCY: "50"'),
         ("deploy/compose.yaml", "stop_grace_period: 75s", "stop_grace_period: 10s"),
         ("deploy/compose.yaml", "stop_grace_period: 75s", "stop_graceperiod: 75s"),
         ("deploy/compose.yaml", "INKBOX_MCP_SANDBOX_DB", "INKBOX_MCP_SANDBOXDB"),

@@ -19,6 +19,7 @@ from inkbox_mcp.http import app
 from inkbox_mcp.http.drain import Drain
 from inkbox_mcp.server import build_server
 from inkbox_mcp.settings import Settings
+from tests.authentication.authorization_server import Issuer
 from tests.conftest import KEY, Agent
 from tests.faults import FINE, Fault, FaultyInkbox, Hold, faulty_inkbox, refusal
 from tests.processes import PATIENCE, Running, serve_http
@@ -207,6 +208,25 @@ async def test_metrics_count_calls_and_requests(tmp_path: Path) -> None:
         'upstream_request_duration_seconds_count{operation="GET /api/v1/mail/mailboxes/{}",status="404"} 1.0',
     ):
         assert line in shown
+
+
+async def test_metrics_show_an_issuer_and_a_store_that_are_down(tmp_path: Path) -> None:
+    """Calls that wait for a token's keys, and calls that go on."""
+    issuer, audience = "http://127.0.0.1:9", "http://127.0.0.1:8000/mcp"
+    down = ("--auth-issuer", issuer, "--auth-audience", audience)
+    async with faulty_inkbox() as inkbox:
+        async with serve(tmp_path, inkbox, "--metrics", *down) as (_, http):
+            token = Issuer(issuer).token(aud=audience)
+            refused = await http.post("/mcp", json=CALL, headers={"Authorization": f"Bearer {token}"})
+            assert refused.status_code == 503
+            shown = (await http.get("/metrics")).text
+            assert 'inkbox_mcp_dependency_failures_total{dependency="issuer"} 1.0' in shown
+        lost = ("--rate-limit", "9/s", "--rate-limit-store", f"unix://{tmp_path}/none.sock")
+        async with serve(tmp_path, inkbox, "--metrics", *lost, "--max-concurrency", "7") as (_, http):
+            assert (await http.post("/mcp", json=CALL)).status_code == 200
+            shown = (await http.get("/metrics")).text
+            assert 'inkbox_mcp_dependency_failures_total{dependency="rate_limit_store"} 1.0' in shown
+            assert "inkbox_mcp_max_concurrency 7.0" in shown
 
 
 async def test_allowed_hosts_and_origins_are_taken_beside_its_own(tmp_path: Path) -> None:

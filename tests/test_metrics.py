@@ -13,8 +13,9 @@ import pytest
 from mcp import Client, MCPError
 from prometheus_client.parser import text_string_to_metric_families
 
-from inkbox_mcp.metrics import Metrics, PrometheusMetrics
+from inkbox_mcp.metrics import Dependency, Metrics, PrometheusMetrics
 from inkbox_mcp.server import build_server
+from inkbox_mcp.service import Service
 from inkbox_mcp.settings import Settings
 from tests.conftest import KEY, Agent, Handler
 
@@ -135,6 +136,23 @@ def test_a_rate_limited_call_is_counted() -> None:
     assert samples(metrics)["inkbox_mcp_rate_limited_total"] == 1
 
 
+@pytest.mark.parametrize("dependency", ["issuer", "rate_limit_store"])
+def test_a_failure_of_what_is_needed_besides_inkbox_is_counted(dependency: Dependency) -> None:
+    """From zero, or an alert would not see the first."""
+    metrics = PrometheusMetrics()
+    series = f"inkbox_mcp_dependency_failures_total {dependency}"
+    assert samples(metrics)[series] == 0
+    metrics.lost(dependency)
+    assert samples(metrics)[series] == 1
+
+
+def test_calls_under_way_can_be_compared_with_how_many_there_may_be() -> None:
+    """As the operator has set it."""
+    metrics = PrometheusMetrics()
+    Service(Settings.model_validate({"api_key": KEY, "max_concurrency": 7}), metrics=metrics)
+    assert samples(metrics)["inkbox_mcp_max_concurrency"] == 7
+
+
 def test_buckets_tell_a_millisecond_from_half_a_minute() -> None:
     """An answer of the sandbox and one that comes just before the time is up both have a bucket."""
     metrics = PrometheusMetrics()
@@ -189,6 +207,8 @@ def test_metrics_that_are_off_cost_nothing_to_call() -> None:
     with metrics.in_flight():
         metrics.called("whoami", "ok", 1)
         metrics.rate_limited()
+        metrics.limited_to(32)
+        metrics.lost("issuer")
         metrics.exchanged("GET /api/whoami", None, 1)
         metrics.retried("GET /api/whoami")
 

@@ -15,17 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkbox_mcp.rate_limits import MAX_TENANTS, STORE_PATIENCE, STORE_PAUSE, Rate, RateLimit, parse_rate, parse_store
+from tests.conftest import Clock, Losses
 from tests.redis_server import redis_on_port, redis_on_socket
-
-
-class Clock:
-    """Time that passes when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def taken(limit: RateLimit, calls: int, tenant: str = "acme") -> int:
@@ -215,6 +206,17 @@ async def test_a_store_that_is_not_there_leaves_a_limit_in_memory(
     assert "the rate limit's store fails (ConnectionError)" in record.getMessage()
     assert "hunter2" not in caplog.text
     assert "none.sock" not in caplog.text
+
+
+async def test_each_failure_of_the_store_is_counted(tmp_path: Path) -> None:
+    """It is asked again after five seconds."""
+    clock, losses = Clock(), Losses()
+    limit = RateLimit("9/h", f"unix://{tmp_path}/none.sock", metrics=losses, clock=clock)
+    assert await taken(limit, 3) == 3
+    assert losses.of == ["rate_limit_store"]
+    clock.now += 5
+    assert await taken(limit, 3) == 3
+    assert losses.of == ["rate_limit_store"] * 2
 
 
 async def test_a_store_that_is_no_redis_leaves_a_limit_in_memory(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from inkbox_mcp.connection import TransportFactory
 from inkbox_mcp.http.authentication import MAX_TOKEN
 from inkbox_mcp.http.issuer_keys import ALGORITHMS, IssuerKeys
+from inkbox_mcp.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class JWTVerifier:
         audience: what a token must name as `aud`, to the letter.
         transport: makes another way to reach the issuer than over the network.
         clock: seconds that only grow.
+        metrics: where failures of the issuer are counted.
     """
 
     def __init__(
@@ -79,10 +81,11 @@ class JWTVerifier:
         audience: str,
         transport: TransportFactory | None = None,
         clock: Callable[[], float] = time.monotonic,
+        metrics: Metrics | None = None,
     ) -> None:
         self._issuer = issuer
         self._audience = audience
-        self._keys = IssuerKeys(issuer, transport, clock)
+        self._keys = IssuerKeys(issuer, transport, clock, metrics or Metrics())
 
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return the caller if the token is good for this server.

@@ -35,7 +35,7 @@ from inkbox_mcp.callers import tenant
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.http.authentication import Authentication, StaticToken, metadata_routes, metadata_url
 from inkbox_mcp.http.drain import Drain
-from inkbox_mcp.metrics import PrometheusMetrics
+from inkbox_mcp.metrics import Metrics, PrometheusMetrics
 from inkbox_mcp.scopes import READ, WRITE
 from inkbox_mcp.server import build_server
 from inkbox_mcp.service import offered
@@ -93,7 +93,7 @@ def build_app(server: Server[Any], settings: Settings, drain: Drain, metrics: Pr
     )
     if settings.per_request_keys:
         app = _bound_to_keys(app)
-    app = _guarded(_read_in_time(app), settings)
+    app = _guarded(_read_in_time(app), settings, metrics)
     if settings.allowed_origins:
         # Outside: the request by which a browser asks whether it may call carries no token.
         app = CORSMiddleware(
@@ -122,7 +122,7 @@ def transport_security(settings: Settings) -> TransportSecuritySettings:
     )
 
 
-def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
+def _guarded(app: ASGIApp, settings: Settings, metrics: Metrics | None) -> ASGIApp:
     """Let only those in who may call, where somebody has to say who they are."""
     operations = offered(settings)
 
@@ -134,7 +134,7 @@ def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
     if settings.auth_issuer and settings.auth_audience:
         return Authentication(
             app,
-            JWTVerifier(settings.auth_issuer, settings.auth_audience),
+            JWTVerifier(settings.auth_issuer, settings.auth_audience, metrics=metrics),
             path=MCP_PATH,
             required_scopes=settings.auth_scopes,
             metadata_url=metadata_url(settings.auth_audience),

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from inkbox_mcp.connection import TransportFactory
 from inkbox_mcp.http.authentication import SECONDS_TO_RETRY, IssuerUnavailable
+from inkbox_mcp.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -82,10 +83,13 @@ class IssuerKeys:
     invented key ids, and calls while it is down.
     """
 
-    def __init__(self, issuer: str, transport: TransportFactory | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, issuer: str, transport: TransportFactory | None, clock: Callable[[], float], metrics: Metrics
+    ) -> None:
         self._issuer = issuer
         self._transport = transport
         self._clock = clock
+        self._metrics = metrics
         self._lock = anyio.Lock()
         self._keys: list[Key] = []
         self._fetched = -math.inf
@@ -126,6 +130,7 @@ class IssuerKeys:
                 self._keys = await self._fetch()
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             reason = str(error) if isinstance(error, _UnusableError) else type(error).__name__
+            self._metrics.lost("issuer")
             logger.warning("the keys of %s cannot be had: %s", self._issuer, reason)
             return
         self._is_down = False

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from inkbox_mcp.http.access_tokens import JWTVerifier
+from inkbox_mcp.metrics import Metrics
 from inkbox_mcp.tools import all_operations
 from tests.authentication.authorization_server import AUDIENCE, Issuer, serve_issuer
 
@@ -29,19 +30,11 @@ def issuer(server: Issuer) -> Issuer:
     return server
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def verifier(issuer: Issuer, clock: Callable[[], float] = time.monotonic) -> JWTVerifier:
+def verifier(
+    issuer: Issuer, clock: Callable[[], float] = time.monotonic, metrics: Metrics | None = None
+) -> JWTVerifier:
     """A verifier of this issuer's tokens; without TLS, which takes long to set up."""
-    return JWTVerifier(issuer.url, AUDIENCE, partial(httpx2.AsyncHTTPTransport, verify=False), clock)
+    return JWTVerifier(issuer.url, AUDIENCE, partial(httpx2.AsyncHTTPTransport, verify=False), clock, metrics)
 
 
 async def is_good(judge: JWTVerifier, token: str) -> bool:

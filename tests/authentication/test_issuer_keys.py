@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.http.authentication import IssuerUnavailable
 from tests.authentication.authorization_server import AUDIENCE, JWKS, METADATA, OPENID, Issuer, Key, rsa_key
-from tests.authentication.conftest import Clock, is_good, verifier
+from tests.authentication.conftest import is_good, verifier
+from tests.conftest import Clock, Losses
 
 STRONG: dict[str, Key] = {
     "RS512": rsa_key("first"),
@@ -186,6 +187,22 @@ async def test_without_keys_no_token_is_judged(issuer: Issuer) -> None:
         await judge.verify_token(token)
     clock.now += 10
     assert await is_good(judge, token)
+
+
+async def test_each_failure_of_the_issuer_is_counted(issuer: Issuer) -> None:
+    """However many callers come meanwhile."""
+    clock, losses = Clock(), Losses()
+    judge = verifier(issuer, clock, losses)
+    issuer.answers = {METADATA: failing, OPENID: failing}
+    for passed in (0, 1, 10):
+        clock.now += passed
+        with pytest.raises(IssuerUnavailable):
+            await judge.verify_token(issuer.token())
+    assert losses.of == ["issuer"] * 2
+    issuer.answers.clear()
+    clock.now += 10
+    assert await is_good(judge, issuer.token())
+    assert losses.of == ["issuer"] * 2
 
 
 async def test_known_keys_outlive_the_issuer_for_an_hour(issuer: Issuer) -> None:
