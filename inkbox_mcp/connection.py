@@ -1,8 +1,9 @@
 """The way to one Inkbox API, which all keys share: pooled connections, turns, deadlines, and what went wrong on it."""
 
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 
 from inkbox_mcp import __version__
 from inkbox_mcp.calls import Call
-from inkbox_mcp.errors import OutcomeUnknown, UnexpectedResponse, Unreachable
+from inkbox_mcp.errors import NotConfigured, OutcomeUnknown, UnexpectedResponse, Unreachable
 from inkbox_mcp.metrics import Metrics
 from inkbox_mcp.paths import Path
 from inkbox_mcp.responses import http_date, interpret
@@ -38,14 +39,15 @@ class Connection:
     """The way to one Inkbox API.
 
     It is opened on first use, so that a server which is only asked for its tools opens none. It keeps nothing of a
-    request or its answer: keys are sent with the request they belong to. HTTPX2's transport is used without its client,
-    which spends a fifth of a request on what is not wanted here: cookies, redirects and ways to sign in.
+    request or its answer but, for a while, the URL: keys are sent with the request they belong to. HTTPX2's transport
+    is used without its client, which spends a fifth of a request on what is not wanted here: cookies, redirects and
+    ways to sign in.
 
     Attributes:
         turns: see `turn`.
 
     Args:
-        base_url: such as `https://inkbox.ai`, without a path.
+        base_url: such as `https://inkbox.ai`, without a slash at its end.
         concurrency: requests under way at once, those that have a turn.
         idle: connections that are kept for a while when they are idle; each of them makes every request a little
             slower, and each that is missing makes some much slower.
@@ -62,7 +64,7 @@ class Connection:
         transport: TransportFactory | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        self.metrics = metrics or Metrics()
+        self._metrics = metrics or Metrics()
         self._base_url = base_url
         self._idle = idle
         self._transport = transport
@@ -118,9 +120,9 @@ class Connection:
                     content = await _read(response)
                 finally:
                     await response.aclose()
-        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol) as error:
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:  # nothing was sent
             raise Unreachable(f"could not connect to Inkbox ({_reason(error)}).") from error
-        except (httpx2.TransportError, httpx2.DecodingError, TimeoutError) as error:
+        except (httpx2.TransportError, httpx2.DecodingError, OSError) as error:  # of TLS after its handshake, too
             if method == "GET":
                 raise Unreachable(f"Inkbox did not answer ({_reason(error)}).") from error
             raise OutcomeUnknown(f"the request was sent, but no answer came back ({_reason(error)}).") from error
@@ -133,25 +135,40 @@ class Connection:
         """Trace a request and measure it."""
         operation, started = f"{method} {path.template}", perf_counter()
         if attempt > 1:
-            self.metrics.retried(operation)
+            self._metrics.retried(operation)
         with client_span(method, self._base_url, path.template, attempt - 1) as exchange:
             try:
                 yield exchange
             finally:
-                self.metrics.exchanged(operation, exchange.status, perf_counter() - started)
+                self._metrics.exchanged(operation, exchange.status, perf_counter() - started)
 
     def _open(self) -> httpx2.AsyncBaseTransport:
         if self._opened is None:
-            self._opened = self._transport() if self._transport else _over_the_network(self._base_url, self._idle)
+            self._opened = self._transport() if self._transport else over_the_network(self._base_url, self._idle)
         return self._opened
 
 
-def _over_the_network(base_url: str, idle: int) -> httpx2.AsyncBaseTransport:
+def over_the_network(base_url: str, idle: int) -> httpx2.AsyncBaseTransport:
+    """Open the way to an API as the environment has it.
+
+    Args:
+        base_url: of the API.
+        idle: see `Connection`.
+
+    Raises:
+        NotConfigured: the environment names a proxy or certificates that cannot be used.
+    """
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=idle)
     try:
         return httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy_to(base_url))
-    except (ImportError, OSError) as error:  # what a SOCKS proxy needs, or the file that SSL_CERT_FILE names
-        raise Unreachable(f"could not connect to Inkbox ({_reason(error)}).") from error
+    except ImportError:
+        raise _misled("HTTPS_PROXY (or ALL_PROXY) names a SOCKS proxy, which needs the package socksio") from None
+    except OSError as error:
+        raise _misled(f"the certificates that SSL_CERT_FILE names cannot be read ({_reason(error)})") from None
+
+
+def _misled(what: str) -> NotConfigured:
+    return NotConfigured(f"{what}.").advised("Tell the user to correct that where inkbox-mcp is started.")
 
 
 def proxy_to(base_url: str) -> httpx2.Proxy | None:
@@ -160,16 +177,29 @@ def proxy_to(base_url: str) -> httpx2.Proxy | None:
     As HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY have it, in capitals or not, or else the system's settings.
 
     Raises:
-        Unreachable: what they name is no proxy.
+        NotConfigured: what they name is no proxy.
     """
     url, proxies = urlsplit(base_url), getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
-    if not proxy or any(map(proxy_bypass, {url.netloc, url.hostname or ""})):
+    host = url.hostname or ""
+    if not proxy or any(map(proxy_bypass, {url.netloc, host})) or _is_within(host, proxies.get("no", "")):
         return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
     try:
-        return httpx2.Proxy(proxy if "://" in proxy else f"http://{proxy}")
+        _ = urlsplit(proxy).port  # raises ValueError when it is no port
+        return httpx2.Proxy(proxy)
     except (ValueError, httpx2.InvalidURL):  # which may quote its password
-        raise Unreachable("could not connect to Inkbox (what the environment names as its proxy is none).") from None
+        raise _misled(
+            "HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) is not the URL of a proxy, such as http://proxy.example:3128"
+        ) from None
+
+
+def _is_within(host: str, no_proxy: str) -> bool:
+    """Whether an address is in a network such as 10.0.0.0/8, which Python's own reading of NO_PROXY leaves out."""
+    with suppress(ValueError):
+        address = ip_address(host)
+        return any(address in ip_network(name.strip(), strict=False) for name in no_proxy.split(",") if "/" in name)
+    return False
 
 
 @contextmanager

@@ -43,6 +43,7 @@ def _split(text: str, example: str) -> SplitResult:
 
 def _base_url(text: str) -> str:
     _split(text, "https://inkbox.ai")
+    _PLAIN_URL.validate_python(text)  # such as 256.1.1.1, which only what connects would refuse
     return text.rstrip("/")
 
 
@@ -91,6 +92,22 @@ def _names(value: object) -> object:
     return names
 
 
+def _handles(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(pattern.removeprefix("@") for pattern in patterns)
+
+
+def _addresses(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    if not all("@" in pattern or "*" in pattern for pattern in patterns):
+        raise ValueError("must be addresses such as sales@inkboxmail.com, or patterns such as sales-*@inkboxmail.com")
+    return patterns
+
+
+def _hosts(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    if any("/" in pattern or re.fullmatch(r"[^:]+:[0-9]*", pattern) for pattern in patterns):
+        raise ValueError("must be hosts such as hooks.example.com or *.example.com, without https:// and port")
+    return patterns
+
+
 def _rate(text: str) -> str:
     parse_rate(text)
     return text
@@ -108,6 +125,9 @@ ExactURL = Annotated[str, AfterValidator(_exact_url)]
 Host = Annotated[str, AfterValidator(_host)]
 Database = Annotated[str, AfterValidator(_database)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Handles = Annotated[Names, AfterValidator(_handles)]
+Addresses = Annotated[Names, AfterValidator(_addresses)]
+Hosts = Annotated[Names, AfterValidator(_hosts)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_origins)]
 Scopes = Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_scopes)]
 Rate = Annotated[str, AfterValidator(_rate)]

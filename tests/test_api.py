@@ -1,5 +1,6 @@
 """The client to the API: what it sends, and what it makes of every answer."""
 
+import ssl
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -39,7 +40,7 @@ ANSWERS: list[tuple[int, Any, dict[str, str], str, bool, str]] = [
     (503, {"detail": "collided"}, {}, "unavailable", True, '503 Service Unavailable: "collided"'),
     (504, b"", {}, "server_error", True, "504 Gateway Timeout."),
     (599, [1, 2], {}, "server_error", True, "599."),
-    (418, {"detail": [], "agent_support": "Ask a human."}, {}, "api_error", False, '"Ask a human."'),
+    (418, {"detail": [], "agent_support": "Ask a human."}, {}, "api_error", False, '"Ask a human". '),
     (200, b"<html>Login</html>", {"Content-Type": "text/html"}, "unexpected_response", True, "text/html"),
     (200, b"", {}, "unexpected_response", True, "something other than JSON"),
     (200, b'{"id": "1", "email', {}, "unexpected_response", True, "something other than JSON"),
@@ -108,6 +109,8 @@ async def test_a_quoted_reason_is_short_and_printable(connect: Connect) -> None:
         (httpx2.ConnectTimeout("slow"), "delete_mailbox", "unreachable"),
         (httpx2.ReadTimeout(""), "get_mailbox", "unreachable"),
         (httpx2.ReadError("cut"), "get_mailbox", "unreachable"),
+        (ssl.SSLError(1, "certificate required"), "get_mailbox", "unreachable"),
+        (ssl.SSLError(1, "certificate required"), "delete_mailbox", "outcome_unknown"),
         (httpx2.RemoteProtocolError("cut"), "delete_mailbox", "outcome_unknown"),
         (httpx2.ReadTimeout("slow"), "delete_mailbox", "outcome_unknown"),
         (httpx2.WriteError("cut"), "delete_mailbox", "outcome_unknown"),

@@ -320,6 +320,16 @@ async def test_a_request_that_does_not_come_to_its_end_is_given_up(
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1000000000\r\n\r\nno gzip at all"
 
 
+async def test_it_is_ready_although_its_environment_leads_nowhere(tmp_path: Path) -> None:
+    """Which the deep look tells, as of any Inkbox that cannot be reached."""
+    async with (
+        serve_http(home=tmp_path, INKBOX_API_KEY=KEY, SSL_CERT_FILE="/no/such/file") as (_, origin),
+        httpx2.AsyncClient(base_url=origin) as http,
+    ):
+        answer = await http.get("/readyz?deep=1")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "inkbox": "unreachable"})
+
+
 async def test_of_inkbox_only_the_status_is_looked_at(tmp_path: Path) -> None:
     """A body might be large, broken, or never end."""
     async with faulty_inkbox([Fault(answers=ENDLESS)]) as inkbox, serve(tmp_path, inkbox) as (_, http):

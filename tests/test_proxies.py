@@ -52,6 +52,14 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
             ("http://proxy.example", None),
         ),
         ("http://127.0.0.1:8080", {"HTTP_PROXY": "http://proxy.example", "NO_PROXY": "127.0.0.1"}, None),
+        ("http://127.0.0.1:8080", {"HTTP_PROXY": "http://proxy.example", "NO_PROXY": "x, 127.0.0.0/8"}, None),
+        ("https://10.1.2.3", {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "10.0.0.0/8"}, None),
+        (
+            "https://11.1.2.3",
+            {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "10.0.0.0/8"},
+            ("http://proxy.example", None),
+        ),
+        (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "10.0.0.0/8"}, ("http://proxy.example", None)),
         ("http://[::1]:8080", {"HTTP_PROXY": "http://proxy.example", "NO_PROXY": "::1"}, None),
     ],
     ids=str,
@@ -99,14 +107,19 @@ async def test_a_request_goes_through_the_proxy(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_proxy_sees_nothing_of_what_goes_to_an_https_api(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is asked for a tunnel; where it gives none, the model reads that Inkbox cannot be reached."""
+    """It is asked for a tunnel; where it gives none, nothing was sent, whatever was to be changed."""
     async with proxy_that_answers(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as (port, heads):
         monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{port}")
         settings = Settings.model_validate({"api_key": KEY, "base_url": API, "timeout": 2})
         async with Client(build_server(settings)) as client:
-            result = await client.call_tool("list_mailboxes")
-    assert result.is_error
-    assert (result.meta or {})["code"] == "unreachable"
+            results = [
+                await client.call_tool("list_mailboxes"),
+                await client.call_tool("create_mailbox", {"agent_handle": "sales-agent"}),
+            ]
+    for result in results:
+        assert result.is_error
+        assert (result.meta or {})["code"] == "unreachable"
+        assert "could not connect to Inkbox (403 Forbidden)" in text(result)
     assert heads
     for head in heads:
         assert head.startswith(b"CONNECT inkbox.example:443 HTTP/1.1\r\n")
@@ -116,10 +129,18 @@ async def test_a_proxy_sees_nothing_of_what_goes_to_an_https_api(monkeypatch: py
 @pytest.mark.parametrize(
     ("variable", "value", "reason"),
     [
-        ("HTTPS_PROXY", "ftp://me:secret@proxy.example", "what the environment names as its proxy is none"),
-        ("HTTPS_PROXY", "http://proxy.example:secret", "what the environment names as its proxy is none"),
-        ("ALL_PROXY", "socks5://me:secret@proxy.example", "socksio"),
-        ("SSL_CERT_FILE", "/no/such/file", "No such file"),
+        (
+            "HTTPS_PROXY",
+            "ftp://me:secret@proxy.example",
+            "HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) is not the URL of a proxy",
+        ),
+        (
+            "HTTPS_PROXY",
+            "http://proxy.example:secret",
+            "HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) is not the URL of a proxy",
+        ),
+        ("ALL_PROXY", "socks5://me:secret@proxy.example", "a SOCKS proxy, which needs the package socksio"),
+        ("SSL_CERT_FILE", "/no/such/file", "the certificates that SSL_CERT_FILE names cannot be read"),
     ],
 )
 async def test_an_environment_that_leads_nowhere_is_explained(
@@ -130,6 +151,6 @@ async def test_an_environment_that_leads_nowhere_is_explained(
     async with Client(build_server(Settings.model_validate({"api_key": KEY, "base_url": API, "timeout": 2}))) as client:
         result = await client.call_tool("list_mailboxes")
     (meta, told) = (result.meta or {}, text(result))
-    assert meta["code"] == "unreachable"
+    assert (meta["code"], meta["retryable"]) == ("not_configured", False)
     assert reason in told
     assert "secret" not in told

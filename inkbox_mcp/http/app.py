@@ -32,6 +32,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inkbox_mcp import __version__
 from inkbox_mcp.callers import tenant
+from inkbox_mcp.connection import over_the_network
+from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.http.authentication import Authentication, StaticToken, metadata_routes, metadata_url
 from inkbox_mcp.http.drain import Drain
@@ -212,9 +214,11 @@ async def _reach(base_url: str) -> str:
     try:
         with anyio.fail_after(SECONDS_TO_REACH):
             # The status alone: a body might be large, or never end.
-            async with httpx2.AsyncClient() as http, http.stream("GET", base_url) as answer:
+            async with over_the_network(base_url, idle=0) as http:
+                answer = await http.handle_async_request(httpx2.Request("GET", base_url))
+                await answer.aclose()
                 return "failing" if answer.status_code >= 500 else "reachable"
-    except (httpx2.TransportError, TimeoutError):
+    except (httpx2.TransportError, OSError, NotConfigured):
         return "unreachable"
 
 
