@@ -247,7 +247,7 @@ class OverLimit(RateLimited):
     advice = "Nothing was sent. Make fewer calls."
 
     def __init__(self, rate: str, wait: float) -> None:
-        InkboxError.__init__(self, f"this server allows {rate} calls to each caller.", retry_after=wait)
+        InkboxError.__init__(self, f"this server's limit for each caller, {rate}, is reached.", retry_after=wait)
         self.detail = None
 
 
@@ -292,6 +292,7 @@ def quote_detail(detail: object) -> str:
     text = one_line(_detail_text(detail))
     if not text:
         return ""
+    text = text.removesuffix(".")
     return f'"{text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1] + "…"}".'
 
 

@@ -32,8 +32,10 @@ def _one_line(text: str) -> str:
 def _handle(text: str) -> str:
     handle = text.removeprefix("@")
     if not handle or _NOT_IN_A_HANDLE.search(handle) or handle in {".", ".."} or ".." in handle:
+        if re.fullmatch(r"[^@\s]+@[^@\s]+", handle):
+            raise ValueError('must be a handle such as "sales-agent", not an address; list_identities shows both')
         raise ValueError(
-            'must be an agent handle such as "sales-agent": no spaces, no "@" inside, none of / \\ ? # % ..'
+            'must be a handle such as "sales-agent", without spaces, "@", "/", "\\", "?", "#", "%" and ".."'
         )
     return handle
 
@@ -76,6 +78,11 @@ def _whole_number(value: object) -> object:
     return value
 
 
+def _boolean(value: object) -> object:
+    """Take true and "true" alike, as models send them; pydantic refuses what is left."""
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+
+
 Text = Annotated[str, AfterValidator(_one_line)]
 """One line of text."""
 
@@ -96,6 +103,9 @@ WebhookURL = Annotated[str, Field(max_length=2048), AfterValidator(_one_line), A
 
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 """An integer; `true` and 1.5 are none."""
+
+Boolean = Annotated[bool, BeforeValidator(_boolean)]
+"""True or false; 1 and 0 are neither."""
 
 ResourceID = Annotated[str, AfterValidator(_uuid)]
 """A UUID."""

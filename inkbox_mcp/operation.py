@@ -208,9 +208,9 @@ class Operation(Generic[A, R]):
         message = details["msg"].removeprefix("Value error, ")
         if not details["loc"]:
             return message
-        name = str(details["loc"][0])
         if details["type"] == "extra_forbidden":
-            return self._unknown_argument(name)
+            return self._unknown_argument(str(details["loc"][0]))
+        name = ".".join(map(str, details["loc"]))
         if details["type"] == "missing":
             message = "is required"
         return f"{name}: {message}"
@@ -218,8 +218,8 @@ class Operation(Generic[A, R]):
     def _unknown_argument(self, name: str) -> str:
         valid = list(self.args.model_fields)
         close = difflib.get_close_matches(name, valid, n=1)
-        meant = f" Did you mean {close[0]}?" if close else ""
-        return f"{name[:64]!a} is no argument of {self.name}, which takes {', '.join(valid)}.{meant}".removesuffix(".")
+        meant = f" (did you mean {close[0]}?)" if close else ""
+        return f"{name[:64]!a} is no argument{meant}: {self.name} takes {', '.join(valid) or 'none'}"
 
 
 def operation(

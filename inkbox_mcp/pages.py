@@ -59,7 +59,7 @@ def decode_cursor(cursor: str) -> Position:
     """
     found = _CURSOR.fullmatch(cursor)
     if not found:
-        raise ValueError("must be the next_cursor of an earlier result, unchanged")
+        raise ValueError("must be the next_cursor of an earlier result, unchanged; leave it out for the first page")
     try:
         return _EPOCH + int(found[1]) * _MICROSECOND, found[2]
     except OverflowError:

@@ -33,6 +33,8 @@ def webhook_url(text: str) -> str:
         port = url.port
     except ValueError:
         raise ValueError('must be a URL such as "https://example.com/inkbox"') from None
+    if text.lower() in {"", "null", "none"}:
+        raise ValueError('must start with "https://"; to unsubscribe, pass null to update_mailbox, without quotes')
     if url.scheme != "https":
         raise ValueError('must start with "https://"')
     if "@" in url.netloc:

@@ -140,9 +140,45 @@ def test_every_bad_argument_is_named_in_one_answer() -> None:
     message = complaint("create_mailbox", display_name="\n", email_local_part="a b", agent_hande="x", evil=1)
     for part in ("agent_handle: is required", "display_name: ", "email_local_part: ", "'agent_hande'", "'evil'"):
         assert part in message
-    assert "Did you mean agent_handle?" in message
+    assert "'agent_hande' is no argument (did you mean agent_handle?)" in message
     assert "agent_handle, display_name, email_local_part" in message
     assert "Nothing was sent" in message
+
+
+def test_arguments_of_a_tool_that_takes_none_are_refused() -> None:
+    """In a sentence that has an end."""
+    assert "'x' is no argument: whoami takes none. Nothing was sent" in complaint("whoami", x=1)
+
+
+def test_a_bad_item_of_a_list_is_named_by_its_place() -> None:
+    """Beside good ones."""
+    message = complaint("create_webhook", email_address="a", webhook_url="https://e.com", event_types=["x", 1])
+    assert "event_types.1: " in message
+
+
+@pytest.mark.parametrize("nothing", ["null", "None"])
+def test_who_means_null_and_quotes_it_is_told_so(nothing: str) -> None:
+    """As models do."""
+    message = complaint("update_mailbox", email_address="a", webhook_url=nothing)
+    assert "to unsubscribe, pass null to update_mailbox, without quotes" in message
+
+
+@pytest.mark.parametrize(("written", "meant"), [("true", True), ("False", False), (True, True)])
+def test_true_and_false_may_be_quoted(written: object, meant: bool) -> None:
+    """As whole numbers may."""
+    assert parse("create_identity", agent_handle="a", with_mailbox=written).model_dump()["with_mailbox"] is meant
+
+
+@pytest.mark.parametrize("wrong", ["yes", 1, 0, "1", [True]], ids=repr)
+def test_what_may_mean_true_does_not(wrong: object) -> None:
+    """Nobody knows which."""
+    assert "with_mailbox: " in complaint("create_identity", agent_handle="a", with_mailbox=wrong)
+
+
+def test_an_address_in_place_of_a_handle_is_answered_with_where_both_are() -> None:
+    """The most likely mistake with a handle."""
+    message = complaint("get_identity", agent_handle="sales@inkboxmail.com")
+    assert "not an address; list_identities shows both" in message
 
 
 def test_an_error_never_repeats_a_long_or_unprintable_name() -> None:

@@ -137,6 +137,9 @@ async def test_the_instructions_reach_the_client(era: str) -> None:
         assert client.instructions == INSTRUCTIONS
     async with Client(build_server(Settings(sandbox=True)), mode=era) as client:
         assert "sales-agent" in (client.instructions or "")
+    async with Client(build_server(Settings(sandbox=True, sandbox_generation="identity")), mode=era) as client:
+        assert "sandbox" in (client.instructions or "")
+        assert "sales-agent" not in (client.instructions or "")
 
 
 @pytest.mark.parametrize("table", ["tools_table", "options_table"])

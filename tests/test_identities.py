@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -93,13 +94,43 @@ async def test_identities_are_paged_and_searched_like_mailboxes(generation: str)
 async def test_a_conflict_says_what_is_in_the_way(generation: str) -> None:
     """An identity that exists is shown, an address that is taken is told apart."""
     async with organisation(generation) as agent:
-        made = await agent.ask("create_identity", agent_handle="one-agent", mailbox_local_part="taken")
+        wanted = {"mailbox_local_part": "taken"} if generation == "spec" else {}
+        made = await agent.ask("create_identity", agent_handle="one-agent", **wanted)
         message = await agent.refused("create_identity", agent_handle="one-agent")
         assert f"with the mailbox {made['email_address']}" in message
         if generation == "spec":
             message = await agent.refused("create_identity", agent_handle="two-agent", mailbox_local_part="TAKEN")
-            assert "or the address is" in message
+            assert "Either the handle or the address is taken" in message
             assert "two-agent" not in {one["agent_handle"] for one in await listed(agent)}
+
+
+async def test_an_address_of_ones_own_choice_is_not_left_out_silently() -> None:
+    """Where the API makes it from the handle; the one that it makes may be asked for."""
+    requests: list[str] = []
+    async with organisation("identity", requests) as agent:
+        message = await agent.refused("create_identity", agent_handle="one-agent", mailbox_local_part="hello")
+        assert "call create_identity with the agent_handle that you want before the @" in message
+        assert not [request for request in requests if request.startswith("POST")]
+        made = await agent.ask("create_identity", agent_handle="one-agent", mailbox_local_part="one-agent")
+        assert made["email_address"].startswith("one-agent@")
+
+
+async def test_a_handle_that_was_deleted_is_not_said_to_be_anothers() -> None:
+    """It is not free all the same."""
+    async with organisation("identity", confirm="never") as agent:
+        await agent.ask("create_identity", agent_handle="one-agent")
+        await agent.ask("delete_identity", agent_handle="one-agent")
+        message = await agent.refused("create_identity", agent_handle="one-agent")
+        assert "another organisation has it, or a deleted identity had it" in message
+
+
+@pytest.mark.parametrize("tool", ["list_webhooks", "create_webhook", "delete_webhook"])
+async def test_webhooks_of_a_mailbox_that_is_not_there_lead_to_those_that_are(tool: str) -> None:
+    """As for any other tool."""
+    more = {"create_webhook": {"webhook_url": EVENTS}, "delete_webhook": {"webhook_id": str(UUID(int=1))}}
+    async with organisation("identity", confirm="never") as agent:
+        message = await agent.refused(tool, email_address="nobody", **more.get(tool, {}))
+        assert "call list_mailboxes" in message
 
 
 async def test_an_identity_is_paused_in_one_generation_and_renamed_in_the_other() -> None:
@@ -114,7 +145,7 @@ async def test_an_identity_is_paused_in_one_generation_and_renamed_in_the_other(
         changed = await agent.ask("update_identity", agent_handle="sales-agent", display_name="Sales")
         assert changed["display_name"] == "Sales"
         message = await agent.refused("update_identity", agent_handle="sales-agent", status="paused")
-        assert "no status here" in message
+        assert "cannot be paused or activated here" in message
         assert "nothing to update" in await agent.refused("update_identity", agent_handle="sales-agent")
     assert len([request for request in requests if request.startswith("PATCH")]) == 2
 
@@ -217,19 +248,19 @@ async def test_webhooks_are_subscriptions_in_the_identity_generation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool", "arguments"),
+    ("tool", "arguments", "instead"),
     [
-        ("list_webhooks", {}),
-        ("create_webhook", {"webhook_url": EVENTS}),
-        ("delete_webhook", {"webhook_id": "123e4567-e89b-42d3-a456-426614174000"}),
+        ("list_webhooks", {}, "call get_mailbox with email_address to see it"),
+        ("create_webhook", {"webhook_url": EVENTS}, "call update_mailbox with email_address and webhook_url"),
+        ("delete_webhook", {"webhook_id": str(UUID(int=1))}, "call update_mailbox with email_address, and null as"),
     ],
 )
-async def test_webhooks_are_a_field_in_the_spec_generation(tool: str, arguments: dict[str, str]) -> None:
-    """The tools of the other generation name the one that sets the field."""
+async def test_webhooks_are_a_field_in_the_spec_generation(tool: str, arguments: dict[str, str], instead: str) -> None:
+    """The tools of the other generation name the one that does the same with the field."""
     async with organisation("spec", confirm="never") as agent:
         await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
         message = await agent.refused(tool, email_address="sales", **arguments)
-        assert "call update_mailbox with email_address and webhook_url" in message
+        assert instead in message
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)

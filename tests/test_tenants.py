@@ -294,7 +294,7 @@ async def test_a_tenants_limit_leaves_the_others_alone(tmp_path: Path) -> None:
                 assert result.meta["code"] == "rate_limited"
                 assert 0 < result.meta["retry_after"] <= 3600
                 message = await agent.refused("list_mailboxes")
-                assert "this server allows 2/h calls to each caller" in message
+                assert "this server's limit for each caller, 2/h, is reached" in message
                 assert "Try again after" in message
 
 

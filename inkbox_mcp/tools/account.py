@@ -4,8 +4,11 @@ Source: https://inkbox.ai/docs/api/whoami
 """
 
 from inkbox_mcp.api import InkboxAPI
+from inkbox_mcp.errors import NotFound
 from inkbox_mcp.operation import READ_ONLY, Args, Result, operation
 from inkbox_mcp.paths import WHOAMI
+
+NO_API = "This is not where the Inkbox API is. Tell the user to check INKBOX_BASE_URL, or --base-url."
 
 
 class Whoami(Args):
@@ -20,7 +23,7 @@ class KeyHolder(Result):
     expires_at: float | str | None = None
 
 
-@operation(READ_ONLY)
+@operation(READ_ONLY, advice={NotFound: NO_API})
 async def whoami(api: InkboxAPI, args: Whoami) -> KeyHolder:
     """Show the organisation of the API key, its scope (admin or one agent), and when it expires (null: never)."""
     return await api.get(WHOAMI, KeyHolder)

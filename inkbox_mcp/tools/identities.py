@@ -9,13 +9,14 @@ from pydantic import Field
 
 from inkbox_mcp.api import InkboxAPI
 from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OperationMoved, OutcomeUnknown
-from inkbox_mcp.fields import AgentHandle, Cursor, DisplayName, LocalPart, PageSize, SearchText
+from inkbox_mcp.fields import AgentHandle, Boolean, Cursor, DisplayName, LocalPart, PageSize, SearchText
 from inkbox_mcp.generations import address_of
 from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Args, Result, operation
 from inkbox_mcp.pages import matching, page
 from inkbox_mcp.paths import IDENTITIES, path
 from inkbox_mcp.responses import parse
 from inkbox_mcp.text import one_line
+from inkbox_mcp.tools.account import NO_API
 
 Handle = Annotated[AgentHandle, Field(description='Its handle, e.g. "sales-agent".')]
 
@@ -40,7 +41,7 @@ class CreateIdentity(Args):
     agent_handle: Annotated[
         AgentHandle, Field(description='New handle, e.g. "sales-agent": 3-63 lowercase letters, digits, hyphens.')
     ]
-    with_mailbox: Annotated[bool, Field(description="Create its mailbox too. Default: true.")] = True
+    with_mailbox: Annotated[Boolean, Field(description="Create its mailbox too. Default: true.")] = True
     mailbox_display_name: Annotated[
         DisplayName | None, Field(description="Sender name, 1-255 characters. Default: the handle.")
     ] = None
@@ -53,8 +54,9 @@ class CreateIdentity(Args):
     ADDITIVE,
     changes=("agent_handle", "mailbox_local_part"),
     advice={
-        Conflict: "The handle is taken, maybe by another organisation, or the address is. Next: call list_identities, "
-        "or call create_identity with another agent_handle and without mailbox_local_part.",
+        Conflict: "Either the handle or the address is taken, maybe by another organisation. Next: call "
+        "create_identity with another agent_handle if it is the handle, or with the same one and another "
+        "mailbox_local_part, or none, if it is the address.",
         OutcomeUnknown: "Next: call get_identity with agent_handle to see whether it was made.",
     },
 )
@@ -87,9 +89,12 @@ def _body_with_name(args: CreateIdentity) -> dict[str, Any]:
         raise OperationMoved(
             "Every identity has a mailbox here. Next: call create_identity with agent_handle, and without with_mailbox."
         )
-    mailbox = _given({"email_local_part": args.mailbox_local_part})
-    body = {"agent_handle": args.agent_handle, "display_name": args.mailbox_display_name, "mailbox": mailbox or None}
-    return _given(body)
+    if args.mailbox_local_part not in {None, args.agent_handle}:
+        raise OperationMoved(
+            "An address is made from its handle here. Next: call create_identity with the agent_handle that you want "
+            "before the @, and without mailbox_local_part."
+        )
+    return _given({"agent_handle": args.agent_handle, "display_name": args.mailbox_display_name})
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
@@ -103,9 +108,8 @@ async def _find_as_wanted(api: InkboxAPI, args: CreateIdentity) -> Identity | No
     except NotFound:
         return None
     local_part = (found.address or "").partition("@")[0]
-    # The identity generation makes the local part of the handle, whatever is wanted.
-    wanted = args.mailbox_local_part if api.known_generation == "spec" else None
-    as_wanted = bool(local_part) == args.with_mailbox and (wanted or local_part).lower() == local_part
+    wanted = args.mailbox_local_part or local_part
+    as_wanted = bool(local_part) == args.with_mailbox and wanted.lower() == local_part
     return found if as_wanted else None
 
 
@@ -116,7 +120,8 @@ async def _which_conflict(api: InkboxAPI, args: CreateIdentity, conflict: Confli
     except NotFound:
         if args.mailbox_local_part is None:
             return conflict.advised(
-                "Another organisation has this handle. Next: call create_identity with another agent_handle."
+                "This handle is not free: another organisation has it, or a deleted identity had it. Next: call "
+                "create_identity with another agent_handle."
             )
         return conflict
     except InkboxError:
@@ -145,7 +150,7 @@ class IdentityPage(Result):
     next_cursor: str | None
 
 
-@operation(READ_ONLY)
+@operation(READ_ONLY, advice={NotFound: NO_API})
 async def list_identities(api: InkboxAPI, args: ListIdentities) -> IdentityPage:
     """List agent identities with their addresses, newest first. None yet? Call create_identity."""
     items = await api.get_list(path(IDENTITIES))
@@ -194,7 +199,8 @@ async def update_identity(api: InkboxAPI, args: UpdateIdentity) -> Identity:
         )
     if generation == "identity" and "status" in changes:
         raise OperationMoved(
-            "Identities have no status here. Next: call update_identity with agent_handle and display_name."
+            "An identity cannot be paused or activated here: tell the user. To change its name, call update_identity "
+            "with agent_handle and display_name."
         )
     return await api.patch(path(IDENTITIES, args.agent_handle), changes, Identity)
 

@@ -24,6 +24,7 @@ from inkbox_mcp.pages import matching, page
 from inkbox_mcp.paths import IDENTITIES, MAILBOXES, Path, path
 from inkbox_mcp.responses import parse
 from inkbox_mcp.text import one_line
+from inkbox_mcp.tools.account import NO_API
 from inkbox_mcp.tools.identities import NO_IDENTITY, Handle, Identity
 
 Address = Annotated[
@@ -42,7 +43,10 @@ class Mailbox(Result):
     status: str = ""
 
 
-NO_MAILBOX = "No active mailbox has this address. Next: call list_mailboxes to see those that exist."
+NO_MAILBOX = (
+    "No active mailbox has this address. Next: call list_mailboxes to see those that exist, or call get_identity with "
+    "agent_handle to see an agent's."
+)
 WITH_ITS_IDENTITY = "A mailbox and its identity cannot be parted here. Next: call get_identity with agent_handle."
 
 
@@ -138,7 +142,7 @@ class MailboxPage(Result):
     next_cursor: str | None
 
 
-@operation(READ_ONLY)
+@operation(READ_ONLY, advice={NotFound: NO_API})
 async def list_mailboxes(api: InkboxAPI, args: ListMailboxes) -> MailboxPage:
     """List active mailboxes, newest first; create_mailbox makes one. next_cursor, if not null, leads to more."""
     found = matching(await api.get_list(path(MAILBOXES)), args.search, ("email_address", "display_name"))

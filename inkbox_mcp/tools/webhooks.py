@@ -8,13 +8,13 @@ from typing import Annotated, Any, cast
 from pydantic import Field, model_validator
 
 from inkbox_mcp.api import InkboxAPI
-from inkbox_mcp.errors import InvalidArguments, OutcomeUnknown
+from inkbox_mcp.errors import Conflict, InvalidArguments, NotFound, OutcomeUnknown
 from inkbox_mcp.fields import ResourceID, Text, WebhookURL
 from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, READ_ONLY, Args, Result, operation
 from inkbox_mcp.paths import MAILBOXES, WEBHOOKS, path
-from inkbox_mcp.tools.mailboxes import Address, Mailbox
+from inkbox_mcp.tools.mailboxes import NO_MAILBOX, Address, Mailbox
 
-MOVED = "A webhook is a field of its mailbox here. Next: call update_mailbox with email_address and webhook_url."
+A_FIELD = "A webhook is a field of its mailbox here. Next: call "
 
 
 class Webhook(Result):
@@ -41,7 +41,12 @@ class ListWebhooks(Args):
     email_address: Address
 
 
-@operation(READ_ONLY, only="identity", moved=MOVED)
+@operation(
+    READ_ONLY,
+    only="identity",
+    moved=f"{A_FIELD}get_mailbox with email_address to see it.",
+    advice={NotFound: NO_MAILBOX},
+)
 async def list_webhooks(api: InkboxAPI, args: ListWebhooks) -> WebhookList:
     """List a mailbox's webhook subscriptions, where update_mailbox has no webhook_url."""
     return await _webhooks_of(api, await api.get(path(MAILBOXES, args.email_address), Mailbox))
@@ -59,10 +64,14 @@ class CreateWebhook(Args):
 @operation(
     ADDITIVE,
     only="identity",
-    moved=MOVED,
+    moved=f"{A_FIELD}update_mailbox with email_address and webhook_url.",
     changes=("email_address",),
     confirm="Send the mail events of {email_address} to {webhook_url}?",
-    advice={OutcomeUnknown: "Next: call list_webhooks with email_address to see whether it was made."},
+    advice={
+        NotFound: NO_MAILBOX,
+        Conflict: "The mailbox has a webhook for these events already. Next: call list_webhooks with email_address.",
+        OutcomeUnknown: "Next: call list_webhooks with email_address to see whether it was made.",
+    },
 )
 async def create_webhook(api: InkboxAPI, args: CreateWebhook) -> Webhook:
     """Have a mailbox's events posted to a URL; list_webhooks shows it. A signing_key is shown only here."""
@@ -91,9 +100,12 @@ class DeletedWebhook(Result):
 @operation(
     DESTRUCTIVE,
     only="identity",
-    moved=MOVED,
+    moved=f"{A_FIELD}update_mailbox with email_address, and null as webhook_url.",
     changes=("email_address",),
-    advice={OutcomeUnknown: "Next: call list_webhooks with email_address; repeating is harmless."},
+    advice={
+        NotFound: f"{NO_MAILBOX} The webhook may be deleted already: call list_webhooks with email_address.",
+        OutcomeUnknown: "Next: call list_webhooks with email_address; repeating is harmless.",
+    },
 )
 async def delete_webhook(api: InkboxAPI, args: DeleteWebhook) -> DeletedWebhook:
     """Delete a webhook subscription that list_webhooks shows."""
