@@ -110,9 +110,11 @@ class DirectCalls:
         except ValueError:
             return False
         match message:
+            case {"id": bool()}:
+                return False
             case {"jsonrpc": "2.0", "method": "tools/call", "id": int() | str() as request, "params": params, **rest}:
                 operation = self._plain(params, agreement)
-                if operation is None or rest or isinstance(request, bool):
+                if operation is None or rest:
                     return False
                 self._pipes.begun()
                 scope = self._under_way[_key(request)] = anyio.CancelScope()
@@ -121,12 +123,11 @@ class DirectCalls:
             case {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": request}, **rest}:
                 if "id" in rest:
                     return False
-                is_id = isinstance(request, int | str) and not isinstance(request, bool)
-                if is_id and (scope := self._under_way.get(_key(request))):
+                if type(request) in {int, str} and (scope := self._under_way.get(_key(request))):
                     scope.cancel()
                 return not self._handed_out  # or it may be about one of those
             case {"jsonrpc": "2.0", "method": "ping", "id": int() | str() as request, **rest}:
-                if rest or isinstance(request, bool) or agreement.envelope:
+                if rest or agreement.envelope:
                     return False
                 self._write(request, result={})
                 self._tasks.start_soon(self._pipes.send_all)  # who waits here would not hear the client leave
