@@ -14,12 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from socket import socket
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import anyio
 
 from inkbox_mcp import __version__
 from inkbox_mcp.configuration import CONFIG_FILE, check, exposes_key, gather, load
+from inkbox_mcp.generations import Generation
 from inkbox_mcp.loading import for_good
 from inkbox_mcp.logs import give_up_lost_lines, log_to_stderr
 from inkbox_mcp.settings import Settings, SettingsError, options
@@ -38,10 +39,23 @@ commands:
 """
 
 
+COMMANDS = ("demo", "sandbox", "tools", "doctor")
+
+SECRETS = """\
+Each option is an environment variable, too: --read-only is INKBOX_MCP_READ_ONLY. Secrets are variables only:
+INKBOX_API_KEY, which may also stand in ~/.inkbox/config (api_key = ApiKey_...), and INKBOX_MCP_TOKEN.
+"""
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments: "):
+            misplaced = [command for command in COMMANDS if command in message.split()]
+            message += (
+                f"; a command comes first: inkbox-mcp {misplaced[0]} …" if misplaced else "; see inkbox-mcp --help"
+            )
         # A secret that was meant for another option, or for none that there is.
         raise SettingsError(re.sub(r"(unrecognized arguments: --[\w-]+)=.*", r"\1=…", message))
 
@@ -58,7 +72,7 @@ def main(arguments: Sequence[str] | None = None, beginning: Beginning | None = N
         stopped the start.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    commands = {"demo": _demo, "sandbox": _sandbox, "tools": _tools, "doctor": _doctor}
+    commands = dict(zip(COMMANDS, (_demo, _sandbox, _tools, _doctor), strict=True))
     try:
         if arguments and arguments[0] in commands:
             return commands[arguments[0]](arguments[1:])
@@ -88,6 +102,8 @@ def _serve(arguments: Sequence[str], beginning: Beginning | None) -> int:
 
         configure()
         service = Service(settings)
+    if sys.stdin and sys.stdin.isatty():
+        sys.stderr.write("inkbox-mcp: waiting for an MCP client on stdin; to look around, see --help or run the demo\n")
     _run(serve_stdio, service, beginning)
     return 0
 
@@ -142,13 +158,14 @@ def _listening(settings: Settings, count: int = 1) -> Generator[list[socket]]:
 
 def _server_parser(command: str, description: str) -> argparse.ArgumentParser:
     parser = _parser(command, description, argument_default=argparse.SUPPRESS)  # so that only what was given overrides
+    parser.epilog = SECRETS
     for option in options():
         if option.flag is None:
             parser.add_argument(f"--{option.name.replace('_', '-')}", type=_refuse_secret, help=argparse.SUPPRESS)
         elif option.is_switch:
             parser.add_argument(option.flag, action="store_true", default=argparse.SUPPRESS, help=option.help)
         else:
-            note = f"{option.help} (default: {option.default})" if option.default != () else option.help
+            note = f"{option.help} (default: {option.default})" if option.default not in ((), None) else option.help
             parser.add_argument(option.flag, metavar="VALUE", help=note)
     parser.add_argument("--version", action="version", version=f"inkbox-mcp {__version__}")
     return parser
@@ -170,10 +187,11 @@ def _sandbox(arguments: Sequence[str]) -> int:
     parser = _parser(" sandbox", "Run the embedded Inkbox as an HTTP server; any key ApiKey_<uuid>.<secret> works.")
     defaults = Settings.model_fields
     parser.add_argument("--port", default=8800, type=int, metavar="N", help="port, 0 for a free one (default: 8800)")
-    parser.add_argument(
-        "--db", default=defaults["sandbox_db"].default, metavar="PATH", help="database file, or :memory:"
-    )
-    parser.add_argument("--generation", default="spec", help="of the API: spec (default) or identity")
+    database = defaults["sandbox_db"].default
+    note = f"database file, or :memory: (default: {database})"
+    parser.add_argument("--db", default=database, metavar="PATH", help=note)
+    generations = get_args(Generation)
+    parser.add_argument("--generation", default="spec", choices=generations, help="of the API (default: spec)")
     chosen = parser.parse_args(arguments)
     flags = {"port": chosen.port, "sandbox_db": chosen.db, "sandbox_generation": chosen.generation}
     settings = load(flags, {}, config_file=Path(os.devnull))

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -16,11 +17,20 @@ import anyio
 from inkbox_mcp import __version__
 from inkbox_mcp.api import InkboxAPI
 from inkbox_mcp.calls import begin
-from inkbox_mcp.connection import proxy_to
-from inkbox_mcp.errors import InkboxError
+from inkbox_mcp.connection import over_the_network, proxy_to
+from inkbox_mcp.errors import (
+    Forbidden,
+    InkboxError,
+    NotFound,
+    ServerError,
+    Unauthorized,
+    Unavailable,
+    UnexpectedResponse,
+    Unreachable,
+)
 from inkbox_mcp.paths import WHOAMI
 from inkbox_mcp.service import offered
-from inkbox_mcp.settings import Settings, options
+from inkbox_mcp.settings import Settings, SettingsError, options
 from inkbox_mcp.tenants import Tenants
 from inkbox_mcp.tools.account import KeyHolder
 
@@ -103,7 +113,7 @@ def _shown(value: object) -> str:
     """Write a value; of the key, only enough to tell one from another."""
     secret = getattr(value, "get_secret_value", None)
     if not secret:
-        return str(value)
+        return ", ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else str(value)
     # What is no key of Inkbox's may be another secret, of which nothing is shown.
     return f"{secret()[:11]}…" if re.match(r"ApiKey_[0-9a-f]{8}-[0-9a-f-]{27}\.", secret()) else "…"
 
@@ -114,8 +124,9 @@ def _key(settings: Settings) -> Check:
     mend = "create a key in the Inkbox console and set it as INKBOX_API_KEY, or as api_key in ~/.inkbox/config"
     if settings.api_key is None:
         return Check("key", False, "there is none", mend)
-    well_formed = settings.api_key.get_secret_value().startswith("ApiKey_")
-    return Check("key", well_formed, _shown(settings.api_key), f"a key begins with ApiKey_; {mend}")
+    if not settings.api_key.get_secret_value().startswith("ApiKey_"):
+        return Check("key", False, "it is set, but does not begin with ApiKey_", mend)
+    return Check("key", True, _shown(settings.api_key))
 
 
 async def _network(base_url: str) -> list[Check]:
@@ -123,18 +134,20 @@ async def _network(base_url: str) -> list[Check]:
     url = urlsplit(base_url)
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
     try:
+        await over_the_network(base_url, idle=0).aclose()
         if proxy := proxy_to(base_url):
             return [Check("network", True, f"through the proxy {proxy.url.host}")]
     except InkboxError as error:
-        return [
-            Check("network", False, str(error), "a proxy is set with HTTPS_PROXY, such as http://proxy.example:3128")
-        ]
+        return [Check("network", False, str(error), "correct that in the environment of inkbox-mcp")]
     steps: list[tuple[str, Callable[[], Awaitable[str]], str]] = [
         ("DNS", lambda: _resolve(host), f"check the spelling of {host} and this machine's network"),
         ("TCP", lambda: _connect(host, port), f"a firewall may block port {port}; a proxy is set with HTTPS_PROXY"),
     ]
     if url.scheme == "https":
-        mend = "check this machine's clock and certificates; a proxy that inspects TLS needs its certificate installed"
+        mend = (
+            "check this machine's clock and certificates; a proxy that inspects TLS needs its certificate installed, "
+            "or named by SSL_CERT_FILE"
+        )
         steps.append(("TLS", lambda: _handshake(host, port), mend))
     checks: list[Check] = []
     for name, step, mend in steps:
@@ -170,7 +183,7 @@ async def _account(api: InkboxAPI, settings: Settings) -> list[Check]:
             holder = await api.get(WHOAMI, KeyHolder)
             generation = await api.generation()
     except InkboxError as error:
-        return [Check("API", False, str(error), error.looked_up or error.advice)]
+        return [Check("API", False, str(error), _mend(error))]
     milliseconds = (time.perf_counter() - started) * 1000
     return [
         Check("API", True, f"answered in {milliseconds:.0f} ms"),
@@ -178,6 +191,21 @@ async def _account(api: InkboxAPI, settings: Settings) -> list[Check]:
         _expiry(holder.expires_at),
         Check("generation", True, f"{generation} generation of the API"),
     ]
+
+
+def _mend(error: InkboxError) -> str:
+    """Say to a person what the error says to a model."""
+    match error:
+        case Unauthorized():
+            return "put a current key into INKBOX_API_KEY, or into ~/.inkbox/config"
+        case Forbidden():
+            return "take a key that belongs to an organisation"
+        case NotFound() | UnexpectedResponse():
+            return "check INKBOX_BASE_URL, or --base-url: what answers there is not the Inkbox API"
+        case Unreachable() | Unavailable() | ServerError():
+            return "try again in a while; if it stays, look at Inkbox's status page"
+        case _:
+            return error.looked_up or error.advice
 
 
 def _expiry(expires_at: float | str | None) -> Check:
@@ -192,6 +220,7 @@ def _expiry(expires_at: float | str | None) -> Check:
 
 
 def _tools(settings: Settings) -> Check:
-    names = list(offered(settings))
-    mend = "--tools, --exclude-tools and --read-only together leave none"
-    return Check("tools", bool(names), ", ".join(names) or "none", mend)
+    try:
+        return Check("tools", True, ", ".join(offered(settings)))
+    except SettingsError as error:
+        return Check("tools", False, "none", str(error))

@@ -74,12 +74,12 @@ class PinnedAPI(InkboxAPI):
         """Refuse an identity whose mailbox, wanted or there already, is at an address that is not allowed."""
         # A random address would match no pattern, and the agent could not use what it made.
         if "email_local_part" in arguments:
-            self._addresses.require("email_local_part", _full(arguments["email_local_part"] or ""))
+            self._require_address("email_local_part", arguments)
         elif "mailbox_local_part" in arguments:
             if await self.generation() == "identity":
                 self._addresses.require("agent_handle's mailbox", _full(handle))  # addresses are made of handles there
             elif arguments["with_mailbox"]:
-                self._addresses.require("mailbox_local_part", _full(arguments["mailbox_local_part"] or ""))
+                self._require_address("mailbox_local_part", arguments)
         else:
             try:
                 identity = await self.get(path(IDENTITIES, handle), Result)
@@ -87,6 +87,11 @@ class PinnedAPI(InkboxAPI):
                 return
             if address := address_of(identity.model_dump()):
                 self._addresses.require("agent_handle's mailbox", _full(address))
+
+    def _require_address(self, argument: str, arguments: Mapping[str, Any]) -> None:
+        """Refuse a wanted address, or a random one."""
+        wanted = arguments[argument]
+        self._addresses.require(argument if wanted else f"a random address (pass {argument})", _full(wanted or ""))
 
     async def get_list(self, path: Path) -> list[dict[str, Any]]:
         """GET a bare array of objects, less those that are not allowed."""

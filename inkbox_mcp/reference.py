@@ -23,7 +23,7 @@ def tools_table() -> str:
         (
             f"`{operation.name}`",
             _arguments(operation),
-            (operation.tool.description or "").split(". ")[0],
+            (operation.tool.description or "").split(". ")[0].removesuffix("."),
             _hints(operation),
         )
         for operation in all_operations().values()

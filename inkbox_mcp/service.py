@@ -131,7 +131,7 @@ class Service:
                 outcome = "ok"
                 return _success(result)
             except InkboxError as error:
-                outcome = error.code
+                outcome, state.status = error.code, error.status or state.status
                 if self.settings.per_request_keys and isinstance(error, Unauthorized):
                     error.advised(
                         f"Tell the user: put a current key into the header {KEY_HEADER} of this server's entry."
@@ -152,19 +152,22 @@ def offered(settings: Settings) -> dict[str, Operation[Any, Any]]:
     """Choose the tools that the operator wants offered: what is off is neither listed nor callable.
 
     Raises:
-        SettingsError: a name that is no tool, for it might be a misspelt one that should be off.
+        SettingsError: a name that is no tool, for it might be a misspelt one that should be off; or no tool is left.
     """
     operations = all_operations()
     for name in [*settings.tools, *settings.exclude_tools]:
         if name not in operations:
             raise SettingsError(f"{name}: no such tool; the tools are {', '.join(operations)}")
-    return {
+    left = {
         name: operation
         for name, operation in operations.items()
         if (not settings.tools or name in settings.tools)
         and name not in settings.exclude_tools
         and (operation.hints.read_only or not settings.read_only)
     }
+    if not left:
+        raise SettingsError("--tools, --exclude-tools and --read-only together leave no tool")
+    return left
 
 
 def _success(result: Result) -> Answer:

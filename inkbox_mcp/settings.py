@@ -15,10 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from inkbox_mcp.generations import Generation
 from inkbox_mcp.values import (
     LOOPBACK,
+    Addresses,
     BaseURL,
     Database,
     ExactURL,
+    Handles,
     Host,
+    Hosts,
     Key,
     LowerCase,
     Names,
@@ -59,7 +62,7 @@ class Settings(BaseModel):
     ] = "spec"
     http: Annotated[bool, Field(description="Serve streamable HTTP at /mcp instead of stdio.")] = False
     host: Annotated[
-        Host, Field(description="The address to serve HTTP on; beyond loopback only with one of the next four.")
+        Host, Field(description="The address to serve HTTP on; beyond loopback only if it is known who calls.")
     ] = "127.0.0.1"
     token: Annotated[Token | None, Field(description="The bearer token that HTTP clients must send; never a flag.")] = (
         None
@@ -102,19 +105,25 @@ class Settings(BaseModel):
     exclude_tools: Annotated[Names, Field(description="Do not offer these tools.")] = ()
     confirm: Annotated[
         Confirm,
-        Field(description="Ask the human before deleting or redirecting mail: if the client can, `always`, `never`."),
+        Field(description="Ask before deleting or redirecting mail: `auto` (if the client can), `always`, `never`."),
     ] = "auto"
-    allow_handles: Annotated[Names, Field(description="Touch only the agents with these handles (globs).")] = ()
-    allow_addresses: Annotated[Names, Field(description="Touch only the mailboxes at these addresses (globs).")] = ()
-    allow_webhook_hosts: Annotated[Names, Field(description="Let webhooks go to these hosts only (globs).")] = ()
+    allow_handles: Annotated[Handles, Field(description="Touch only the agents with these handles (globs).")] = ()
+    allow_addresses: Annotated[
+        Addresses, Field(description="Touch only the mailboxes at these addresses (globs).")
+    ] = ()
+    allow_webhook_hosts: Annotated[Hosts, Field(description="Let webhooks go to these hosts only (globs).")] = ()
     no_warm_start: Annotated[
         bool, Field(description="Load everything at the start, and keep no recording of it for the next one.")
     ] = False
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], LowerCase, Field(description="How much to log on stderr.")
+        Literal["debug", "info", "warning", "error"],
+        LowerCase,
+        Field(description="How much to log on stderr: `debug`, `info`, `warning` or `error`."),
     ] = "info"
     log_format: Annotated[
-        Literal["text", "json"], LowerCase, Field(description="Log lines for people, or JSON for programs.")
+        Literal["text", "json"],
+        LowerCase,
+        Field(description="Log lines as `text` for people, or as `json` for programs."),
     ] = "text"
 
     @property

@@ -52,6 +52,8 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     [
         (["--frobnicate"], "--frobnicate"),
         (["frobnicate"], "frobnicate"),
+        (["--sandbox", "doctor"], "a command comes first: inkbox-mcp doctor"),
+        (["sandbox", "--generation", "third"], "--generation"),
         (["--sandbox", "tools"], "tools"),
         (["--"], "--"),
         (["--port"], "--port"),

@@ -45,7 +45,7 @@ async def test_every_step_on_the_way_to_the_api_is_timed() -> None:
     ("settings", "name", "mend"),
     [
         ({}, "key", "INKBOX_API_KEY"),
-        ({"api_key": "sk-123"}, "key", "begins with ApiKey_"),
+        ({"api_key": "sk-123"}, "key", "create a key in the Inkbox console"),
         (
             {"api_key": KEY, "base_url": "https://no-such-host.invalid"},
             "DNS",
@@ -84,14 +84,17 @@ async def test_a_server_without_tls_is_told_from_one_that_is_down() -> None:
         tasks.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize(("status", "says"), [(401, "expired or revoked"), (403, "may not do this"), (503, "just now")])
+@pytest.mark.parametrize(
+    ("status", "says"), [(401, "current key"), (403, "organisation"), (404, "INKBOX_BASE_URL"), (503, "try again")]
+)
 async def test_a_refusal_of_the_api_is_explained(status: int, says: str) -> None:
-    """With the same advice that a tool would give."""
+    """To a person, who is not told to tell the user."""
     async with faulty_inkbox() as inkbox:
         inkbox.fails(*[Fault(answers=refusal(status))] * 3)
         checks = await found({"api_key": KEY, "base_url": inkbox.url})
     assert not checks["API"].ok
     assert says in checks["API"].mend
+    assert "ell the user" not in checks["API"].mend
 
 
 @pytest.mark.parametrize("iso", [False, True])
@@ -136,9 +139,17 @@ async def test_what_is_no_proxy_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("NO_PROXY", "")
     checks = await found({"api_key": KEY, "base_url": "http://localhost:1", "timeout": 2})
     assert not checks["network"].ok
-    assert "what the environment names as its proxy is none" in checks["network"].found
-    assert "HTTPS_PROXY" in checks["network"].mend
+    assert "is not the URL of a proxy" in checks["network"].found
+    assert "environment" in checks["network"].mend
     assert "secret" not in repr(checks)
+
+
+async def test_certificates_that_cannot_be_read_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a call fails with them."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file")
+    checks = await found({"api_key": KEY, "base_url": "http://localhost:1", "timeout": 2})
+    assert not checks["network"].ok
+    assert "the certificates that SSL_CERT_FILE names cannot be read" in checks["network"].found
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(["--sandbox", "--sandbox-db", ":memory:"], 0), ([], 1)])

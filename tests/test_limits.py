@@ -25,7 +25,6 @@ CHANGING = [name for name in all_operations() if name not in READING]
         ({"tools": "get_mailbox,delete_mailbox"}, ["get_mailbox", "delete_mailbox"]),
         ({"tools": "get_mailbox, delete_mailbox", "read_only": True}, ["get_mailbox"]),
         ({"exclude_tools": ", ".join(CHANGING)}, READING),
-        ({"tools": "get_mailbox", "exclude_tools": "get_mailbox"}, []),
     ],
 )
 async def test_a_tool_that_is_off_is_not_listed_and_cannot_be_called(
@@ -97,6 +96,39 @@ async def test_ones_own_mailbox_can_be_used_and_is_all_that_is_listed(limit: dic
         await agent.ask("delete_mailbox", email_address=address)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"tools": "get_mailbox", "exclude_tools": "get_mailbox"}, {"tools": "create_mailbox", "read_only": True}],
+)
+def test_a_server_that_would_offer_nothing_does_not_start(settings: dict[str, Any]) -> None:
+    """It was not meant."""
+    with pytest.raises(SettingsError, match="together leave no tool"):
+        build_server(Settings.model_validate({"sandbox": True, **settings}))
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong", "right"),
+    [
+        ("allow_addresses", "sales", "sales@inkboxmail.com"),
+        ("allow_addresses", "a*,sales", "a*"),
+        ("allow_webhook_hosts", "https://example.com", "example.com"),
+        ("allow_webhook_hosts", "example.com:443", "*.example.com"),
+        ("allow_webhook_hosts", "example.com/", "2001:db8::1"),
+    ],
+)
+def test_a_pattern_that_can_match_nothing_stops_the_start(option: str, wrong: str, right: str) -> None:
+    """It would refuse everything, and not what was meant to be refused."""
+    assert getattr(Settings.model_validate({option: right}), option) == (right,)
+    with pytest.raises(ValueError, match="must be"):
+        Settings.model_validate({option: wrong})
+
+
+async def test_a_handle_may_be_allowed_with_its_sign() -> None:
+    """As tools take it."""
+    async with pinned(allow_handles="@sales-*") as (agent, _):
+        assert (await agent.ask("get_identity", agent_handle="sales-agent"))["agent_handle"] == "sales-agent"
+
+
 async def test_a_mailbox_can_be_made_only_for_an_allowed_handle() -> None:
     """The refusal names the argument and the pattern."""
     async with pinned(allow_handles="sales-*") as (agent, requests):
@@ -110,7 +142,8 @@ async def test_a_mailbox_can_be_made_only_at_an_allowed_address() -> None:
     async with pinned(allow_addresses="team-*@inkboxmail.com") as (agent, requests):
         for arguments in ({}, {"email_local_part": "other"}):
             message = await agent.refused("create_mailbox", agent_handle="sales-agent", **arguments)
-            assert "email_local_part is not among" in message
+            what = "email_local_part" if arguments else "a random address (pass email_local_part)"
+            assert f"{what} is not among" in message
         assert requests == []
 
 

@@ -298,6 +298,7 @@ def test_base_urls_that_keep_the_key_safe_are_accepted(given: str, used: str, co
         "http://localhost\t.evil.com",
         "http://local\nhost",
         "http://127.0.0.2",
+        "https://256.1.1.1",
         "http://127.1",
         "http://2130706433",
         "http://0.0.0.0",

@@ -272,6 +272,7 @@ def test_it_serves_on_a_terminal_and_leaves_it_blocking(tmp_path: Path) -> None:
     """Which it shares with a shell; a developer may try it by hand, and leave with Ctrl-C."""
     ours, its = pty.openpty()
     with running(tmp_path, its, its, ours, ours, stderr=its) as wire:
+        assert b"waiting for an MCP client" in os.read(ours, 4096)
         wire.write(LIST)
         while "jsonrpc" not in (shown := wire.line()) or "error" not in shown:  # the terminal's echo comes first
             pass

@@ -278,7 +278,7 @@ def test_an_option_that_is_wrong_stops_a_start_before_a_client_speaks(tmp_path: 
     command = [*COMMAND, "--sandbox", "--sandbox-db", ":memory:", "--frobnicate"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(tmp_path))
     assert process.stderr
-    assert process.stderr.read() == b"inkbox-mcp: unrecognized arguments: --frobnicate\n"
+    assert process.stderr.read() == b"inkbox-mcp: unrecognized arguments: --frobnicate; see inkbox-mcp --help\n"
     assert process.wait(PATIENCE) == 2
     process.communicate()
 
