@@ -33,7 +33,7 @@ def draw(samples: Samples, file: Path) -> None:
     figure = Figure(figsize=(11, 5.6), layout="constrained")
     for axes, (measure, title) in zip(figure.subplots(2, 3).flat, _PANELS.items(), strict=True):
         _panel(axes, samples, measure, title)
-    figure.suptitle("The same five tools, as multiples of inkbox-mcp; thin lines: half of the ratios")
+    figure.suptitle("The same five tools, as multiples of inkbox-mcp; thin lines: the middle half of the rounds")
     for suffix in (".png", ".svg"):
         metadata = {"Date": None} if suffix == ".svg" else {}
         figure.savefig(file.with_suffix(suffix), dpi=120, metadata=metadata)
