@@ -54,7 +54,7 @@ class InkboxAPI:
             yield
             return
         async with AsyncExitStack() as stack:
-            with in_time(current(), "another call was still changing the same mailbox"):
+            with in_time(current(), "another call was changing the same mailbox"):
                 for name in sorted(set(names)):  # an address is often named like its handle
                     await stack.enter_async_context(self._locks.setdefault(name, anyio.Lock()))
             yield
@@ -67,7 +67,7 @@ class InkboxAPI:
         """GET a bare array of objects, unvalidated: the caller validates those that it returns."""
         items = await self._send("GET", path)
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in cast("list[object]", items)):
-            raise UnexpectedResponse("Inkbox answered something other than a list of objects.", status=HTTPStatus.OK)
+            raise UnexpectedResponse("Inkbox sent something other than a list of objects.", status=HTTPStatus.OK)
         return cast("list[dict[str, Any]]", items)
 
     async def post(self, path: Path, body: Mapping[str, Any], model: type[M]) -> M:

@@ -42,8 +42,8 @@ commands:
 COMMANDS = ("demo", "sandbox", "tools", "doctor")
 
 SECRETS = """\
-Each option is an environment variable, too: --read-only is INKBOX_MCP_READ_ONLY. Secrets are variables only:
-INKBOX_API_KEY, which may also stand in ~/.inkbox/config (api_key = ApiKey_...), and INKBOX_MCP_TOKEN.
+Each option is also an environment variable: --read-only is INKBOX_MCP_READ_ONLY. Secrets have no flag:
+INKBOX_API_KEY, which may also be in ~/.inkbox/config (api_key = ApiKey_...), and INKBOX_MCP_TOKEN.
 """
 
 
@@ -210,8 +210,8 @@ def _sandbox(arguments: Sequence[str]) -> int:
 
 
 def _doctor(arguments: Sequence[str]) -> int:
-    parser = _server_parser(" doctor", "Look at everything between this command and a working tool.")
-    parser.add_argument("--json", action="store_true", help="for a program")
+    parser = _server_parser(" doctor", "Check everything between this command and a working tool.")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = vars(parser.parse_args(arguments))
     as_json = chosen.pop("json", False)
     sources = gather(chosen, os.environ)

@@ -168,7 +168,7 @@ def over_the_network(base_url: str, idle: int) -> httpx2.AsyncBaseTransport:
 
 
 def _misled(what: str) -> NotConfigured:
-    return NotConfigured(f"{what}.").advised("Tell the user to correct that where inkbox-mcp is started.")
+    return NotConfigured(f"{what}.").advised("Tell the user to fix that in inkbox-mcp's environment.")
 
 
 def proxy_to(base_url: str) -> httpx2.Proxy | None:
@@ -213,7 +213,7 @@ def in_time(call: Call, obstacle: str) -> Generator[None]:
         with anyio.fail_after(call.remaining):
             yield
     except TimeoutError:
-        raise Unreachable(f"{obstacle} for {call.timeout:g} seconds, and nothing was sent.") from None
+        raise Unreachable(f"{obstacle} for {call.timeout:g} seconds, so nothing was sent.") from None
 
 
 @asynccontextmanager
@@ -229,7 +229,7 @@ async def turn(call: Call, turns: anyio.CapacityLimiter | None) -> AsyncGenerato
     try:
         turns.acquire_nowait()
     except anyio.WouldBlock:
-        with in_time(call, "other calls took every connection"):
+        with in_time(call, "other calls held every connection"):
             await turns.acquire()
     try:
         yield

@@ -62,7 +62,7 @@ STEPS = (
         check=lambda mailbox: mailbox["webhook_url"] == WEBHOOK,
     ),
     Step(
-        "Null unsubscribes; the name, left out, stays.",
+        "Null unsubscribes; the omitted name stays.",
         "update_mailbox",
         {"email_address": ADDRESS, "webhook_url": None},
         check=lambda mailbox: mailbox["webhook_url"] is None and mailbox["display_name"] == "Sales Team",
@@ -101,7 +101,7 @@ async def play(steps: Sequence[Step] = STEPS) -> int:
                 if not _as_expected(step, result):
                     _say("   That is not what should have happened: the tour stops here.")
                     return 1
-    _say(f"All {len(steps)} calls answered as expected. The sandbox of this tour is gone again.")
+    _say(f"All {len(steps)} calls went as expected. The tour's sandbox has been deleted.")
     return 0
 
 

@@ -92,7 +92,7 @@ def as_json(checks: list[Check]) -> str:
 
 def _verdict(checks: list[Check]) -> str:
     bad = sum(not check.ok for check in checks)
-    return "All is well." if not bad else f"{bad} of {len(checks)} checks failed; each says above how to mend it."
+    return "All checks passed." if not bad else f"{bad} of {len(checks)} checks failed; see → above for the fix."
 
 
 def _versions() -> Check:
@@ -106,7 +106,7 @@ def _options(settings: Settings, sources: dict[str, str]) -> Check:
         for option in options()
         if option.name in sources
     ]
-    return Check("options", True, "\n".join(lines) or "all default")
+    return Check("options", True, "\n".join(lines) or "defaults")
 
 
 def _shown(value: object) -> str:
@@ -120,12 +120,12 @@ def _shown(value: object) -> str:
 
 def _key(settings: Settings) -> Check:
     if settings.per_request_keys:
-        return Check("key", True, "each request brings its own")
+        return Check("key", True, "each request has its own")
     mend = "create a key in the Inkbox console and set it as INKBOX_API_KEY, or as api_key in ~/.inkbox/config"
     if settings.api_key is None:
-        return Check("key", False, "there is none", mend)
+        return Check("key", False, "not set", mend)
     if not settings.api_key.get_secret_value().startswith("ApiKey_"):
-        return Check("key", False, "it is set, but does not begin with ApiKey_", mend)
+        return Check("key", False, "set, but does not begin with ApiKey_", mend)
     return Check("key", True, _shown(settings.api_key))
 
 
@@ -138,10 +138,10 @@ async def _network(base_url: str) -> list[Check]:
         if proxy := proxy_to(base_url):
             return [Check("network", True, f"through the proxy {proxy.url.host}")]
     except InkboxError as error:
-        return [Check("network", False, str(error), "correct that in the environment of inkbox-mcp")]
+        return [Check("network", False, str(error), "fix that in inkbox-mcp's environment")]
     steps: list[tuple[str, Callable[[], Awaitable[str]], str]] = [
         ("DNS", lambda: _resolve(host), f"check the spelling of {host} and this machine's network"),
-        ("TCP", lambda: _connect(host, port), f"a firewall may block port {port}; a proxy is set with HTTPS_PROXY"),
+        ("TCP", lambda: _connect(host, port), f"a firewall may block port {port}; set HTTPS_PROXY to use a proxy"),
     ]
     if url.scheme == "https":
         mend = (
@@ -197,13 +197,13 @@ def _mend(error: InkboxError) -> str:
     """Say to a person what the error says to a model."""
     match error:
         case Unauthorized():
-            return "put a current key into INKBOX_API_KEY, or into ~/.inkbox/config"
+            return "put a valid key into INKBOX_API_KEY, or into ~/.inkbox/config"
         case Forbidden():
-            return "take a key that belongs to an organisation"
+            return "use a key that belongs to an organisation"
         case NotFound() | UnexpectedResponse():
             return "check INKBOX_BASE_URL, or --base-url: what answers there is not the Inkbox API"
         case Unreachable() | Unavailable() | ServerError():
-            return "try again in a while; if it stays, look at Inkbox's status page"
+            return "try again later; if it still fails, check Inkbox's status page"
         case _:
             return error.looked_up or error.advice
 

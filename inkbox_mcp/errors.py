@@ -99,7 +99,7 @@ class NotAllowed(InkboxError):
     advice = "Nothing was sent. Stay within what is allowed, or tell the user, who can change the server's options."
 
     def __init__(self, argument: str, allowed: str) -> None:
-        super().__init__(f"{argument} is not among what this server's operator allows ({allowed}).")
+        super().__init__(f"{argument} is outside what this server's operator allows ({allowed}).")
 
 
 class Declined(InkboxError):
@@ -122,7 +122,7 @@ class CannotAsk(InkboxError):
     advice = "Nothing was changed. Tell the user to do it in the Inkbox console, or to use a client that can ask."
 
     def __init__(self) -> None:
-        super().__init__("this server must ask the user first, and this client cannot (it has no form elicitation).")
+        super().__init__("this server must ask the user first, but this client cannot ask (no form elicitation).")
 
 
 class NotConfigured(InkboxError):
@@ -151,10 +151,10 @@ class OutcomeUnknown(InkboxError):
     """A change was sent and no answer came back: it may or may not have happened."""
 
     code = "outcome_unknown"
-    advice = "The change may or may not have been made. Look before you repeat the call."
+    advice = "The change may or may not have been made. Check before repeating the call."
 
     def _retry_sentence(self) -> str:
-        return "Try again only if it was not made."
+        return "Try again only if it did not work."
 
 
 class UnexpectedResponse(InkboxError):
@@ -162,7 +162,7 @@ class UnexpectedResponse(InkboxError):
 
     code = "unexpected_response"
     retryable = True
-    advice = "If it keeps failing, tell the user: the base URL may be wrong, or a proxy may stand in between."
+    advice = "If it keeps failing, tell the user: the base URL may be wrong, or a proxy may be in the way."
 
 
 class OperationMoved(InkboxError):
@@ -171,7 +171,7 @@ class OperationMoved(InkboxError):
     code = "operation_moved"
 
     def __init__(self, now: str, status: int | None = None) -> None:
-        super().__init__("this organisation's Inkbox API does that in another way; nothing was changed.", status=status)
+        super().__init__("this organisation's Inkbox API does that differently; nothing was changed.", status=status)
         self.looked_up = now
 
 
@@ -197,7 +197,7 @@ class Unauthorized(APIError):
 
     code = "unauthorized"
     advice = (
-        "The API key is invalid, expired or revoked. Tell the user to put a current key into INKBOX_API_KEY "
+        "The API key is invalid, expired or revoked. Tell the user to put a valid key into INKBOX_API_KEY "
         "(or ~/.inkbox/config) and to restart this server."
     )
 
@@ -247,7 +247,7 @@ class OverLimit(RateLimited):
     advice = "Nothing was sent. Make fewer calls."
 
     def __init__(self, rate: str, wait: float) -> None:
-        InkboxError.__init__(self, f"this server's limit for each caller, {rate}, is reached.", retry_after=wait)
+        InkboxError.__init__(self, f"this server's limit of {rate} per caller was reached.", retry_after=wait)
         self.detail = None
 
 

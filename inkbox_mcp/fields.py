@@ -35,7 +35,7 @@ def _handle(text: str) -> str:
         if re.fullmatch(r"[^@\s]+@[^@\s]+", handle):
             raise ValueError('must be a handle such as "sales-agent", not an address; list_identities shows both')
         raise ValueError(
-            'must be a handle such as "sales-agent", without spaces, "@", "/", "\\", "?", "#", "%" and ".."'
+            'must be a handle such as "sales-agent", without spaces, "@", "/", "\\", "?", "#", "%" or ".."'
         )
     return handle
 
@@ -44,7 +44,7 @@ def _local_part(text: str) -> str:
     if "@" in text:
         raise ValueError(f'must be only the part before the @, here "{text.partition("@")[0]}"; Inkbox adds the domain')
     if not _LOCAL_PART.fullmatch(text):
-        raise ValueError('may hold letters, digits, "_", "+", "-", and single dots between them, such as "sales.team"')
+        raise ValueError('must be letters, digits, "_", "+", "-", and single dots between them, such as "sales.team"')
     return text
 
 

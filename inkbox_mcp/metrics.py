@@ -72,7 +72,7 @@ class PrometheusMetrics(Metrics):
         try:
             import prometheus_client
         except ImportError:
-            raise ImportError("--metrics needs the extra: pip install 'inkbox-mcp[metrics]'") from None
+            raise ImportError("--metrics needs an extra: pip install 'inkbox-mcp[metrics]'") from None
         from prometheus_client import Counter, Gauge, Histogram
 
         # A second series for each one that is wanted; there is none of them either when processes are added up.

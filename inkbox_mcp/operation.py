@@ -219,7 +219,7 @@ class Operation(Generic[A, R]):
         valid = list(self.args.model_fields)
         close = difflib.get_close_matches(name, valid, n=1)
         meant = f" (did you mean {close[0]}?)" if close else ""
-        return f"{name[:64]!a} is no argument{meant}: {self.name} takes {', '.join(valid) or 'none'}"
+        return f"unknown argument {name[:64]!a}{meant}: {self.name} takes {', '.join(valid) or 'none'}"
 
 
 def operation(

@@ -47,7 +47,7 @@ def parse_rate(text: str) -> Rate:
     """
     match = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,3})?([smh])", text)
     if not match:
-        raise ValueError("must be calls per time, such as 10/s, 600/m, 1000/h or 5/10s")
+        raise ValueError("must be a call rate, such as 10/s, 600/m, 1000/h or 5/10s")
     calls, count, unit = match.groups()
     return Rate(int(calls), int(count or 1) * _UNITS[unit])
 
@@ -126,7 +126,7 @@ class RateLimit:
         # An answer to what was asked before the store was lost says nothing about how it is now.
         if store_was_lost and self._ask_again_at is not None:
             self._ask_again_at = None
-            logger.info("the rate limit's store answers again")
+            logger.info("the rate-limit store answers again")
         return wait
 
     def _is_time_to_ask(self) -> bool:
@@ -142,7 +142,7 @@ class RateLimit:
         if self._ask_again_at is None:
             # Of the error only its type: messages hold the URL, and that the password.
             name = type(error).__name__
-            logger.warning("the rate limit's store fails (%s); until it is back, each process limits by itself", name)
+            logger.warning("the rate-limit store failed (%s); until it is back, each process limits on its own", name)
         self._ask_again_at = self._clock() + STORE_PAUSE
 
 
@@ -180,7 +180,7 @@ class _Redis:
             from redis.asyncio.retry import Retry
             from redis.backoff import NoBackoff
         except ImportError:
-            raise ImportError("--rate-limit-store needs the extra: pip install 'inkbox-mcp[rate-limit]'") from None
+            raise ImportError("--rate-limit-store needs an extra: pip install 'inkbox-mcp[rate-limit]'") from None
         try:
             self._pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
                 # Once more, because a connection that was kept may be one to a Redis that has since restarted.

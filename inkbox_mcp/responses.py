@@ -45,7 +45,7 @@ def interpret(status: int, headers: Mapping[str, str], content: bytes) -> object
         if status < HTTPStatus.MULTIPLE_CHOICES:
             kind = re.match(r"[\w.+-]{1,20}/[\w.+-]{1,20}(?=;|\s|$)", headers.get("content-type", ""))
             raise UnexpectedResponse(
-                f"Inkbox answered {status} with something other than JSON ({kind[0] if kind else 'of no known type'}).",
+                f"Inkbox answered {status} with something other than JSON ({kind[0] if kind else 'of unknown type'}).",
                 status=status,
             ) from None
     if status < HTTPStatus.MULTIPLE_CHOICES:
@@ -90,6 +90,6 @@ def parse(data: object, model: type[M]) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        wrong = ", ".join(".".join(map(str, details["loc"])) or "the whole" for details in error.errors())
-        what = f"Inkbox's answer is no {model.__name__}: {wrong} is missing or wrong."
+        wrong = ", ".join(".".join(map(str, details["loc"])) or "all of it" for details in error.errors())
+        what = f"Inkbox sent an invalid {model.__name__}: {wrong} missing or wrong."
         raise UnexpectedResponse(what, status=HTTPStatus.OK) from None

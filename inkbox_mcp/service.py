@@ -134,7 +134,7 @@ class Service:
                 outcome, state.status = error.code, error.status or state.status
                 if self.settings.per_request_keys and isinstance(error, Unauthorized):
                     error.advised(
-                        f"Tell the user: put a current key into the header {KEY_HEADER} of this server's entry."
+                        f"Tell the user: put a valid key into the header {KEY_HEADER} of this server's entry."
                     )
                 # No data: clients check it against the output schema and would hide the text.
                 return Answer(operation.explain(error), meta={**machine_fields(error), "request_id": state.request_id})

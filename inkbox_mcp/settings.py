@@ -62,7 +62,7 @@ class Settings(BaseModel):
     ] = "spec"
     http: Annotated[bool, Field(description="Serve streamable HTTP at /mcp instead of stdio.")] = False
     host: Annotated[
-        Host, Field(description="The address to serve HTTP on; beyond loopback only if it is known who calls.")
+        Host, Field(description="The address to serve HTTP on; beyond loopback only with authentication.")
     ] = "127.0.0.1"
     token: Annotated[Token | None, Field(description="The bearer token that HTTP clients must send; never a flag.")] = (
         None
@@ -74,20 +74,20 @@ class Settings(BaseModel):
         ExactURL | None, Field(description="The OAuth authorization server whose access tokens (JWT) are accepted.")
     ] = None
     auth_audience: Annotated[
-        ExactURL | None, Field(description="This server's URL for clients, for which a token must be issued.")
+        ExactURL | None, Field(description="This server's URL for clients; tokens must be issued for it.")
     ] = None
     auth_scopes: Annotated[
         Scopes, Field(description="Scopes a token needs besides mailboxes:read or mailboxes:write (comma-separated).")
     ] = ()
     allowed_hosts: Annotated[Names, Field(description="Refuse requests for other hosts (DNS rebinding).")] = ()
     allowed_origins: Annotated[Origins, Field(description="Let web pages of these origins call.")] = ()
-    port: Annotated[int, Field(ge=0, le=65535, description="The port to serve HTTP on; 0 takes a free one.")] = 8000
+    port: Annotated[int, Field(ge=0, le=65535, description="The port to serve HTTP on; 0 picks a free one.")] = 8000
     workers: Annotated[int, Field(ge=1, le=64, description="Processes that serve the port.")] = 1
     stateless: Annotated[
-        bool, Field(description="Keep no sessions: any replica answers clients of any era; some cannot be asked then.")
+        bool, Field(description="Keep no sessions: any replica answers any client; some cannot be asked to confirm.")
     ] = False
     drain_timeout: Annotated[
-        float, Field(ge=0, le=600, description="Seconds that HTTP calls under way get after SIGTERM.")
+        float, Field(ge=0, le=600, description="Seconds HTTP calls may take to finish after SIGTERM.")
     ] = 10
     rate_limit: Annotated[Rate | None, Field(description="Calls that each caller may make, such as 10/s.")] = None
     rate_limit_store: Annotated[
@@ -95,7 +95,7 @@ class Settings(BaseModel):
     ] = None
     metrics: Annotated[bool, Field(description="Serve Prometheus metrics at /metrics.")] = False
     timeout: Annotated[
-        float, Field(gt=0, le=600, description="Seconds that one tool call may take, its retries included.")
+        float, Field(gt=0, le=600, description="Seconds that one tool call may take, including retries.")
     ] = 30
     max_concurrency: Annotated[
         int, Field(ge=1, le=1000, description="Requests to Inkbox under way at once; further calls wait their turn.")
@@ -113,7 +113,7 @@ class Settings(BaseModel):
     ] = ()
     allow_webhook_hosts: Annotated[Hosts, Field(description="Let webhooks go to these hosts only (globs).")] = ()
     no_warm_start: Annotated[
-        bool, Field(description="Load everything at the start, and keep no recording of it for the next one.")
+        bool, Field(description="Load everything at each start, and keep no recording for the next.")
     ] = False
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -144,13 +144,13 @@ class Settings(BaseModel):
                 "needs INKBOX_MCP_TOKEN, --per-request-keys, or --auth-issuer with --auth-audience"
             )
         if bool(self.auth_issuer) != bool(self.auth_audience):
-            yield "--auth-issuer and --auth-audience: one needs the other"
+            yield "--auth-issuer and --auth-audience need each other"
         if self.auth_scopes and not self.auth_issuer:
             yield "--auth-scopes needs --auth-issuer"
         if self.token and self.auth_issuer:
             yield "INKBOX_MCP_TOKEN and --auth-issuer: only one can say who is calling"
         if self.per_request_keys and self.api_key and not self.sandbox:
-            yield "--per-request-keys: the server must not have an Inkbox key of its own, and api_key is set"
+            yield "--per-request-keys: the server must not have an Inkbox key of its own, but api_key is set"
         if not self.http:
             for_http = {
                 "--per-request-keys": self.per_request_keys,

@@ -111,12 +111,12 @@ class Tenants:
         key = _single_key(caller.keys)
         if not self._settings.per_request_keys:
             if key is not None:
-                raise NotConfigured("the request brought an Inkbox API key, but this server uses its own.").advised(
+                raise NotConfigured("the request has an Inkbox API key, but this server uses its own.").advised(
                     f"Tell the user: remove the header {KEY_HEADER}, or start the server with --per-request-keys."
                 )
             return self._own
         if key is None:
-            raise NotConfigured("the request brought no Inkbox API key.").advised(
+            raise NotConfigured("the request has no Inkbox API key.").advised(
                 f"Tell the user: put the key into the header {KEY_HEADER} of this MCP server's entry in the client."
             )
         # A call that is under way keeps its own, and the next one must wait for it: keys that somebody makes up do not
@@ -145,8 +145,8 @@ class Tenants:
 
 def _single_key(keys: tuple[str, ...]) -> str | None:
     if len(keys) > 1 or not all(re.fullmatch(r"[\x21-\x7e]{1,512}", key) for key in keys):
-        raise NotConfigured(f"what the request brought as {KEY_HEADER} is no Inkbox API key.").advised(
-            f"Tell the user: put the key alone into the header {KEY_HEADER}, once."
+        raise NotConfigured(f"the request's {KEY_HEADER} is not one valid Inkbox API key.").advised(
+            f"Tell the user: set the header {KEY_HEADER} once, to the key alone."
         )
     return keys[0] if keys else None
 

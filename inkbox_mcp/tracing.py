@@ -162,7 +162,7 @@ def configure() -> None:
             initialize()
         atexit.register(shut_down)  # before the SDK's own, which was registered before
     if _is_unset():
-        logger.warning("%s is set, but no traces are sent: pip install 'inkbox-mcp[otel]' brings the means", asked[0])
+        logger.warning("%s is set, but no traces are sent; that needs pip install 'inkbox-mcp[otel]'", asked[0])
 
 
 def shut_down(seconds: float = SECONDS_TO_SEND) -> None:

@@ -104,7 +104,7 @@ def _addresses(patterns: tuple[str, ...]) -> tuple[str, ...]:
 
 def _hosts(patterns: tuple[str, ...]) -> tuple[str, ...]:
     if any("/" in pattern or re.fullmatch(r"[^:]+:[0-9]*", pattern) for pattern in patterns):
-        raise ValueError("must be hosts such as hooks.example.com or *.example.com, without https:// and port")
+        raise ValueError("must be hosts such as hooks.example.com or *.example.com, without https:// or port")
     return patterns
 
 

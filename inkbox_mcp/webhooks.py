@@ -38,7 +38,7 @@ def webhook_url(text: str) -> str:
     if url.scheme != "https":
         raise ValueError('must start with "https://"')
     if "@" in url.netloc:
-        raise ValueError("must not carry a user name or password")
+        raise ValueError("must not have a user name or password")
     if "#" in text:
         raise ValueError('must not have a fragment ("#...")')
     if port == 0 or url.netloc.endswith(":"):
@@ -57,7 +57,7 @@ def _require_public(host: str) -> None:
     if not host:
         raise ValueError("must name a host")
     if not host.isascii():
-        raise ValueError('must have its host in ASCII; write an international name in its "xn--" form')
+        raise ValueError('must have an ASCII host; write an international name in its "xn--" form')
     if ":" in host:
         _require_public_address(_ipv6(host))
     elif _NUMBER.fullmatch(host.rpartition(".")[2]):
@@ -65,7 +65,7 @@ def _require_public(host: str) -> None:
     elif not all(_LABEL.fullmatch(label) for label in host.split(".")):
         raise ValueError("must have a host of letters, digits, hyphens and dots")
     elif "." not in host or _PRIVATE_DOMAINS.fullmatch(host) or any(map(_is_disguised, host.split("."))):
-        raise ValueError("must have a host on the public internet, with its full name")
+        raise ValueError("must have the full name of a host on the public internet")
 
 
 def _require_public_address(address: IPv4Address | IPv6Address) -> None:
@@ -77,16 +77,16 @@ def _ipv4(host: str) -> IPv4Address:
     try:
         return IPv4Address(host)
     except AddressValueError:
-        raise ValueError("must have an IPv4 address as four decimal numbers, or better a host name") from None
+        raise ValueError("must have an IPv4 address in dotted decimal or, better, a host name") from None
 
 
 def _ipv6(host: str) -> IPv6Address:
     try:
         address = IPv6Address(host)
     except AddressValueError:
-        raise ValueError("must have a valid IPv6 address, or better a host name") from None
+        raise ValueError("must use a valid IPv6 address or, better, a host name") from None
     if address.scope_id or address.ipv4_mapped or any(address in network for network in _EMBEDDING):
-        raise ValueError("must not have an IPv6 address with a zone or with an IPv4 address inside")
+        raise ValueError("must not have an IPv6 address with a zone or an embedded IPv4 address")
     return address
 
 

@@ -45,9 +45,9 @@ ANSWERS: list[tuple[int, Any, dict[str, str], str, bool, str]] = [
     (200, b"", {}, "unexpected_response", True, "something other than JSON"),
     (200, b'{"id": "1", "email', {}, "unexpected_response", True, "something other than JSON"),
     (200, b"\xff\xfe", {}, "unexpected_response", True, "something other than JSON"),
-    (200, [], {}, "unexpected_response", True, "no Mailbox"),
-    (200, {"id": "1"}, {}, "unexpected_response", True, "email_address is missing or wrong"),
-    (200, {"id": 5, "email_address": "a"}, {}, "unexpected_response", True, "id is missing or wrong"),
+    (200, [], {}, "unexpected_response", True, "an invalid Mailbox"),
+    (200, {"id": "1"}, {}, "unexpected_response", True, "email_address missing or wrong"),
+    (200, {"id": 5, "email_address": "a"}, {}, "unexpected_response", True, "id missing or wrong"),
     (302, b"", {"Location": "https://evil.example"}, "unexpected_response", True, "redirect (302)"),
 ]
 

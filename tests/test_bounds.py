@@ -301,7 +301,7 @@ async def test_a_call_that_waits_too_long_for_its_turn_says_so() -> None:
 
         tasks.start_soon(take_the_next_turn)
         result = await agent.call("get_mailbox", email_address="sales")
-        assert "other calls took every connection for 0.6 seconds, and nothing was sent" in text(result)
+        assert "other calls held every connection for 0.6 seconds, so nothing was sent" in text(result)
         assert (result.meta or {})["retryable"] is True
         assert asked(inkbox) == ["/api/v1/identities", "/api/v1/mail/mailboxes"]
 

@@ -18,7 +18,7 @@ async def test_the_tour_shows_every_call_and_answer_and_ends_with_status_0(tmp_p
         assert f"{number}. {step.says}\n   → {step.tool} " in stdout
     assert stdout.count("   ← ") == len(STEPS)
     assert stdout.count("← error: ") == 2
-    assert f"All {len(STEPS)} calls answered as expected." in stdout
+    assert f"All {len(STEPS)} calls went as expected." in stdout
     assert not (tmp_path / ".inkbox").exists()
 
 

@@ -29,7 +29,7 @@ async def test_a_sound_set_up_is_told_in_full(generation: str) -> None:
     assert set(checks) == {"versions", "options", "API", "organisation", "expiry", "generation", "tools"}
     assert "admin_scoped" in checks["organisation"].found
     assert checks["generation"].found.startswith(generation)
-    assert as_text(list(checks.values())).endswith("All is well.\n")
+    assert as_text(list(checks.values())).endswith("All checks passed.\n")
 
 
 async def test_every_step_on_the_way_to_the_api_is_timed() -> None:
@@ -85,7 +85,7 @@ async def test_a_server_without_tls_is_told_from_one_that_is_down() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "says"), [(401, "current key"), (403, "organisation"), (404, "INKBOX_BASE_URL"), (503, "try again")]
+    ("status", "says"), [(401, "valid key"), (403, "organisation"), (404, "INKBOX_BASE_URL"), (503, "try again")]
 )
 async def test_a_refusal_of_the_api_is_explained(status: int, says: str) -> None:
     """To a person, who is not told to tell the user."""

@@ -72,7 +72,7 @@ async def test_an_identity_may_come_without_a_mailbox_where_the_api_has_that() -
         assert "need with_mailbox to be true" in message
     async with organisation("identity") as agent:
         message = await agent.refused("create_identity", agent_handle="bare", with_mailbox=False)
-        assert "call create_identity with agent_handle, and without with_mailbox" in message
+        assert "call create_identity with agent_handle; leave out with_mailbox" in message
         assert await listed(agent) == []
 
 
@@ -185,8 +185,8 @@ MOVED: list[tuple[str, dict[str, Any], str]] = [
     ("delete_mailbox", {"email_address": "sales"}, "call delete_identity with agent_handle"),
     ("update_mailbox", {"email_address": "sales", "display_name": "x"}, "call update_identity with agent_handle and"),
     ("update_mailbox", {"email_address": "sales", "webhook_url": EVENTS}, "call create_webhook with email_address and"),
-    ("link_mailbox", {"agent_handle": "sales", "email_address": "sales"}, "cannot be parted"),
-    ("unlink_mailbox", {"agent_handle": "sales"}, "cannot be parted"),
+    ("link_mailbox", {"agent_handle": "sales", "email_address": "sales"}, "are inseparable"),
+    ("unlink_mailbox", {"agent_handle": "sales"}, "are inseparable"),
 ]
 
 
@@ -294,6 +294,6 @@ async def test_pins_hold_for_identities_too(generation: str) -> None:
                 handles = {one["agent_handle"] for one in await listed(agent) if one["email_address"]}
                 assert handles == {"mine-agent"}
                 for tool in ("get_identity", "delete_identity"):
-                    assert "not among" in await agent.refused(tool, agent_handle="other-agent")
-                assert "not among" in await agent.refused("create_identity", agent_handle="third-agent")
+                    assert "is outside what" in await agent.refused(tool, agent_handle="other-agent")
+                assert "is outside what" in await agent.refused("create_identity", agent_handle="third-agent")
                 await agent.ask("get_identity", agent_handle="mine-agent")

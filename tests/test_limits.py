@@ -81,7 +81,7 @@ async def test_another_agents_mailbox_cannot_be_touched(limit: dict[str, str], a
     async with pinned(**limit) as (agent, requests):
         for tool, more in (("get_mailbox", {}), ("update_mailbox", {"display_name": "x"}), ("delete_mailbox", {})):
             message = await agent.refused(tool, email_address=address, **more)
-            assert "not among what this server's operator allows" in message
+            assert "outside what this server's operator allows" in message
         assert changing(requests) == []
 
 
@@ -133,7 +133,7 @@ async def test_a_mailbox_can_be_made_only_for_an_allowed_handle() -> None:
     """The refusal names the argument and the pattern."""
     async with pinned(allow_handles="sales-*") as (agent, requests):
         message = await agent.refused("create_mailbox", agent_handle="@support-agent")
-        assert "agent_handle is not among what this server's operator allows (sales-*)" in message
+        assert "agent_handle is outside what this server's operator allows (sales-*)" in message
         assert requests == []
 
 
@@ -143,7 +143,7 @@ async def test_a_mailbox_can_be_made_only_at_an_allowed_address() -> None:
         for arguments in ({}, {"email_local_part": "other"}):
             message = await agent.refused("create_mailbox", agent_handle="sales-agent", **arguments)
             what = "email_local_part" if arguments else "a random address (pass email_local_part)"
-            assert f"{what} is not among" in message
+            assert f"{what} is outside" in message
         assert requests == []
 
 

@@ -222,7 +222,7 @@ def test_metrics_that_are_off_load_nothing() -> None:
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """What to install, in one line."""
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(ImportError, match=r"^--metrics needs the extra: pip install 'inkbox-mcp\[metrics\]'$"):
+    with pytest.raises(ImportError, match=r"^--metrics needs an extra: pip install 'inkbox-mcp\[metrics\]'$"):
         PrometheusMetrics()
 
 

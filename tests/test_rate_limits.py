@@ -53,7 +53,7 @@ def test_a_rate_is_calls_per_time(text: str, rate: Rate | None) -> None:
 )
 def test_what_is_no_rate_is_refused_in_one_sentence(text: str) -> None:
     """The option's name goes in front of it."""
-    with pytest.raises(ValueError, match=r"^must be calls per time, such as 10/s, 600/m, 1000/h or 5/10s$"):
+    with pytest.raises(ValueError, match=r"^must be a call rate, such as 10/s, 600/m, 1000/h or 5/10s$"):
         RateLimit(text)
 
 
@@ -189,7 +189,7 @@ def test_limits_in_memory_load_no_package() -> None:
 def test_a_missing_package_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What to install, in one line."""
     monkeypatch.setitem(sys.modules, package, None)
-    line = r"^--rate-limit-store needs the extra: pip install 'inkbox-mcp\[rate-limit\]'$"
+    line = r"^--rate-limit-store needs an extra: pip install 'inkbox-mcp\[rate-limit\]'$"
     with pytest.raises(ImportError, match=line):
         RateLimit("1/s", "redis://localhost")
 
@@ -203,7 +203,7 @@ async def test_a_store_that_is_not_there_leaves_a_limit_in_memory(
         assert await taken(limit, 10) == 3
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert "the rate limit's store fails (ConnectionError)" in record.getMessage()
+    assert "the rate-limit store failed (ConnectionError)" in record.getMessage()
     assert "hunter2" not in caplog.text
     assert "none.sock" not in caplog.text
 
@@ -305,10 +305,10 @@ async def test_a_password_and_a_wrong_one(tmp_path: Path, caplog: pytest.LogCapt
     with redis_on_port(tmp_path, "hunter2") as (_, url):
         async with limit_of("3/h", url) as one, limit_of("3/h", url) as other:
             assert await taken(one, 2) + await taken(other, 2) == 3
-        assert "store fails" not in caplog.text
+        assert "store failed" not in caplog.text
         async with limit_of("3/h", url.replace("hunter2", "hunter3")) as limit:
             assert await taken(limit, 5) == 3
-        assert "store fails (AuthenticationError)" in caplog.text
+        assert "store failed (AuthenticationError)" in caplog.text
     assert "hunter" not in caplog.text
 
 

@@ -235,7 +235,7 @@ async def test_a_conflict_that_cannot_be_looked_up_names_both_causes() -> None:
     async with failing() as (agent, inkbox):
         inkbox.fails(FINE, Fault(answers=refusal(403)))
         message = await agent.refused("create_mailbox", agent_handle="sales-agent")
-        assert "Either the identity has a mailbox already" in message
+        assert "Either the identity already has a mailbox" in message
 
 
 @pytest.mark.parametrize("seconds", [1, 20])

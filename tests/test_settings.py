@@ -133,7 +133,7 @@ def test_a_host_that_is_no_address_is_refused(host: str, config: Path) -> None:
     [
         (
             {"auth_issuer": "https://issuer.example", "http": "1"},
-            "--auth-issuer and --auth-audience: one needs the other",
+            "--auth-issuer and --auth-audience need each other",
         ),
         ({"auth_audience": "https://mcp.example/mcp", "http": "1"}, "--auth-issuer and --auth-audience"),
         ({"auth_scopes": "staff", "http": "1"}, "--auth-scopes needs --auth-issuer"),
@@ -156,7 +156,7 @@ def test_options_that_do_not_fit_together_are_refused(flags: dict[str, str], nam
 )
 def test_a_rate_that_is_none_is_refused(rate: str, config: Path) -> None:
     """With an example of one."""
-    assert refusal(config, {"rate_limit": rate}).startswith("--rate-limit: must be calls per time, such as")
+    assert refusal(config, {"rate_limit": rate}).startswith("--rate-limit: must be a call rate, such as")
 
 
 @pytest.mark.parametrize("url", ["", "redis", "http://redis", "redis://", "memory://"])

@@ -95,7 +95,7 @@ async def test_without_a_key_the_tools_are_listed_and_a_call_says_what_is_missin
     async with server as (_, origin), tenant_agent(origin, mode) as agent:
         assert len((await agent.client.list_tools()).tools) == 16
         message = await agent.refused("list_mailboxes")
-        assert "the request brought no Inkbox API key" in message
+        assert "the request has no Inkbox API key" in message
         assert KEY_HEADER in message
 
 
@@ -173,7 +173,7 @@ async def test_what_is_known_of_one_organisation_is_not_believed_of_another() ->
 def test_what_is_no_key_is_refused_before_anything_is_sent(keys: list[str]) -> None:
     """Of two keys nobody could say which one counts."""
     served = Tenants(Settings.model_validate({"per_request_keys": True, "http": True}))
-    with pytest.raises(NotConfigured, match="is no Inkbox API key") as caught:
+    with pytest.raises(NotConfigured, match="is not one valid Inkbox API key") as caught:
         served.api(by(*keys))
     assert not any(value and value in str(caught.value) for value in keys)
 
@@ -294,7 +294,7 @@ async def test_a_tenants_limit_leaves_the_others_alone(tmp_path: Path) -> None:
                 assert result.meta["code"] == "rate_limited"
                 assert 0 < result.meta["retry_after"] <= 3600
                 message = await agent.refused("list_mailboxes")
-                assert "this server's limit for each caller, 2/h, is reached" in message
+                assert "this server's limit of 2/h per caller was reached" in message
                 assert "Try again after" in message
 
 

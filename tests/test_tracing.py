@@ -335,7 +335,7 @@ def test_traces_that_cannot_be_sent_are_a_warning(missing: str, variable: str) -
     """It names the variable and what to install."""
     out, err = configured(missing, **{variable: "http://127.0.0.1:9"})
     assert out == "False False"
-    assert err == f"WARNING {variable} is set, but no traces are sent: pip install 'inkbox-mcp[otel]' brings the means"
+    assert err == f"WARNING {variable} is set, but no traces are sent; that needs pip install 'inkbox-mcp[otel]'"
 
 
 class Collector:

@@ -131,7 +131,7 @@ class IssuerKeys:
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             reason = str(error) if isinstance(error, _UnusableError) else type(error).__name__
             self._metrics.lost("issuer")
-            logger.warning("the keys of %s cannot be had: %s", self._issuer, reason)
+            logger.warning("cannot fetch the keys of %s: %s", self._issuer, reason)
             return
         self._is_down = False
         self._fetched = self._clock()
@@ -161,7 +161,7 @@ class IssuerKeys:
     def _jwks_uri(self, metadata: _Metadata) -> str:
         # RFC 8414 section 3.3: otherwise one tenant of a host could speak for another.
         if metadata.issuer != self._issuer:
-            raise _UnusableError(f"is about the issuer {metadata.issuer[:200]!a}")
+            raise _UnusableError(f"names the issuer {metadata.issuer[:200]!a}")
         if not _is_private(metadata.jwks_uri):
             raise _UnusableError("has a jwks_uri without https")
         return metadata.jwks_uri
@@ -198,7 +198,7 @@ async def _read(http: httpx2.AsyncClient, url: str, model: type[D]) -> D:
         if response.status_code != HTTPStatus.OK:
             raise _UnusableError(f"answered {response.status_code}")
         if "Content-Encoding" in response.headers:
-            raise _UnusableError("is compressed, and nobody asked for that")  # a small one could fill the memory
+            raise _UnusableError("is compressed, which was not requested")  # a small one could fill the memory
         async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > MAX_DOCUMENT:

@@ -8,7 +8,7 @@ from inkbox_mcp.errors import NotFound
 from inkbox_mcp.operation import READ_ONLY, Args, Result, operation
 from inkbox_mcp.paths import WHOAMI
 
-NO_API = "This is not where the Inkbox API is. Tell the user to check INKBOX_BASE_URL, or --base-url."
+NO_API = "The Inkbox API is not at this URL. Tell the user to check INKBOX_BASE_URL, or --base-url."
 
 
 class Whoami(Args):

@@ -55,9 +55,9 @@ class CreateIdentity(Args):
     changes=("agent_handle", "mailbox_local_part"),
     advice={
         Conflict: "Either the handle or the address is taken, maybe by another organisation. Next: call "
-        "create_identity with another agent_handle if it is the handle, or with the same one and another "
-        "mailbox_local_part, or none, if it is the address.",
-        OutcomeUnknown: "Next: call get_identity with agent_handle to see whether it was made.",
+        "create_identity with another agent_handle if the handle is, or with the same one and another "
+        "mailbox_local_part, or none, if the address is.",
+        OutcomeUnknown: "Next: call get_identity with agent_handle to see whether it worked.",
     },
 )
 async def create_identity(api: InkboxAPI, args: CreateIdentity) -> Identity:
@@ -87,11 +87,11 @@ def _body_with_name(args: CreateIdentity) -> dict[str, Any]:
     """Write the body for the identity generation: the name is the identity's, and a mailbox always comes with it."""
     if not args.with_mailbox:
         raise OperationMoved(
-            "Every identity has a mailbox here. Next: call create_identity with agent_handle, and without with_mailbox."
+            "Here every identity has a mailbox. Next: call create_identity with agent_handle; leave out with_mailbox."
         )
     if args.mailbox_local_part not in {None, args.agent_handle}:
         raise OperationMoved(
-            "An address is made from its handle here. Next: call create_identity with the agent_handle that you want "
+            "Addresses are made from handles here. Next: call create_identity with the agent_handle that you want "
             "before the @, and without mailbox_local_part."
         )
     return _given({"agent_handle": args.agent_handle, "display_name": args.mailbox_display_name})
@@ -184,7 +184,7 @@ class UpdateIdentity(Args):
     changes=("agent_handle",),
     advice={
         NotFound: NO_IDENTITY,
-        OutcomeUnknown: "Next: call get_identity with agent_handle to see; repeating is harmless.",
+        OutcomeUnknown: "Next: call get_identity with agent_handle to check; repeating is safe.",
     },
 )
 async def update_identity(api: InkboxAPI, args: UpdateIdentity) -> Identity:
@@ -195,7 +195,7 @@ async def update_identity(api: InkboxAPI, args: UpdateIdentity) -> Identity:
     generation = await api.generation()
     if generation == "spec" and "display_name" in changes:
         raise OperationMoved(
-            "Names are the mailboxes' here. Next: call update_mailbox with email_address and display_name."
+            "Here the mailbox has the name. Next: call update_mailbox with email_address and display_name."
         )
     if generation == "identity" and "status" in changes:
         raise OperationMoved(
@@ -219,11 +219,11 @@ class DeletedIdentity(Result):
     changes=("agent_handle",),
     confirm={
         "spec": "Delete the agent identity {agent_handle} for good? Its mailbox stays, without an identity.",
-        "identity": "Delete the agent identity {agent_handle} for good, and its mailbox with it? The address is lost.",
+        "identity": "Delete the agent identity {agent_handle} and its mailbox for good? The address will be lost.",
     },
     advice={
         NotFound: "No identity has this agent_handle; it may be deleted already. Next: call list_identities.",
-        OutcomeUnknown: "Next: call get_identity with agent_handle to see whether it exists; repeating is harmless.",
+        OutcomeUnknown: "Next: call get_identity with agent_handle to see whether it exists; repeating is safe.",
     },
 )
 async def delete_identity(api: InkboxAPI, args: DeleteIdentity) -> DeletedIdentity:

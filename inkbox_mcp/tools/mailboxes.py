@@ -47,7 +47,7 @@ NO_MAILBOX = (
     "No active mailbox has this address. Next: call list_mailboxes to see those that exist, or call get_identity with "
     "agent_handle to see an agent's."
 )
-WITH_ITS_IDENTITY = "A mailbox and its identity cannot be parted here. Next: call get_identity with agent_handle."
+WITH_ITS_IDENTITY = "A mailbox and its identity are inseparable here. Next: call get_identity with agent_handle."
 
 
 class CreateMailbox(Args):
@@ -74,14 +74,14 @@ class CreateMailbox(Args):
     advice={
         NotFound: "No identity has this agent_handle, and a mailbox needs one. Next: call create_identity with "
         "agent_handle, which makes the mailbox too, or call list_identities to see those that exist.",
-        Conflict: "Either the identity has a mailbox already, or the email_local_part is taken, maybe by one deleted. "
+        Conflict: "Either the identity already has a mailbox, or a mailbox (maybe deleted) has that email_local_part. "
         "Next: call get_identity with agent_handle, or call create_mailbox with another email_local_part.",
-        Unavailable: "No mailbox was made, because a generated address collided. Next: call create_mailbox again.",
+        Unavailable: "No mailbox was made: the generated address was taken. Next: call create_mailbox again.",
         OutcomeUnknown: "Next: call get_identity with agent_handle to see whether the mailbox was made.",
     },
 )
 async def create_mailbox(api: InkboxAPI, args: CreateMailbox) -> Mailbox:
-    """Create a mailbox, an email address, for an agent identity that exists and has none yet (list_identities shows).
+    """Create a mailbox, an email address, for an agent identity that exists and has none yet (see list_identities).
 
     The other mailbox tools take its email_address.
     """
@@ -184,12 +184,12 @@ class UpdateMailbox(Args):
     IDEMPOTENT,
     changes=("email_address",),
     only="spec",
-    moved="The name is the identity's here: call update_identity with agent_handle and display_name. Webhooks are "
+    moved="Here the identity has the name: call update_identity with agent_handle and display_name. Webhooks are "
     "subscriptions: call create_webhook with email_address and webhook_url, or call list_webhooks with email_address.",
-    confirm="Send the events of all mail of {email_address} to {webhook_url}?",
+    confirm="Send all mail events of {email_address} to {webhook_url}?",
     advice={
         NotFound: NO_MAILBOX,
-        OutcomeUnknown: "Next: call get_mailbox with email_address to see whether it was made; repeating is harmless.",
+        OutcomeUnknown: "Next: call get_mailbox with email_address to see whether it worked; repeating is safe.",
     },
 )
 async def update_mailbox(api: InkboxAPI, args: UpdateMailbox) -> Mailbox:
@@ -216,12 +216,12 @@ class DeletedMailbox(Result):
     DESTRUCTIVE,
     changes=("email_address",),
     only="spec",
-    moved="A mailbox is deleted only together with its identity here. If both shall go: call delete_identity "
-    "with agent_handle. To keep the identity, leave the mailbox; call list_identities to see whose it is.",
+    moved="A mailbox is deleted only together with its identity here. To delete both, call delete_identity "
+    "with agent_handle. To keep the identity, keep its mailbox; call list_identities to see whose it is.",
     confirm="Delete the mailbox {email_address} for good? It will receive no more mail, and its address is lost.",
     advice={
         NotFound: "No active mailbox has this address; it may be deleted already. Next: call list_mailboxes.",
-        OutcomeUnknown: "Next: call get_mailbox with email_address to see whether it exists; repeating is harmless.",
+        OutcomeUnknown: "Next: call get_mailbox with email_address to see whether it exists; repeating is safe.",
     },
 )
 async def delete_mailbox(api: InkboxAPI, args: DeleteMailbox) -> DeletedMailbox:
@@ -244,10 +244,10 @@ class LinkMailbox(Args):
     moved=WITH_ITS_IDENTITY,
     changes=("agent_handle", "email_address"),
     advice={
-        Conflict: "The mailbox has another identity, or the identity has one. Next: call list_identities to see "
-        "which, and call unlink_mailbox with that agent_handle if they may be parted.",
+        Conflict: "The mailbox or the identity is already linked to another. Next: call list_identities to see "
+        "which, and call unlink_mailbox with that agent_handle if that is allowed.",
         NotFound: "There is no such identity or no such mailbox. Next: call list_identities, or call list_mailboxes.",
-        OutcomeUnknown: "Next: call get_identity with agent_handle to see; repeating is harmless.",
+        OutcomeUnknown: "Next: call get_identity with agent_handle to check; repeating is safe.",
     },
 )
 async def link_mailbox(api: InkboxAPI, args: LinkMailbox) -> Identity:
@@ -282,7 +282,7 @@ class UnlinkedMailbox(Result):
     changes=("agent_handle",),
     advice={
         NotFound: NO_IDENTITY,
-        OutcomeUnknown: "Next: call get_identity with agent_handle to see; repeating is harmless.",
+        OutcomeUnknown: "Next: call get_identity with agent_handle to check; repeating is safe.",
     },
 )
 async def unlink_mailbox(api: InkboxAPI, args: UnlinkMailbox) -> UnlinkedMailbox:

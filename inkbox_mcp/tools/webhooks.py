@@ -70,7 +70,7 @@ class CreateWebhook(Args):
     advice={
         NotFound: NO_MAILBOX,
         Conflict: "The mailbox has a webhook for these events already. Next: call list_webhooks with email_address.",
-        OutcomeUnknown: "Next: call list_webhooks with email_address to see whether it was made.",
+        OutcomeUnknown: "Next: call list_webhooks with email_address to see whether it worked.",
     },
 )
 async def create_webhook(api: InkboxAPI, args: CreateWebhook) -> Webhook:
@@ -104,7 +104,7 @@ class DeletedWebhook(Result):
     changes=("email_address",),
     advice={
         NotFound: f"{NO_MAILBOX} The webhook may be deleted already: call list_webhooks with email_address.",
-        OutcomeUnknown: "Next: call list_webhooks with email_address; repeating is harmless.",
+        OutcomeUnknown: "Next: call list_webhooks with email_address; repeating is safe.",
     },
 )
 async def delete_webhook(api: InkboxAPI, args: DeleteWebhook) -> DeletedWebhook:

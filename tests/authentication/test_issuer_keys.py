@@ -351,7 +351,7 @@ async def test_a_bad_document_is_as_good_as_none(
     with pytest.raises(IssuerUnavailable):
         await verifier(issuer).verify_token(issuer.token())
     assert "/elsewhere" not in issuer.asked
-    assert f"the keys of {issuer.url} cannot be had: " in caplog.text
+    assert f"cannot fetch the keys of {issuer.url}: " in caplog.text
     assert "Traceback" not in caplog.text
 
 
