@@ -128,7 +128,7 @@ class IssuerKeys:
         try:
             with anyio.fail_after(2 * SECONDS_TO_FETCH):
                 self._keys = await self._fetch()
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, OSError, ValueError) as error:  # of a proxy, too
             reason = str(error) if isinstance(error, _UnusableError) else type(error).__name__
             self._metrics.lost("issuer")
             logger.warning("cannot fetch the keys of %s: %s", self._issuer, reason)

@@ -244,6 +244,15 @@ async def test_however_the_way_to_the_issuer_fails_it_is_down(error: Exception) 
         await judge.verify_token(Issuer("https://issuer.example.com").token())
 
 
+async def test_a_proxy_that_cannot_be_used_is_an_issuer_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it needs a package that is missing, or is none at all."""
+    for proxy in ("socks5://127.0.0.1:1", "ftp://127.0.0.1:1"):
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        judge = JWTVerifier("https://issuer.example.com", AUDIENCE)
+        with pytest.raises(IssuerUnavailable):
+            await judge.verify_token(Issuer("https://issuer.example.com").token())
+
+
 class Held(httpx2.AsyncHTTPTransport):
     """Keeps the requests of a verifier waiting, and tells that they came."""
 
