@@ -39,8 +39,6 @@ commands:
 """
 
 
-COMMANDS = ("demo", "sandbox", "tools", "doctor")
-
 SECRETS = """\
 Each option is also an environment variable: --read-only is INKBOX_MCP_READ_ONLY. Secrets have no flag:
 INKBOX_API_KEY, which may also be in ~/.inkbox/config (api_key = ApiKey_...), and INKBOX_MCP_TOKEN.
@@ -52,10 +50,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         if message.startswith("unrecognized arguments: "):
-            misplaced = [command for command in COMMANDS if command in message.split()]
-            message += (
-                f"; a command comes first: inkbox-mcp {misplaced[0]} …" if misplaced else "; see inkbox-mcp --help"
-            )
+            command = next((command for command in COMMANDS if command in message.split()), None)
+            message += f"; a command comes first: inkbox-mcp {command} …" if command else "; see inkbox-mcp --help"
         # A secret that was meant for another option, or for none that there is.
         raise SettingsError(re.sub(r"(unrecognized arguments: --[\w-]+)=.*", r"\1=…", message))
 
@@ -72,10 +68,9 @@ def main(arguments: Sequence[str] | None = None, beginning: Beginning | None = N
         stopped the start.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    commands = dict(zip(COMMANDS, (_demo, _sandbox, _tools, _doctor), strict=True))
     try:
-        if arguments and arguments[0] in commands:
-            return commands[arguments[0]](arguments[1:])
+        if arguments and arguments[0] in COMMANDS:
+            return COMMANDS[arguments[0]](arguments[1:])
         return _serve(arguments, beginning)
     except SettingsError as error:
         # A key that was pasted in the wrong place is not repeated: clients keep what their servers write.
@@ -231,6 +226,9 @@ def _tools(arguments: Sequence[str]) -> int:
 
     sys.stdout.write(reference.tools_json() if chosen.json else reference.tools_table())
     return 0
+
+
+COMMANDS = {"demo": _demo, "sandbox": _sandbox, "tools": _tools, "doctor": _doctor}
 
 
 def _leave_on_signals() -> None:

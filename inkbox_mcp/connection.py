@@ -104,12 +104,12 @@ class Connection:
             # Whether anything was sent is known only when connecting times out before the call does.
             timeout = httpx2.Timeout(remaining, connect=min(CONNECT_SECONDS, remaining * 0.9))
             with self._observed(method, path, attempt) as exchange, anyio.fail_after(remaining):
-                headers = {"X-API-Key": key.get_secret_value(), "X-Request-ID": call.request_id, **exchange.headers}
+                own = {"X-API-Key": key.get_secret_value(), "X-Request-ID": call.request_id}
                 request = httpx2.Request(
                     method,
                     _url(self._base_url + path),
                     json=body,
-                    headers=_HEADERS | headers,
+                    headers=_HEADERS | own | exchange.headers,
                     extensions={"timeout": timeout.as_dict()},
                 )
                 response = await transport.handle_async_request(request)

@@ -100,11 +100,11 @@ class DirectCalls:
         """
         while True:
             line = await self._pipes.line()
-            if not (line and self._agreement and await self._take(line, self._agreement)):
+            if not (line and self._agreement and self._take(line, self._agreement)):
                 self._handed_out = True
                 return line
 
-    async def _take(self, line: bytes | bytearray, agreement: Agreement) -> bool:
+    def _take(self, line: bytes | bytearray, agreement: Agreement) -> bool:
         try:
             message: Any = from_json(line)
         except ValueError:

@@ -289,10 +289,9 @@ def quote_detail(detail: object) -> str:
 
     The reason is text from outside: it may repeat what strangers wrote, so it never reaches the model raw.
     """
-    text = one_line(_detail_text(detail))
+    text = one_line(_detail_text(detail)).removesuffix(".")
     if not text:
         return ""
-    text = text.removesuffix(".")
     return f'"{text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1] + "…"}".'
 
 

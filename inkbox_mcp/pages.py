@@ -6,6 +6,7 @@ created or deleted between two pages neither repeat nor hide others.
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from heapq import nlargest
 from typing import Any
@@ -72,12 +73,12 @@ def _encode(position: Position) -> str:
 
 def _positions(items: Sequence[Item]) -> list[Position]:
     """Place items in time; those without a readable creation time count as the oldest."""
-    try:
+    with suppress(KeyError, TypeError, ValueError):
         # All at once, for nearly always all of them can be read, and one by one takes twice as long.
         found = [(datetime.fromisoformat(item["created_at"]), str(item["id"])) for item in items]
-    except (KeyError, TypeError, ValueError):
-        return [_position(item) for item in items]
-    return found if all(created.tzinfo for created, _ in found) else [_position(item) for item in items]
+        if all(created.tzinfo for created, _ in found):
+            return found
+    return [_position(item) for item in items]
 
 
 def _position(item: Item) -> Position:

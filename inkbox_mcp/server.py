@@ -54,16 +54,7 @@ Context = ServerRequestContext[Service, Request]
 def build_server(
     settings: Settings, transport: TransportFactory | None = None, metrics: Metrics | None = None
 ) -> Server[Service]:
-    """Make an MCP server for these settings.
-
-    Args:
-        settings: see `inkbox_mcp.settings`.
-        transport: another way to reach the API than the settings name; for tests and embedding.
-        metrics: where calls and requests are counted.
-
-    Raises:
-        SettingsError: the settings name a tool that does not exist, or a store that cannot be used.
-    """
+    """Make an MCP server of a new service; what it takes and raises is told by `inkbox_mcp.service.Service`."""
     return server_of(Service(settings, transport, metrics))
 
 
