@@ -26,16 +26,27 @@ class Call:
         timeout: seconds that it may take.
         request_id: the name under which logs, errors and the API know it.
         status: the HTTP status of the latest answer.
-        server_time: the API's clock at the latest answer.
+        missing: the paths that were looked at and are not there.
+        clock: seconds by which the API's clock is ahead of `anyio.current_time()`, at least; None while no answer was
+            dated.
     """
 
     timeout: float
     request_id: str = field(default_factory=new_request_id)
     status: int | None = None
-    server_time: datetime | None = None
+    missing: set[str] = field(default_factory=set[str])
+    clock: float | None = None
 
     def __post_init__(self) -> None:
         self.restart()
+
+    def answered(self, status: int, date: datetime | None) -> None:
+        """Note an answer: its status, and the API's clock, which tells whole seconds."""
+        self.status = status
+        if date:
+            # Each answer was dated before it came, so that the largest difference is nearest to the true one.
+            ahead = date.timestamp() - anyio.current_time()
+            self.clock = ahead if self.clock is None else max(self.clock, ahead)
 
     def restart(self) -> None:
         """Give the call its whole time again, after a human took some of it."""

@@ -1,13 +1,11 @@
 """The way to one Inkbox API, which all keys share: pooled connections, turns, deadlines, and what went wrong on it."""
 
+import zlib
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
 from time import perf_counter
-from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from typing import Any, cast
 
 import anyio
 import httpx2
@@ -15,7 +13,7 @@ from pydantic import SecretStr
 
 from inkbox_mcp import __version__
 from inkbox_mcp.calls import Call
-from inkbox_mcp.errors import NotConfigured, OutcomeUnknown, UnexpectedResponse, Unreachable
+from inkbox_mcp.errors import OutcomeUnknown, TooLarge, UnexpectedResponse, Unreachable
 from inkbox_mcp.metrics import Metrics
 from inkbox_mcp.paths import Path
 from inkbox_mcp.responses import http_date, interpret
@@ -28,7 +26,7 @@ CONNECT_SECONDS = 5.0
 _HEADERS = {
     "User-Agent": f"inkbox-mcp/{__version__}",
     "Accept": "application/json",
-    "Accept-Encoding": "gzip, deflate",
+    "Accept-Encoding": "gzip",
 }
 _url = lru_cache(maxsize=1024)(httpx2.URL)
 
@@ -115,14 +113,13 @@ class Connection:
                 response = await transport.handle_async_request(request)
                 try:
                     exchange.answered(response.status_code)
-                    call.status = response.status_code
-                    call.server_time = http_date(response.headers.get("date"))
+                    call.answered(response.status_code, http_date(response.headers.get("date")))
                     content = await _read(response)
                 finally:
                     await response.aclose()
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:  # nothing was sent
             raise Unreachable(f"could not connect to Inkbox ({_reason(error)}).") from error
-        except (httpx2.TransportError, httpx2.DecodingError, OSError) as error:  # of TLS after its handshake, too
+        except (httpx2.TransportError, OSError) as error:  # of TLS after its handshake, too
             if method == "GET":
                 raise Unreachable(f"Inkbox did not answer ({_reason(error)}).") from error
             raise OutcomeUnknown(f"the request was sent, but no answer came back ({_reason(error)}).") from error
@@ -144,62 +141,13 @@ class Connection:
 
     def _open(self) -> httpx2.AsyncBaseTransport:
         if self._opened is None:
-            self._opened = self._transport() if self._transport else over_the_network(self._base_url, self._idle)
+            self._opened = (self._transport or self._over_the_network)()
         return self._opened
 
+    def _over_the_network(self) -> httpx2.AsyncBaseTransport:
+        from inkbox_mcp.network import over_the_network  # takes time that only a first request needs
 
-def over_the_network(base_url: str, idle: int) -> httpx2.AsyncBaseTransport:
-    """Open the way to an API as the environment has it.
-
-    Args:
-        base_url: of the API.
-        idle: see `Connection`.
-
-    Raises:
-        NotConfigured: the environment names a proxy or certificates that cannot be used.
-    """
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=idle)
-    try:
-        return httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy_to(base_url))
-    except ImportError:
-        raise _misled("HTTPS_PROXY (or ALL_PROXY) names a SOCKS proxy, which needs the package socksio") from None
-    except OSError as error:
-        raise _misled(f"the certificates that SSL_CERT_FILE names cannot be read ({_reason(error)})") from None
-
-
-def _misled(what: str) -> NotConfigured:
-    return NotConfigured(f"{what}.").advised("Tell the user to fix that in inkbox-mcp's environment.")
-
-
-def proxy_to(base_url: str) -> httpx2.Proxy | None:
-    """Return the proxy that leads to an API, if any.
-
-    As HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY have it, in capitals or not, or else the system's settings.
-
-    Raises:
-        NotConfigured: what they name is no proxy.
-    """
-    url, proxies = urlsplit(base_url), getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    host = url.hostname or ""
-    if not proxy or any(map(proxy_bypass, {url.netloc, host})) or _is_within(host, proxies.get("no", "")):
-        return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    try:
-        _ = urlsplit(proxy).port  # raises ValueError when it is no port
-        return httpx2.Proxy(proxy)
-    except (ValueError, httpx2.InvalidURL):  # which may quote its password
-        raise _misled(
-            "HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) is not the URL of a proxy, such as http://proxy.example:3128"
-        ) from None
-
-
-def _is_within(host: str, no_proxy: str) -> bool:
-    """Whether an address is in a network such as 10.0.0.0/8, which Python's own reading of NO_PROXY leaves out."""
-    with suppress(ValueError):
-        address = ip_address(host)
-        return any(address in ip_network(name.strip(), strict=False) for name in no_proxy.split(",") if "/" in name)
-    return False
+        return over_the_network(self._base_url, self._idle)
 
 
 @contextmanager
@@ -238,16 +186,33 @@ async def turn(call: Call, turns: anyio.CapacityLimiter | None) -> AsyncGenerato
 
 
 async def _read(response: httpx2.Response) -> bytes:
+    """Read a body: at most `MAX_RESPONSE_BYTES` on the wire, and as many when they are unpacked."""
+    packed = response.headers.get("content-encoding", "").strip().lower() or "identity"
+    if packed not in {"identity", "gzip", "x-gzip"}:
+        # Packed twice, a few bytes become work for minutes.
+        raise UnexpectedResponse("the answer is packed in a way that was not asked for.", status=response.status_code)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in response.aiter_bytes():
+    async for chunk in cast("httpx2.AsyncByteStream", response.stream):
         chunks.append(chunk)
         size += len(chunk)
         if size > MAX_RESPONSE_BYTES:
-            raise UnexpectedResponse(
-                f"the answer is larger than {MAX_RESPONSE_BYTES // 1024**2} MB.", status=response.status_code
-            )
-    return b"".join(chunks)
+            raise TooLarge(MAX_RESPONSE_BYTES, status=response.status_code)
+    content = b"".join(chunks)
+    return content if packed == "identity" or not content else _unpack(content, response.status_code)
+
+
+def _unpack(content: bytes, status: int) -> bytes:
+    unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        unpacked = unpacking.decompress(content, MAX_RESPONSE_BYTES + 1)
+    except zlib.error:
+        raise UnexpectedResponse("the answer is packed, and damaged.", status=status) from None
+    if len(unpacked) > MAX_RESPONSE_BYTES:
+        raise TooLarge(MAX_RESPONSE_BYTES, status=status)
+    if not unpacking.eof or unpacking.unused_data:
+        raise UnexpectedResponse("the answer is packed, and incomplete or followed by something else.", status=status)
+    return unpacked
 
 
 def _reason(error: Exception) -> str:

@@ -17,7 +17,6 @@ import anyio
 from inkbox_mcp import __version__
 from inkbox_mcp.api import InkboxAPI
 from inkbox_mcp.calls import begin
-from inkbox_mcp.connection import over_the_network, proxy_to
 from inkbox_mcp.errors import (
     Forbidden,
     InkboxError,
@@ -28,6 +27,7 @@ from inkbox_mcp.errors import (
     UnexpectedResponse,
     Unreachable,
 )
+from inkbox_mcp.network import over_the_network, proxy_to
 from inkbox_mcp.paths import WHOAMI
 from inkbox_mcp.service import offered
 from inkbox_mcp.settings import Settings, SettingsError, options

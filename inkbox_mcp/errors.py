@@ -9,6 +9,7 @@
     ├── Unreachable             no answer, and nothing can have changed: safe to repeat
     ├── OutcomeUnknown          a change was sent and no answer came back
     ├── UnexpectedResponse      the answer is not what the API promises
+    │   └── TooLarge            more than this server takes
     ├── OperationMoved          this organisation's API does it with another operation
     └── APIError                the API refused, with a status and a reason
         ├── Unauthorized        401
@@ -165,6 +166,16 @@ class UnexpectedResponse(InkboxError):
     advice = "If it keeps failing, tell the user: the base URL may be wrong, or a proxy may be in the way."
 
 
+class TooLarge(UnexpectedResponse):
+    """The answer is larger than this server takes; nothing of it is known but its status."""
+
+    retryable = False
+    advice = "Tell the user that Inkbox's answer is too large for this server."
+
+    def __init__(self, limit: int, *, status: int) -> None:
+        super().__init__(f"the answer is larger than {limit // 1024**2} MB.", status=status)
+
+
 class OperationMoved(InkboxError):
     """This organisation is on another generation of the API, where another operation does it; nothing was changed."""
 
@@ -220,8 +231,13 @@ class NotFound(APIError):
 
 
 class Conflict(APIError):
-    """409: the change contradicts what already exists."""
+    """409: the change contradicts what already exists.
 
+    Attributes:
+        repeated: whether an earlier attempt reached the API, which may have made what is in the way.
+    """
+
+    repeated = False
     code = "conflict"
     advice = "Look at what already exists before you choose other arguments."
 

@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
+from ssl import SSLContext
 from typing import Any, Self
 
 import anyio
 import httpx2
-from anyio.abc import SocketAttribute, SocketStream, TaskStatus
+from anyio.abc import ByteStream, SocketAttribute, TaskStatus
 from anyio.lowlevel import checkpoint
+from anyio.streams.tls import TLSListener
 
 from inkbox_mcp.sandbox import Store, create_app
 
@@ -42,6 +44,8 @@ class Fault:
         floods: whether the answer's body never ends.
         held: makes the request wait, and tells that it came.
         late: whether the sandbox gets the request only after the next one, as behind a gateway that gave up on it.
+        afterwards: bytes that are sent after the answer, in a packet of their own.
+        sent: set when they are on their way.
     """
 
     serves: bool = False
@@ -51,6 +55,8 @@ class Fault:
     floods: bool = False
     held: "Hold | None" = None
     late: bool = False
+    afterwards: bytes = b""
+    sent: anyio.Event | None = None
 
 
 @dataclass(frozen=True)
@@ -182,16 +188,18 @@ class FaultyInkbox:
 
 
 @asynccontextmanager
-async def faulty_inkbox(script: Iterable[Fault] = ()) -> AsyncGenerator[FaultyInkbox]:
+async def faulty_inkbox(script: Iterable[Fault] = (), tls: SSLContext | None = None) -> AsyncGenerator[FaultyInkbox]:
     """Serve a fresh sandbox with faults on a free loopback port."""
     async with FaultyInkbox("", list(script)) as inkbox, anyio.create_task_group() as tasks:
-        inkbox.url = await tasks.start(_listen, inkbox)
+        inkbox.url = await tasks.start(_listen, inkbox, tls)
         yield inkbox
         tasks.cancel_scope.cancel()
 
 
-async def _listen(inkbox: FaultyInkbox, *, task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED) -> None:
-    async def handle(stream: SocketStream) -> None:
+async def _listen(
+    inkbox: FaultyInkbox, tls: SSLContext | None, *, task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    async def handle(stream: ByteStream) -> None:
         inkbox.connections += 1
         async with stream:
             try:
@@ -202,11 +210,11 @@ async def _listen(inkbox: FaultyInkbox, *, task_status: TaskStatus[str] = anyio.
 
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
         port = listener.extra(SocketAttribute.local_port)
-        task_status.started(f"http://127.0.0.1:{port}")
-        await listener.serve(handle)
+        task_status.started(f"{'https' if tls else 'http'}://127.0.0.1:{port}")
+        await (TLSListener(listener, tls, standard_compatible=False) if tls else listener).serve(handle)
 
 
-async def _serve_one(stream: SocketStream, inkbox: FaultyInkbox) -> bool:
+async def _serve_one(stream: ByteStream, inkbox: FaultyInkbox) -> bool:
     """Serve one request; return whether the connection lives on."""
     request = await _receive(stream)
     inkbox.requests.append(request)
@@ -230,10 +238,18 @@ async def _serve_one(stream: SocketStream, inkbox: FaultyInkbox) -> bool:
         answer = answer[: fault.cuts_after]
     if answer:
         await stream.send(answer)
+    if fault.afterwards:
+        for _ in range(20):  # turns of the event loop, in which the answer is read
+            await checkpoint()
+        await stream.send(fault.afterwards)
+        for _ in range(20):
+            await checkpoint()
+    if fault.sent:
+        fault.sent.set()
     return bool(answer) and fault.cuts_after is None
 
 
-async def _receive(stream: SocketStream) -> Request:
+async def _receive(stream: ByteStream) -> Request:
     data = b""
     while b"\r\n\r\n" not in data:
         data += await stream.receive()

@@ -32,12 +32,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inkbox_mcp import __version__
 from inkbox_mcp.callers import tenant
-from inkbox_mcp.connection import over_the_network
 from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.http.authentication import Authentication, StaticToken, metadata_routes, metadata_url
 from inkbox_mcp.http.drain import Drain
 from inkbox_mcp.metrics import Metrics, PrometheusMetrics
+from inkbox_mcp.network import over_the_network
 from inkbox_mcp.scopes import READ, WRITE
 from inkbox_mcp.server import build_server
 from inkbox_mcp.service import offered

@@ -1,0 +1,1 @@
+"""What SECURITY.md promises, attacked: one file for each promise."""
