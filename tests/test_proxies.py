@@ -1,6 +1,5 @@
 """Proxies between this server and Inkbox, named by the environment."""
 
-import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 from anyio.abc import SocketStream
 from mcp import Client
 
-from inkbox_mcp.connection import proxy_to
+from inkbox_mcp.network import proxy_to
 from inkbox_mcp.server import build_server
 from inkbox_mcp.settings import Settings
 from tests.conftest import KEY, text
@@ -61,6 +60,15 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (API, {"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "10.0.0.0/8"}, ("http://proxy.example", None)),
         ("http://[::1]:8080", {"HTTP_PROXY": "http://proxy.example", "NO_PROXY": "::1"}, None),
+        ("http://127.0.0.1:8080", {"HTTP_PROXY": "http://proxy.example"}, None),
+        ("http://localhost:8080", {"ALL_PROXY": "socks5://proxy.example"}, None),
+        ("http://LOCALHOST.", {"HTTP_PROXY": "http://proxy.example"}, None),
+        ("https://localhost", {"HTTPS_PROXY": "http://proxy.example"}, None),
+        ("https://[::1]", {"HTTPS_PROXY": "http://proxy.example"}, None),
+        ("https://127.1.2.3", {"HTTPS_PROXY": "http://proxy.example"}, None),
+        ("https://[::ffff:127.0.0.1]", {"HTTPS_PROXY": "http://proxy.example"}, None),
+        ("https://api.localhost", {"HTTPS_PROXY": "http://proxy.example"}, None),
+        ("https://localhost.example", {"HTTPS_PROXY": "http://proxy.example"}, ("http://proxy.example", None)),
     ],
     ids=str,
 )
@@ -90,26 +98,25 @@ async def proxy_that_answers(answer: bytes) -> AsyncGenerator[tuple[int, list[by
         tasks.cancel_scope.cancel()
 
 
-async def test_a_request_goes_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the proxy's password for the proxy, and the key for the API."""
-    body = json.dumps([]).encode()
-    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-    async with proxy_that_answers(answer) as (port, heads):
-        monkeypatch.setenv("HTTP_PROXY", f"http://me:secret@127.0.0.1:{port}")
-        settings = Settings.model_validate({"api_key": KEY, "base_url": "http://localhost:1"})
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+async def test_what_is_on_this_machine_is_never_reached_through_a_proxy(
+    host: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain http is allowed for it because nobody else sees it; a proxy would get the key in clear."""
+    async with proxy_that_answers(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]") as (port, heads):
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{port}")
+        settings = Settings.model_validate({"api_key": KEY, "base_url": f"http://{host}:1"})
         async with Client(build_server(settings)) as client:
             result = await client.call_tool("list_mailboxes")
-    assert not result.is_error
-    (head,) = heads
-    assert head.startswith(b"GET http://localhost:1/api/v1/mail/mailboxes HTTP/1.1\r\n")
-    assert b"\r\nProxy-Authorization: Basic bWU6c2VjcmV0\r\n" in head
-    assert b"\r\nX-API-Key: " + KEY.encode() + b"\r\n" in head
+    assert (result.meta or {})["code"] == "unreachable"
+    assert heads == []
 
 
 async def test_a_proxy_sees_nothing_of_what_goes_to_an_https_api(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked for a tunnel; where it gives none, nothing was sent, whatever was to be changed."""
     async with proxy_that_answers(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as (port, heads):
-        monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{port}")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:secret@127.0.0.1:{port}")
         settings = Settings.model_validate({"api_key": KEY, "base_url": API, "timeout": 2})
         async with Client(build_server(settings)) as client:
             results = [
@@ -123,6 +130,7 @@ async def test_a_proxy_sees_nothing_of_what_goes_to_an_https_api(monkeypatch: py
     assert heads
     for head in heads:
         assert head.startswith(b"CONNECT inkbox.example:443 HTTP/1.1\r\n")
+        assert b"\r\nProxy-Authorization: Basic bWU6c2VjcmV0\r\n" in head
         assert KEY.encode() not in head
 
 

@@ -17,6 +17,8 @@ from inkbox_mcp.connection import TransportFactory
 from inkbox_mcp.http.authentication import SECONDS_TO_RETRY, IssuerUnavailable
 from inkbox_mcp.metrics import Metrics
 
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
 logger = logging.getLogger(__name__)
 
 FRESH = 5 * 60
@@ -141,7 +143,11 @@ class IssuerKeys:
     async def _fetch(self) -> list[Key]:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         transport = self._transport() if self._transport else None
-        async with httpx2.AsyncClient(transport=transport, timeout=SECONDS_TO_FETCH, headers=headers) as http:
+        # A proxy would see, and could change, what plain http fetches from this machine.
+        here = httpx2.AsyncHTTPTransport()
+        mounts = {f"all://{host}": here for host in LOOPBACK_HOSTS} if transport is None else None
+        client = httpx2.AsyncClient(transport=transport, mounts=mounts, timeout=SECONDS_TO_FETCH, headers=headers)
+        async with client as http:
             jwks_uri = await self._discover(http)
             found = [_key(data) for data in (await _read(http, jwks_uri, _KeySet)).keys]
         if not (keys := [key for key in found if key]):

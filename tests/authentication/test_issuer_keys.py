@@ -390,3 +390,12 @@ async def test_keys_come_over_private_ways_only(uri: str) -> None:
     with pytest.raises(IssuerUnavailable):
         await judge.verify_token(Issuer("https://issuer.example.com").token())
     assert asked == [f"https://issuer.example.com{path}" for path in (METADATA, OPENID)]
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+async def test_an_issuer_on_this_machine_is_never_asked_through_a_proxy(
+    variable: str, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs the proxy could put keys of their own into the answer."""
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    assert await is_good(JWTVerifier(issuer.url, AUDIENCE), issuer.token())
