@@ -1,0 +1,83 @@
+"""The API key, found in text that came back, in whichever notation it is written.
+
+Servers and proxies repeat requests in their answers: as they are, escaped, encoded, or cut into pieces. A piece of
+eight characters is enough to be found. The id in front of the secret part is no secret: `whoami` shows it.
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from html import unescape
+from typing import Any, cast
+from urllib.parse import unquote
+
+HIDDEN = "[API key]"
+
+_PIECE = 8
+_WORD = re.compile(r"[^\s\"']+")
+_ESCAPE = re.compile(r"\\+u\{?([0-9a-f]{4})\}?|\\+x([0-9a-f]{2})")
+
+
+class Redaction:
+    """Hides one key.
+
+    Args:
+        key: such as `ApiKey_<uuid>.<secret>`; None hides nothing.
+    """
+
+    def __init__(self, key: str | None) -> None:
+        self._pieces = tuple(_pieces(key)) if key else ()
+
+    def finds(self, text: str) -> bool:
+        """Whether a text shows the key, or enough of it."""
+        text = text.lower()
+        if any(piece in text for piece in self._pieces):
+            return True
+        plain = _plain(text)
+        return plain != text and any(piece in plain for piece in self._pieces)
+
+    def hide(self, data: Any) -> Any:
+        """Replace each word that shows the key, in every string of JSON data, keys included."""
+        match data:
+            case str():
+                return _WORD.sub(lambda word: HIDDEN if self.finds(word[0]) else word[0], data)
+            case list():
+                return [self.hide(item) for item in cast("list[object]", data)]
+            case dict():
+                return {self.hide(key): self.hide(value) for key, value in cast("dict[str, object]", data).items()}
+            case _:
+                return data
+
+
+def _pieces(key: str) -> Iterator[str]:
+    """Cut the secret part into pieces, in each notation; all are in lower case."""
+    secret = key.rpartition(".")[2]
+    if len(secret) < _PIECE:  # too short to be told from other text
+        yield key.lower()
+        return
+    notations = [secret, secret.encode().hex()]
+    for offset in range(3):  # where in a group of three bytes the secret begins
+        encoded = b64encode(bytes(offset) + secret.encode()).decode().rstrip("=")
+        # The first and the last characters depend on what stands beside it.
+        certain = encoded[-(-offset * 4 // 3) : len(encoded) - 1]
+        notations += [certain, certain.replace("+", "-").replace("/", "_")]
+    for notation in notations:
+        size = _PIECE * 2 if notation is notations[1] else _PIECE
+        yield from (notation[start : start + size].lower() for start in range(0, len(notation) - size + 1, size))
+        yield notation[-size:].lower()
+
+
+def _plain(text: str) -> str:
+    """Undo the notations of URLs, HTML and string literals, also where one is inside another."""
+    for _ in range(3):
+        plain = text
+        if "%" in plain:
+            plain = unquote(plain)
+        if "&" in plain:
+            plain = unescape(plain)
+        if "\\" in plain:
+            plain = _ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), plain)
+        if plain == text:
+            break
+        text = plain.lower()
+    return text
