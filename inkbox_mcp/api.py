@@ -1,5 +1,6 @@
 """The Inkbox REST API as one key sees it: its resources, its verbs, and what is repeated when an answer is lost."""
 
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
@@ -15,19 +16,27 @@ from inkbox_mcp.connection import Connection, in_time, turn
 from inkbox_mcp.creation import Creations
 from inkbox_mcp.errors import (
     APIError,
+    Conflict,
     InkboxError,
     NotConfigured,
     NotFound,
     OutcomeUnknown,
+    RateLimited,
     ServerError,
+    TooLarge,
+    Unavailable,
     UnexpectedResponse,
 )
 from inkbox_mcp.generations import Generation, generation_of
 from inkbox_mcp.paths import IDENTITIES, MAILBOXES, WEBHOOKS, Path
+from inkbox_mcp.redaction import Redaction
 from inkbox_mcp.responses import parse
 from inkbox_mcp.retries import ATTEMPTS, MAX_PAUSE, after_lost, is_lost, pause
 
 M = TypeVar("M", bound=BaseModel)
+
+FRESH = 60.0
+"""Seconds for which a refusal may rest on the generation that was seen last."""
 
 
 class InkboxAPI:
@@ -44,8 +53,10 @@ class InkboxAPI:
         self._api_key = api_key
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
         self._creations = Creations()
-        self.known_generation: Generation | None = None
+        self._generation: Generation | None = None
+        self._learned = -math.inf
         self._turns = anyio.CapacityLimiter(share) if share else None
+        self.redaction = Redaction(api_key.get_secret_value() if api_key else None)
 
     @asynccontextmanager
     async def alone(self, *names: str) -> AsyncGenerator[None]:
@@ -76,14 +87,27 @@ class InkboxAPI:
 
     async def patch(self, path: Path, body: Mapping[str, Any], model: type[M]) -> M:
         """PATCH the supplied fields and return the changed object."""
-        return cast("M", await self._send("PATCH", path, body, model))
+        try:
+            return cast("M", await self._send("PATCH", path, body, model))
+        except TooLarge as error:  # of a success
+            done = error.advised("The change was made. Do not repeat it; tell the user that its answer was too large.")
+        try:
+            return await self.get(path, model)
+        except InkboxError:
+            raise done from None
 
     async def delete(self, path: Path) -> None:
         """DELETE one object; a 404 after an attempt whose answer was lost means that it worked."""
         await self._send("DELETE", path)
 
     async def create(
-        self, path: Path, body: Mapping[str, Any], model: type[M], find: Callable[[], Awaitable[M | None]]
+        self,
+        path: Path,
+        body: Mapping[str, Any],
+        model: type[M],
+        find: Callable[[], Awaitable[M | None]],
+        *,
+        unique: bool = True,
     ) -> M:
         """POST a body and return the object the API made of it, made once even when answers are lost.
 
@@ -92,23 +116,58 @@ class InkboxAPI:
             body: the object to make.
             model: what the API answers.
             find: looks for an object as a lost request would have made it, see `inkbox_mcp.creation`.
+            unique: whether the API refuses to make a second one, so that a request may be repeated.
         """
-        call = current()
 
         async def send() -> M:
-            return cast("M", await self._send("POST", path, body, model))
+            return cast("M", await self._send("POST", path, body, model, unique=unique))
 
-        return await self._creations.create(send, find, lambda: call.server_time)
+        return await self._creations.create(current(), send, find, unique=unique)
 
     async def generation(self, *, again: bool = False) -> Generation:
-        """Return the generation of the API that this key's organisation is on, found out once.
+        """Return the generation of the API that this key's organisation is on.
+
+        Every answer that shows it is remembered, but organisations move, and then what is remembered is wrong until the
+        next answer.
 
         Args:
-            again: look even if it is known, because the API did not do as expected: organisations move.
+            again: ask even if it is known, because a question, a limit or a refusal depends on it.
         """
-        if again or self.known_generation is None:
-            self.known_generation = generation_of(await self._send("GET", IDENTITIES)) or await self._probe()
-        return self.known_generation
+        if again or self._generation is None:
+            found = generation_of(await self._send("GET", IDENTITIES))
+            self.known_generation = found or await self._probe()
+        return cast("Generation", self._generation)
+
+    async def is_on(self, generation: Generation) -> bool:
+        """Whether the organisation is on this generation; asked afresh before the answer is no.
+
+        Only that it has moved to the identity generation is believed for a while, because none was seen to move back.
+        """
+        if self._generation == generation:
+            return True
+        is_recent = anyio.current_time() - self._learned < FRESH
+        return not (self._generation == "identity" and is_recent) and await self.generation(again=True) == generation
+
+    @property
+    def known_generation(self) -> Generation | None:
+        """The generation that the latest answer showed; None while none did, or after one that contradicts it."""
+        return self._generation
+
+    @known_generation.setter
+    def known_generation(self, generation: Generation | None) -> None:
+        self._generation, self._learned = generation, anyio.current_time()
+
+    def check(self, method: str, path: Path, data: object) -> None:
+        """Refuse an answer that this API must not pass on; here, none is refused.
+
+        Args:
+            method: of the request.
+            path: of the request.
+            data: the answer.
+
+        Raises:
+            NotAllowed: it is about something that this API may not touch.
+        """
 
     async def _probe(self) -> Generation:
         """Ask for what only one generation has; any answer but "no such thing" means that it is there."""
@@ -122,7 +181,13 @@ class InkboxAPI:
         return "identity"
 
     async def _send(
-        self, method: str, path: Path, body: Mapping[str, Any] | None = None, model: type[BaseModel] | None = None
+        self,
+        method: str,
+        path: Path,
+        body: Mapping[str, Any] | None = None,
+        model: type[BaseModel] | None = None,
+        *,
+        unique: bool = True,
     ) -> object:
         """Send a request, again where that is harmless, and interpret its answer."""
         call = current()
@@ -132,9 +197,10 @@ class InkboxAPI:
         except InkboxError as error:
             first = error
         lost: OutcomeUnknown | None = None
+        reached = False
         try:
             async for attempt in stamina.retry_context(
-                lambda error: pause(method, error, call.remaining),
+                lambda error: pause(method, error, call.remaining, unique=unique),
                 ATTEMPTS,
                 None,
                 wait_initial=0.2,
@@ -149,8 +215,14 @@ class InkboxAPI:
                     except OutcomeUnknown as error:
                         lost = error
                         raise
+                    except (RateLimited, Unavailable):
+                        reached = True
+                        raise
+                    except Conflict as error:
+                        error.repeated = reached
+                        raise
                     except NotFound:
-                        if lost and method == "DELETE":
+                        if lost and method == "DELETE" and path not in call.missing:
                             return None
                         raise
         except (OutcomeUnknown, NotFound):
@@ -167,10 +239,18 @@ class InkboxAPI:
         try:
             async with turn(current(), self._turns), turn(current(), self._connection.turns):
                 data = await self._connection.exchange(current(), self._api_key, method, path, body, number)
-            if self.known_generation is None and path.startswith((MAILBOXES, IDENTITIES)):
-                self.known_generation = generation_of(data)
+            if path.startswith((MAILBOXES, IDENTITIES)) and (shown := generation_of(data)):
+                self.known_generation = shown
+            self.check(method, path, data)
             return parse(data, model) if model else data
+        except NotFound:
+            if method == "GET":
+                current().missing.add(path)
+            raise
         except (UnexpectedResponse, ServerError) as error:
-            if method == "GET" or not is_lost(error):
+            was_done = isinstance(error, TooLarge) and 200 <= (error.status or 0) < 300
+            if was_done and method == "DELETE":
+                return None
+            if not is_lost(method, error) or (was_done and method == "PATCH"):
                 raise
             raise OutcomeUnknown(str(error), status=error.status) from error

@@ -66,8 +66,8 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     """Read a Retry-After header: seconds to wait, from a number or an HTTP date (RFC 9110, 10.2.3)."""
     if value is None:
         return None
-    if re.fullmatch("[0-9]{1,9}", value.strip()):
-        return float(value)
+    if re.fullmatch("[0-9]{1,9}", number := value.strip(" \t")):
+        return float(number)
     date = http_date(value)
     return date and max(0.0, round((date - (now or datetime.now(UTC))).total_seconds(), 1))
 

@@ -6,6 +6,8 @@ tabs and line breaks, which JSON escapes, and single joiners between visible cha
 """
 
 import re
+import unicodedata
+from math import isfinite
 from typing import TypeVar, cast
 
 T = TypeVar("T")
@@ -30,6 +32,9 @@ def visible(data: T) -> T:
         case dict():
             items = cast("dict[str, object]", data).items()
             return cast("T", {visible(key): visible(value) for key, value in items})
+        case float() if not isfinite(data):
+            # A number that is too large for JSON; null would say that there is none.
+            return cast("T", str(data).replace("inf", "Infinity"))
         case _:
             return data
 
@@ -38,6 +43,15 @@ def one_line(text: str) -> str:
     """Take everything out of a text that is not printable, line breaks and joiners too."""
     printable = "".join(char if char.isprintable() else " " for char in _HIDDEN.sub("", text))
     return " ".join(printable.split())
+
+
+def same(one: str | None, other: str | None) -> bool:
+    """Whether two texts are one to an API that trims and normalises what it stores."""
+    return one == other or (one is not None and other is not None and _stored(one) == _stored(other))
+
+
+def _stored(text: str) -> str:
+    return unicodedata.normalize("NFC", text.strip())
 
 
 def _needed(hidden: re.Match[str]) -> str:

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from ssl import SSLContext
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import anyio
 import httpx2
 from anyio.abc import ByteStream, SocketAttribute, TaskStatus
 from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSListener
+from starlette.types import Receive, Scope, Send
 
-from inkbox_mcp.sandbox import Store, create_app
+from inkbox_mcp.sandbox import Generation, Store, create_app
 
 Answer = Callable[["Request"], Awaitable[bytes]]
 
@@ -100,6 +101,7 @@ class FaultyInkbox:
         store: what the sandbox remembers.
         usual: chooses the fault of a request when the script is empty; all is fine then, unless it says otherwise.
         connections: how many clients opened.
+        generation: of the API; it may move while the server runs.
         dated: whether the sandbox's answers carry the time, in whole seconds, as those of most servers do.
         gone: set when a client leaves a stalled request.
         stalled: set when a request stalls.
@@ -112,14 +114,18 @@ class FaultyInkbox:
     store: Store = field(default_factory=lambda: Store(":memory:"))
     usual: Callable[[], Fault] = lambda: FINE
     connections: int = 0
+    generation: Generation = "spec"
     dated: bool = False
     stalled: anyio.Event = field(default_factory=anyio.Event)
     gone: anyio.Event = field(default_factory=anyio.Event)
 
     def __post_init__(self) -> None:
-        self._app = create_app(self.store)
-        transport = httpx2.ASGITransport(self._app)
-        self._sandbox = httpx2.AsyncClient(transport=transport, base_url="http://sandbox")
+        self._apps = {name: create_app(self.store, name) for name in get_args(Generation)}
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._apps[self.generation](scope, receive, send)
+
+        self._sandbox = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://sandbox")
         self._late: list[Request] = []
         self._under_way = 0
 
@@ -133,7 +139,9 @@ class FaultyInkbox:
     def forget(self) -> None:
         """Begin again with an empty sandbox and an empty script; nothing may be under way."""
         self.store.close()
-        self._app.state.store = self.store = Store(":memory:")
+        self.store = Store(":memory:")
+        for app in self._apps.values():
+            app.state.store = self.store
         self.script, self.requests, self.served = [], [], []
 
     async def settle(self) -> None:
@@ -188,9 +196,11 @@ class FaultyInkbox:
 
 
 @asynccontextmanager
-async def faulty_inkbox(script: Iterable[Fault] = (), tls: SSLContext | None = None) -> AsyncGenerator[FaultyInkbox]:
+async def faulty_inkbox(
+    script: Iterable[Fault] = (), tls: SSLContext | None = None, generation: Generation = "spec"
+) -> AsyncGenerator[FaultyInkbox]:
     """Serve a fresh sandbox with faults on a free loopback port."""
-    async with FaultyInkbox("", list(script)) as inkbox, anyio.create_task_group() as tasks:
+    async with FaultyInkbox("", list(script), generation=generation) as inkbox, anyio.create_task_group() as tasks:
         inkbox.url = await tasks.start(_listen, inkbox, tls)
         yield inkbox
         tasks.cancel_scope.cancel()

@@ -23,7 +23,7 @@ from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, A
 from inkbox_mcp.pages import matching, page
 from inkbox_mcp.paths import IDENTITIES, MAILBOXES, Path, path
 from inkbox_mcp.responses import parse
-from inkbox_mcp.text import one_line
+from inkbox_mcp.text import one_line, same
 from inkbox_mcp.tools.account import NO_API
 from inkbox_mcp.tools.identities import NO_IDENTITY, Handle, Identity
 
@@ -100,9 +100,9 @@ async def _find_as_wanted(api: InkboxAPI, args: CreateMailbox) -> Mailbox | None
     if owner.address is None:
         return None
     found = await api.get(path(MAILBOXES, owner.address), Mailbox)
-    local_part, _, _ = found.email_address.partition("@")
-    as_wanted = args.email_local_part in {None, local_part} or local_part == str(args.email_local_part).lower()
-    return found if as_wanted and args.display_name in {None, found.display_name} else None
+    local_part = found.email_address.partition("@")[0].lower()
+    as_wanted = args.email_local_part is None or local_part == args.email_local_part.lower()
+    return found if as_wanted and (args.display_name is None or same(args.display_name, found.display_name)) else None
 
 
 async def _which_conflict(api: InkboxAPI, args: CreateMailbox, conflict: Conflict) -> Conflict:
@@ -256,11 +256,11 @@ async def link_mailbox(api: InkboxAPI, args: LinkMailbox) -> Identity:
     try:
         link = path(IDENTITIES, args.agent_handle, Path("mailbox"))
         return await api.post(link, {"mailbox_id": mailbox.id}, Identity)
-    except OutcomeUnknown as lost:
+    except (OutcomeUnknown, Conflict) as unclear:  # perhaps with the link that is wanted, made by a lost request
         try:
             linked = await api.get(path(IDENTITIES, args.agent_handle), Identity)
         except InkboxError:
-            raise lost from None
+            raise unclear from None
         if linked.address != mailbox.email_address:
             raise
         return linked

@@ -4,6 +4,7 @@ Source: https://inkbox.ai/docs/api/webhooks
 """
 
 from typing import Annotated, Any, cast
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, model_validator
 
@@ -14,6 +15,10 @@ from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, READ_ONLY, Args, Result,
 from inkbox_mcp.paths import MAILBOXES, WEBHOOKS, path
 from inkbox_mcp.tools.mailboxes import NO_MAILBOX, Address, Mailbox
 
+KEY_LOST = (
+    "The answer that showed the signing_key was lost, and the key is shown only once. To have a key, call "
+    "delete_webhook and create_webhook again."
+)
 A_FIELD = "A webhook is a field of its mailbox here. Next: call "
 
 
@@ -77,14 +82,23 @@ async def create_webhook(api: InkboxAPI, args: CreateWebhook) -> Webhook:
     """Have a mailbox's events posted to a URL; list_webhooks shows it. A signing_key is shown only here."""
     mailbox = await api.get(path(MAILBOXES, args.email_address), Mailbox)
     event_types = args.event_types or ["message.received"]
+    wanted = _normalized(args.webhook_url, event_types)
 
     async def find() -> Webhook | None:
         webhooks = await _webhooks_of(api, mailbox)
-        same = [one for one in webhooks.subscriptions if (one.url, one.event_types) == (args.webhook_url, event_types)]
-        return max(same, key=lambda webhook: str(webhook.sent("created_at")), default=None)
+        alike = [one for one in webhooks.subscriptions if _normalized(one.url, one.event_types) == wanted]
+        found = max(alike, key=lambda webhook: str(webhook.sent("created_at")), default=None)
+        return found and found.model_copy(update={"note": KEY_LOST})
 
     body = {"mailbox_id": mailbox.id, "url": args.webhook_url, "event_types": event_types}
-    return await api.create(WEBHOOKS, body, Webhook, find)
+    return await api.create(WEBHOOKS, body, Webhook, find, unique=False)
+
+
+def _normalized(url: str, event_types: list[str]) -> tuple[SplitResult, set[str]]:
+    """Return a subscription in the form in which two that do the same are equal."""
+    parts = urlsplit(url)
+    host = parts.netloc.lower().removesuffix(":443")
+    return parts._replace(scheme=parts.scheme.lower(), netloc=host, path=parts.path or "/"), set(event_types)
 
 
 class DeleteWebhook(Args):
