@@ -163,19 +163,13 @@ class Operation(Generic[A, R]):
         """
         values = (getattr(args, name) for name in self.changes)
         names = [value.partition("@")[0].casefold() for value in values if value]
-        self._require_generation(api.known_generation)
+        await self._require_generation(api)
         try:
             async with api.alone(*names):
                 return await self.function(api, args)
         except APIError as error:
-            if self.only and error.status in _MAY_MEAN_MOVED:
-                # A plain 404 is mostly about the thing that was named; the others contradict what was known.
-                again = error.status != HTTPStatus.NOT_FOUND
-                try:
-                    generation = await api.generation(again=again)
-                except InkboxError:
-                    raise error from None
-                self._require_generation(generation, error)
+            if error.status in _MAY_MEAN_MOVED:
+                await self._may_have_moved(api, error)
             raise
 
     async def question(self, api: InkboxAPI, args: A) -> str | None:
@@ -184,10 +178,10 @@ class Operation(Generic[A, R]):
         Raises:
             OperationMoved: the call could not be made anyway.
         """
-        self._require_generation(api.known_generation)
+        await self._require_generation(api)
         template = self.confirm
         if isinstance(template, Mapping):
-            template = template[await api.generation()]
+            template = template[await api.generation(again=True)]
         if template is None:
             return None
         values = args.model_dump()
@@ -195,9 +189,24 @@ class Operation(Generic[A, R]):
             return None
         return one_line(template.format_map(values))
 
-    def _require_generation(self, generation: Generation | None, error: APIError | None = None) -> None:
-        if self.only and generation not in {None, self.only}:
-            raise OperationMoved(self.moved, error and error.status)
+    async def _require_generation(self, api: InkboxAPI) -> None:
+        """Refuse a call that the organisation's generation does not have, as far as that is known."""
+        if self.only and api.known_generation and not await api.is_on(self.only):
+            raise OperationMoved(self.moved)
+
+    async def _may_have_moved(self, api: InkboxAPI, error: APIError) -> None:
+        """Find out whether the API refused because the organisation is on the other generation."""
+        # A plain 404 is mostly about the thing that was named; the others contradict what was known.
+        if error.status != HTTPStatus.NOT_FOUND:
+            api.known_generation = None
+        if self.only is None:
+            return
+        try:
+            generation = await api.generation()
+        except InkboxError:
+            return
+        if generation != self.only:
+            raise OperationMoved(self.moved, error.status)
 
     def explain(self, error: InkboxError) -> str:
         """Tell the model about a failed call of this operation."""

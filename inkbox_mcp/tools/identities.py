@@ -64,7 +64,7 @@ async def create_identity(api: InkboxAPI, args: CreateIdentity) -> Identity:
     """Create an agent identity and its mailbox in one step: the way to a first mailbox. First call list_identities."""
     if not args.with_mailbox and (args.mailbox_display_name or args.mailbox_local_part):
         raise InvalidArguments("mailbox_display_name and mailbox_local_part need with_mailbox to be true.")
-    body = _body(args) if await api.generation() == "spec" else _body_with_name(args)
+    body = _body(args) if await api.is_on("spec") else _body_with_name(args)
     try:
         made = await api.create(path(IDENTITIES), body, Identity, find=lambda: _find_as_wanted(api, args))
     except Conflict as conflict:
@@ -107,7 +107,7 @@ async def _find_as_wanted(api: InkboxAPI, args: CreateIdentity) -> Identity | No
         found = await api.get(path(IDENTITIES, args.agent_handle), Identity)
     except NotFound:
         return None
-    local_part = (found.address or "").partition("@")[0]
+    local_part = (found.address or "").partition("@")[0].lower()
     wanted = args.mailbox_local_part or local_part
     as_wanted = bool(local_part) == args.with_mailbox and wanted.lower() == local_part
     return found if as_wanted else None
@@ -192,12 +192,11 @@ async def update_identity(api: InkboxAPI, args: UpdateIdentity) -> Identity:
     changes = args.supplied(exclude={"agent_handle"})
     if not changes:
         raise InvalidArguments("there is nothing to update. Pass status or display_name.")
-    generation = await api.generation()
-    if generation == "spec" and "display_name" in changes:
+    if "display_name" in changes and not await api.is_on("identity"):
         raise OperationMoved(
             "Here the mailbox has the name. Next: call update_mailbox with email_address and display_name."
         )
-    if generation == "identity" and "status" in changes:
+    if "status" in changes and not await api.is_on("spec"):
         raise OperationMoved(
             "An identity cannot be paused or activated here: tell the user. To change its name, call update_identity "
             "with agent_handle and display_name."
