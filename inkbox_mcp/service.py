@@ -8,7 +8,7 @@ import logging
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pydantic_core import to_json
@@ -18,6 +18,7 @@ from inkbox_mcp.connection import TransportFactory
 from inkbox_mcp.errors import CannotAsk, InkboxError, Unauthorized, machine_fields
 from inkbox_mcp.metrics import Metrics
 from inkbox_mcp.operation import Operation, Result
+from inkbox_mcp.redaction import Redaction
 from inkbox_mcp.settings import Settings, SettingsError
 from inkbox_mcp.tenants import KEY_HEADER, Caller, Tenants
 from inkbox_mcp.text import visible
@@ -118,10 +119,12 @@ class Service:
         """
         outcome, started = "cancelled", time.perf_counter()
         with begin(self.settings.timeout, caller.request_id) as state, self._metrics.in_flight():
+            api = None
             try:
                 api = await self.tenants.admit(caller)
                 args = operation.parse(arguments)
-                await api.allow(args.model_dump())
+                if changed := await api.allow(args.model_dump()):
+                    args = args.model_copy(update=changed)
                 if self.may_ask(operation) and (question := await operation.question(api, args)):
                     if unanswered := await ask(question):
                         outcome = "asked"
@@ -129,7 +132,7 @@ class Service:
                     state.restart()
                 result = await operation.run(api, args)
                 outcome = "ok"
-                return _success(result)
+                return _without_key(_success(result), api.redaction)
             except InkboxError as error:
                 outcome, state.status = error.code, error.status or state.status
                 if self.settings.per_request_keys and isinstance(error, Unauthorized):
@@ -137,7 +140,9 @@ class Service:
                         f"Tell the user: put a valid key into the header {KEY_HEADER} of this server's entry."
                     )
                 # No data: clients check it against the output schema and would hide the text.
-                return Answer(operation.explain(error), meta={**machine_fields(error), "request_id": state.request_id})
+                meta = {**machine_fields(error), "request_id": state.request_id}
+                answer = Answer(operation.explain(error), meta=meta)
+                return _without_key(answer, api.redaction) if api else answer
             except Exception as error:
                 outcome = "bug"
                 _log_bug(operation, error)
@@ -170,8 +175,18 @@ def offered(settings: Settings) -> dict[str, Operation[Any, Any]]:
     return left
 
 
+def _without_key(answer: Answer, redaction: Redaction) -> Answer:
+    """Take the API key out of an answer, whichever notation the API repeated it in."""
+    if not redaction.finds(answer.text):
+        return answer
+    if answer.data is None:
+        return replace(answer, text=redaction.hide(answer.text))
+    data = redaction.hide(answer.data)
+    return replace(answer, text=to_json(data).decode(), data=data)
+
+
 def _success(result: Result) -> Answer:
-    data = visible(result.model_dump(mode="json", exclude_unset=True))
+    data = visible(result.model_dump(exclude_unset=True))
     return Answer(to_json(data).decode(), data)
 
 
