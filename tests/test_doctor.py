@@ -126,18 +126,18 @@ async def test_options_are_shown_with_their_source_and_the_key_only_by_its_begin
 
 async def test_behind_a_proxy_only_the_whole_way_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The single steps would look for what only the proxy can reach."""
-    monkeypatch.setenv("HTTP_PROXY", "http://user:secret@proxy.example:3128")
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:secret@proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", "")
-    checks = await found({"api_key": KEY, "base_url": "http://localhost:1", "timeout": 2})
+    checks = await found({"api_key": KEY, "base_url": "https://inkbox.example", "timeout": 2})
     assert checks["network"].found == "through the proxy proxy.example"
     assert "DNS" not in checks
 
 
 async def test_what_is_no_proxy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its password."""
-    monkeypatch.setenv("HTTP_PROXY", "ftp://user:secret@proxy.example")
+    monkeypatch.setenv("HTTPS_PROXY", "ftp://user:secret@proxy.example")
     monkeypatch.setenv("NO_PROXY", "")
-    checks = await found({"api_key": KEY, "base_url": "http://localhost:1", "timeout": 2})
+    checks = await found({"api_key": KEY, "base_url": "https://inkbox.example", "timeout": 2})
     assert not checks["network"].ok
     assert "is not the URL of a proxy" in checks["network"].found
     assert "environment" in checks["network"].mend
