@@ -96,9 +96,20 @@ class InkboxAPI:
         except InkboxError:
             raise done from None
 
-    async def delete(self, path: Path) -> None:
-        """DELETE one object; a 404 after an attempt whose answer was lost means that it worked."""
-        await self._send("DELETE", path)
+    async def delete(self, path: Path, *, owner: Path | None = None) -> None:
+        """DELETE one object; a 404 after an attempt whose answer was lost means that it worked.
+
+        Args:
+            path: of the object.
+            owner: of what outlives the object; where that is missing too, there was nothing to delete.
+        """
+        try:
+            await self._send("DELETE", path)
+        except NotFound as error:
+            if not error.after_lost or path in current().missing:
+                raise
+            if owner:
+                await self._send("GET", owner)
 
     async def create(
         self,
@@ -221,9 +232,8 @@ class InkboxAPI:
                     except Conflict as error:
                         error.repeated = reached
                         raise
-                    except NotFound:
-                        if lost and method == "DELETE" and path not in call.missing:
-                            return None
+                    except NotFound as error:
+                        error.after_lost = lost is not None
                         raise
         except (OutcomeUnknown, NotFound):
             raise

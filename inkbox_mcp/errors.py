@@ -224,8 +224,13 @@ class Forbidden(APIError):
 
 
 class NotFound(APIError):
-    """404: no such thing in this organisation."""
+    """404: no such thing in this organisation.
 
+    Attributes:
+        after_lost: whether the answer to an earlier attempt was lost, which may have deleted it.
+    """
+
+    after_lost = False
     code = "not_found"
     advice = "Check the name against what exists in your organisation."
 

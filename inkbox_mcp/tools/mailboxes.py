@@ -287,5 +287,6 @@ class UnlinkedMailbox(Result):
 )
 async def unlink_mailbox(api: InkboxAPI, args: UnlinkMailbox) -> UnlinkedMailbox:
     """Part an identity from its mailbox; both stay, and link_mailbox joins them again."""
-    await api.delete(path(IDENTITIES, args.agent_handle, Path("mailbox")))
+    identity = path(IDENTITIES, args.agent_handle)
+    await api.delete(path(IDENTITIES, args.agent_handle, Path("mailbox")), owner=identity)
     return UnlinkedMailbox(unlinked=True, agent_handle=args.agent_handle)

@@ -310,6 +310,15 @@ async def test_a_lost_deletion_of_what_is_known_never_to_have_been_there_is_no_s
         assert (await agent.ask("delete_identity", agent_handle="sales-agent"))["deleted"] is True
 
 
+async def test_a_lost_unlinking_of_an_identity_that_never_was_is_no_success() -> None:
+    """The identity outlives its mailbox, so that it would still be there."""
+    async with failing() as (agent, inkbox):
+        inkbox.fails(DROPPED_BEFORE)
+        assert "404" in await agent.refused("unlink_mailbox", agent_handle="nobody")
+        inkbox.fails(DROPPED_AFTER)
+        assert (await agent.ask("unlink_mailbox", agent_handle="sales-agent"))["unlinked"] is True
+
+
 LARGE = b'{"id": "1", "email_address": "sales@inkboxmail.com", "padding": "' + b"x" * 11_000_000 + b'"}'
 
 
