@@ -12,6 +12,7 @@ from uuid import UUID
 import anyio
 import pytest
 from mcp import Client
+from mcp.types import CallToolResult
 from pydantic import BaseModel
 
 from inkbox_mcp.calls import Call
@@ -59,9 +60,9 @@ def posts(inkbox: FaultyInkbox) -> int:
     return inkbox.methods().count("POST")
 
 
-def code(result: Any) -> str:
+def code(result: CallToolResult) -> str:
     """Return `ok` or an error's code."""
-    return (result.meta or {})["code"] if result.is_error else "ok"
+    return str((result.meta or {})["code"]) if result.is_error else "ok"
 
 
 UNCLEAR = [303, 500, 501, 508, 520, 521, 522, 523, 524, 525, 530, 599]
