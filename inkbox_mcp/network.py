@@ -47,7 +47,7 @@ def over_the_network(base_url: str, idle: int) -> httpx2.AsyncBaseTransport:
         raise _bad_environment(f"the certificates that SSL_CERT_FILE names cannot be read ({_reason(error)})") from None
     # HTTPX2's transport makes the pool, and does not pass a backend on.
     pool = transport._pool  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    pool._network_backend = _Backend(pool._network_backend)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    pool._network_backend = WatchedBackend(pool._network_backend)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return transport
 
 
@@ -102,7 +102,7 @@ def _reason(error: Exception) -> str:
     return one_line(str(error))[:200] or type(error).__name__
 
 
-class _Backend(httpcore2.AsyncNetworkBackend):
+class WatchedBackend(httpcore2.AsyncNetworkBackend):
     """Opens connections that notice bytes after an answer."""
 
     def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
@@ -116,8 +116,16 @@ class _Backend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Connect; see httpcore2."""
-        return _Stream(await self._backend.connect_tcp(host, port, timeout, local_address, socket_options))
+        """Connect; see httpcore2.
+
+        Raises:
+            httpcore2.ConnectError: no connection, or `localhost` is another machine to this one's resolver.
+        """
+        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        if is_loopback(host) and not is_loopback(str(stream.get_extra_info("server_addr")[0])):
+            await stream.aclose()
+            raise httpcore2.ConnectError(f"{host} is not this machine")
+        return _Stream(stream)
 
 
 class _Stream(httpcore2.AsyncNetworkStream):

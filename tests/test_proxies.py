@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import httpcore2
 import pytest
 from anyio.abc import SocketStream
 from mcp import Client
 
-from inkbox_mcp.network import proxy_to
+from inkbox_mcp.network import WatchedBackend, proxy_to
 from inkbox_mcp.server import build_server
 from inkbox_mcp.settings import Settings
 from tests.conftest import KEY, text
@@ -111,6 +112,22 @@ async def test_what_is_on_this_machine_is_never_reached_through_a_proxy(
             result = await client.call_tool("list_mailboxes")
     assert (result.meta or {})["code"] == "unreachable"
     assert heads == []
+
+
+async def test_a_localhost_that_is_another_machine_gets_nothing() -> None:
+    """Plain http is for this machine only, whatever the resolver says of its name."""
+
+    class Resolver(httpcore2.AsyncNetworkBackend):
+        async def connect_tcp(self, host: str, *_: Any, **__: Any) -> httpcore2.AsyncNetworkStream:
+            return Elsewhere([])
+
+    class Elsewhere(httpcore2.AsyncMockStream):
+        def get_extra_info(self, info: str) -> Any:
+            return ("203.0.113.7", 80) if info == "server_addr" else None
+
+    with pytest.raises(httpcore2.ConnectError, match="is not this machine"):
+        await WatchedBackend(Resolver()).connect_tcp("localhost", 80)
+    await WatchedBackend(Resolver()).connect_tcp("inkbox.example", 80)
 
 
 async def test_a_proxy_sees_nothing_of_what_goes_to_an_https_api(monkeypatch: pytest.MonkeyPatch) -> None:
