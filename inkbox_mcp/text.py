@@ -1,37 +1,34 @@
-r"""Text that others wrote, made safe to show to a model.
+"""Text that others wrote, made safe to show to a model: seen by a person too, or taken out.
 
-Characters that a person does not see can carry instructions that a model reads: control and bidirectional characters,
-tags, variation selectors and others that Unicode calls ignorable. They are taken out. What stays is what writing needs:
-tabs and line breaks, which JSON escapes, and single joiners between visible characters of emoji and some scripts.
+Which characters are hidden, and which of those writing needs, is in `inkbox_mcp.characters`.
 """
 
-import re
 import unicodedata
 from math import isfinite
 from typing import TypeVar, cast
 
+from inkbox_mcp.characters import IGNORABLE, LAYOUT, hidden_characters, unneeded_marks
+
 T = TypeVar("T")
 
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
-    "\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3"
-    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
-)
-_NON_JOINER, _JOINER, _TEXT_STYLE, _EMOJI_STYLE = "\u200c", "\u200d", "\ufe0e", "\ufe0f"
-_SELECTORS = {_TEXT_STYLE, _EMOJI_STYLE}
-_JOINERS = {_NON_JOINER, _JOINER, _EMOJI_STYLE + _JOINER}
+MAX_ADDRESS = 320
+"""Characters of an address: 64 before the @ and 255 after it (RFC 3696, errata)."""
+MAX_HANDLE = 255
+"""Characters of a handle."""
+
+# Any of these could end a quotation, or look to a reader as if it did.
+_DOUBLE_QUOTES = str.maketrans(dict.fromkeys('"\u201c\u201d\u201e\u201f\u2033\u2036\u301d\u301e\u301f\uff02', "'"))
 
 
 def visible(data: T) -> T:
-    """Take hidden characters out of every string of JSON data, keys included."""
+    """Take the hidden characters that writing does not need out of every string of JSON data, keys included."""
     match data:
         case str():
-            return cast("T", _HIDDEN.sub(_needed, data))
+            return cast("T", _visible(data))
         case list():
             return cast("T", [visible(item) for item in cast("list[object]", data)])
         case dict():
-            items = cast("dict[str, object]", data).items()
-            return cast("T", {visible(key): visible(value) for key, value in items})
+            return cast("T", _visible_members(cast("dict[str, object]", data)))
         case float() if not isfinite(data):
             # A number that is too large for JSON; null would say that there is none.
             return cast("T", str(data).replace("inf", "Infinity"))
@@ -40,9 +37,65 @@ def visible(data: T) -> T:
 
 
 def one_line(text: str) -> str:
-    """Take everything out of a text that is not printable, line breaks and joiners too."""
-    printable = "".join(char if char.isprintable() else " " for char in _HIDDEN.sub("", text))
-    return " ".join(printable.split())
+    """Take everything hidden out of a text, joiners and styles too, and make line breaks and other blanks spaces."""
+    if not _is_plain(text):
+        text = IGNORABLE.sub("", text.translate(dict.fromkeys(map(ord, hidden_characters(text)))))
+        text = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(text.split())
+
+
+def quoted(text: str, limit: int) -> str:
+    """Put a text that others wrote between double quotes, as one line that cannot end them.
+
+    Args:
+        text: such as an address that the API sent, or an argument.
+        limit: characters that are shown of it; a longer one ends in "…".
+    """
+    line = one_line(text[: 8 * limit]).translate(_DOUBLE_QUOTES)
+    return f'"{line if len(line) <= limit and len(text) <= 8 * limit else line[: limit - 1] + "…"}"'
+
+
+def first_hidden(text: str) -> int | None:
+    """Return the position of the first character that `visible` would take out, or that is a line break or a tab."""
+    if _is_plain(text):
+        return None
+    hidden = hidden_characters(text) | LAYOUT
+    found = next((position for position, char in enumerate(text) if char in hidden), None)
+    return min((position for position in (found, *unneeded_marks(text)) if position is not None), default=None)
+
+
+def first_unseen(text: str) -> int | None:
+    """Return the position of the first hidden character, or blank other than a space."""
+    if _is_plain(text):
+        return None
+    return next(position for position, char in enumerate(text) if not _is_plain(char))
+
+
+def _visible(text: str) -> str:
+    if _is_plain(text):
+        return text
+    if hidden := hidden_characters(text):
+        text = text.translate(dict.fromkeys(map(ord, hidden)))
+    parts: list[str] = []
+    end = 0
+    for start, marks in unneeded_marks(text).items():
+        parts.append(text[end:start])
+        end = start + len(marks)
+    return "".join([*parts, text[end:]])
+
+
+def _visible_members(data: dict[str, object]) -> dict[str, object]:
+    values = {key: visible(value) for key, value in data.items()}
+    members = {visible(key): value for key, value in values.items()}
+    if len(members) < len(values):
+        # Two names look the same: the one that hides nothing is the field that programs know.
+        members |= {key: value for key, value in values.items() if key in members}
+    return members
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text holds neither hidden characters nor line breaks, as nearly all do."""
+    return text.isprintable() and (text.isascii() or not IGNORABLE.search(text))
 
 
 def same(one: str | None, other: str | None) -> bool:
@@ -52,10 +105,3 @@ def same(one: str | None, other: str | None) -> bool:
 
 def _stored(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip())
-
-
-def _needed(hidden: re.Match[str]) -> str:
-    before, after = hidden.string[: hidden.start()][-1:], hidden.string[hidden.end() :][:1]
-    joins = hidden[0] in _JOINERS and before > "\x7f" and after > "\x7f"
-    styles = hidden[0] in _SELECTORS and before > "\x7f"
-    return hidden[0] if joins or styles else ""
