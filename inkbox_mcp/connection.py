@@ -1,5 +1,6 @@
 """The way to one Inkbox API, which all keys share: pooled connections, turns, deadlines, and what went wrong on it."""
 
+import re
 import zlib
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 
 from inkbox_mcp import __version__
 from inkbox_mcp.calls import Call
-from inkbox_mcp.errors import OutcomeUnknown, TooLarge, UnexpectedResponse, Unreachable
+from inkbox_mcp.errors import OutcomeUnknown, TooLarge, UnexpectedResponse, Unreachable, status_line
 from inkbox_mcp.metrics import Metrics
 from inkbox_mcp.paths import Path
 from inkbox_mcp.responses import http_date, interpret
@@ -218,4 +219,6 @@ def _unpack(content: bytes, status: int) -> bytes:
 def _reason(error: Exception) -> str:
     # What is no HTTP is quoted after a colon by the library; like any answer, it may repeat the key.
     text = str(error).partition(": ")[0] if isinstance(error, httpx2.ProtocolError) else str(error)
+    if isinstance(error, httpx2.ProxyError) and (refused := re.match(r"[0-9]{3}(?= |$)", text)):
+        return status_line(int(refused[0]))  # in our words, for what follows the status is the proxy's
     return one_line(text)[:200] or type(error).__name__

@@ -28,12 +28,16 @@ operation may say it better for the errors it knows, see `inkbox_mcp.operation.o
 
 import json
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, ClassVar, Self, cast
 
-from inkbox_mcp.text import one_line
+from inkbox_mcp.text import one_line, quoted
 
 MAX_DETAIL = 500
 """Characters of the API's own words quoted in an error."""
+# What is read of them: items of a list or an object, levels of lists and objects, bits of a number.
+_MAX_ITEMS, _MAX_DEPTH, _LONG_BITS = 10, 3, 64
+_TELLING = ("loc", "msg", "message", "code", "error")
 
 
 class InkboxError(Exception):
@@ -198,7 +202,7 @@ class APIError(InkboxError):
 
     def __init__(self, status: int, detail: object = None, retry_after: float | None = None) -> None:
         reason = quote_detail(detail)
-        what = f"Inkbox answered {_status_line(status)}{f': {reason}' if reason else '.'}"
+        what = f"Inkbox answered {status_line(status)}{f': {reason}' if reason else '.'}"
         super().__init__(what, status=status, retry_after=retry_after)
         self.detail = detail
 
@@ -310,10 +314,29 @@ def quote_detail(detail: object) -> str:
 
     The reason is text from outside: it may repeat what strangers wrote, so it never reaches the model raw.
     """
-    text = one_line(_detail_text(detail)).removesuffix(".")
-    if not text:
-        return ""
-    return f'"{text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1] + "…"}".'
+    text = one_line(_detail_text(_shortened(detail))[: 8 * MAX_DETAIL]).removesuffix(".")
+    return f"{quoted(text, MAX_DETAIL)}." if text else ""
+
+
+def _shortened(detail: object, depth: int = 0) -> object:
+    """Cut what is long, deep or large out of the API's reason: the work on it does not grow with it."""
+    match detail:
+        case None | bool() | float():
+            return detail
+        case str():
+            return detail[:MAX_DETAIL] if depth else detail[: 8 * MAX_DETAIL]
+        case int() if detail.bit_length() <= _LONG_BITS:
+            return detail
+        case list() if depth < _MAX_DEPTH:
+            items = cast("list[object]", detail)
+            more = [f"{len(items) - _MAX_ITEMS} more"] if len(items) > _MAX_ITEMS else []
+            return [*(_shortened(item, depth + 1) for item in items[:_MAX_ITEMS]), *more]
+        case dict() if depth < _MAX_DEPTH:
+            members = cast("dict[str, object]", detail)
+            names = [*(name for name in _TELLING if name in members), *islice(members, _MAX_ITEMS)]
+            return {name[:MAX_DETAIL]: _shortened(members[name], depth + 1) for name in names}
+        case _:
+            return "…"
 
 
 def _detail_text(detail: object) -> str:
@@ -334,10 +357,11 @@ def _detail_text(detail: object) -> str:
         case {"code": str() as code} | {"error": str() as code}:
             return code
         case _:
-            return json.dumps(detail, ensure_ascii=False, default=str)
+            return json.dumps(detail, ensure_ascii=False)
 
 
-def _status_line(status: int) -> str:
+def status_line(status: int) -> str:
+    """Name a status as HTTP does, such as "404 Not Found"."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

@@ -17,6 +17,9 @@ from inkbox_mcp.errors import UnexpectedResponse, api_error
 
 M = TypeVar("M", bound=BaseModel)
 
+MAX_PLACES = 5
+"""Fields of an answer that an error names."""
+
 
 def interpret(status: int, headers: Mapping[str, str], content: bytes) -> object:
     """Turn an answer of the API into plain data, or into the error it stands for.
@@ -90,6 +93,8 @@ def parse(data: object, model: type[M]) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        wrong = ", ".join(".".join(map(str, details["loc"])) or "all of it" for details in error.errors())
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        places = [".".join(map(str, each["loc"])) or "all of it" for each in details[:MAX_PLACES]]
+        wrong = ", ".join(places) + (f" and {len(details) - MAX_PLACES} more" if len(details) > MAX_PLACES else "")
         what = f"Inkbox sent an invalid {model.__name__}: {wrong} missing or wrong."
         raise UnexpectedResponse(what, status=HTTPStatus.OK) from None

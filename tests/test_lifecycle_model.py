@@ -150,7 +150,7 @@ class Lifecycle(RuleBasedStateMachine):
             assert "identity has this agent_handle" in message
         elif owned:
             message = self.refused("conflict", "create_mailbox", agent_handle=at + handle, **wants)
-            assert f"already has the mailbox {owned.address}" in message
+            assert f'already has the mailbox "{owned.address}"' in message
         elif wished and f"{wished.lower()}@{DOMAIN}" in self.taken:
             message = self.refused("conflict", "create_mailbox", agent_handle=at + handle, **wants)
             assert f"the address {wished} is taken" in message

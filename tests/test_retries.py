@@ -191,7 +191,7 @@ async def test_an_older_mailbox_is_not_taken_for_the_one_that_was_lost() -> None
         message = await agent.refused(
             "create_mailbox", agent_handle="sales-agent", email_local_part="sales", display_name="A"
         )
-        assert "already has the mailbox sales@inkboxmail.com" in message
+        assert 'already has the mailbox "sales@inkboxmail.com"' in message
 
 
 async def test_the_age_of_a_mailbox_is_told_by_the_servers_clock() -> None:
@@ -225,7 +225,7 @@ async def test_a_conflict_says_which_of_its_two_causes_it_has() -> None:
     """The mailbox that the identity has, or the address that is taken, is named."""
     async with failing() as (agent, _):
         message = await agent.refused("create_mailbox", agent_handle="sales-agent")
-        assert "The identity sales-agent already has the mailbox sales@inkboxmail.com" in message
+        assert 'The identity "sales-agent" already has the mailbox "sales@inkboxmail.com"' in message
         message = await agent.refused("create_mailbox", agent_handle="support-agent", email_local_part="SALES")
         assert "the address SALES is taken" in message
 

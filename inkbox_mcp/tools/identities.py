@@ -15,7 +15,7 @@ from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, A
 from inkbox_mcp.pages import matching, page
 from inkbox_mcp.paths import IDENTITIES, path
 from inkbox_mcp.responses import parse
-from inkbox_mcp.text import one_line
+from inkbox_mcp.text import MAX_ADDRESS, quoted
 from inkbox_mcp.tools.account import NO_API
 
 Handle = Annotated[AgentHandle, Field(description='Its handle, e.g. "sales-agent".')]
@@ -128,8 +128,8 @@ async def _which_conflict(api: InkboxAPI, args: CreateIdentity, conflict: Confli
         return conflict
     if mine.address:
         return conflict.advised(
-            f"You have this identity already, with the mailbox {one_line(mine.address)}. Next: call get_identity with "
-            "agent_handle."
+            f"You have this identity already, with the mailbox {quoted(mine.address, MAX_ADDRESS)}. "
+            "Next: call get_identity with agent_handle."
         )
     return conflict.advised(
         "You have this identity already, without a mailbox. Next: call create_mailbox with agent_handle."

@@ -23,7 +23,7 @@ from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, A
 from inkbox_mcp.pages import matching, page
 from inkbox_mcp.paths import IDENTITIES, MAILBOXES, Path, path
 from inkbox_mcp.responses import parse
-from inkbox_mcp.text import one_line, same
+from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, quoted, same
 from inkbox_mcp.tools.account import NO_API
 from inkbox_mcp.tools.identities import NO_IDENTITY, Handle, Identity
 
@@ -111,18 +111,18 @@ async def _which_conflict(api: InkboxAPI, args: CreateMailbox, conflict: Conflic
         owner = await api.get(path(IDENTITIES, args.agent_handle), Identity)
     except InkboxError:
         return conflict
+    handle = quoted(args.agent_handle, MAX_HANDLE)
     if owner.address:
         return conflict.advised(
-            f"The identity {args.agent_handle} already has the mailbox {one_line(owner.address)}, and can have "
-            "only one. Next: call get_mailbox with email_address to see it, and use it."
+            f"The identity {handle} already has the mailbox {quoted(owner.address, MAX_ADDRESS)}, and can have only "
+            "one. Next: call get_mailbox with email_address to see it, and use it."
         )
     if args.email_local_part is None:
         return conflict.advised(
-            f"The identity {args.agent_handle} had a mailbox a moment ago and has none now. "
-            "Next: call create_mailbox again."
+            f"The identity {handle} had a mailbox a moment ago and has none now. Next: call create_mailbox again."
         )
     return conflict.advised(
-        f"The identity {args.agent_handle} has no mailbox yet, but the address {args.email_local_part} is taken, "
+        f"The identity {handle} has no mailbox yet, but the address {args.email_local_part} is taken, "
         "maybe by a deleted mailbox. Next: call create_mailbox with another email_local_part, or without one."
     )
 

@@ -197,7 +197,7 @@ class Lives:
         result = await self._done(agent, "create_mailbox", "conflict", agent_handle=handle, display_name=handle)
         if result.structured_content:
             return result.structured_content["email_address"]
-        named = re.search(rf"{handle} already has the mailbox (\S+@\S+), and", text(result))
+        named = re.search(rf'"{handle}" already has the mailbox "(\S+@\S+)", and', text(result))
         assert named, text(result)
         return named[1]
 

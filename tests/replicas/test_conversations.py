@@ -204,7 +204,7 @@ async def test_what_a_lost_answer_did_is_found_out_though_another_replica_interf
                     ((address, _),) = await mailboxes()
                     await second.ask("update_mailbox", email_address=address, display_name="Second")
                 assert code(results[0]) == "conflict"
-                assert f"sales-agent already has the mailbox {address}" in text(results[0])
+                assert f'"sales-agent" already has the mailbox "{address}"' in text(results[0])
                 assert await mailboxes() == [(address, "Second")]
 
                 # Twice is once, and the one that was answered last counts.
