@@ -6,26 +6,67 @@ functions, because a model reads their sentence when it got the value wrong.
 """
 
 import re
+import unicodedata
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from inkbox_mcp.pages import decode_cursor
+from inkbox_mcp.text import first_hidden, first_unseen, quoted
 from inkbox_mcp.webhooks import webhook_url
 
 _LOCAL_PART = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _NOT_IN_A_HANDLE = re.compile(r"[\s/\\?#%@]")
-_NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_ID = re.compile(r"[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
+
+# An address as mail programs find it in a text; "@acme" and "Jane (@jane)" are none.
+_ADDRESS = re.compile(r"[^\s(\[{<,;:/]@[^\s@]")
+# Brackets that people read as "<" and ">": between them spaces may stand around the @ (RFC 5322).
+_BRACKETS = re.compile("[<>\u02c2\u02c3\u1433\u1438\u2039\u203a\u3008-\u300b\u00ab\u00bb\u27e8-\u27eb\u276c-\u2771]")
+_ENCODED_WORD = re.compile(r"=\s*\?.*\?\s*=|=\?[^?]*\?[bq]\?", re.IGNORECASE)
+
+_SPACES = frozenset(" \u3000")  # of Latin and of East Asian writing
+LIST_ITEM_LENGTH = 100
 
 
 def _one_line(text: str) -> str:
-    """Refuse control characters, line breaks and lone surrogates: no mail header or log line can be split by them."""
-    if found := _NOT_IN_A_LINE.search(text):
+    """Refuse what a person would not see, and what is no part of one line: nothing can hide, and no log line be split.
+
+    What is refused is named and never taken out: a cleaned value would be another one than the one that was checked.
+    """
+    return _refuse(text, first_unseen(text))
+
+
+def _refuse(text: str, position: int | None) -> str:
+    if position is not None:
         raise ValueError(
-            f"control characters and line breaks are not allowed (U+{ord(found[0]):04X} at position {found.start()})"
+            "hidden characters, line breaks and blanks other than a space are not allowed "
+            f"(U+{ord(text[position]):04X} at position {position}); write it without them"
         )
+    return text
+
+
+def _display_name(text: str) -> str:
+    """Refuse what could hide in a name, or make a mail header or a mail program say another sender."""
+    _refuse(text, first_hidden(text))
+    _refuse(text, next((at for at, char in enumerate(text) if char.isspace() and char not in _SPACES), None))
+    if not any(unicodedata.category(char)[0] in "LNPS" for char in text):
+        raise ValueError("must have a letter, a digit or a sign that can be seen")
+    plain = unicodedata.normalize("NFKC", text)  # what is full-width is read like what it is the width of
+    if _ADDRESS.search(plain) or ("@" in plain and _BRACKETS.search(plain)):
+        raise ValueError(
+            "must not contain an email address, because people would take it for the sender's; write the name alone"
+        )
+    if _ENCODED_WORD.search(plain):
+        raise ValueError('must not be an encoded word ("=?utf-8?...?="); write the name itself')
+    return text
+
+
+def _list_item(text: str) -> str:
+    if not 1 <= len(text) <= LIST_ITEM_LENGTH:
+        raise ValueError(f"must have 1 to {LIST_ITEM_LENGTH} characters")
     return text
 
 
@@ -42,7 +83,8 @@ def _handle(text: str) -> str:
 
 def _local_part(text: str) -> str:
     if "@" in text:
-        raise ValueError(f'must be only the part before the @, here "{text.partition("@")[0]}"; Inkbox adds the domain')
+        local_part = quoted(text.partition("@")[0], 64)
+        raise ValueError(f"must be only the part before the @, here {local_part}; Inkbox adds the domain")
     if not _LOCAL_PART.fullmatch(text):
         raise ValueError('must be letters, digits, "_", "+", "-", and single dots between them, such as "sales.team"')
     return text
@@ -58,10 +100,9 @@ def _mailbox_address(text: str) -> str:
 
 
 def _uuid(text: str) -> str:
-    try:
-        return str(UUID(text))
-    except ValueError:
-        raise ValueError("must be a UUID such as 123e4567-e89b-42d3-a456-426614174000") from None
+    if not _ID.fullmatch(text):
+        raise ValueError("must be a UUID such as 123e4567-e89b-42d3-a456-426614174000")
+    return str(UUID(text))
 
 
 def _cursor(text: str) -> str:
@@ -86,16 +127,21 @@ def _boolean(value: object) -> object:
 Text = Annotated[str, AfterValidator(_one_line)]
 """One line of text."""
 
+ListItem = Annotated[Text, AfterValidator(_list_item)]
+"""One line of a list, of at most `LIST_ITEM_LENGTH` characters."""
+
 AgentHandle = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_one_line), AfterValidator(_handle)]
 """The handle of an agent identity, without its leading @."""
 
 LocalPart = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_one_line), AfterValidator(_local_part)]
 """The part of an address before the @."""
 
-MailboxAddress = Annotated[str, Field(min_length=1, max_length=320), AfterValidator(_mailbox_address)]
+MailboxAddress = Annotated[
+    str, Field(min_length=1, max_length=320), AfterValidator(_one_line), AfterValidator(_mailbox_address)
+]
 """A mailbox's full address, or its local part."""
 
-DisplayName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_one_line)]
+DisplayName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_display_name)]
 """The sender name people see."""
 
 WebhookURL = Annotated[str, Field(max_length=2048), AfterValidator(_one_line), AfterValidator(webhook_url)]
@@ -107,7 +153,7 @@ WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 """True or false; 1 and 0 are neither."""
 
-ResourceID = Annotated[str, AfterValidator(_uuid)]
+ResourceID = Annotated[str, AfterValidator(_one_line), AfterValidator(_uuid)]
 """A UUID."""
 
 PageSize = Annotated[WholeNumber, Field(ge=1, le=200)]

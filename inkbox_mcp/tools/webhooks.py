@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from inkbox_mcp.api import InkboxAPI
 from inkbox_mcp.errors import Conflict, InvalidArguments, NotFound, OutcomeUnknown
-from inkbox_mcp.fields import ResourceID, Text, WebhookURL
+from inkbox_mcp.fields import ListItem, ResourceID, WebhookURL
 from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, READ_ONLY, Args, Result, operation
 from inkbox_mcp.paths import MAILBOXES, WEBHOOKS, path
 from inkbox_mcp.tools.mailboxes import NO_MAILBOX, Address, Mailbox
@@ -61,7 +61,7 @@ class CreateWebhook(Args):
     email_address: Address
     webhook_url: Annotated[WebhookURL, Field(description="Public https URL, up to 2048 characters.")]
     event_types: Annotated[
-        list[Text] | None,
+        list[ListItem] | None,
         Field(max_length=20, description="Such as message.sent, message.bounced. Default: message.received."),
     ] = None
 
