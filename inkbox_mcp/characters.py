@@ -99,11 +99,11 @@ def hidden_characters(text: str) -> set[str]:
 def unneeded_marks(text: str) -> dict[int, str]:
     """Return the joiners, styles, directions and tags of a text that its writing does not need, by their positions.
 
-    Only eight of them, and one for every sixteen characters that are seen, are looked at: no writing has more, and more
+    Only eight of them, and one for every twelve characters that are seen, are looked at: no writing has more, and more
     could carry a message.
     """
     runs = list(_MARKS.finditer(text))
-    enough = 8 + (len(text) - sum(len(run[0]) for run in runs)) // 16
+    enough = 8 + (len(text) - sum(len(run[0]) for run in runs)) // 12
     unneeded = [run for run in runs[:enough] if not _is_needed(text, run)] + runs[enough:]
     return {run.start(): run[0] for run in unneeded}
 

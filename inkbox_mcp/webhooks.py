@@ -12,14 +12,14 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from inkbox_mcp.addresses import LOOPBACK, why_not_public
 
 _AUTHORITY = re.compile(r"https://([^/?#]*)", re.IGNORECASE)
-_HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(.*))?")
+_HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([^:]*))?")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _TUNNEL = "give a public host name, or the one of a tunnel to this machine"
 # Why no host on the internet has a name, by the name's last labels. Private are those of RFC 6761, 7686, 8375 and 9476,
 # of RFC 6762, appendix G, of ICANN (.internal, and the report on name collisions), and those of Kubernetes, Docker,
-# Consul, Nomad, other platforms, clouds and routers. Names in .ts.net are missing: outside a Tailscale network there are
-# only those that their owner published with Funnel, which is made for webhooks.
+# Consul, Nomad, other platforms, clouds and routers. Names in .ts.net are missing: outside a Tailscale network only the
+# ones exist that their owner published with Funnel, which is made for webhooks.
 _NOT_PUBLIC = {
     ending: why
     for why, endings in {
@@ -82,7 +82,7 @@ def webhook_host(url: str) -> str:
 def _host_and_port(authority: str) -> tuple[str, str | None]:
     found = _HOST_AND_PORT.fullmatch(authority)
     if not found:
-        raise ValueError('must have one host, such as "https://example.com/inkbox"; only IPv6 has brackets and colons')
+        raise ValueError("must have one host; an IPv6 address stands in brackets, and nothing else does")
     return found[1].lower().removesuffix("."), found[2]
 
 

@@ -1,0 +1,209 @@
+"""Webhooks go to the public internet: each host that is elsewhere is refused, and the sentence says why."""
+
+import ast
+import inspect
+from ipaddress import IPv4Address, IPv6Address
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inkbox_mcp import addresses, webhooks
+from inkbox_mcp.addresses import why_not_public
+from inkbox_mcp.webhooks import webhook_host, webhook_url
+from tests.conftest import Connect
+
+# Both ends of every range, and addresses that clouds use inside.
+NOT_PUBLIC_IPV4 = """
+    0.0.0.0 0.255.255.255 10.0.0.0 10.255.255.255 100.64.0.0 100.127.255.255 100.100.100.200 127.0.0.0
+    127.255.255.255 168.63.129.16 169.254.0.0 169.254.169.254 169.254.170.2 169.254.255.255 172.16.0.0
+    172.31.255.255 192.0.0.0 192.0.0.9 192.0.0.10 192.0.0.170 192.0.0.192 192.0.0.255 192.0.2.0 192.0.2.255
+    192.31.196.1 192.52.193.1 192.88.99.0 192.88.99.1 192.88.99.255 192.168.0.0 192.168.255.255 192.175.48.1
+    198.18.0.0 198.19.255.255 198.51.100.0 198.51.100.255 203.0.113.0 203.0.113.255 224.0.0.0 239.255.255.255
+    240.0.0.0 255.255.255.254 255.255.255.255
+"""
+PUBLIC_IPV4 = """
+    1.0.0.0 8.8.8.8 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 168.63.129.15
+    168.63.129.17 169.253.255.255 169.255.0.0 172.15.255.255 172.32.0.0 191.255.255.255 192.0.1.0 192.0.3.0
+    192.88.98.255 192.88.100.0 192.167.255.255 192.169.0.0 198.17.255.255 198.20.0.0 198.51.99.255 203.0.114.0
+    223.255.255.255
+"""
+NOT_PUBLIC_IPV6 = """
+    :: ::1 ::7f00:1 ::8.8.8.8 ::ffff:10.0.0.1 ::ffff:8.8.8.8 ::ffff:0:8.8.8.8 64:ff9b::8.8.8.8 64:ff9b:1::1
+    64:ff9b:1:ffff:ffff:ffff:ffff:ffff 100:: 100::1 100:0:0:1::1 200::1 400::1 1000::1 1fff:ffff::1 2001::1
+    2001:0:1::1 2001:1::1 2001:1::2 2001:1::3 2001:2::1 2001:3::1 2001:4:112::1 2001:10::1 2001:1f:ffff::1
+    2001:20::1 2001:2f:ffff::1 2001:30::1 2001:1ff:ffff::1 2001:db8::1 2001:db8:ffff::1 2002:808:808::1
+    2002:7f00:1::1 2620:4f:8000::1 3ffe::1 3fff::1 3fff:fff:ffff::1 4000::1 5f00::1 5f00:ffff::1 8000::1 e000::1
+    fc00::1 fd00:ec2::254 fd20:ce::254 fdff:ffff::1 fe80::1 febf::1 fec0::1 fec0:0:0:ffff::1 feff:ffff::1
+    ff02::1 ff0e::1 ffff::1 2606:4700::5efe:a00:1 2606:4700::200:5efe:808:808 2606:4700::5efe:10.0.0.1
+"""
+PUBLIC_IPV6 = """
+    2000::1 2001:200::1 2001:4860:4860::8888 2001:db7:ffff::1 2001:db9::1 2003::1 2400:cb00::1
+    2606:4700:4700::1111 2620:4f:7fff::1 2620:4f:8001::1 2a00:1450:4001:81b::200e 3ffd::1 2606:4700::5efd:a00:1
+    2606:4700::5efe
+"""
+PRIVATE_NAMES = """
+    localhost LOCALHOST localhost. a.localhost localhost.localdomain ip6-localhost loopback x.localhost4
+    printer.local metadata.google.internal ip-10-0-0-1.ec2.internal host.docker.internal vault.intranet db.intra
+    db.intern db.private db.corp nas.home nas.homenet router.lan x.wan smtp.mail pc.workgroup pc.domain
+    nas.home.arpa 1.0.0.127.in-addr.arpa site.test x.example x.invalid x.onion x.alt x.i2p api.default.svc
+    api.default.svc. API.Default.SVC x.svc.cluster.local kubernetes.default 10-0-0-1.default.pod x.cluster
+    web.service.consul x.consul x.docker x.podman job.service.nomad x.nomad box.localnet x.mesos x.weave
+    x.rancher x.lxd x.vagrant x.router x.dhcp fritz.box nas.fritz.box speedport.ip pc.mshome.net
+    vm.internal.cloudapp.net vm.sub.vcn.oraclevcn.com metadata.goog metadata.tencentyun.com instance-data
+    metadata.packet.net metadata.platformequinix.com 127.0.0.1.nip.io 10-0-0-1.sslip.io x.xip.io localtest.me
+    a.lvh.me intranet metadata kubernetes x
+"""
+PUBLIC_NAMES = """
+    hooks.example.com example.org a.co mail.example.com home.example.com corp.de svc.example.com
+    localhost.example.com consul.io docker.com box.com x.box fritz.com 1e100.net xn--mnchen-3ya.de
+    my_service.example.com laptop.tail1234.ts.net internal.example.com metadata.example.com nip.io.example.com
+    example.com.
+"""
+
+
+def complaint(url: str) -> str:
+    """Return what is wrong with a URL."""
+    with pytest.raises(ValueError) as caught:
+        webhook_url(url)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("address", NOT_PUBLIC_IPV4.split())
+def test_an_ipv4_address_of_no_public_host_is_refused_for_what_it_is(address: str) -> None:
+    """Of every row of the registry, and of clouds."""
+    for url in (f"https://{address}/hook", f"https://{address}:8443", f"https://{address}./"):
+        assert f"must have a host on the public internet; {address} is a" in complaint(url)
+
+
+@pytest.mark.parametrize("address", NOT_PUBLIC_IPV6.split())
+def test_an_ipv6_address_of_no_public_host_is_refused_for_what_it_is(address: str) -> None:
+    """Of every row of the registry, outside of what is given out, and those with an IPv4 address inside."""
+    for url in (f"https://[{address}]/hook", f"https://[{address.upper()}]:8443"):
+        assert f"must have a host on the public internet; {IPv6Address(address)} is a" in complaint(url)
+
+
+@pytest.mark.parametrize(
+    "host", [*PUBLIC_IPV4.split(), *(f"[{address}]" for address in PUBLIC_IPV6.split()), *PUBLIC_NAMES.split()]
+)
+def test_a_host_on_the_public_internet_is_taken(host: str) -> None:
+    """Just beside the ranges and the endings too."""
+    assert webhook_url(f"https://{host}/hook") == f"https://{host}/hook"
+
+
+@pytest.mark.parametrize("name", PRIVATE_NAMES.split())
+def test_a_name_of_a_private_network_is_refused(name: str) -> None:
+    """By its ending, or because it has no dot."""
+    for url in (f"https://{name}/hook", f"https://{name}:8443"):
+        assert "must have the full name of a host on the public internet; " in complaint(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("https://localhost/", "only the machine itself can reach loopback: give a public host name, or"),
+        ("https://127.0.0.1/", "127.0.0.1 is a loopback address, which only the machine itself can reach:"),
+        ("https://[::1]/", "or the one of a tunnel to this machine"),
+        ("https://169.254.169.254/", "link-local address, where clouds serve the metadata"),
+        ("https://metadata.goog/", "metadata"), ("https://x.svc/", "this ending is one of private networks"),
+        ("https://kubernetes/", "a name without a dot"),
+        ("https://1.2.3.4.nip.io/", "names with this ending lead to private addresses"),
+        ("https://[foo]/", "must have a valid IPv6 address between the brackets"),
+        ("https://[v1.x]/", "must have a valid IPv6 address between the brackets"),
+        ("https://[1.2.3.4]/", "must have a valid IPv6 address between the brackets"),
+        ("https://[]/", "must have a valid IPv6 address between the brackets"),
+        ("https://[::1/", "an IPv6 address stands in brackets"),
+        ("https://a[b]c.com/", "an IPv6 address stands in brackets"),
+        ("https://[2606:4700::1].example.com/", "an IPv6 address stands in brackets"),
+        ("https://2606:4700::1/", "an IPv6 address stands in brackets"),
+        ("https://[fe80::1%25eth0]/", 'must not have a "%" in its host'),
+        ("https://ex%61mple.com/", 'must not have a "%" in its host'),
+        ("https://a.com:0/", "must have a port from 1 to 65535"),
+        ("https://a.com:65536/", "must have a port from 1 to 65535"),
+        ("https://a.com:99999999999/", "must have a port from 1 to 65535"),
+        ("https://a.com:/", "must have a port from 1 to 65535"),
+        ("https://a.com:+80/", "must have a port from 1 to 65535"),
+        ("https://a.com:８０/", "must have a port from 1 to 65535"),
+        ("https://user@a.com/", "must not have a user name or password"),
+        ("https://a.com:pw@b.com/", "must not have a user name or password"),
+        ("https://8.8.8.8\\@10.0.0.1/", "without spaces or backslashes"),
+        ("https://a.com/#x", "must not have a fragment"), ("https:///x", "must name a host"),
+        ("https://./", "must name a host"), ("https:a.com", 'must start with "https://"'),
+        ("https:/a.com", 'must start with "https://"'), ("https//a.com", 'must start with "https://"'),
+        ("http://a.com", 'must start with "https://"'), ("https://2130706433/", "dotted decimal"),
+        ("https://0x7f000001/", "dotted decimal"), ("https://0177.0.0.1/", "dotted decimal"),
+        ("https://127.1/", "dotted decimal"), ("https://8.8.8.08/", "dotted decimal"),
+        ("https://1.1.1.1.1/", "dotted decimal"), ("https://example.0x7f/", "dotted decimal"),
+        ("https://１２７.0.0.1/", "not of characters that look like them"),
+        ("https://127。0。0。1/", "not of characters that look like them"),
+        ("https://ⓛocalhost/", "not of characters that look like them"),
+        ("https://münchen.de/", 'in its "xn--" form'),
+        ("https://xn--ocalhost-in2e.com/", 'its "xn--" form stands for no name'),
+        ("https://a..com/", "letters, digits, hyphens and dots"),
+        ("https://a.com../", "letters, digits, hyphens and dots"),
+        ("https://-a.com/", "letters, digits, hyphens and dots"),
+        ("https://" + "a." * 130 + "com/", "letters, digits, hyphens and dots"),
+        ("https://" + "a" * 64 + ".com/", "letters, digits, hyphens and dots"),
+        ("https://a,b.com/", "letters, digits, hyphens and dots"),
+        ("https://a.com;b/", "letters, digits, hyphens and dots"),
+    ],
+)  # fmt: skip
+def test_the_sentence_says_the_very_problem(url: str, problem: str) -> None:
+    """A model that reads it knows what to change."""
+    assert problem in complaint(url)
+
+
+def test_the_judgement_does_not_depend_on_the_python() -> None:
+    """Properties such as is_global have changed their meaning from release to release."""
+    for module in (addresses, webhooks):
+        used = {node.attr for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Attribute)}
+        assert not {name for name in used if name.startswith("is_")}
+        assert not used & {"ipv4_mapped", "sixtofour", "teredo", "scope_id"}
+
+
+@given(st.ip_addresses())
+def test_an_address_is_judged_alike_in_every_notation(address: IPv4Address | IPv6Address) -> None:
+    """Compressed or not, in capitals or not."""
+    written = (
+        [str(address)] if address.version == 4 else [f"[{address}]", f"[{address.exploded}]", f"[{address}]".upper()]
+    )
+    for host in written:
+        try:
+            webhook_url(f"https://{host}/")
+        except ValueError:
+            assert why_not_public(address)
+        else:
+            assert why_not_public(address) is None
+
+
+@given(st.text(alphabet="aA.:[]@%/\\?#0x7f_-é。１\u200b", max_size=30))
+def test_what_was_checked_is_where_it_is_sent(rest: str) -> None:
+    """An HTTP library finds the same host in an accepted URL as the guard, and so as the operator's patterns."""
+    url = f"https://{rest}"
+    try:
+        assert webhook_url(url) == url
+    except ValueError:
+        return
+    assert httpx2.URL(url).host.removesuffix(".") == webhook_host(url)
+
+
+@pytest.mark.parametrize(
+    "host", ["HOOKS.Example.COM", "hooks.example.com.", "hooks.example.com:8443", "Hooks.example.com.:1"]
+)
+async def test_the_operators_hosts_are_matched_as_they_are_sent(connect: Connect, era: str, host: str) -> None:
+    """Capitals and the dot of the root name the same host; the URL goes out as it was written."""
+    sent: list[bytes] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.content)
+        return httpx2.Response(200, json={"id": "1", "email_address": "a@inkboxmail.com"})
+
+    async with connect(answer, mode=era, allow_webhook_hosts="hooks.example.com", confirm="never") as agent:
+        await agent.ask("update_mailbox", email_address="a", webhook_url=f"https://{host}/x")
+        assert f"https://{host}/x".encode() in sent[-1]
+        for other in ("evil.example", "hooks.example.com.evil.example", "xhooks.example.com", "hooks.example.co"):
+            url = f"https://{other}/{host}"
+            message = await agent.refused("update_mailbox", email_address="a", webhook_url=url)
+            assert "webhook_url" in message
+    assert len(sent) == 1
