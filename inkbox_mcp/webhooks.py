@@ -10,6 +10,7 @@ import unicodedata
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from inkbox_mcp.addresses import LOOPBACK, why_not_public
+from inkbox_mcp.text import first_unseen
 
 _AUTHORITY = re.compile(r"https://([^/?#]*)", re.IGNORECASE)
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([^:]*))?")
@@ -138,11 +139,11 @@ def _ipv6(host: str) -> IPv6Address:
 
 
 def _is_disguised(label: str) -> bool:
-    """Whether an international label stands for an ASCII one, or for nothing: no registry gives those out."""
+    """Whether an international label stands for an ASCII one, a hidden one or none: no registry gives those out."""
     if not label.startswith("xn--"):
         return False
     try:
         decoded = label.removeprefix("xn--").encode("ascii").decode("punycode")
     except UnicodeError:
         return True
-    return unicodedata.normalize("NFKC", decoded).isascii()
+    return unicodedata.normalize("NFKC", decoded).isascii() or first_unseen(decoded) is not None
