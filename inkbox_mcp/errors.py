@@ -36,7 +36,7 @@ from inkbox_mcp.text import one_line, quoted
 MAX_DETAIL = 500
 """Characters of the API's own words quoted in an error."""
 # What is read of them: items of a list or an object, levels of lists and objects, bits of a number.
-_MAX_ITEMS, _MAX_DEPTH, _LONG_BITS = 10, 3, 64
+_MAX_ITEMS, _MAX_DEPTH, _LONG_BITS = 10, 4, 64
 _TELLING = ("loc", "msg", "message", "code", "error")
 
 

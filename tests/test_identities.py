@@ -1,5 +1,6 @@
 """Identities, webhooks and the account, on both generations of the API."""
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -97,7 +98,7 @@ async def test_a_conflict_says_what_is_in_the_way(generation: str) -> None:
         wanted = {"mailbox_local_part": "taken"} if generation == "spec" else {}
         made = await agent.ask("create_identity", agent_handle="one-agent", **wanted)
         message = await agent.refused("create_identity", agent_handle="one-agent")
-        assert f"with the mailbox {made['email_address']}" in message
+        assert f"with the mailbox {json.dumps(made['email_address'])}" in message
         if generation == "spec":
             message = await agent.refused("create_identity", agent_handle="two-agent", mailbox_local_part="TAKEN")
             assert "Either the handle or the address is taken" in message

@@ -190,6 +190,8 @@ def test_a_reason_says_how_much_is_left_out() -> None:
     assert quote_detail([str(number) for number in range(12)]) == '"0; 1; 2; 3; 4; 5; 6; 7; 8; 9; 2 more".'
     many = {str(number): 0 for number in range(50)}
     assert quote_detail({**many, "message": "Taken"}) == '"Taken".'
+    fault = {"loc": ["body", "agent_handle"], "msg": "is taken", "input": "x"}
+    assert quote_detail([[fault], "Ask a human."]) == '"agent_handle: is taken; Ask a human".'
     assert quote_detail({**many, "loc": ["body", "agent_handle"], "msg": "is taken"}) == '"agent_handle: is taken".'
 
 
