@@ -21,9 +21,10 @@ _DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _NOT_IN_A_HANDLE = re.compile(r"[\s/\\?#%@]")
 _ID = re.compile(r"[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
 
-# An address as mail programs find it in a text; "@acme" and "Jane (@jane)" are none.
-_ADDRESS = re.compile(r"[^\s(\[{<,;:/]@[^\s@]")
-# Brackets that people read as "<" and ">": between them spaces may stand around the @ (RFC 5322).
+# An address as mail programs find it in a text, also with spaces around the @ (RFC 5322); "@acme", "Jane (@jane)" and
+# "Sales @ Acme" are none.
+_ADDRESS = re.compile(r"[^\s(\[{<,;:/](@\s*[^\s@]|\s+@\s*[^\s@]+[.\u3002]\w)")
+# Brackets that people read as "<" and ">": beside them a name with an @ is an address whatever it looks like.
 _BRACKETS = re.compile("[<>\u02c2\u02c3\u1433\u1438\u2039\u203a\u3008-\u300b\u00ab\u00bb\u27e8-\u27eb\u276c-\u2771]")
 _ENCODED_WORD = re.compile(r"=\s*\?.*\?\s*=|=\?[^?]*\?[bq]\?", re.IGNORECASE)
 

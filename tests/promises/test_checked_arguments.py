@@ -94,6 +94,16 @@ def test_what_is_accepted_is_seen_as_it_is_sent(anything: str) -> None:
         assert visible(anything) == anything
 
 
+def test_no_argument_of_any_tool_takes_what_hides() -> None:
+    """Whatever tools there will be: an argument that is text is checked, or has few values."""
+    for tool, operation in OPERATIONS.items():
+        for name, field in operation.tool.input_schema["properties"].items():
+            kinds = [arm.get("type") for arm in [field, *field.get("anyOf", [])]]
+            if "string" in kinds:
+                for hidden in ("\u200b", "\u2800", "\ue000", "\U000e0041"):
+                    assert f"{name}: " in complaint(tool, **{name: f"a{hidden}b"})
+
+
 def test_a_handle_may_still_be_written_in_any_script() -> None:
     """What is seen is allowed."""
     for handle in ("Süd", "поддержка", "営業", "sales✉", "DESK-1"):
@@ -174,7 +184,8 @@ def test_a_name_has_something_to_see(name: str) -> None:
         "ceo@bank.example", "x, ceo@bank.example", "x; ceo@bank.example", "Team: ceo@bank.example;",
         "(ceo@bank.example)", "[ceo@bank.example]", "«ceo @ bank»", "⟨ceo @ bank⟩", "ceo@[1.2.3.4]",
         '"ceo"@bank.example', "ceo@bänk.example", "ｃｅｏ＠ｂａｎｋ", "ceo﹫bank.example", "ceo+x@bank。example",
-        "<@a,@b:c@d>", "ceo!@bank.example", "﹤ceo @ bank﹥", "ᐸceo @ bankᐳ",
+        "<@a,@b:c@d>", "ceo!@bank.example", "﹤ceo @ bank﹥", "ᐸceo @ bankᐳ", "ceo @ bank.example",
+        "x, ceo @bank.example", "ceo@ bank.example",
     ],
 )  # fmt: skip
 def test_a_name_holds_no_address(name: str) -> None:
