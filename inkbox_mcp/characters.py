@@ -18,6 +18,8 @@ from functools import cache
 LAYOUT = frozenset("\t\n\r")
 """Control characters that lay out a text of several lines."""
 
+_SEEN = LAYOUT | frozenset(map(chr, range(0x20, 0x7F)))
+
 IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
@@ -85,6 +87,7 @@ _STYLES = frozenset("\ufe0e\ufe0f")
 _DIRECTIONS = frozenset("\u061c\u200e\u200f")
 _KEYCAP = "\u20e3"
 _VIRAMA = 9  # a combining class
+_MOST_COMBINED = 8  # marks on one letter; no script has as many
 # England, Scotland and Wales, the only flags that are written with tags (emoji-sequences.txt).
 _FLAGS = frozenset(
     "".join(chr(0xE0000 + ord(letter)) for letter in region) + "\U000e007f" for region in ("gbeng", "gbsct", "gbwls")
@@ -93,7 +96,7 @@ _FLAGS = frozenset(
 
 def hidden_characters(text: str) -> set[str]:
     """Return the hidden characters of a text that it never needs, whatever stands beside them."""
-    return {char for char in set(text) - LAYOUT if _is_hidden(char) and not _MARKS.match(char)}
+    return {char for char in set(text) - _SEEN if _is_hidden(char) and not _MARKS.match(char)}
 
 
 def unneeded_marks(text: str) -> dict[int, str]:
@@ -115,7 +118,7 @@ def _is_hidden(char: str) -> bool:
 
 
 def _is_needed(text: str, run: re.Match[str]) -> bool:
-    """Whether a run of marks is one that changes what is seen."""
+    """Whether a run of marks is one that people write in this place."""
     mark, before, after = run[0], text[run.start() - 1 : run.start()], text[run.end() : run.end() + 1]
     if mark in _STYLES and (before.isascii() or after == _KEYCAP):
         return after == _KEYCAP and before in set("0123456789#*")
@@ -167,9 +170,9 @@ def _is_right_to_left(char: str) -> bool:
 def _bases(text: str, run: re.Match[str]) -> tuple[str, str]:
     """Return the characters on both sides of a run, looking through combining marks; none where the text ends."""
     start, end = run.span()
-    while start and _combines(text[start - 1]):
+    while start and run.start() - start < _MOST_COMBINED and _combines(text[start - 1]):
         start -= 1
-    while end < len(text) and _combines(text[end]):
+    while end < len(text) and end - run.end() < _MOST_COMBINED and _combines(text[end]):
         end += 1
     return text[start - 1 : start], text[end : end + 1]
 
