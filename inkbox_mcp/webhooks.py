@@ -100,7 +100,7 @@ def _require_public(host: str) -> None:
         _require_public_address(_ipv6(host[1:-1]))
     elif _NUMBER.fullmatch(host.rpartition(".")[2]):
         _require_public_address(_ipv4(host))
-    elif len(host) > 253 or not all(_LABEL.fullmatch(label) for label in host.split(".")):
+    elif len(host) > 253 or "_" in host.rpartition(".")[2] or not all(map(_LABEL.fullmatch, host.split("."))):
         raise ValueError("must have a host of letters, digits, hyphens and dots")
     else:
         _require_public_name(host)
@@ -139,11 +139,13 @@ def _ipv6(host: str) -> IPv6Address:
 
 
 def _is_disguised(label: str) -> bool:
-    """Whether an international label stands for an ASCII one, a hidden one or none: no registry gives those out."""
+    """Whether an international label is not the one way to write a name that is seen: no registry gives those out."""
     if not label.startswith("xn--"):
         return False
+    punycode = label.removeprefix("xn--")
     try:
-        decoded = label.removeprefix("xn--").encode("ascii").decode("punycode")
+        name = punycode.encode("ascii").decode("punycode")
+        plain = unicodedata.normalize("NFKC", name.lower())
+        return plain.isascii() or plain != name or first_unseen(name) is not None or "_" in name
     except UnicodeError:
         return True
-    return unicodedata.normalize("NFKC", decoded).isascii() or first_unseen(decoded) is not None

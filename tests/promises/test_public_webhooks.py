@@ -58,8 +58,8 @@ PRIVATE_NAMES = """
 PUBLIC_NAMES = """
     hooks.example.com example.org a.co mail.example.com home.example.com corp.de svc.example.com
     localhost.example.com consul.io docker.com box.com x.box fritz.com 1e100.net xn--mnchen-3ya.de
-    my_service.example.com laptop.tail1234.ts.net internal.example.com metadata.example.com nip.io.example.com
-    example.com.
+    xn--strae-oqa.de xn--i-7iq.ws xn--80a1acny.xn--p1ai my_service.example.com laptop.tail1234.ts.net
+    internal.example.com metadata.example.com nip.io.example.com example.com.
 """
 
 
@@ -144,6 +144,9 @@ def test_a_name_of_a_private_network_is_refused(name: str) -> None:
         ("https://a..com/", "letters, digits, hyphens and dots"),
         ("https://a.com../", "letters, digits, hyphens and dots"),
         ("https://-a.com/", "letters, digits, hyphens and dots"),
+        ("https://a.b_c/", "letters, digits, hyphens and dots"),
+        ("https://xn--99999999.com/", 'its "xn--" form stands for no name'),
+        ("https://xn--a_-yka.com/", 'its "xn--" form stands for no name'),
         ("https://" + "a." * 130 + "com/", "letters, digits, hyphens and dots"),
         ("https://" + "a" * 64 + ".com/", "letters, digits, hyphens and dots"),
         ("https://a,b.com/", "letters, digits, hyphens and dots"),
