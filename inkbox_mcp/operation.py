@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from inkbox_mcp.api import InkboxAPI
+from inkbox_mcp.bounds import MAX_ARGUMENTS, MAX_NAME, MAX_PROBLEMS, excess, named
 from inkbox_mcp.errors import APIError, InkboxError, InvalidArguments, OperationMoved
 from inkbox_mcp.generations import Generation
 from inkbox_mcp.schema import argument_schema, result_schema
@@ -42,6 +43,9 @@ DESTRUCTIVE = Hints(destructive=True, idempotent=True)
 
 # Some clients add arguments of their own to every call (n8n: github.com/n8n-io/n8n/issues/37308).
 _INJECTED = frozenset({"toolCallId", "sessionId"})
+
+_TOO_LARGE = object()
+"""Stands for a value that is too large."""
 
 
 class Args(BaseModel):
@@ -149,11 +153,17 @@ class Operation(Generic[A, R]):
         Raises:
             InvalidArguments: with every bad argument named at once.
         """
+        given = arguments or {}
+        if len(given) > MAX_ARGUMENTS:
+            raise InvalidArguments(self._too_many(given))
+        too_large = {name: problem for name, value in given.items() if (problem := excess(value))}
         try:
-            return self.args.model_validate(dict(arguments or {}))
+            # Validated without the values that are too large, which no type takes then.
+            return self.args.model_validate({**given, **dict.fromkeys(too_large, _TOO_LARGE)})
         except ValidationError as error:
-            problems = [self._problem(details) for details in error.errors(include_url=False)]
-            raise InvalidArguments("; ".join(problems) + ".") from None
+            found = error.errors(include_url=False, include_context=False)
+            problems = [self._problem(details, too_large) for details in found[:MAX_PROBLEMS]]
+            raise InvalidArguments(f"{named(problems, len(found) - len(problems))}.") from None
 
     async def run(self, api: InkboxAPI, args: A) -> R:
         """Call the API.
@@ -213,7 +223,14 @@ class Operation(Generic[A, R]):
         advice = next((text for kind, text in self.advice.items() if isinstance(error, kind)), None)
         return error.explain(self.name, advice)
 
-    def _problem(self, details: ErrorDetails) -> str:
+    def _too_many(self, given: Mapping[str, Any]) -> str:
+        """Say that there are more arguments than any tool takes, without looking at their values."""
+        unknown = [name for name in given if name not in self.args.model_fields]
+        problems = [self._unknown_argument(name) for name in unknown[:MAX_PROBLEMS]]
+        more = named(problems, len(unknown) - len(problems))
+        return f"a call takes at most {MAX_ARGUMENTS} arguments, and this one has {len(given):,}: {more}."
+
+    def _problem(self, details: ErrorDetails, too_large: Mapping[str, str]) -> str:
         message = details["msg"].removeprefix("Value error, ")
         if not details["loc"]:
             return message
@@ -222,13 +239,14 @@ class Operation(Generic[A, R]):
         name = ".".join(map(str, details["loc"]))
         if details["type"] == "missing":
             message = "is required"
+        message = too_large.get(name, message)
         return f"{name}: {message}"
 
     def _unknown_argument(self, name: str) -> str:
-        valid = list(self.args.model_fields)
+        valid, name = list(self.args.model_fields), name[:MAX_NAME]
         close = difflib.get_close_matches(name, valid, n=1)
         meant = f" (did you mean {close[0]}?)" if close else ""
-        return f"unknown argument {name[:64]!a}{meant}: {self.name} takes {', '.join(valid) or 'none'}"
+        return f"unknown argument {name!a}{meant}: {self.name} takes {', '.join(valid) or 'none'}"
 
 
 def operation(
