@@ -17,6 +17,7 @@ from mcp.types import (
 )
 from pydantic import ValidationError
 
+from inkbox_mcp.bounds import MAX_VALUES, is_overloaded
 from inkbox_mcp.direct import DirectCalls
 from inkbox_mcp.recording import Recorder
 from inkbox_mcp.stdio import MAX_LINE, Line, Pipes
@@ -77,6 +78,9 @@ class Messages(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMess
     async def _message(self, line: Line) -> JSONRPCMessage | None:
         if line is None:
             await self._refuse(INVALID_REQUEST, f"A line is longer than {MAX_LINE} bytes")
+            return None
+        if is_overloaded(line):
+            await self._refuse(INVALID_REQUEST, f"A message has more than {MAX_VALUES} values beside arguments")
             return None
         try:
             return jsonrpc_message_adapter.validate_json(line.decode(errors="replace"), by_name=False)

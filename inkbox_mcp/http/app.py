@@ -35,6 +35,7 @@ from inkbox_mcp.callers import tenant
 from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.http.authentication import Authentication, StaticToken, metadata_routes, metadata_url
+from inkbox_mcp.http.bodies import without_overload
 from inkbox_mcp.http.drain import Drain
 from inkbox_mcp.metrics import Metrics, PrometheusMetrics
 from inkbox_mcp.network import over_the_network
@@ -162,7 +163,7 @@ def _bound_to_keys(app: ASGIApp) -> ASGIApp:
 
 def _read_in_time(app: ASGIApp) -> ASGIApp:
     """Answer 408 to who does not finish sending a request: its body would be kept for as long as the connection."""
-    limited = RequestBodyLimitMiddleware(app, DEFAULT_MAX_REQUEST_BODY_SIZE)
+    limited = RequestBodyLimitMiddleware(without_overload(app), DEFAULT_MAX_REQUEST_BODY_SIZE)
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
