@@ -10,6 +10,7 @@
     ├── OutcomeUnknown          a change was sent and no answer came back
     ├── UnexpectedResponse      the answer is not what the API promises
     │   └── TooLarge            more than this server takes
+    ├── ResultTooLarge          there is more than a result may hold
     ├── OperationMoved          this organisation's API does it with another operation
     └── APIError                the API refused, with a status and a reason
         ├── Unauthorized        401
@@ -178,6 +179,16 @@ class TooLarge(UnexpectedResponse):
 
     def __init__(self, limit: int, *, status: int) -> None:
         super().__init__(f"the answer is larger than {limit // 1024**2} MB.", status=status)
+
+
+class ResultTooLarge(InkboxError):
+    """There is more to show than a result may hold; nothing was changed."""
+
+    code = "result_too_large"
+    advice = "Tell the user, who can look at it in the Inkbox console."
+
+    def __init__(self, size: int, cap: int) -> None:
+        super().__init__(f"the result has {size:,} bytes, and this server passes on at most {cap:,}.")
 
 
 class OperationMoved(InkboxError):

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from inkbox_mcp.api import InkboxAPI
-from inkbox_mcp.bounds import MAX_ARGUMENTS, MAX_NAME, MAX_PROBLEMS, excess, named
+from inkbox_mcp.bounds import MAX_ARGUMENTS, MAX_NAME, MAX_PROBLEMS, MAX_RESULT, excess, named
 from inkbox_mcp.errors import APIError, InkboxError, InvalidArguments, OperationMoved
 from inkbox_mcp.generations import Generation
 from inkbox_mcp.schema import argument_schema, result_schema
@@ -111,6 +111,7 @@ class Operation(Generic[A, R]):
         only: the generation of the API that has this operation, if not both.
         moved: which tool and arguments to use in the other generation.
         changes: the arguments that name what the call changes; two calls that change the same thing take turns.
+        max_result: bytes of a result's text.
     """
 
     function: Callable[[InkboxAPI, A], Awaitable[R]]
@@ -122,6 +123,7 @@ class Operation(Generic[A, R]):
     changes: tuple[str, ...]
     only: Generation | None
     moved: str
+    max_result: int
 
     @property
     def name(self) -> str:
@@ -257,6 +259,7 @@ def operation(
     changes: tuple[str, ...] = (),
     only: Generation | None = None,
     moved: str = "",
+    max_result: int = MAX_RESULT,
 ) -> Callable[[Callable[[InkboxAPI, A], Awaitable[R]]], Operation[A, R]]:
     """Make a tool of an `async def verb_noun(api, args: Args) -> Result`.
 
@@ -267,11 +270,12 @@ def operation(
         changes: the arguments that name what the call changes.
         only: the generation of the API that has this operation, if not both.
         moved: which tool and arguments to use in the other generation.
+        max_result: bytes of a result's text.
     """
 
     def declare(function: Callable[[InkboxAPI, A], Awaitable[R]]) -> Operation[A, R]:
         types = get_type_hints(function)
         args, result = types["args"], types["return"]
-        return Operation(function, args, result, hints, advice or {}, confirm, changes, only, moved)
+        return Operation(function, args, result, hints, advice or {}, confirm, changes, only, moved, max_result)
 
     return declare

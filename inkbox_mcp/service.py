@@ -17,11 +17,11 @@ from inkbox_mcp.calls import begin
 from inkbox_mcp.connection import TransportFactory
 from inkbox_mcp.errors import CannotAsk, InkboxError, Unauthorized, machine_fields
 from inkbox_mcp.metrics import Metrics
-from inkbox_mcp.operation import Operation, Result
+from inkbox_mcp.operation import Operation
 from inkbox_mcp.redaction import Redaction
+from inkbox_mcp.results import as_data
 from inkbox_mcp.settings import Settings, SettingsError
 from inkbox_mcp.tenants import KEY_HEADER, Caller, Tenants
-from inkbox_mcp.text import visible
 from inkbox_mcp.tools import all_operations
 
 logger = logging.getLogger(__name__)
@@ -131,8 +131,9 @@ class Service:
                         return unanswered
                     state.restart()
                 result = await operation.run(api, args)
+                data = as_data(operation, args, result, self.operations.values())
                 outcome = "ok"
-                return _without_key(_success(result), api.redaction)
+                return _without_key(Answer(to_json(data).decode(), data), api.redaction)
             except InkboxError as error:
                 outcome, state.status = error.code, error.status or state.status
                 if self.settings.per_request_keys and isinstance(error, Unauthorized):
@@ -183,11 +184,6 @@ def _without_key(answer: Answer, redaction: Redaction) -> Answer:
         return replace(answer, text=redaction.hide(answer.text))
     data = redaction.hide(answer.data)
     return replace(answer, text=to_json(data).decode(), data=data)
-
-
-def _success(result: Result) -> Answer:
-    data = visible(result.model_dump(exclude_unset=True))
-    return Answer(to_json(data).decode(), data)
 
 
 def _log_call(tool: str, outcome: str, status: int | None, seconds: float, caller: str) -> None:

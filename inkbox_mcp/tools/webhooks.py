@@ -6,7 +6,7 @@ Source: https://inkbox.ai/docs/api/webhooks
 from typing import Annotated, Any, cast
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import FailFast, Field, model_validator
 
 from inkbox_mcp.api import InkboxAPI
 from inkbox_mcp.errors import Conflict, InvalidArguments, NotFound, OutcomeUnknown
@@ -27,7 +27,7 @@ class Webhook(Result):
 
     id: str
     url: str
-    event_types: list[str]
+    event_types: Annotated[list[str], FailFast()]
 
     @model_validator(mode="before")
     @classmethod
@@ -39,7 +39,7 @@ class Webhook(Result):
 
 
 class WebhookList(Result):
-    subscriptions: list[Webhook]
+    subscriptions: Annotated[list[Webhook], FailFast()]
 
 
 class ListWebhooks(Args):
