@@ -22,6 +22,7 @@ from mcp.types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from inkbox_mcp.errors import CannotAsk, Declined
+from inkbox_mcp.questions import Question
 from inkbox_mcp.settings import Confirm
 
 NO_FIELDS: ElicitRequestedSchema = {"type": "object", "properties": {}}
@@ -29,14 +30,14 @@ NO_FIELDS: ElicitRequestedSchema = {"type": "object", "properties": {}}
 
 
 async def confirm(
-    context: ServerRequestContext[Any], params: CallToolRequestParams, question: str, mode: Confirm
+    context: ServerRequestContext[Any], params: CallToolRequestParams, question: Question, mode: Confirm
 ) -> InputRequiredResult | None:
     """Put a question to the human whose client this is.
 
     Args:
         context: the request, for what its client can do.
         params: the call, which carries the answer when it was asked before.
-        question: what to ask, complete in itself.
+        question: what to ask.
         mode: whether to go ahead (auto) or to refuse (always) where the client cannot ask.
 
     Returns:
@@ -49,12 +50,12 @@ async def confirm(
     answer = None
     if _can_ask(context.session.client_capabilities):
         if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
-            answer = (params.input_responses or {}).get(question)
+            answer = (params.input_responses or {}).get(question.key)
             if answer is None:
-                form = ElicitRequestFormParams(message=question, requested_schema=NO_FIELDS)
-                return InputRequiredResult(input_requests={question: ElicitRequest(params=form)})
+                form = ElicitRequestFormParams(message=question.text, requested_schema=NO_FIELDS)
+                return InputRequiredResult(input_requests={question.key: ElicitRequest(params=form)})
         else:
-            answer = await _ask(context, question)
+            answer = await _ask(context, question.text)
     if answer is None and mode == "always":
         raise CannotAsk
     if answer is not None and not (isinstance(answer, ElicitResult) and answer.action == "accept"):

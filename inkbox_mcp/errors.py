@@ -114,8 +114,8 @@ class Declined(InkboxError):
     code = "declined"
     advice = "Nothing was changed. Do not call again unless the user asks for it."
 
-    def __init__(self) -> None:
-        super().__init__("the user was asked to confirm and did not.")
+    def __init__(self, what: str = "the user was asked to confirm and did not.") -> None:
+        super().__init__(what)
 
     def _retry_sentence(self) -> str:
         return ""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
 from inspect import cleandoc
-from string import Formatter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -20,8 +19,8 @@ from inkbox_mcp.api import InkboxAPI
 from inkbox_mcp.bounds import MAX_ARGUMENTS, MAX_NAME, MAX_PROBLEMS, MAX_RESULT, excess, named
 from inkbox_mcp.errors import APIError, InkboxError, InvalidArguments, OperationMoved
 from inkbox_mcp.generations import Generation
+from inkbox_mcp.questions import Question, question
 from inkbox_mcp.schema import argument_schema, result_schema
-from inkbox_mcp.text import one_line
 
 if TYPE_CHECKING:
     from mcp.types import Tool
@@ -87,7 +86,7 @@ class Result(BaseModel):
         return (self.model_extra or {}).get(field)
 
 
-Question = str | Mapping[Generation, str] | None
+Confirm = str | Mapping[Generation, str] | Callable[[Any], str | None] | None
 
 # A route that is gone answers 404 or 405, a field that is gone 422.
 _MAY_MEAN_MOVED = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY}
@@ -106,8 +105,8 @@ class Operation(Generic[A, R]):
         result: the model of its result.
         hints: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE.
         advice: what to do next after an error of a class, where the operation knows better than the class.
-        confirm: the question to the human, with arguments in braces; asked when all of them have a value. Where the
-            generations of the API differ in what happens, one question for each.
+        confirm: the question to the human, with arguments in braces. Where the generations of the API differ in what
+            happens, one question for each; where it depends on the arguments, a function of them that returns it.
         only: the generation of the API that has this operation, if not both.
         moved: which tool and arguments to use in the other generation.
         changes: the arguments that name what the call changes; two calls that change the same thing take turns.
@@ -119,7 +118,7 @@ class Operation(Generic[A, R]):
     result: type[R]
     hints: Hints
     advice: Mapping[type[InkboxError], str]
-    confirm: Question
+    confirm: Confirm
     changes: tuple[str, ...]
     only: Generation | None
     moved: str
@@ -184,7 +183,7 @@ class Operation(Generic[A, R]):
                 await self._may_have_moved(api, error)
             raise
 
-    async def question(self, api: InkboxAPI, args: A) -> str | None:
+    async def question(self, api: InkboxAPI, args: A) -> Question | None:
         """Return what to ask the human before this call, if anything.
 
         Raises:
@@ -192,14 +191,11 @@ class Operation(Generic[A, R]):
         """
         await self._require_generation(api)
         template = self.confirm
-        if isinstance(template, Mapping):
+        if callable(template):
+            template = template(args)
+        elif not (template is None or isinstance(template, str)):
             template = template[await api.generation(again=True)]
-        if template is None:
-            return None
-        values = args.model_dump()
-        if any(values[name] is None for _, name, _, _ in Formatter().parse(template) if name):
-            return None
-        return one_line(template.format_map(values))
+        return question(self.name, template, args.supplied()) if template else None
 
     async def _require_generation(self, api: InkboxAPI) -> None:
         """Refuse a call that the organisation's generation does not have, as far as that is known."""
@@ -255,7 +251,7 @@ def operation(
     hints: Hints,
     *,
     advice: Mapping[type[InkboxError], str] | None = None,
-    confirm: Question = None,
+    confirm: Confirm = None,
     changes: tuple[str, ...] = (),
     only: Generation | None = None,
     moved: str = "",
@@ -266,12 +262,17 @@ def operation(
     Args:
         hints: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE.
         advice: what the model should do next after an error of a class.
-        confirm: the question to the human before the call, such as `Delete {email_address}?`.
+        confirm: the question to the human before the call, such as `Delete {email_address}?`; see `Operation`.
         changes: the arguments that name what the call changes.
         only: the generation of the API that has this operation, if not both.
         moved: which tool and arguments to use in the other generation.
         max_result: bytes of a result's text.
+
+    Raises:
+        TypeError: what is destructive has no question.
     """
+    if hints.destructive and not confirm:
+        raise TypeError("a destructive operation needs a question to the human: pass confirm")
 
     def declare(function: Callable[[InkboxAPI, A], Awaitable[R]]) -> Operation[A, R]:
         types = get_type_hints(function)

@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 
 from pydantic_core import to_json
 
-from inkbox_mcp.calls import begin
+from inkbox_mcp.calls import begin, current
 from inkbox_mcp.connection import TransportFactory
-from inkbox_mcp.errors import CannotAsk, InkboxError, Unauthorized, machine_fields
+from inkbox_mcp.errors import CannotAsk, Declined, InkboxError, Unauthorized, machine_fields
 from inkbox_mcp.metrics import Metrics
-from inkbox_mcp.operation import Operation
+from inkbox_mcp.operation import Args, Operation
+from inkbox_mcp.pins import PinnedAPI
+from inkbox_mcp.questions import Question
 from inkbox_mcp.redaction import Redaction
 from inkbox_mcp.results import as_data
 from inkbox_mcp.settings import Settings, SettingsError
@@ -26,7 +28,10 @@ from inkbox_mcp.tools import all_operations
 
 logger = logging.getLogger(__name__)
 
-Question = TypeVar("Question")
+Asked = TypeVar("Asked")
+
+MAX_QUESTIONS = 3
+"""How often one call asks, where what it would do changes while the human thinks: an API may do so for ever."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Bug(Exception):
         self.data = {"request_id": request_id}
 
 
-async def cannot_ask(_: str) -> None:
+async def cannot_ask(_: Question) -> None:
     """Refuse what needs a human, where there is none.
 
     Raises:
@@ -104,8 +109,8 @@ class Service:
         operation: Operation[Any, Any],
         arguments: dict[str, Any] | None,
         caller: Caller,
-        ask: Callable[[str], Awaitable[Question | None]] = cannot_ask,
-    ) -> Answer | Question:
+        ask: Callable[[Question], Awaitable[Asked | None]] = cannot_ask,
+    ) -> Answer | Asked:
         """Run one tool, and log and count it without its arguments.
 
         Args:
@@ -125,11 +130,9 @@ class Service:
                 args = operation.parse(arguments)
                 if changed := await api.allow(args.model_dump()):
                     args = args.model_copy(update=changed)
-                if self.may_ask(operation) and (question := await operation.question(api, args)):
-                    if unanswered := await ask(question):
-                        outcome = "asked"
-                        return unanswered
-                    state.restart()
+                if self.may_ask(operation) and (asked := await self._consent(operation, api, args, ask)):
+                    outcome = "asked"
+                    return asked
                 result = await operation.run(api, args)
                 data = as_data(operation, args, result, self.operations.values())
                 outcome = "ok"
@@ -152,6 +155,30 @@ class Service:
                 seconds = time.perf_counter() - started
                 self._metrics.called(operation.name, outcome, seconds)
                 _log_call(operation.name, outcome, state.status, seconds, caller.name)
+
+    async def _consent(
+        self,
+        operation: Operation[Any, Any],
+        api: PinnedAPI,
+        args: Args,
+        ask: Callable[[Question], Awaitable[Asked | None]],
+    ) -> Asked | None:
+        """Have the human agree to what the call will do, as it is when they have answered.
+
+        Returns:
+            None to go ahead, or what the client has to answer first.
+        """
+        agreed: Question | None = None
+        for _ in range(MAX_QUESTIONS):
+            question = await operation.question(api, args)
+            if question is None or question == agreed:
+                return None
+            if asked := await ask(question):
+                return asked
+            agreed = question
+            current().restart()
+            await api.allow(args.model_dump())  # the human may have taken minutes
+        raise Declined("what it would do changed each time the user had agreed.")
 
 
 def offered(settings: Settings) -> dict[str, Operation[Any, Any]]:

@@ -99,18 +99,19 @@ async def test_a_question_that_the_client_cannot_put_is_not_answered_yes(desk: D
         await Agent(client).ask("get_mailbox", email_address=ADDRESS)
 
 
-async def test_setting_a_webhook_asks_and_clearing_or_renaming_does_not(desk: Desk, era: str) -> None:
-    """Only what sends mail elsewhere is worth a question."""
+async def test_setting_and_clearing_a_webhook_asks_and_renaming_does_not(desk: Desk, era: str) -> None:
+    """Only what changes where mail events go is worth a question."""
     human = Human("accept")
     async with desk.client(era, human) as client:
         agent = Agent(client)
         await agent.ask("update_mailbox", email_address=ADDRESS, display_name="Sales")
-        await agent.ask("update_mailbox", email_address=ADDRESS, webhook_url=None)
         assert human.questions == []
         await agent.ask("update_mailbox", email_address=ADDRESS, webhook_url="https://example.com/in")
-    (question,) = human.questions
-    assert ADDRESS in question
-    assert "https://example.com/in" in question
+        await agent.ask("update_mailbox", email_address=ADDRESS, webhook_url=None, display_name="Support")
+    setting, clearing = human.questions
+    assert ADDRESS in setting
+    assert "https://example.com/in" in setting
+    assert clearing == f"Stop sending the mail events of {ADDRESS} to its webhook?"
 
 
 async def test_a_client_that_cannot_ask_goes_ahead_unless_it_must_ask(desk: Desk, era: str) -> None:

@@ -180,13 +180,21 @@ class UpdateMailbox(Args):
     ] = None
 
 
+def _webhook_question(args: UpdateMailbox) -> str | None:
+    if "webhook_url" not in args.model_fields_set:
+        return None
+    if args.webhook_url is None:
+        return "Stop sending the mail events of {email_address} to its webhook?"
+    return "Send all mail events of {email_address} to {webhook_url}?"
+
+
 @operation(
     IDEMPOTENT,
     changes=("email_address",),
     only="spec",
     moved="Here the identity has the name: call update_identity with agent_handle and display_name. Webhooks are "
     "subscriptions: call create_webhook with email_address and webhook_url, or call list_webhooks with email_address.",
-    confirm="Send all mail events of {email_address} to {webhook_url}?",
+    confirm=_webhook_question,
     advice={
         NotFound: NO_MAILBOX,
         OutcomeUnknown: "Next: call get_mailbox with email_address to see whether it worked; repeating is safe.",
@@ -280,6 +288,7 @@ class UnlinkedMailbox(Result):
     only="spec",
     moved=WITH_ITS_IDENTITY,
     changes=("agent_handle",),
+    confirm="Part the agent identity {agent_handle} from its mailbox? Both stay, but it can no longer use the mailbox.",
     advice={
         NotFound: NO_IDENTITY,
         OutcomeUnknown: "Next: call get_identity with agent_handle to check; repeating is safe.",

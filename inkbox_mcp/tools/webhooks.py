@@ -116,6 +116,7 @@ class DeletedWebhook(Result):
     only="identity",
     moved=f"{A_FIELD}update_mailbox with email_address, and null as webhook_url.",
     changes=("email_address",),
+    confirm="Delete the webhook {webhook_id} of {email_address}? It will get no more mail events.",
     advice={
         NotFound: f"{NO_MAILBOX} The webhook may be deleted already: call list_webhooks with email_address.",
         OutcomeUnknown: "Next: call list_webhooks with email_address; repeating is safe.",
