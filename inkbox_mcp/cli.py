@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import re
+import secrets
 import shutil
 import signal
 import sys
@@ -17,6 +18,7 @@ from types import FrameType
 from typing import Any, NoReturn, get_args
 
 import anyio
+from pydantic import SecretStr
 
 from inkbox_mcp import __version__
 from inkbox_mcp.configuration import CONFIG_FILE, check, exposes_key, gather, load
@@ -41,7 +43,8 @@ commands:
 
 SECRETS = """\
 Each option is also an environment variable: --read-only is INKBOX_MCP_READ_ONLY. Secrets have no flag:
-INKBOX_API_KEY, which may also be in ~/.inkbox/config (api_key = ApiKey_...), and INKBOX_MCP_TOKEN.
+INKBOX_API_KEY, which may also be in ~/.inkbox/config (api_key = ApiKey_...), INKBOX_MCP_TOKEN, and
+INKBOX_MCP_REQUEST_STATE_KEYS.
 """
 
 
@@ -115,12 +118,24 @@ def _serve_http(settings: Settings) -> int:
 
     offered(settings)  # a misspelt tool stops the start, not each worker
     with _listening(settings, settings.workers) as listeners:
+        settings = _knowing_its_questions(settings)
         logger.warning("serving MCP at %s%s", origin(settings.host, listeners[0]), MCP_PATH)
         listener = listeners[0] if settings.workers == 1 else _forked(settings, listeners)
         if listener:
             _run(serve, settings, listener)
     give_up_lost_lines()
     return 0
+
+
+def _knowing_its_questions(settings: Settings) -> Settings:
+    """Give the workers a key that they share, where the operator gave none for all replicas."""
+    if settings.request_state_keys:
+        return settings
+    if not settings.is_local and settings.confirm != "never":
+        logger.warning(
+            "without INKBOX_MCP_REQUEST_STATE_KEYS, a human whose answer comes to another replica is asked again"
+        )
+    return settings.model_copy(update={"request_state_keys": (SecretStr(secrets.token_hex(32)),)})
 
 
 def _forked(settings: Settings, listeners: list[socket]) -> socket | None:

@@ -113,7 +113,7 @@ def _shown(value: object) -> str:
     """Write a value; of the key, only enough to tell one from another."""
     secret = getattr(value, "get_secret_value", None)
     if not secret:
-        return ", ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else str(value)
+        return ", ".join(map(_shown, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else str(value)
     # What is no key of Inkbox's may be another secret, of which nothing is shown.
     return f"{secret()[:11]}…" if re.match(r"ApiKey_[0-9a-f]{8}-[0-9a-f-]{27}\.", secret()) else "…"
 

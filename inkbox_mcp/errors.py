@@ -4,6 +4,7 @@
     ├── InvalidArguments        the call's arguments break the tool's rules
     ├── NotAllowed              the operator's limits
     ├── Declined                the human said no
+    ├── Unanswered              the human was asked, and nobody answered
     ├── CannotAsk               the human must be asked and cannot be
     ├── NotConfigured           no API key
     ├── Unreachable             no answer, and nothing can have changed: safe to repeat
@@ -119,6 +120,15 @@ class Declined(InkboxError):
 
     def _retry_sentence(self) -> str:
         return ""
+
+
+class Unanswered(Declined):
+    """The human was asked, and nobody answered in time; nothing was sent."""
+
+    code = "cancelled"
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__(f"the user was asked to confirm, and nobody answered for {timeout:g} seconds.")
 
 
 class CannotAsk(InkboxError):

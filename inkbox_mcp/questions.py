@@ -55,8 +55,9 @@ def _is_seen(char: str, composed: bool) -> bool:
     if char.isascii():
         return char.isprintable() and char not in _QUOTES
     return (
-        char not in _QUOTES | _BLANK
+        char.isprintable()
         and one_line(char) == char
+        and char not in _QUOTES | _BLANK
         and unicodedata.normalize("NFKC", char) == char
         and unicodedata.category(char) not in {"Pi", "Pf"}
         and (composed or not unicodedata.combining(char))

@@ -27,10 +27,11 @@ from starlette.requests import Request
 
 from inkbox_mcp import __version__
 from inkbox_mcp.callers import caller
-from inkbox_mcp.confirmation import confirm
+from inkbox_mcp.confirmation import Confirmation
 from inkbox_mcp.connection import TransportFactory
 from inkbox_mcp.metrics import Metrics
 from inkbox_mcp.operation import Operation
+from inkbox_mcp.request_state import SealedQuestions
 from inkbox_mcp.scopes import may_write
 from inkbox_mcp.service import Answer, Bug, Service
 from inkbox_mcp.settings import Settings
@@ -61,6 +62,7 @@ def build_server(
 def server_of(service: Service) -> Server[Service]:
     """Make an MCP server of a service."""
     settings, operations = service.settings, service.operations
+    confirmation = Confirmation(settings.confirm, settings.confirm_timeout)
     harmless = {name: operation for name, operation in operations.items() if operation.hints.read_only}
 
     @asynccontextmanager
@@ -80,7 +82,7 @@ def server_of(service: Service) -> Server[Service]:
         if operation is None:
             known = ", ".join(available)
             raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool {params.name[:64]!a}. The tools are: {known}.")
-        ask = partial(confirm, context, params, mode=settings.confirm)
+        ask = partial(confirmation.confirm, context, params)
         try:
             answer = await service.call(operation, params.arguments, caller(context.request), ask)
         except Bug as bug:
@@ -91,7 +93,7 @@ def server_of(service: Service) -> Server[Service]:
     def input_schema(name: str) -> dict[str, Any] | None:
         return operations[name].tool.input_schema if name in operations else None
 
-    return Server(
+    server = Server(
         "inkbox-mcp",
         version=__version__,
         title="Inkbox",
@@ -102,6 +104,8 @@ def server_of(service: Service) -> Server[Service]:
         on_list_tools=list_tools,
         on_call_tool=call_tool,
     )
+    server.middleware.append(SealedQuestions(settings.request_state_keys, settings.confirm_timeout))
+    return server
 
 
 def _result(answer: Answer) -> CallToolResult:

@@ -28,6 +28,7 @@ from inkbox_mcp.values import (
     Origins,
     Rate,
     Scopes,
+    StateKeys,
     StoreURL,
     Token,
 )
@@ -36,7 +37,7 @@ ENVIRONMENT_PREFIX = "INKBOX_MCP_"
 SHARED_NAMES = {"api_key": "INKBOX_API_KEY", "base_url": "INKBOX_BASE_URL"}
 
 # Command lines are visible to every process of the machine.
-_NEVER_FLAGS = {"api_key", "token"}
+_NEVER_FLAGS = {"api_key", "token", "request_state_keys"}
 
 
 class SettingsError(Exception):
@@ -107,6 +108,13 @@ class Settings(BaseModel):
         Confirm,
         Field(description="Ask before deleting or redirecting mail: `auto` (if the client can), `always`, `never`."),
     ] = "auto"
+    confirm_timeout: Annotated[
+        float, Field(gt=0, le=3600, description="Seconds in which a question must be answered; then the call ends.")
+    ] = 300
+    request_state_keys: Annotated[
+        StateKeys,
+        Field(description="Secrets by which replicas know their own questions (comma-separated); never a flag."),
+    ] = ()
     allow_handles: Annotated[Handles, Field(description="Touch only the agents with these handles (globs).")] = ()
     allow_addresses: Annotated[
         Addresses, Field(description="Touch only the mailboxes at these addresses (globs).")

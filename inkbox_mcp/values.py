@@ -26,6 +26,16 @@ def _token(token: SecretStr) -> SecretStr:
     return token
 
 
+def _state_keys(value: object) -> object:
+    """Split secrets; each is as long as what is made of it, and none is there twice, as the SDK wants them."""
+    if not isinstance(value, str):
+        return value
+    keys = [key.strip() for key in value.split(",")]
+    if any(len(key.encode()) < 32 for key in keys) or len(set(keys)) < len(keys):
+        raise ValueError("must be different secrets of at least 32 bytes, separated by commas")
+    return tuple(map(SecretStr, keys))
+
+
 def _split(text: str, example: str) -> SplitResult:
     # Printable ASCII only, and no backslash: there URL parsers differ, and the one that connects is not this one.
     if not re.fullmatch(r"[\x21-\x5b\x5d-\x7e]+", text):
@@ -120,6 +130,7 @@ def _store(url: SecretStr) -> SecretStr:
 
 Key = Annotated[SecretStr, AfterValidator(_key)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
+StateKeys = Annotated[tuple[SecretStr, ...], BeforeValidator(_state_keys)]
 BaseURL = Annotated[str, AfterValidator(_base_url)]
 ExactURL = Annotated[str, AfterValidator(_exact_url)]
 Host = Annotated[str, AfterValidator(_host)]

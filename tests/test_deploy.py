@@ -47,7 +47,7 @@ FILES = [
 ]
 KUBERNETES = [f"1.{minor}" for minor in range(29, 38)]
 
-TOKEN = "a-token-of-the-platform"
+TOKEN = "a-token-of-the-platform-in-32-bytes"
 ALIVE, READY, METRICS, MCP = "/healthz", "/readyz", "/metrics", "/mcp"
 RESOURCE = "/.well-known/oauth-protected-resource"
 
@@ -118,7 +118,9 @@ def container(text: str) -> dict[str, Any]:
 
 def platform_environment(files: Texts) -> dict[str, str]:
     """Return what the ConfigMap and the Secret of the instructions give the server."""
-    return {**manifest(files["deploy/kubernetes.yaml"], "ConfigMap")["data"], "INKBOX_MCP_TOKEN": TOKEN}
+    text = files["deploy/kubernetes.yaml"]
+    secrets = re.findall(r"^# .*--from-literal=(\w+)=\"\$\(openssl rand -hex 32\)\"", text, re.MULTILINE)
+    return {**manifest(text, "ConfigMap")["data"], **dict.fromkeys(secrets, TOKEN)}
 
 
 def replicas(files: Texts) -> dict[str, dict[str, Any]]:
@@ -128,8 +130,11 @@ def replicas(files: Texts) -> dict[str, dict[str, Any]]:
 
 
 def compose_environment(service: dict[str, Any]) -> dict[str, str]:
-    """Return a service's environment where the user's own has none of these variables."""
-    return {name: re.sub(r"\$\{\w+:-(\w*)\}", r"\1", value) for name, value in service["environment"].items()}
+    """Return a service's environment where the user's own has only what it must have."""
+    return {
+        name: re.sub(r"\$\{\w+:\?[^}]*\}", TOKEN, re.sub(r"\$\{\w+:-(\w*)\}", r"\1", value))
+        for name, value in service["environment"].items()
+    }
 
 
 def rules(files: Texts) -> dict[str, dict[str, Any]]:
@@ -185,6 +190,7 @@ def _image_problems(files: Texts) -> Iterator[str]:
     try:
         settings = load(flags(text), platform_environment(files), Path("/nonexistent"))
         yield from _drain_problems("deploy/kubernetes.yaml", settings, _grace(files))
+        yield from _shared_key_problems("deploy/kubernetes.yaml", settings)
     except SettingsError as error:
         yield f"deploy/Dockerfile with deploy/kubernetes.yaml: {error}"
         return
@@ -205,6 +211,11 @@ def _image_problems(files: Texts) -> Iterator[str]:
     for each in instructions(text):
         if each.name == "COPY" and not each.flags:
             yield from (f"{source} is not sent to the build" for source in each.words[:-1] if source not in sent)
+
+
+def _shared_key_problems(name: str, settings: Settings) -> Iterator[str]:
+    if not settings.request_state_keys:
+        yield f"{name}: a replica does not know the questions that another one asked"
 
 
 def _grace(files: Texts) -> float:
@@ -262,6 +273,7 @@ def _compose_problems(files: Texts) -> Iterator[str]:
         try:
             settings = load(flags(files["deploy/Dockerfile"]), compose_environment(service), Path("/nonexistent"))
             yield from _drain_problems(name, settings, seconds(service["stop_grace_period"]))
+            yield from _shared_key_problems(name, settings)
         except SettingsError as error:
             yield f"{name}: {error}"
             continue
@@ -350,6 +362,8 @@ def test_the_files_fit_the_code_and_each_other() -> None:
         ("deploy/compose.yaml", "INKBOX_MCP_SANDBOX_DB", "INKBOX_MCP_SANDBOXDB"),
         ("deploy/compose.yaml", 'INKBOX_MCP_PER_REQUEST_KEYS: "true"', 'INKBOX_MCP_PER_REQUEST_KEYS: "false"'),
         ("deploy/compose.yaml", "mcp-3: *replica", "mcp-4: *replica"),
+        ("deploy/compose.yaml", "    INKBOX_MCP_REQUEST_STATE_KEYS:", "    # INKBOX_MCP_REQUEST_STATE_KEYS:"),
+        ("deploy/kubernetes.yaml", "--from-literal=INKBOX_MCP_REQUEST_STATE_KEYS=", "--from-literal=KEYS="),
         ("deploy/haproxy.cfg", "uri /readyz", "uri /healthz"),
         ("deploy/haproxy.cfg", "timeout server 60s", "timeout server 30s"),
         ("deploy/haproxy.cfg", "retry-on conn-failure", "retry-on all-retryable-errors"),

@@ -174,3 +174,11 @@ async def test_a_config_file_that_others_can_read_is_warned_about_once(tmp_path:
         ended = await run(home=tmp_path)
         assert ended.stderr.count("can be read by others") == warnings
         assert KEY not in ended.stderr
+
+
+async def test_the_secrets_of_questions_are_counted_but_not_shown() -> None:
+    """As no secret is, but the beginning of a key."""
+    keys = ",".join(letter * 32 for letter in "ab")
+    settings: dict[str, object] = {"sandbox": True, "sandbox_db": ":memory:", "request_state_keys": keys}
+    checks = await found(settings, {"request_state_keys": "INKBOX_MCP_REQUEST_STATE_KEYS"})
+    assert "request_state_keys = …, …  (INKBOX_MCP_REQUEST_STATE_KEYS)" in checks["options"].found

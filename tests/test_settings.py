@@ -30,6 +30,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "workers": ("2", 2),
     "stateless": ("true", True),
     "drain_timeout": ("2.5", 2.5),
+    "confirm_timeout": ("2.5", 2.5),
     "rate_limit": ("10/s", "10/s"),
     "rate_limit_store": ("redis://redis:6379/0", SecretStr("redis://redis:6379/0")),
     "metrics": ("true", True),
@@ -92,7 +93,7 @@ def test_every_option_is_a_flag_and_an_environment_variable(option: Option, conf
 
 def test_secrets_have_no_flag() -> None:
     """Command lines are visible to every process of the machine."""
-    assert [option.name for option in options() if option.flag is None] == ["api_key", "token"]
+    assert [option.name for option in options() if option.flag is None] == ["api_key", "token", "request_state_keys"]
     assert load({}, {"INKBOX_MCP_TOKEN": TOKEN}, Path("/nonexistent")).token == SecretStr(TOKEN)
 
 
@@ -103,6 +104,33 @@ def test_a_token_that_could_be_guessed_or_misread_is_refused(token: str, config:
     """Its text is not repeated."""
     message = refusal(config, environment={"INKBOX_MCP_TOKEN": token})
     assert message == "INKBOX_MCP_TOKEN: must be at least 16 characters, without spaces or line breaks"
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "3601", "inf", "nan", "soon", ""])
+def test_a_question_waits_for_a_time_that_has_an_end(timeout: str, config: Path) -> None:
+    """An hour at most."""
+    assert "INKBOX_MCP_CONFIRM_TIMEOUT: " in refusal(config, environment={"INKBOX_MCP_CONFIRM_TIMEOUT": timeout})
+
+
+OLD, NEW = "0" * 32, "ü" * 16
+
+
+@pytest.mark.parametrize(
+    "keys", ["short", "x" * 31, f"{OLD},", f"{OLD},short", f"{OLD},{OLD}", f"{OLD}, {OLD} ", ","], ids=ascii
+)
+def test_keys_of_questions_that_could_be_guessed_are_refused(keys: str, config: Path) -> None:
+    """And those that say nothing new; their texts are not repeated."""
+    message = refusal(config, environment={"INKBOX_MCP_REQUEST_STATE_KEYS": keys})
+    assert message == (
+        "INKBOX_MCP_REQUEST_STATE_KEYS: must be different secrets of at least 32 bytes, separated by commas"
+    )
+
+
+def test_keys_of_questions_are_a_list_and_secret() -> None:
+    """Blanks and line breaks around them, as in a file, are not part of them."""
+    settings = load({}, {"INKBOX_MCP_REQUEST_STATE_KEYS": f" {OLD}, {NEW}\n"}, Path("/nonexistent"))
+    assert settings.request_state_keys == (SecretStr(OLD), SecretStr(NEW))
+    assert OLD not in repr(settings)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inkbox_mcp import __version__
-from inkbox_mcp.callers import tenant
+from inkbox_mcp.callers import noticing_who_leaves, tenant
 from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.http.authentication import Authentication, StaticToken, metadata_routes, metadata_url
@@ -94,6 +94,7 @@ def build_app(server: Server[Any], settings: Settings, drain: Drain, metrics: Pr
         transport_security=transport_security(settings),
         custom_starlette_routes=routes,
     )
+    app = noticing_who_leaves(app)
     if settings.per_request_keys:
         app = _bound_to_keys(app)
     app = _guarded(_read_in_time(app), settings, metrics)

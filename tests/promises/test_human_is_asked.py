@@ -1,0 +1,832 @@
+"""The human is asked: before everything that cannot be undone, about exactly that, and only their own answer counts."""
+
+import base64
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from signal import SIGINT
+from typing import Annotated, Any
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client, MCPError
+from mcp.client.session import ClientRequestContext
+from mcp.server.request_state import AESGCMRequestStateCodec
+from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, InputRequiredResult, InputResponses
+from pydantic import Field, SecretStr
+from starlette.types import Message
+
+from inkbox_mcp.api import InkboxAPI
+from inkbox_mcp.generations import Generation
+from inkbox_mcp.http.app import build_app
+from inkbox_mcp.http.drain import Drain
+from inkbox_mcp.metrics import PrometheusMetrics
+from inkbox_mcp.operation import DESTRUCTIVE, Args, Result, operation
+from inkbox_mcp.questions import Question, escaped, question
+from inkbox_mcp.request_state import CLOCKS_APART, MAX_USED, Tickets
+from inkbox_mcp.sandbox import Store
+from inkbox_mcp.server import build_server
+from inkbox_mcp.service import MAX_QUESTIONS
+from inkbox_mcp.settings import Settings
+from inkbox_mcp.tools import all_operations
+from tests.conftest import KEY, Agent, Clock, text
+from tests.processes import PATIENCE, serve_http, start
+from tests.test_confirmation import ADDRESS, Desk, Human
+from tests.test_http_operations import CALL, CALL_HEADERS, META
+from tests.test_metrics import samples
+
+OPERATIONS = all_operations()
+DELETE = {"email_address": ADDRESS}
+ACCEPT = ElicitResult(action="accept", content={})
+SHARED = "a-secret-that-all-replicas-share-"
+
+
+@pytest.fixture
+async def desk() -> AsyncGenerator[Desk]:
+    """Provide a sandbox with the mailbox `sales`."""
+    with Store(":memory:") as store:
+        desk = Desk(store)
+        await desk.prepare()
+        yield desk
+
+
+# What is asked about.
+
+QUESTIONS: list[tuple[str, dict[str, Any], Generation, str]] = [
+    ("delete_mailbox", {"email_address": "a"}, "spec", "Delete the mailbox a for good? It will receive"),
+    ("delete_identity", {"agent_handle": "a"}, "spec", "Delete the agent identity a for good? Its mailbox stays"),
+    ("delete_identity", {"agent_handle": "a"}, "identity", "Delete the agent identity a and its mailbox for good?"),
+    ("unlink_mailbox", {"agent_handle": "a"}, "spec", "Part the agent identity a from its mailbox?"),
+    (
+        "delete_webhook",
+        {"email_address": "a", "webhook_id": "123e4567-e89b-42d3-a456-426614174000"},
+        "identity",
+        "Delete the webhook 123e4567-e89b-42d3-a456-426614174000 of a?",
+    ),
+    (
+        "create_webhook",
+        {"email_address": "a", "webhook_url": "https://e.com/x"},
+        "identity",
+        "Send the mail events of a to https://e.com/x?",
+    ),
+    (
+        "update_mailbox",
+        {"email_address": "a", "webhook_url": "https://e.com/x"},
+        "spec",
+        "Send all mail events of a to https://e.com/x?",
+    ),
+    ("update_mailbox", {"email_address": "a", "webhook_url": None}, "spec", "Stop sending the mail events of a to its"),
+    (
+        "update_mailbox",
+        {"email_address": "a", "webhook_url": None, "display_name": "A"},
+        "spec",
+        "Stop sending the mail events of a to its webhook?",
+    ),
+]
+
+
+def objects(generation: Generation, requests: list[httpx2.Request]) -> Callable[[httpx2.Request], httpx2.Response]:
+    """Make an API of a generation on which everything exists."""
+    own = {"status": "active"} if generation == "spec" else {"inbound_filter_mode": "none"}
+    mailbox = {"id": "1", "email_address": "a@inkboxmail.com", **own}
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        requests.append(request)
+        if request.url.path.endswith(("mailboxes", "identities")):
+            return httpx2.Response(200, json=[{**mailbox, "agent_handle": "a"}])
+        return httpx2.Response(200, json={**mailbox, "agent_handle": "a"})
+
+    return answer
+
+
+@pytest.mark.parametrize(("tool", "arguments", "generation", "asked"), QUESTIONS)
+@pytest.mark.parametrize("confirm", ["auto", "always"])
+async def test_each_of_these_is_asked_about_and_a_no_sends_nothing(
+    tool: str, arguments: dict[str, Any], generation: Generation, asked: str, confirm: str, era: str
+) -> None:
+    """With both modes that ask."""
+    requests: list[httpx2.Request] = []
+    settings = Settings.model_validate({"api_key": KEY, "confirm": confirm})
+    transport = httpx2.MockTransport(objects(generation, requests))
+    human = Human("decline")
+    async with Client(build_server(settings, lambda: transport), mode=era, elicitation_callback=human) as client:
+        result = await Agent(client).call(tool, **arguments)
+    assert (result.meta or {})["code"] == "declined"
+    (question,) = human.questions
+    assert question.startswith(asked)
+    assert {request.method for request in requests} <= {"GET"}
+
+
+@pytest.mark.parametrize(("tool", "arguments", "generation", "asked"), QUESTIONS)
+async def test_always_refuses_each_of_them_where_nobody_can_be_asked(
+    tool: str, arguments: dict[str, Any], generation: Generation, asked: str, era: str
+) -> None:
+    """And nothing was changed."""
+    requests: list[httpx2.Request] = []
+    settings = Settings.model_validate({"api_key": KEY, "confirm": "always"})
+    transport = httpx2.MockTransport(objects(generation, requests))
+    async with Client(build_server(settings, lambda: transport), mode=era) as client:
+        result = await Agent(client).call(tool, **arguments)
+    assert (result.meta or {})["code"] == "cannot_ask"
+    assert {request.method for request in requests} <= {"GET"}
+
+
+def test_every_destructive_tool_has_a_question() -> None:
+    """Also each one that deletes or unlinks by its name."""
+    asking = {name for name, tool in OPERATIONS.items() if tool.confirm}
+    assert {name for name, tool in OPERATIONS.items() if tool.hints.destructive} <= asking
+    assert {name for name in OPERATIONS if name.startswith(("delete_", "unlink_"))} <= asking
+    assert asking == {tool for tool, *_ in QUESTIONS}
+    assert not any(OPERATIONS[name].hints.read_only for name in asking)
+
+
+def test_a_destructive_tool_without_a_question_cannot_be_declared() -> None:
+    """It fails when its module is loaded."""
+    with pytest.raises(TypeError, match="needs a question"):
+        operation(DESTRUCTIVE)
+
+
+# What a question shows, and what stands for it.
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("support", "support"),
+        ("Süd-агент-営業-שלום", "Süd-агент-営業-שלום"),
+        ("a@b.example/c?d=%20&e", "a@b.example/c?d=%20&e"),
+        ("two words", "two words"),
+        ("sup\u200bport", "sup\\u200bport"),
+        ("sup\u200dport", "sup\\u200dport"),
+        ("sup\u00adport", "sup\\u00adport"),
+        ("sup\u2060port\ufeff", "sup\\u2060port\\ufeff"),
+        ("a\u202egnp.exe", "a\\u202egnp.exe"),
+        ("a\u2066b\u2069", "a\\u2066b\\u2069"),
+        ("a\ufe0fb\U000e0100c\U000e0041", "a\\ufe0fb\\U000e0100c\\U000e0041"),
+        ("a\u115fb\u3164c\u2800d\u034fe", "a\\u115fb\\u3164c\\u2800d\\u034fe"),
+        ("a\u00a0b\u2003c\u3000d", "a\\u00a0b\\u2003c\\u3000d"),
+        ("a\nb\tc\r\x00\x1b[2J\x7f\x85\u2028", "a\\u000ab\\u0009c\\u000d\\u0000\\u001b[2J\\u007f\\u0085\\u2028"),
+        ("a\ue000b\U00013430", "a\\ue000b\\U00013430"),
+        ("a\ud800b", "a\\ud800b"),
+        ("des\u212a-1", "des\\u212a-1"),
+        ("\uff53upport", "\\uff53upport"),
+        ("e\u0301", "e\\u0301"),
+        ("é", "é"),
+        ("a\"b'c`d", "a\\u0022b\\u0027c\\u0060d"),
+        ("a\u201db\u2019c\u00bbd\u02bce\u2033", "a\\u201db\\u2019c\\u00bbd\\u02bce\\u2033"),
+        ("a\\u200bb", "a\\u005cu200bb"),
+    ],
+    ids=ascii,
+)
+def test_what_hides_or_looks_like_something_else_is_shown(value: str, shown: str) -> None:
+    """Nothing is cleaned away, and what is seen stays as it is."""
+    assert escaped(value) == shown
+    assert question("delete_x", "Delete {name}?", {"name": value}).text == f"Delete {shown}?"
+
+
+def test_a_long_value_is_shown_whole() -> None:
+    """What is cut off could be what matters."""
+    url = "https://example.com/" + "x" * 4000 + "-the-end"
+    assert question("x", "Send to {url}?", {"url": url}).text == f"Send to {url}?"
+
+
+def test_braces_in_a_value_are_no_template() -> None:
+    """Values are put in once."""
+    asked = question("x", "Delete {name}?", {"name": "{other}{0}{name.__class__}", "other": "y"})
+    assert asked.text == "Delete {other}{0}{name.__class__}?"
+
+
+TWINS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"name": "support"}, {"name": "sup\u200bport"}),
+    ({"name": "support"}, {"name": "\uff53upport"}),
+    ({"name": "desk"}, {"name": "des\u212a"}),
+    ({"name": "é"}, {"name": "e\u0301"}),
+    ({"name": "a"}, {"name": "a "}),
+    ({"name": "a"}, {"name": "A"}),
+    ({"name": "a"}, {"name": "\u0430"}),
+    ({"name": "1"}, {"name": 1}),
+    ({"name": "True"}, {"name": True}),
+    ({"name": "a"}, {"name": "a", "other": None}),
+    ({"name": "a", "other": "b"}, {"name": "a", "other": "c"}),
+    ({"name": "a", "list": ["x", "y"]}, {"name": "a", "list": ["x,y"]}),
+    ({"name": "\\u200b"}, {"name": "\u200b"}),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), TWINS, ids=ascii)
+def test_different_arguments_never_have_the_same_key(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Even where the question shows them alike, or not at all."""
+    ask = partial(question, "delete_x", "Delete {name}?")
+    assert ask(one).key != ask(other).key
+
+
+def test_the_key_is_made_of_tool_question_and_arguments() -> None:
+    """In whatever order they come."""
+    arguments = {"name": "a", "other": "b"}
+    key = question("x", "Do {name}?", arguments).key
+    assert question("x", "Do {name}?", dict(reversed(arguments.items()))).key == key
+    assert question("y", "Do {name}?", arguments).key != key
+    assert question("x", "Undo {name}?", arguments).key != key
+
+
+async def test_a_tool_that_takes_any_text_asks_about_what_it_will_send() -> None:
+    """Whether or not the type of an argument lets such characters through."""
+
+    class Purge(Args):
+        label: Annotated[str, Field(max_length=100)]
+
+    @operation(DESTRUCTIVE, confirm="Purge {label}?")
+    async def purge_label(api: InkboxAPI, args: Purge) -> Result:
+        raise NotImplementedError
+
+    api = InkboxAPI.__new__(InkboxAPI)
+    api.known_generation = None
+    plain = await purge_label.question(api, Purge(label="old"))
+    hidden = await purge_label.question(api, Purge(label="o\u200bld"))
+    assert plain
+    assert hidden
+    assert (plain.text, hidden.text) == ("Purge old?", "Purge o\\u200bld?")
+    assert plain.key != hidden.key
+
+
+# The API moves to the other generation while the human thinks.
+
+
+@dataclass
+class Moving:
+    """An API whose identities are of the spec generation until it has moved."""
+
+    moved: bool = False
+    deleted: int = 0
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method == "DELETE":
+            self.deleted += 1
+            return httpx2.Response(204)
+        own = {"description": ""} if self.moved else {"status": "active"}
+        return httpx2.Response(200, json=[{"agent_handle": "a", **own}])
+
+
+async def test_when_what_is_done_changes_the_human_is_asked_about_what_it_is_now(era: str) -> None:
+    """Whoever agreed that the mailbox stays has not agreed to its deletion."""
+    inkbox = Moving()
+    asked: list[str] = []
+
+    async def human(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        asked.append(params.message)
+        if inkbox.moved:
+            return ElicitResult(action="decline")
+        inkbox.moved = True
+        server_side.known_generation = None  # what the API's next answer would do
+        return ACCEPT
+
+    settings = Settings.model_validate({"api_key": KEY})
+    server = build_server(settings, lambda: httpx2.MockTransport(inkbox))
+    async with Client(server, mode=era, elicitation_callback=human) as client:
+        server_side = await _api_of(server)
+        result = await Agent(client).call("delete_identity", agent_handle="a")
+    assert (result.meta or {})["code"] == "declined"
+    assert ["stays" in question for question in asked] == [True, False]
+    assert inkbox.deleted == 0
+
+
+async def test_what_changes_with_each_answer_is_not_done() -> None:
+    """Nor is a human asked for ever."""
+    inkbox = Moving()
+    human = Human("accept")
+
+    async def accept_and_move(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        inkbox.moved = not inkbox.moved
+        server_side.known_generation = None
+        return await human(context, params)
+
+    settings = Settings.model_validate({"api_key": KEY})
+    server = build_server(settings, lambda: httpx2.MockTransport(inkbox))
+    async with Client(server, mode="legacy", elicitation_callback=accept_and_move) as client:
+        server_side = await _api_of(server)
+        told = await Agent(client).refused("delete_identity", agent_handle="a")
+    assert "changed each time the user had agreed" in told
+    assert len(human.questions) == MAX_QUESTIONS
+    assert inkbox.deleted == 0
+
+
+async def _api_of(server: Any) -> InkboxAPI:
+    async with server.lifespan(server) as service:
+        return service.tenants.api()
+
+
+# Nobody answers.
+
+
+class Nobody:
+    """A human who left the question open."""
+
+    def __init__(self) -> None:
+        self.asked = anyio.Event()
+        self.withdrawn = anyio.Event()
+
+    async def __call__(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        self.asked.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.withdrawn.set()
+        raise AssertionError
+
+
+async def test_a_question_that_nobody_answers_ends_the_call_as_cancelled(desk: Desk) -> None:
+    """The client learns that its dialog is no longer needed, and nothing is under way any more."""
+    metrics, nobody = PrometheusMetrics(), Nobody()
+    settings = Settings.model_validate({"sandbox": True, "confirm_timeout": 0.05})
+    server = build_server(settings, lambda: httpx2.ASGITransport(desk.app), metrics)
+    async with Client(server, mode="legacy", elicitation_callback=nobody) as client:
+        with anyio.fail_after(PATIENCE):
+            result = await Agent(client).call("delete_mailbox", **DELETE)
+            await nobody.withdrawn.wait()
+        assert (result.meta or {})["code"] == "cancelled"
+        assert "nobody answered for 0.05 seconds" in text(result)
+        assert "Nothing was changed." in text(result)
+        told = samples(metrics)
+        assert told["inkbox_mcp_calls_in_flight"] == 0
+        assert told["inkbox_mcp_calls_total cancelled delete_mailbox"] == 1
+        assert (await Agent(client).ask("get_mailbox", **DELETE))["email_address"] == ADDRESS
+
+
+async def test_a_human_who_answers_in_time_gets_the_whole_time_of_a_call(desk: Desk) -> None:
+    """Thinking counts for the question, not for the call."""
+
+    async def slow(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        await anyio.sleep(0.2)
+        return ACCEPT
+
+    settings = Settings.model_validate({"sandbox": True, "confirm_timeout": PATIENCE, "timeout": 0.15})
+    server = build_server(settings, lambda: httpx2.ASGITransport(desk.app))
+    async with Client(server, mode="legacy", elicitation_callback=slow) as client:
+        assert (await Agent(client).ask("delete_mailbox", **DELETE))["deleted"] is True
+
+
+@pytest.mark.parametrize("answer", ['{"action": "perhaps"}', '{"content": {}}', "{}", '{"action": ["accept"]}'])
+async def test_an_answer_that_is_none_is_no_consent(answer: str, tmp_path: Path) -> None:
+    """And no bug either."""
+    async with start("--sandbox", "--sandbox-db", ":memory:", home=tmp_path) as server:
+        await _shake_hands(server)
+        await server.send("tools/call", name="delete_mailbox", arguments=DELETE)
+        asked = json.loads(await server.line())
+        assert asked["method"] == "elicitation/create"
+        await server.write({"id": asked["id"], "result": json.loads(answer)})
+        told = json.loads(await server.line())
+        assert told["result"]["_meta"]["code"] == "declined"
+
+
+async def _shake_hands(server: Any) -> None:
+    await server.request("initialize", **ABLE_TO_ASK)
+    await server.write({"method": "notifications/initialized"})
+
+
+async def test_over_stdio_a_question_left_open_ends_with_its_client(tmp_path: Path) -> None:
+    """Though there would be an hour left to answer it."""
+    async with start("--sandbox", "--sandbox-db", ":memory:", "--confirm-timeout", "3600", home=tmp_path) as server:
+        await _shake_hands(server)
+        await server.send("tools/call", name="delete_mailbox", arguments=DELETE)
+        assert json.loads(await server.line())["method"] == "elicitation/create"
+        await server.close_stdin()
+        assert (await server.end()).status == 0
+
+
+EARLIER_HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+
+
+async def test_over_http_a_question_left_open_ends_with_its_connection(desk: Desk) -> None:
+    """Nobody would get the answer to the call; nothing is under way, and the drain has nothing to wait for."""
+    metrics = PrometheusMetrics()
+    settings = Settings.model_validate({"sandbox": True, "http": True, "confirm_timeout": 3600})
+    server = build_server(settings, lambda: httpx2.ASGITransport(desk.app), metrics)
+    drain = Drain("/mcp", 3600)
+    app = build_app(server, settings, drain, metrics)
+    async with (
+        server.session_manager.run(),
+        httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1:8000", headers=EARLIER_HEADERS
+        ) as http,
+    ):
+        hello = await http.post("/mcp", json={**CALL, "method": "initialize", "params": ABLE_TO_ASK})
+        session = {"Mcp-Session-Id": hello.headers["mcp-session-id"]}
+        await http.post("/mcp", json={"jsonrpc": "2.0", "method": "notifications/initialized"}, headers=session)
+        call = {**CALL, "params": {"name": "delete_mailbox", "arguments": DELETE}}
+        await _post_and_leave(app, call, session)
+        with anyio.fail_after(PATIENCE):
+            while not samples(metrics).get("inkbox_mcp_calls_total cancelled delete_mailbox"):
+                await anyio.lowlevel.checkpoint()
+            assert samples(metrics)["inkbox_mcp_calls_in_flight"] == 0
+            await drain.finish(lambda: None, lambda: None)
+    assert [request.method for request in desk.requests] == []
+
+
+ABLE_TO_ASK: dict[str, Any] = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {"elicitation": {}},
+    "clientInfo": {"name": "test", "version": "1"},
+}
+
+
+async def _post_and_leave(app: Any, call: dict[str, Any], headers: dict[str, str]) -> None:
+    """Send a call and close the connection when its question comes."""
+    asked = anyio.Event()
+    sent = [{"type": "http.request", "body": json.dumps(call).encode()}]
+
+    async def receive() -> Message:
+        if sent:
+            return sent.pop()
+        await asked.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if b"elicitation/create" in message.get("body", b""):
+            asked.set()
+
+    fields = {"Host": "127.0.0.1:8000", **EARLIER_HEADERS, **headers}
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/mcp",
+        "root_path": "",
+        "raw_path": b"/mcp",
+        "query_string": b"",
+        "scheme": "http",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in fields.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8000),
+    }
+    with anyio.fail_after(PATIENCE):
+        await app(scope, receive, send)
+    assert asked.is_set()
+
+
+# An acceptance that nobody gave.
+
+
+class Attacker:
+    """A 2026-07-28 client that writes its second call itself."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def call(
+        self,
+        tool: str = "delete_mailbox",
+        arguments: dict[str, Any] | None = None,
+        responses: InputResponses | None = None,
+        state: str | None = None,
+    ) -> CallToolResult | InputRequiredResult:
+        """Call a tool, with answers to questions."""
+        return await self.client.session.call_tool(
+            tool, arguments or DELETE, input_responses=responses, request_state=state, allow_input_required=True
+        )
+
+    async def question(self, tool: str = "delete_mailbox", arguments: dict[str, Any] | None = None) -> tuple[str, str]:
+        """Have a question asked; return its key and its state."""
+        asked = await self.call(tool, arguments)
+        assert isinstance(asked, InputRequiredResult)
+        (key,) = asked.input_requests or {}
+        assert asked.request_state
+        return key, asked.request_state
+
+
+@asynccontextmanager
+async def attacking(desk: Desk, **settings: Any) -> AsyncGenerator[Attacker]:
+    """Connect an attacker."""
+    async with desk.client("auto", Human("accept"), **settings) as client:
+        yield Attacker(client)
+
+
+def is_asked(result: CallToolResult | InputRequiredResult) -> bool:
+    """Whether the human is asked anew."""
+    return isinstance(result, InputRequiredResult)
+
+
+async def test_an_acceptance_with_its_state_counts_once(desk: Desk) -> None:
+    """A replay asks anew, and so does another answer to the same question."""
+    async with attacking(desk) as attacker:
+        key, state = await attacker.question()
+        done = await attacker.call(responses={key: ACCEPT}, state=state)
+        assert isinstance(done, CallToolResult)
+        assert not done.is_error
+        for _ in range(3):
+            assert is_asked(await attacker.call(responses={key: ACCEPT}, state=state))
+    assert [request.method for request in desk.requests] == ["DELETE"]
+
+
+def swapped(state: str) -> str:
+    """Turn one bit of a state over."""
+    prefix, _, sealed = state.partition(".")
+    raw = bytearray(base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4)))
+    raw[-1] ^= 1
+    return f"{prefix}.{base64.urlsafe_b64encode(raw).decode().rstrip('=')}"
+
+
+def sealed_by_others(key: str) -> str:
+    """Seal the state of a question with a key that is not the server's."""
+    claims = {"v": 1, "iat": 0, "exp": 1e12, "m": "tools/call", "t": "delete_mailbox", "s": f"{key} x"}
+    return AESGCMRequestStateCodec(["x" * 32]).seal(json.dumps(claims).encode())
+
+
+def forgeries(key: str, state: str) -> dict[str, str | None]:
+    """Return what may come in place of a question's state, by what is wrong with it."""
+    return {
+        "nothing": None,
+        "empty": "",
+        "the key": key,
+        "not sealed": f"{key} {'0' * 32}",
+        "one bit": swapped(state),
+        "cut": state[:-4],
+        "longer": f"{state}A",
+        "padded": f"{state}=",
+        "another version": state.replace("v1.", "v2."),
+        "a prefix": "v1.",
+        "long": "v1." + "A" * 100_000,
+        "text": "\u0000é😀",
+        "another secret": sealed_by_others(key),
+    }
+
+
+@pytest.mark.parametrize("kind", forgeries("", "v1.AAAA"))
+async def test_a_forged_state_asks_anew(desk: Desk, kind: str) -> None:
+    """Without an error, and without doing anything."""
+    async with attacking(desk) as attacker:
+        key, state = await attacker.question()
+        assert is_asked(await attacker.call(responses={key: ACCEPT}, state=forgeries(key, state)[kind]))
+        done = await attacker.call(responses={key: ACCEPT}, state=state)
+        assert not is_asked(done)
+    assert [request.method for request in desk.requests] == ["DELETE"]
+
+
+@pytest.mark.parametrize("state", [5, True, [], {}, ["v1.x"], 1.5], ids=repr)
+async def test_a_state_that_is_no_text_asks_anew(desk: Desk, state: Any) -> None:
+    """As any other that this server did not make."""
+    async with attacking(desk) as attacker:
+        key, _ = await attacker.question()
+        params: dict[str, Any] = {
+            "name": "delete_mailbox",
+            "arguments": DELETE,
+            "inputResponses": {key: {"action": "accept", "content": {}}},
+            "requestState": state,
+        }
+        answer = await _raw(desk, params)
+        assert answer["result"]["resultType"] == "input_required"
+    assert desk.requests == []
+
+
+ASKING: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
+
+
+async def _raw(desk: Desk, params: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """Post a call as it is to a server of its own over HTTP."""
+    checked = Settings.model_validate({"sandbox": True, "http": True, **settings})
+    server = build_server(checked, lambda: httpx2.ASGITransport(desk.app))
+    app = build_app(server, checked, Drain("/mcp", 0), None)
+    body = {**CALL, "params": {**params, "_meta": {**META, **ASKING}}}
+    async with (
+        server.session_manager.run(),
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1:8000") as http,
+    ):
+        answer = await http.post("/mcp", json=body, headers={**CALL_HEADERS, "Mcp-Name": params["name"]})
+    return answer.json()
+
+
+async def test_a_state_counts_for_no_other_arguments_and_no_other_tool(desk: Desk) -> None:
+    """Nor with the key of the question that those would have."""
+    async with attacking(desk) as attacker:
+        key, state = await attacker.question()
+        others: list[tuple[str, dict[str, Any]]] = [
+            ("delete_mailbox", {"email_address": "support"}),
+            ("delete_mailbox", {"email_address": ADDRESS.upper()}),
+            ("delete_mailbox", {"email_address": "sales"}),
+            ("delete_mailbox", {**DELETE, "toolCallId": "1"}),
+            ("delete_identity", {"agent_handle": "sales-agent"}),
+            ("update_mailbox", {**DELETE, "webhook_url": None}),
+            ("unlink_mailbox", {"agent_handle": "sales-agent"}),
+        ]
+        for tool, arguments in others:
+            other, its_state = await attacker.question(tool, arguments)
+            for stolen in (key, other):
+                assert is_asked(await attacker.call(tool, arguments, {stolen: ACCEPT}, state))
+            if other != key:
+                assert is_asked(await attacker.call(responses={key: ACCEPT, other: ACCEPT}, state=its_state))
+    assert {request.method for request in desk.requests} <= {"GET"}
+
+
+async def test_a_state_counts_for_the_same_arguments_in_another_order(desk: Desk) -> None:
+    """The order of names in an object means nothing."""
+    arguments = {"email_address": ADDRESS, "webhook_url": "https://example.com/in", "display_name": "Sales"}
+    async with attacking(desk) as attacker:
+        key, state = await attacker.question("update_mailbox", arguments)
+        other_order = dict(reversed(arguments.items()))
+        done = await attacker.call("update_mailbox", other_order, {key: ACCEPT}, state)
+        assert not is_asked(done)
+
+
+@pytest.mark.parametrize("name", ["__proto__", "constructor", "__class__", "email_address\u200b"], ids=ascii)
+async def test_a_strange_name_beside_the_arguments_is_refused(desk: Desk, name: str) -> None:
+    """With the state of the question without it."""
+    async with attacking(desk) as attacker:
+        key, state = await attacker.question()
+        refused = await attacker.call(arguments={**DELETE, name: {}}, responses={key: ACCEPT}, state=state)
+        assert isinstance(refused, CallToolResult)
+        assert "unknown argument" in text(refused)
+    assert desk.requests == []
+
+
+async def test_only_accept_is_consent_and_only_under_the_key_of_the_question(desk: Desk) -> None:
+    """A no is one at once; an answer to something else is none."""
+    async with attacking(desk) as attacker:
+        for answer in (ElicitResult(action="decline"), ElicitResult(action="cancel")):
+            key, state = await attacker.question()
+            declined = await attacker.call(responses={key: answer}, state=state)
+            assert isinstance(declined, CallToolResult)
+            assert (declined.meta or {})["code"] == "declined"
+            assert is_asked(await attacker.call(responses={key: ACCEPT}, state=state))  # a no is not taken back
+        key, state = await attacker.question()
+        for other in ("", key.upper(), key[:-1], ADDRESS, "__proto__"):
+            assert is_asked(await attacker.call(responses={other: ACCEPT}, state=state))
+    assert desk.requests == []
+
+
+async def test_a_late_acceptance_asks_anew(desk: Desk) -> None:
+    """By the clock of the server that reads it."""
+    keys = (SecretStr(SHARED),)
+    async with attacking(desk, confirm_timeout=1e-6, request_state_keys=keys) as attacker:
+        key, state = await attacker.question()
+        assert is_asked(await attacker.call(responses={key: ACCEPT}, state=state))
+    assert desk.requests == []
+
+
+async def test_deeply_nested_arguments_with_a_good_state_are_refused_as_arguments(desk: Desk) -> None:
+    """Not as an error of the state."""
+    nested: Any = "x"
+    for _ in range(150):
+        nested = [nested]
+    async with attacking(desk) as attacker:
+        key, state = await attacker.question()
+        refused = await attacker.call(arguments={"email_address": nested}, responses={key: ACCEPT}, state=state)
+        assert isinstance(refused, CallToolResult)
+        assert (refused.meta or {})["code"] == "invalid_arguments"
+
+
+async def test_a_bug_behind_a_good_state_is_reported_and_nothing_is_done_again() -> None:
+    """What was agreed to once is tried once."""
+    tried: list[str] = []
+
+    def break_down(request: httpx2.Request) -> httpx2.Response:
+        tried.append(request.method)
+        raise ZeroDivisionError
+
+    server = build_server(Settings.model_validate({"api_key": KEY}), lambda: httpx2.MockTransport(break_down))
+    async with Client(server, elicitation_callback=Human("accept")) as client:
+        with pytest.raises(MCPError, match="hit a bug"):
+            await Agent(client).call("delete_mailbox", **DELETE)
+    assert tried == ["DELETE"]
+
+
+# Replicas and tenants.
+
+
+@pytest.mark.parametrize(
+    ("asks", "reads", "counts"),
+    [
+        ("one", "one", True),
+        ("one", "one,two", True),
+        ("one", "two,one", True),
+        ("two,one", "one,two", True),
+        ("one", "two", False),
+        ("one,two", "two", False),
+        ("", "", False),
+        ("one", "", False),
+    ],
+)
+async def test_replicas_that_share_a_key_know_each_others_questions(
+    desk: Desk, asks: str, reads: str, counts: bool
+) -> None:
+    """During its rotation too; without one, or after it, the human is asked anew."""
+
+    def keys(names: str) -> tuple[SecretStr, ...]:
+        return tuple(SecretStr(name * 32) for name in names.split(",") if name)
+
+    async with attacking(desk, request_state_keys=keys(asks)) as one:
+        key, state = await one.question()
+    async with attacking(desk, request_state_keys=keys(reads)) as other:
+        assert is_asked(await other.call(responses={key: ACCEPT}, state=state)) is not counts
+    assert bool(desk.requests) is counts
+
+
+def tenant_key(number: int) -> str:
+    """Return the key of an organisation of its own."""
+    return f"ApiKey_{number:08d}-1111-4111-8111-111111111111.secret-{number}"
+
+
+async def _call_over_http(
+    origin: str, headers: dict[str, str], tool: str, arguments: dict[str, Any], **more: Any
+) -> dict[str, Any]:
+    params = {"name": tool, "arguments": arguments, "_meta": {**META, **ASKING}, **more}
+    async with httpx2.AsyncClient(base_url=origin, timeout=PATIENCE) as http:
+        answer = await http.post(
+            "/mcp", json={**CALL, "params": params}, headers={**CALL_HEADERS, "Mcp-Name": tool, **headers}
+        )
+    return answer.json()["result"]
+
+
+@pytest.mark.parametrize("options", [(), ("--stateless",)], ids=["sessions", "stateless"])
+async def test_one_tenants_acceptance_never_counts_for_another(options: tuple[str, ...], tmp_path: Path) -> None:
+    """Even for a mailbox of the same name, which both have."""
+    async with serve_http("--sandbox", "--per-request-keys", *options, home=tmp_path) as (_, origin):
+        one, other = ({"X-Inkbox-API-Key": tenant_key(number)} for number in (1, 2))
+        for headers in (one, other):
+            made = {"agent_handle": "sales-agent"}
+            assert not (await _call_over_http(origin, headers, "create_mailbox", made))["isError"]
+        handle = {"agent_handle": "sales-agent"}
+        asked = await _call_over_http(origin, one, "delete_identity", handle)
+        (key,) = asked["inputRequests"]
+        answer: dict[str, Any] = {
+            "inputResponses": {key: {"action": "accept", "content": {}}},
+            "requestState": asked["requestState"],
+        }
+        for stranger in (other, {**one, "X-Inkbox-API-Key": tenant_key(3)}):
+            anew = await _call_over_http(origin, stranger, "delete_identity", handle, **answer)
+            assert anew["resultType"] == "input_required"
+        done = await _call_over_http(origin, one, "delete_identity", handle, **answer)
+        assert done["structuredContent"]["deleted"] is True
+        again = await _call_over_http(origin, one, "delete_identity", handle, **answer)
+        assert again["resultType"] == "input_required"
+
+
+async def test_workers_know_each_others_questions(tmp_path: Path) -> None:
+    """Without a key of the operator's: each answer may come to another of them."""
+    variables = {"INKBOX_MCP_SANDBOX": "true", "INKBOX_MCP_SANDBOX_DB": str(tmp_path / "db")}
+    async with serve_http("--workers", "4", "--stateless", home=tmp_path, **variables) as (_, origin):
+        for _ in range(8):
+            await _call_over_http(origin, {}, "create_mailbox", {"agent_handle": "sales-agent"})
+            handle = {"agent_handle": "sales-agent"}
+            asked = await _call_over_http(origin, {}, "unlink_mailbox", handle)
+            (key,) = asked["inputRequests"]
+            accepted: dict[str, Any] = {key: {"action": "accept", "content": {}}}
+            done = await _call_over_http(
+                origin, {}, "unlink_mailbox", handle, inputResponses=accepted, requestState=asked["requestState"]
+            )
+            assert done["resultType"] == "complete"
+
+
+@pytest.mark.parametrize(
+    ("variables", "warns"),
+    [({}, True), ({"INKBOX_MCP_REQUEST_STATE_KEYS": SHARED}, False), ({"INKBOX_MCP_CONFIRM": "never"}, False)],
+    ids=["without", "with", "never asks"],
+)
+async def test_beyond_loopback_a_server_without_shared_keys_says_so_once(
+    variables: dict[str, Any], warns: bool, tmp_path: Path
+) -> None:
+    """At its start."""
+    variables = {"INKBOX_MCP_TOKEN": "a-token-that-was-given-out", **variables}
+    lines: list[str] = []
+    async with start("--sandbox", "--http", "--port", "0", "--host", "0.0.0.0", home=tmp_path, **variables) as server:
+        while not lines or "serving MCP at " not in lines[-1]:
+            lines.append(await server.log(""))
+        server.signal(SIGINT)
+        lines.append((await server.end()).stderr)
+    assert "".join(lines).count("INKBOX_MCP_REQUEST_STATE_KEYS") == warns
+
+
+# Which states were used.
+
+ASKED = Question("Delete it?", "key")
+
+
+def test_a_state_is_remembered_until_it_has_expired() -> None:
+    """And longer by as much as the clocks of replicas may differ."""
+    clock = Clock()
+    tickets = Tickets(300, clock)
+    states = [tickets.issue(ASKED) for _ in range(3)]
+    assert len(set(states)) == 3
+    assert tickets.redeem(states[0], ASKED)
+    clock.now += 300 + CLOCKS_APART
+    assert not tickets.redeem(states[0], ASKED)
+    assert tickets.redeem(states[1], ASKED)
+    assert not tickets.redeem(None, ASKED)
+    assert not tickets.redeem("", ASKED)
+    assert not tickets.redeem(states[2], Question("Delete it?", "another key"))
+
+
+def test_when_too_many_states_are_remembered_none_counts_until_some_have_expired() -> None:
+    """Forgetting one would let it count again."""
+    clock = Clock()
+    tickets = Tickets(300, clock)
+    first = tickets.issue(ASKED)
+    assert tickets.redeem(first, ASKED)
+    for number in range(MAX_USED - 1):
+        assert tickets.redeem(f"key {number}", ASKED)
+    assert not tickets.redeem(tickets.issue(ASKED), ASKED)
+    assert not tickets.redeem(first, ASKED)
+    clock.now += 301 + CLOCKS_APART
+    assert tickets.redeem(tickets.issue(ASKED), ASKED)
