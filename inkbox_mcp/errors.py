@@ -4,7 +4,7 @@
     ├── InvalidArguments        the call's arguments break the tool's rules
     ├── NotAllowed              the operator's limits
     ├── Declined                the human said no
-    ├── Unanswered              the human was asked, and nobody answered
+    │   └── Unanswered          or nobody answered
     ├── CannotAsk               the human must be asked and cannot be
     ├── NotConfigured           no API key
     ├── Unreachable             no answer, and nothing can have changed: safe to repeat

@@ -102,7 +102,8 @@ def test_what_a_tool_takes_is_counted_among_its_arguments() -> None:
     beside = {"toolCallId": "x" * 5000, "sessionId": "y"}
     assert OPERATIONS["get_mailbox"].parse({"email_address": "a", **beside}).supplied() == {"email_address": "a"}
     message = complaint("get_mailbox", {"email_address": "a", **beside, **{f"x{n}": 1 for n in range(MAX_ARGUMENTS)}})
-    assert "this one has 67: unknown argument 'x0'" in message.replace("'toolCallId'", "'x0'")
+    assert "this one has 67: unknown argument 'x0'" in message
+    assert "toolCallId" not in message
 
 
 def test_too_many_arguments_and_large_values_are_never_validated() -> None:
@@ -404,11 +405,12 @@ def test_another_cap_can_be_declared() -> None:
         MANY_THINGS,
         {"a": MANY_THINGS},
         {"loc": ["x"] * 1_000_000, "msg": "wrong"},
+        {"loc": [MANY_THINGS], "msg": "wrong"},
         [{"loc": ["body", "x"], "msg": "y" * 1_000_000}] * 5,
         [HUGE] * 3,
         {HUGE: HUGE},
     ],
-    ids=["text", "hidden", "list", "object", "place", "fields", "texts", "name"],
+    ids=["text", "hidden", "list", "object", "place", "deep place", "fields", "texts", "name"],
 )
 def test_the_reason_of_a_refusal_is_read_no_further_than_it_is_quoted(detail: object) -> None:
     """However large it is."""
