@@ -6,6 +6,7 @@ at it, and nothing larger goes any further: not to validation, to the API, to th
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, cast
 
 from pydantic_core import from_json, to_json
@@ -99,19 +100,27 @@ def named(problems: list[str], more: int = 0) -> str:
 
 
 def declared(data: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the declared fields of a result that is too large, each cut to `MAX_STRING` bytes where it is longer.
+    """Keep the declared fields of a result that is too large, cut to `MAX_STRING` bytes each, and the smallest others.
 
     Args:
         data: the result, as plain data.
         fields: the names that its model declares.
     """
-    return {name: _shortened(value) for name, value in data.items() if name in fields}
+    others = ((name, value) for name, value in data.items() if name not in fields and _is_small(name, value))
+    small = dict(islice(others, MAX_ITEMS))  # such as a signing key, which is shown only once
+    return {name: _shortened(value) for name, value in data.items() if name in fields} | small
 
 
 def _is_long(value: object) -> bool:
     if not isinstance(value, str) or len(value) <= MAX_STRING // 4:
         return False
     return len(value) > MAX_STRING or len(value.encode("utf-8", "surrogatepass")) > MAX_STRING
+
+
+def _is_small(name: str, value: object) -> bool:
+    if isinstance(value, str):
+        return len(name) <= MAX_NAME and len(value) <= MAX_STRING // 16
+    return len(name) <= MAX_NAME and (value is None or isinstance(value, bool | int | float))
 
 
 def _cut(text: str, length: int) -> str:

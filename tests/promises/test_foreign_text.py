@@ -195,12 +195,11 @@ def test_a_reason_says_how_much_is_left_out() -> None:
     assert quote_detail({**many, "loc": ["body", "agent_handle"], "msg": "is taken"}) == '"agent_handle: is taken".'
 
 
-def test_an_answer_with_a_million_faults_names_a_few() -> None:
-    """And counts the others."""
+def test_an_answer_with_many_faults_names_the_first() -> None:
+    """And looks for no others."""
     with pytest.raises(UnexpectedResponse) as caught:
         parse({"id": "1", "url": "u", "event_types": [0] * 100_000}, Webhook)
-    assert "event_types.0, event_types.1" in str(caught.value)
-    assert "and 99995 more missing or wrong" in str(caught.value)
+    assert "event_types.0 missing or wrong" in str(caught.value)
     assert len(str(caught.value)) < 200
 
 
