@@ -3,8 +3,9 @@
 Source: https://inkbox.ai/docs/api/webhooks
 """
 
+from contextlib import suppress
 from typing import Annotated, Any, cast
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import FailFast, Field, model_validator
 
@@ -94,11 +95,12 @@ async def create_webhook(api: InkboxAPI, args: CreateWebhook) -> Webhook:
     return await api.create(WEBHOOKS, body, Webhook, find, unique=False)
 
 
-def _normalized(url: str, event_types: list[str]) -> tuple[SplitResult, set[str]]:
+def _normalized(url: str, event_types: list[str]) -> tuple[str, set[str]]:
     """Return a subscription in the form in which two that do the same are equal."""
-    parts = urlsplit(url)
-    host = parts.netloc.lower().removesuffix(":443")
-    return parts._replace(scheme=parts.scheme.lower(), netloc=host, path=parts.path or "/"), set(event_types)
+    with suppress(ValueError):  # the API's, which need not be a URL
+        parts = urlsplit(url)
+        url = parts._replace(netloc=parts.netloc.lower().removesuffix(":443"), path=parts.path or "/").geturl()
+    return url, set(event_types)
 
 
 class DeleteWebhook(Args):

@@ -158,7 +158,8 @@ async def test_a_lost_webhook_is_known_as_the_api_stores_it(url: str, events: li
         "created_at": (datetime.now(UTC) + timedelta(seconds=5)).isoformat(),
     }
     async with failing("identity") as (agent, inkbox):
-        listed = refusal(200, body=json.dumps({"subscriptions": [stored]}).encode())
+        odd = {**stored, "id": str(UUID(int=8)), "url": "https://[::1"}
+        listed = refusal(200, body=json.dumps({"subscriptions": [odd, stored]}).encode())
         inkbox.fails(FINE, DROPPED_BEFORE, Fault(answers=listed))
         types = ["message.sent", "message.received"]
         found = await agent.ask("create_webhook", email_address="sales-agent", webhook_url=EVENTS, event_types=types)
