@@ -1,6 +1,7 @@
 """What a newcomer copies and pastes is true."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -40,3 +41,14 @@ def test_the_readme_documents_every_error_code() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.InkboxError)]
     for kind in {kind.code for kind in kinds} - {"error"}:
         assert f"`{kind}`" in README
+
+
+def test_every_promise_names_the_tests_that_attack_it() -> None:
+    """And every file of such tests belongs to a promise."""
+    security = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    section = security.split("## What it promises\n")[1].split("\n## ")[0]
+    _, *promises = re.split(r"^- \*\*", section, flags=re.MULTILINE)
+    named = [re.findall(r"\(tests/promises/(\w+\.py)\)", promise) for promise in promises]
+    assert all(named)
+    there = {path.name for path in (ROOT / "tests" / "promises").glob("test_*.py")}
+    assert {name for names in named for name in names} == there
