@@ -1,14 +1,12 @@
 """The recordings of how conversations begin, see `inkbox_mcp.warmstart`, made by listening to one."""
 
-import os
-import shutil
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse, RequestId
 
-from inkbox_mcp.warmstart import Beginning, digest, is_private, read
+from inkbox_mcp.cache import keep
+from inkbox_mcp.warmstart import Beginning, digest, read
 
 # What is answered the same at any time, also by an error.
 SAME_EVERY_TIME = {
@@ -22,8 +20,6 @@ SAME_EVERY_TIME = {
     "resources/templates/list",
 }
 MOST_LINES = 16
-MOST_KEPT = 16
-"""Recordings for the same settings, and settings with recordings."""
 
 
 class Recorder:
@@ -69,25 +65,4 @@ class Recorder:
             return
         rest = b"".join(line + b"\n" + (answer or b"\n") for line, answer in self._exchanges)
         with suppress(OSError):  # a home that is missing or cannot be written is no reason to say anything
-            _write(path, digest(rest).encode() + b"\n" + rest)
-            _forget_oldest(folder)
-            _forget_oldest(folder.parent)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.parent.mkdir(parents=True, exist_ok=True)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    if not is_private(str(path.parent)):
-        return
-    fd, temporary = tempfile.mkstemp(dir=path.parent)  # readable by this user only
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-    Path(temporary).replace(path)
-
-
-def _forget_oldest(place: Path) -> None:
-    for path in sorted(place.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)[MOST_KEPT:]:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink()
+            keep(path, digest(rest).encode() + b"\n" + rest)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
-from inkbox_mcp.recording import MOST_KEPT
+from inkbox_mcp.cache import MOST_KEPT
 from tests.processes import COMMAND, PATIENCE, environment
 from tests.test_hostile_stdio import CALL, ENVELOPE, HANDSHAKE
 
@@ -284,15 +284,18 @@ def test_an_option_that_is_wrong_stops_a_start_before_a_client_speaks(tmp_path: 
 
 
 def test_a_client_that_never_says_the_same_fills_no_disk(tmp_path: Path) -> None:
-    """As one with random ids."""
+    """As one with random ids; what others have put there is not counted, and stays."""
     recordings = tmp_path / ".cache" / "inkbox-mcp"
     whole(tmp_path, [rpc(id=0, method="ping")])
     folder = only_recording(tmp_path).parent
     for number in range(50):
         (folder / str(number)).touch()
         (recordings / str(number)).mkdir()
+        (folder / f"{number:032x}").touch(0o600)
+        (recordings / f"{number:032x}").mkdir(0o700)
     whole(tmp_path, [rpc(id=1, method="ping")])
-    assert len(list(folder.iterdir())) == len(list(recordings.iterdir())) == MOST_KEPT
+    assert len(list(folder.iterdir())) == len(list(recordings.iterdir())) == MOST_KEPT + 50
+    assert all((folder / str(number)).exists() and (recordings / str(number)).exists() for number in range(50))
     assert whole(tmp_path, [rpc(id=1, method="ping")])[1] is False
 
 

@@ -1,0 +1,118 @@
+"""The folder of recordings on disk: what is written there, and what is deleted again.
+
+`inkbox-mcp/<digest>/<digest>` in the user's cache. Other programs and people may have put anything at these places, so
+each folder is opened by itself and none through a link, and only what has a name of ours, belongs to this user and is
+private is taken for ours. All else is left as it is.
+"""
+
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+MOST_KEPT = 16
+"""Recordings for the same settings, and settings with recordings."""
+SECONDS_TO_WRITE = 600
+"""A file that is being written for longer was left behind by a process that was killed."""
+
+_NAME = re.compile(r"[0-9a-f]{32}")
+_UNFINISHED = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{16}\.new")
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
+# Folders on the way, such as /home, may be there to pass through and not to be read.
+_ON_THE_WAY = _FOLDER | getattr(os, "O_PATH", 0)
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write a recording, and delete those that were written longest ago.
+
+    Args:
+        path: where; up to three of its folders are made, so that a home that does not exist is not.
+        content: of the file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if not path.is_absolute():
+        return
+    *way, base, cache, settings = path.parent.parts
+    with ExitStack() as opened:
+        folder = None
+        for part in way:
+            folder = opened.enter_context(_opened(part, folder, _ON_THE_WAY))
+        outside = opened.enter_context(_made(base, folder, _ON_THE_WAY))
+        recordings = opened.enter_context(_made(cache, outside))
+        if not _is_ours(os.fstat(recordings), stat.S_IFDIR | 0o700):
+            return
+        own = opened.enter_context(_made(settings, recordings))
+        if not _is_ours(os.fstat(own), stat.S_IFDIR | 0o700):
+            return
+        _write(own, path.name, content)
+        _forget(own, MOST_KEPT)
+        for name in _newest_first(recordings, _NAME, stat.S_IFDIR | 0o700)[MOST_KEPT:]:
+            _forget_folder(recordings, name)
+
+
+@contextmanager
+def _opened(name: str, folder: int | None, flags: int = _FOLDER) -> Generator[int]:
+    fd = os.open(name, flags, dir_fd=folder)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _made(name: str, folder: int | None, flags: int = _FOLDER) -> Generator[int]:
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=folder)  # paths can be turned into links meanwhile
+    with _opened(name, folder, flags) as fd:
+        yield fd
+
+
+def _write(folder: int, name: str, content: bytes) -> None:
+    unfinished = f"{name}.{secrets.token_hex(8)}.new"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with os.fdopen(os.open(unfinished, flags, 0o600, dir_fd=folder), "wb") as file:
+        file.write(content)
+    try:
+        os.replace(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        os.unlink(unfinished, dir_fd=folder)
+        raise
+
+
+def _forget(folder: int, kept: int) -> None:
+    """Delete recordings of a folder but the newest, and what was never finished."""
+    for name in _newest_first(folder, _NAME, stat.S_IFREG | 0o600)[kept:]:
+        os.unlink(name, dir_fd=folder)
+    for entry in list(_ours(folder, _UNFINISHED, stat.S_IFREG | 0o600)):
+        if entry.stat(follow_symlinks=False).st_mtime < time.time() - SECONDS_TO_WRITE:
+            os.unlink(entry.name, dir_fd=folder)
+
+
+def _forget_folder(recordings: int, name: str) -> None:
+    with suppress(OSError), _opened(name, recordings) as folder:
+        if _is_ours(os.fstat(folder), stat.S_IFDIR | 0o700):
+            _forget(folder, 0)
+            os.rmdir(name, dir_fd=recordings)  # fails where something is left that is not ours
+
+
+def _newest_first(folder: int, name: re.Pattern[str], mode: int) -> list[str]:
+    entries = sorted(_ours(folder, name, mode), key=lambda entry: entry.stat(follow_symlinks=False).st_mtime)
+    return [entry.name for entry in reversed(entries)]
+
+
+def _ours(folder: int, name: re.Pattern[str], mode: int) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # another start was faster
+                if name.fullmatch(entry.name) and _is_ours(entry.stat(follow_symlinks=False), mode):
+                    yield entry
+
+
+def _is_ours(info: os.stat_result, mode: int) -> bool:
+    return info.st_uid == os.geteuid() and info.st_mode & 0o170777 == mode  # the rest is what a folder above hands down
