@@ -9,13 +9,14 @@ import secrets
 import shutil
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from socket import socket
 from types import FrameType
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn, cast, get_args
 
 import anyio
 from pydantic import SecretStr
@@ -26,6 +27,8 @@ from inkbox_mcp.generations import Generation
 from inkbox_mcp.loading import for_good
 from inkbox_mcp.logs import give_up_lost_lines, log_to_stderr
 from inkbox_mcp.settings import Settings, SettingsError, options
+from inkbox_mcp.terminal import fill_closed_streams, show, show_what_can_be_shown
+from inkbox_mcp.text import one_line
 from inkbox_mcp.warmstart import Beginning
 
 logger = logging.getLogger(__name__)
@@ -49,14 +52,42 @@ INKBOX_MCP_REQUEST_STATE_KEYS.
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Says what is wrong in one line, and of values nothing: one may be a secret that was meant for another option."""
+
+    def choose(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """Return what was chosen, by name; lists that were given one after another are one list."""
+        chosen, others = self.parse_known_args(arguments)
+        if others:
+            command = next((command for command in COMMANDS if command in others), None)
+            advice = f"a command comes first: inkbox-mcp {command} …" if command else "see inkbox-mcp --help"
+            raise SettingsError(f"unrecognized arguments: {_without_values(others)}; {advice}")
+        lists = {option.name for option in options() if option.is_list}
+        return {name: _joined(name, value, name in lists) for name, value in vars(chosen).items()}
 
     def error(self, message: str) -> NoReturn:
-        if message.startswith("unrecognized arguments: "):
-            command = next((command for command in COMMANDS if command in message.split()), None)
-            message += f"; a command comes first: inkbox-mcp {command} …" if command else "; see inkbox-mcp --help"
-        # A secret that was meant for another option, or for none that there is.
-        raise SettingsError(re.sub(r"(unrecognized arguments: --[\w-]+)=.*", r"\1=…", message))
+        message = re.sub(r"(invalid [^']*: )'.*'(?= \(choose|$)", r"\1…", message, flags=re.DOTALL)
+        raise SettingsError(re.sub(r"ignored explicit argument .*", "takes no value", message, flags=re.DOTALL))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message and file is not sys.stderr:
+            show(message)
+
+
+def _without_values(arguments: Sequence[str]) -> str:
+    """Name what was not understood: flags, and a single word in lower case, such as a misspelt command."""
+    shown = ["".join(re.findall(r"\A(?:--[^= \t:]*|-.?)", argument)) or "…" for argument in arguments]
+    if re.fullmatch(r"[a-z]{1,16}", arguments[0]):
+        shown[0] = arguments[0]
+    return " ".join(shown)
+
+
+def _joined(name: str, value: Any, is_list: bool) -> Any:
+    if not isinstance(value, list):
+        return value
+    values = cast("list[str]", value)
+    if len(values) > 1 and not is_list:  # one of them would silently not count
+        raise SettingsError(f"--{name.replace('_', '-')} was given twice")
+    return ",".join(values)
 
 
 def main(arguments: Sequence[str] | None = None, beginning: Beginning | None = None) -> int:
@@ -71,21 +102,28 @@ def main(arguments: Sequence[str] | None = None, beginning: Beginning | None = N
         stopped the start.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    closed = fill_closed_streams()
+    show_what_can_be_shown()
     try:
         if arguments and arguments[0] in COMMANDS:
             return COMMANDS[arguments[0]](arguments[1:])
-        return _serve(arguments, beginning)
+        return _serve(arguments, beginning, closed)
     except SettingsError as error:
         # A key that was pasted in the wrong place is not repeated: clients keep what their servers write.
         message = re.sub(r"ApiKey_\S+", "ApiKey_…", " ".join(str(error).split()))
-        sys.stderr.write(f"inkbox-mcp: {message}\n")
+        sys.stderr.write(f"inkbox-mcp: {one_line(message)}\n")
         return 2
 
 
-def _serve(arguments: Sequence[str], beginning: Beginning | None) -> int:
-    settings = load(vars(_server_parser("", DESCRIPTION).parse_args(arguments)), os.environ)
+def _serve(arguments: Sequence[str], beginning: Beginning | None, closed: Collection[str]) -> int:
+    sources = gather(_server_parser("", DESCRIPTION).choose(arguments), os.environ)
+    settings = check(sources)
+    if not settings.http and (missing := [name for name in ("stdin", "stdout") if name in closed]):
+        raise SettingsError(f"{' and '.join(missing)} closed, where an MCP client would be; see inkbox-mcp --help")
     log_to_stderr(settings.log_level, settings.log_format)
     _leave_on_signals()
+    for needed, unused in sources.without_effect(settings).items():
+        logger.warning("without %s these have no effect: %s", needed, ", ".join(unused))
     if exposed := exposes_key():
         logger.warning("%s holds your API key and can be read by others; chmod 600 it", CONFIG_FILE)
     if beginning and (exposed or settings.no_warm_start):
@@ -166,7 +204,7 @@ def _listening(settings: Settings, count: int = 1) -> Generator[list[socket]]:
         yield [stack.enter_context(listener) for listener in listeners]
 
 
-def _server_parser(command: str, description: str) -> argparse.ArgumentParser:
+def _server_parser(command: str, description: str) -> _Parser:
     parser = _parser(command, description, argument_default=argparse.SUPPRESS)  # so that only what was given overrides
     parser.epilog = SECRETS
     for option in options():
@@ -176,7 +214,7 @@ def _server_parser(command: str, description: str) -> argparse.ArgumentParser:
             parser.add_argument(option.flag, action="store_true", default=argparse.SUPPRESS, help=option.help)
         else:
             note = f"{option.help} (default: {option.default})" if option.default not in ((), None) else option.help
-            parser.add_argument(option.flag, metavar="VALUE", help=note)
+            parser.add_argument(option.flag, action="append", metavar="VALUE", help=note)
     parser.add_argument("--version", action="version", version=f"inkbox-mcp {__version__}")
     return parser
 
@@ -186,7 +224,7 @@ def _refuse_secret(_: str) -> NoReturn:
 
 
 def _demo(arguments: Sequence[str]) -> int:
-    _parser(" demo", "Watch a real MCP client run a mailbox's whole life on a temporary sandbox.").parse_args(arguments)
+    _parser(" demo", "Watch a real MCP client run a mailbox's whole life on a temporary sandbox.").choose(arguments)
     load({}, {})  # the server that the tour starts reads the config file too, and could only stop
     from inkbox_mcp.demo import play
 
@@ -194,16 +232,16 @@ def _demo(arguments: Sequence[str]) -> int:
 
 
 def _sandbox(arguments: Sequence[str]) -> int:
-    parser = _parser(" sandbox", "Run the embedded Inkbox as an HTTP server; any key ApiKey_<uuid>.<secret> works.")
-    defaults = Settings.model_fields
-    parser.add_argument("--port", default=8800, type=int, metavar="N", help="port, 0 for a free one (default: 8800)")
-    database = defaults["sandbox_db"].default
-    note = f"database file, or :memory: (default: {database})"
-    parser.add_argument("--db", default=database, metavar="PATH", help=note)
-    generations = get_args(Generation)
-    parser.add_argument("--generation", default="spec", choices=generations, help="of the API (default: spec)")
-    chosen = parser.parse_args(arguments)
-    flags = {"port": chosen.port, "sandbox_db": chosen.db, "sandbox_generation": chosen.generation}
+    description = "Run the embedded Inkbox as an HTTP server; any key ApiKey_<uuid>.<secret> works."
+    parser = _parser(" sandbox", description, argument_default=argparse.SUPPRESS)
+    database, generations = Settings.model_fields["sandbox_db"].default, get_args(Generation)
+    add = partial(parser.add_argument, action="append")
+    add("--port", metavar="N", help="port, 0 for a free one (default: 8800)")
+    add("--db", metavar="PATH", help=f"database file, or :memory: (default: {database})")
+    add("--generation", choices=generations, help="of the API (default: spec)")
+    chosen = {"port": 8800, **parser.choose(arguments)}
+    names = {"db": "sandbox_db", "generation": "sandbox_generation"}
+    flags = {"http": True, "sandbox": True, **{names.get(name, name): value for name, value in chosen.items()}}
     settings = load(flags, {}, config_file=Path(os.devnull))
     _leave_on_signals()
     from inkbox_mcp.sandbox import Store, StoreError, create_app
@@ -211,8 +249,7 @@ def _sandbox(arguments: Sequence[str]) -> int:
 
     try:
         with Store(settings.sandbox_db) as store, _listening(settings) as (listener,):
-            sys.stdout.write(f"Inkbox sandbox: INKBOX_BASE_URL={origin(settings.host, listener)}\n")
-            sys.stdout.flush()
+            show(f"Inkbox sandbox: INKBOX_BASE_URL={origin(settings.host, listener)}\n")
             anyio.run(serve_http, create_app(store, settings.sandbox_generation), listener)
     except StoreError as error:
         raise SettingsError(f"--db: {error}") from None
@@ -222,24 +259,24 @@ def _sandbox(arguments: Sequence[str]) -> int:
 def _doctor(arguments: Sequence[str]) -> int:
     parser = _server_parser(" doctor", "Check everything between this command and a working tool.")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    chosen = vars(parser.parse_args(arguments))
+    chosen = parser.choose(arguments)
     as_json = chosen.pop("json", False)
     sources = gather(chosen, os.environ)
     settings = check(sources)
     from inkbox_mcp import doctor
 
-    checks = anyio.run(doctor.examine, settings, {name: where for name, (where, _) in sources.items()})
-    sys.stdout.write(doctor.as_json(checks) if as_json else doctor.as_text(checks))
+    checks = anyio.run(doctor.examine, settings, sources.places, sources.unused(settings))
+    show(doctor.as_json(checks) if as_json else doctor.as_text(checks))
     return 0 if all(check.ok for check in checks) else 1
 
 
 def _tools(arguments: Sequence[str]) -> int:
     parser = _parser(" tools", "Show the tools.")
     parser.add_argument("--json", action="store_true", help="as tools/list returns them")
-    chosen = parser.parse_args(arguments)
+    as_json = parser.choose(arguments)["json"]
     from inkbox_mcp import reference
 
-    sys.stdout.write(reference.tools_json() if chosen.json else reference.tools_table())
+    show(reference.tools_json() if as_json else reference.tools_table())
     return 0
 
 
@@ -256,7 +293,7 @@ def _leave_on_signals() -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-def _parser(command: str, description: str, argument_default: Any = None) -> argparse.ArgumentParser:
+def _parser(command: str, description: str, argument_default: Any = None) -> _Parser:
     return _Parser(
         prog=f"inkbox-mcp{command}",
         description=description,

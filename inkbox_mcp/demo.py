@@ -12,6 +12,8 @@ from typing import Any
 from mcp import Client, StdioServerParameters
 from mcp.types import CallToolResult, TextContent
 
+from inkbox_mcp.terminal import show
+
 Check = Callable[[dict[str, Any]], bool]
 
 
@@ -119,5 +121,4 @@ def _answer(result: CallToolResult) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    show(text + "\n")

@@ -5,8 +5,8 @@ import platform
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import cast
@@ -17,6 +17,7 @@ import anyio
 from inkbox_mcp import __version__
 from inkbox_mcp.api import InkboxAPI
 from inkbox_mcp.calls import begin
+from inkbox_mcp.credentials import not_a_key
 from inkbox_mcp.errors import (
     Forbidden,
     InkboxError,
@@ -32,6 +33,7 @@ from inkbox_mcp.paths import WHOAMI
 from inkbox_mcp.service import offered
 from inkbox_mcp.settings import Settings, SettingsError, options
 from inkbox_mcp.tenants import Tenants
+from inkbox_mcp.text import one_line
 from inkbox_mcp.tools.account import KeyHolder
 
 SECONDS = 10.0
@@ -54,14 +56,17 @@ class Check:
     mend: str = ""
 
 
-async def examine(settings: Settings, sources: dict[str, str]) -> list[Check]:
+async def examine(settings: Settings, sources: dict[str, str], unused: Sequence[str] = ()) -> list[Check]:
     """Look at everything between this command and a working tool.
 
     Args:
         settings: the options, checked.
         sources: where each option that was set came from.
+        unused: what was set beside them, and has no effect here.
     """
     checks = [_versions(), _options(settings, sources)]
+    if unused:
+        checks.append(Check("ignored", True, ", ".join(unused)))
     if not settings.sandbox:
         checks += [_key(settings), *await _network(settings.base_url)]
     if all(check.ok for check in checks) and not settings.per_request_keys:
@@ -75,19 +80,29 @@ def as_text(checks: list[Check]) -> str:
     width = max(len(check.name) for check in checks)
     lines: list[str] = []
     for check in checks:
-        first, *more = check.found.splitlines() or [""]
+        first, *more = _lines(check)
         lines.append(f"{'ok ' if check.ok else 'BAD'} {check.name:<{width}}  {first}")
         lines += [f"    {'':<{width}}  {line}" for line in more]
         if not check.ok:
-            lines.append(f"    {'':<{width}}  → {check.mend}")
+            lines.append(f"    {'':<{width}}  → {one_line(check.mend)}")
     return "\n".join([*lines, "", _verdict(checks), ""])
 
 
 def as_json(checks: list[Check]) -> str:
     """Write the same for a program."""
     ok = all(check.ok for check in checks)
-    told = [{key: value for key, value in asdict(check).items() if key != "mend" or not check.ok} for check in checks]
-    return json.dumps({"ok": ok, "checks": told}, indent=2) + "\n"
+    shown = [
+        {"name": check.name, "ok": check.ok, "found": "\n".join(_lines(check))}
+        | ({} if check.ok else {"mend": one_line(check.mend)})
+        for check in checks
+    ]
+    return json.dumps({"ok": ok, "checks": shown}, indent=2) + "\n"
+
+
+def _lines(check: Check) -> list[str]:
+    """Return what was found without what a terminal would obey: answers and variables may have been made for that."""
+    lines = check.found.split("\n") if check.name == "options" else [check.found]
+    return ["  ".join(map(one_line, line.split("  "))) for line in lines]
 
 
 def _verdict(checks: list[Check]) -> str:
@@ -124,6 +139,8 @@ def _key(settings: Settings) -> Check:
     mend = "create a key in the Inkbox console and set it as INKBOX_API_KEY, or as api_key in ~/.inkbox/config"
     if settings.api_key is None:
         return Check("key", False, "not set", mend)
+    if problem := not_a_key(settings.api_key.get_secret_value()):
+        return Check("key", False, f"what was set is no key: {problem}", mend)
     if not settings.api_key.get_secret_value().startswith("ApiKey_"):
         return Check("key", False, "set, but does not begin with ApiKey_", mend)
     return Check("key", True, _shown(settings.api_key))
@@ -211,12 +228,17 @@ def _mend(error: InkboxError) -> str:
 def _expiry(expires_at: float | str | None) -> Check:
     if expires_at is None:
         return Check("expiry", True, "the key does not expire")
-    if isinstance(expires_at, str):
-        at = datetime.fromisoformat(expires_at).astimezone(UTC)
-    else:
-        at = datetime.fromtimestamp(expires_at, UTC)
-    ok = at > datetime.now(UTC)
-    return Check("expiry", ok, f"{at:%Y-%m-%d %H:%M} UTC", "create a new key in the Inkbox console")
+    try:
+        at = (
+            datetime.fromisoformat(expires_at)
+            if isinstance(expires_at, str)
+            else datetime.fromtimestamp(expires_at, UTC)
+        )
+        at = at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        mend = "look up in the Inkbox console when the key expires"
+        return Check("expiry", False, f"unreadable: the API answered {str(expires_at)[:40]!r}", mend)
+    return Check("expiry", at > datetime.now(UTC), f"{at:%Y-%m-%d %H:%M} UTC", "create a new key in the Inkbox console")
 
 
 def _tools(settings: Settings) -> Check:

@@ -7,7 +7,9 @@ from is in `inkbox_mcp.configuration`, what they may be in `inkbox_mcp.values`.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -31,6 +33,7 @@ from inkbox_mcp.values import (
     StateKeys,
     StoreURL,
     Token,
+    home_directory,
 )
 
 ENVIRONMENT_PREFIX = "INKBOX_MCP_"
@@ -44,6 +47,14 @@ class SettingsError(Exception):
     """An option is unknown or its value is not allowed; the message is one line that names it."""
 
 
+class Mark(Enum):
+    """What else is to be known of an option; it stands in the annotation of its field."""
+
+    HTTP = "counts only with --http"
+    SANDBOX = "counts only with --sandbox"
+    LIMIT = "takes something away, so that an empty value cannot be taken for none"
+
+
 Confirm = Literal["auto", "always", "never"]
 
 
@@ -55,46 +66,66 @@ class Settings(BaseModel):
     api_key: Annotated[Key | None, Field(description="The organisation's Inkbox API key; never a flag.")] = None
     base_url: Annotated[BaseURL, Field(description="Where the Inkbox API is.")] = "https://inkbox.ai"
     sandbox: Annotated[bool, Field(description="Run on the embedded sandbox instead of the Inkbox API.")] = False
-    sandbox_db: Annotated[Database, Field(description="The sandbox's database file, or :memory:.")] = (
+    sandbox_db: Annotated[Database, Mark.SANDBOX, Field(description="The sandbox's database file, or :memory:.")] = (
         "~/.inkbox/sandbox.db"
     )
     sandbox_generation: Annotated[
-        Generation, Field(description="Which generation of the API the sandbox is: `spec` or `identity`.")
+        Generation, Mark.SANDBOX, Field(description="Which generation of the API the sandbox is: `spec` or `identity`.")
     ] = "spec"
     http: Annotated[bool, Field(description="Serve streamable HTTP at /mcp instead of stdio.")] = False
     host: Annotated[
-        Host, Field(description="The address to serve HTTP on; beyond loopback only with authentication.")
+        Host, Mark.HTTP, Field(description="The address to serve HTTP on; beyond loopback only with authentication.")
     ] = "127.0.0.1"
-    token: Annotated[Token | None, Field(description="The bearer token that HTTP clients must send; never a flag.")] = (
-        None
-    )
+    token: Annotated[
+        Token | None,
+        Mark.HTTP,
+        Mark.LIMIT,
+        Field(description="The bearer token that HTTP clients must send; never a flag."),
+    ] = None
     per_request_keys: Annotated[
-        bool, Field(description="Take the Inkbox key from each request's X-Inkbox-API-Key header; hold none.")
+        bool,
+        Mark.HTTP,
+        Field(description="Take the Inkbox key from each request's X-Inkbox-API-Key header; hold none."),
     ] = False
     auth_issuer: Annotated[
-        ExactURL | None, Field(description="The OAuth authorization server whose access tokens (JWT) are accepted.")
+        ExactURL | None,
+        Mark.HTTP,
+        Mark.LIMIT,
+        Field(description="The OAuth authorization server whose access tokens (JWT) are accepted."),
     ] = None
     auth_audience: Annotated[
-        ExactURL | None, Field(description="This server's URL for clients; tokens must be issued for it.")
+        ExactURL | None,
+        Mark.HTTP,
+        Mark.LIMIT,
+        Field(description="This server's URL for clients; tokens must be issued for it."),
     ] = None
     auth_scopes: Annotated[
-        Scopes, Field(description="Scopes a token needs besides mailboxes:read or mailboxes:write (comma-separated).")
+        Scopes,
+        Mark.HTTP,
+        Mark.LIMIT,
+        Field(description="Scopes a token needs besides mailboxes:read or mailboxes:write (comma-separated)."),
     ] = ()
-    allowed_hosts: Annotated[Names, Field(description="Refuse requests for other hosts (DNS rebinding).")] = ()
-    allowed_origins: Annotated[Origins, Field(description="Let web pages of these origins call.")] = ()
-    port: Annotated[int, Field(ge=0, le=65535, description="The port to serve HTTP on; 0 picks a free one.")] = 8000
-    workers: Annotated[int, Field(ge=1, le=64, description="Processes that serve the port.")] = 1
+    allowed_hosts: Annotated[
+        Names, Mark.HTTP, Mark.LIMIT, Field(description="Refuse requests for other hosts (DNS rebinding).")
+    ] = ()
+    allowed_origins: Annotated[Origins, Mark.HTTP, Field(description="Let web pages of these origins call.")] = ()
+    port: Annotated[
+        int, Mark.HTTP, Field(ge=0, le=65535, description="The port to serve HTTP on; 0 picks a free one.")
+    ] = 8000
+    workers: Annotated[int, Mark.HTTP, Field(ge=1, le=64, description="Processes that serve the port.")] = 1
     stateless: Annotated[
-        bool, Field(description="Keep no sessions: any replica answers any client; some cannot be asked to confirm.")
+        bool,
+        Mark.HTTP,
+        Field(description="Keep no sessions: any replica answers any client; some cannot be asked to confirm."),
     ] = False
     drain_timeout: Annotated[
-        float, Field(ge=0, le=600, description="Seconds HTTP calls may take to finish after SIGTERM.")
+        float, Mark.HTTP, Field(ge=0, le=600, description="Seconds HTTP calls may take to finish after SIGTERM.")
     ] = 10
     rate_limit: Annotated[Rate | None, Field(description="Calls that each caller may make, such as 10/s.")] = None
     rate_limit_store: Annotated[
         StoreURL | None, Field(description="A Redis in which replicas share the rate limit, such as redis://redis.")
     ] = None
-    metrics: Annotated[bool, Field(description="Serve Prometheus metrics at /metrics.")] = False
+    metrics: Annotated[bool, Mark.HTTP, Field(description="Serve Prometheus metrics at /metrics.")] = False
     timeout: Annotated[
         float, Field(gt=0, le=600, description="Seconds that one tool call may take, including retries.")
     ] = 30
@@ -102,8 +133,8 @@ class Settings(BaseModel):
         int, Field(ge=1, le=1000, description="Requests to Inkbox under way at once; further calls wait their turn.")
     ] = 32
     read_only: Annotated[bool, Field(description="Offer only the tools that change nothing.")] = False
-    tools: Annotated[Names, Field(description="Offer only these tools (comma-separated).")] = ()
-    exclude_tools: Annotated[Names, Field(description="Do not offer these tools.")] = ()
+    tools: Annotated[Names, Mark.LIMIT, Field(description="Offer only these tools (comma-separated).")] = ()
+    exclude_tools: Annotated[Names, Mark.LIMIT, Field(description="Do not offer these tools.")] = ()
     confirm: Annotated[
         Confirm,
         Field(description="Ask before deleting or redirecting mail: `auto` (if the client can), `always`, `never`."),
@@ -113,13 +144,18 @@ class Settings(BaseModel):
     ] = 300
     request_state_keys: Annotated[
         StateKeys,
+        Mark.HTTP,
         Field(description="Secrets by which replicas know their own questions (comma-separated); never a flag."),
     ] = ()
-    allow_handles: Annotated[Handles, Field(description="Touch only the agents with these handles (globs).")] = ()
-    allow_addresses: Annotated[
-        Addresses, Field(description="Touch only the mailboxes at these addresses (globs).")
+    allow_handles: Annotated[
+        Handles, Mark.LIMIT, Field(description="Touch only the agents with these handles (globs).")
     ] = ()
-    allow_webhook_hosts: Annotated[Hosts, Field(description="Let webhooks go to these hosts only (globs).")] = ()
+    allow_addresses: Annotated[
+        Addresses, Mark.LIMIT, Field(description="Touch only the mailboxes at these addresses (globs).")
+    ] = ()
+    allow_webhook_hosts: Annotated[
+        Hosts, Mark.LIMIT, Field(description="Let webhooks go to these hosts only (globs).")
+    ] = ()
     no_warm_start: Annotated[
         bool, Field(description="Load everything at each start, and keep no recording for the next.")
     ] = False
@@ -146,6 +182,16 @@ class Settings(BaseModel):
         return self
 
     def _contradictions(self) -> Iterator[str]:
+        if self.http:
+            yield from self._http_contradictions()
+        if self.sandbox:
+            yield from self._sandbox_contradictions()
+        if self.rate_limit_store and not self.rate_limit:
+            yield "--rate-limit-store needs --rate-limit"
+        if self.rate_limit_store and not (find_spec("limits") and find_spec("redis")):
+            yield "--rate-limit-store needs an extra: pip install 'inkbox-mcp[rate-limit]'"
+
+    def _http_contradictions(self) -> Iterator[str]:
         if not self.is_local and not (self.token or self.per_request_keys or self.auth_issuer):
             yield (
                 f"--host {self.host}: whoever reaches the server can use its mailboxes, so beyond this machine it "
@@ -159,15 +205,6 @@ class Settings(BaseModel):
             yield "INKBOX_MCP_TOKEN and --auth-issuer: only one can say who is calling"
         if self.per_request_keys and self.api_key and not self.sandbox:
             yield "--per-request-keys: the server must not have an Inkbox key of its own, but api_key is set"
-        if not self.http:
-            for_http = {
-                "--per-request-keys": self.per_request_keys,
-                "--auth-issuer": self.auth_issuer,
-                "--workers": self.workers > 1,
-                "--stateless": self.stateless,
-                "--metrics": self.metrics,
-            }
-            yield from (f"{name} needs --http" for name, chosen in for_http.items() if chosen)
         if self.per_request_keys and not (self.is_local or self.stateless or self.token or self.auth_issuer):
             yield (
                 "--per-request-keys: anybody could use up the sessions, so beyond this machine it needs --stateless, "
@@ -175,14 +212,16 @@ class Settings(BaseModel):
             )
         if self.workers > 1 and not self.stateless:
             yield "--workers needs --stateless: a session lives in one process"
-        if self.workers > 1 and self.sandbox and self.sandbox_db == ":memory:":
-            yield "--workers: each would have a sandbox of its own in :memory:"
-        if self.rate_limit_store and not self.rate_limit:
-            yield "--rate-limit-store needs --rate-limit"
-        if self.rate_limit_store and not (find_spec("limits") and find_spec("redis")):
-            yield "--rate-limit-store needs an extra: pip install 'inkbox-mcp[rate-limit]'"
         if self.metrics and not find_spec("prometheus_client"):
             yield "--metrics needs an extra: pip install 'inkbox-mcp[metrics]'"
+
+    def _sandbox_contradictions(self) -> Iterator[str]:
+        if self.http and self.workers > 1 and self.sandbox_db == ":memory:":
+            yield "--workers: each would have a sandbox of its own in :memory:"
+        if self.sandbox_db.startswith("~"):
+            yield f"--sandbox-db: there is no home directory for {self.sandbox_db}; name another file, or :memory:"
+        elif (home := home_directory()) and home in Path(self.sandbox_db).parents and not home.is_dir():
+            yield f"--sandbox-db: there is no home directory {home}; name a file elsewhere, or :memory:"
 
 
 @dataclass(frozen=True)
@@ -193,6 +232,8 @@ class Option:
     default: Any
     help: str
     is_switch: bool
+    is_list: bool
+    marks: frozenset[Mark]
 
     @property
     def flag(self) -> str | None:
@@ -208,6 +249,13 @@ class Option:
 def options() -> list[Option]:
     """List every option, in the order in which the documentation shows them."""
     return [
-        Option(name, field.default, field.description or "", field.annotation is bool)
+        Option(
+            name,
+            field.default,
+            field.description or "",
+            is_switch=field.annotation is bool,
+            is_list=isinstance(field.default, tuple),
+            marks=frozenset(mark for mark in field.metadata if isinstance(mark, Mark)),
+        )
         for name, field in Settings.model_fields.items()
     ]

@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 from pydantic import SecretStr
 
 from inkbox_mcp.connection import Connection, TransportFactory
+from inkbox_mcp.credentials import not_a_key, without_wrapping
 from inkbox_mcp.embedded import SandboxTransport
 from inkbox_mcp.errors import NotConfigured, OverLimit
 from inkbox_mcp.metrics import Metrics
@@ -77,7 +78,8 @@ class Tenants:
             transport=transport,
             metrics=self._metrics,
         )
-        self._own = self._api(SANDBOX_KEY if settings.sandbox else settings.api_key)
+        own = SANDBOX_KEY if settings.sandbox else settings.api_key
+        self._own, self._own_problem = self._api(own), own and not_a_key(own.get_secret_value())
         self._by_key: OrderedDict[str, PinnedAPI] = OrderedDict()
         self._in_use: WeakValueDictionary[str, PinnedAPI] = WeakValueDictionary()
         self._limit = _rate_limit(settings, self._metrics)
@@ -114,6 +116,8 @@ class Tenants:
                 raise NotConfigured("the request has an Inkbox API key, but this server uses its own.").advised(
                     f"Tell the user: remove the header {KEY_HEADER}, or start the server with --per-request-keys."
                 )
+            if self._own_problem:
+                raise NotConfigured(f"what this server has as its Inkbox API key is no key: {self._own_problem}.")
             return self._own
         if key is None:
             raise NotConfigured("the request has no Inkbox API key.").advised(
@@ -148,7 +152,14 @@ def _single_key(keys: tuple[str, ...]) -> str | None:
         raise NotConfigured(f"the request's {KEY_HEADER} is not one valid Inkbox API key.").advised(
             f"Tell the user: set the header {KEY_HEADER} once, to the key alone."
         )
-    return keys[0] if keys else None
+    if not keys:
+        return None
+    key = without_wrapping(keys[0])
+    if problem := not_a_key(key):
+        raise NotConfigured(f"what the request has in {KEY_HEADER} is no Inkbox API key: {problem}.").advised(
+            f"Tell the user: set the header {KEY_HEADER} to the key alone."
+        )
+    return key
 
 
 def _rate_limit(settings: Settings, metrics: Metrics) -> RateLimit | None:

@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, ConfigDict, SecretStr, TypeAdapter
 
+from inkbox_mcp.credentials import not_a_key, without_wrapping
 from inkbox_mcp.rate_limits import parse_rate, parse_store
 
 _PLAIN_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl, config=ConfigDict(url_preserve_empty_path=True))
@@ -15,9 +16,13 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def _key(key: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[\x21-\x7e]+", key.get_secret_value()):
-        raise ValueError("must be the key alone, without spaces or line breaks")
-    return key
+    text = without_wrapping(key.get_secret_value())
+    # What could be a key by its characters, and is something else, is explained by the first call: a server without a
+    # key starts, too.
+    if not re.fullmatch(r"[\x21-\x7e]*", text):
+        known = not_a_key(text)
+        raise ValueError(f"must be the key alone, without spaces or line breaks{f'; {known}' if known else ''}")
+    return SecretStr(text)
 
 
 def _token(token: SecretStr) -> SecretStr:
@@ -89,7 +94,17 @@ def _database(text: str) -> str:
     try:
         return text if text == ":memory:" else str(Path(text).expanduser())
     except RuntimeError:
+        if Path(text).parts[0] == "~":  # this user has none, which is no fault where there is no sandbox
+            return text
         raise ValueError("names a home directory that does not exist") from None
+
+
+def home_directory() -> Path | None:
+    """Return this user's home directory, whether it exists or not; None where the system knows of none."""
+    try:
+        return Path("~").expanduser()
+    except RuntimeError:
+        return None
 
 
 def _names(value: object) -> object:

@@ -188,7 +188,7 @@ def _unknown_options(files: Texts) -> Iterator[str]:
 def _image_problems(files: Texts) -> Iterator[str]:
     text = files["deploy/Dockerfile"]
     try:
-        settings = load(flags(text), platform_environment(files), Path("/nonexistent"))
+        settings = load(flags(text), platform_environment(files), Path("/dev/null/config"))
         yield from _drain_problems("deploy/kubernetes.yaml", settings, _grace(files))
         yield from _shared_key_problems("deploy/kubernetes.yaml", settings)
     except SettingsError as error:
@@ -271,7 +271,7 @@ def _compose_problems(files: Texts) -> Iterator[str]:
         return
     for replica, service in replicas(files).items():
         try:
-            settings = load(flags(files["deploy/Dockerfile"]), compose_environment(service), Path("/nonexistent"))
+            settings = load(flags(files["deploy/Dockerfile"]), compose_environment(service), Path("/dev/null/config"))
             yield from _drain_problems(name, settings, seconds(service["stop_grace_period"]))
             yield from _shared_key_problems(name, settings)
         except SettingsError as error:

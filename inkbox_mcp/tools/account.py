@@ -3,12 +3,23 @@
 Source: https://inkbox.ai/docs/api/whoami
 """
 
+import json
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
 from inkbox_mcp.api import InkboxAPI
 from inkbox_mcp.errors import NotFound
 from inkbox_mcp.operation import READ_ONLY, Args, Result, operation
 from inkbox_mcp.paths import WHOAMI
 
 NO_API = "The Inkbox API is not at this URL. Tell the user to check INKBOX_BASE_URL, or --base-url."
+
+
+def _as_text(value: object) -> object:
+    """Keep what is no time as a string: the rest of the answer is of use all the same."""
+    is_time = value is None or (isinstance(value, str | int | float) and not isinstance(value, bool))
+    return value if is_time else json.dumps(value)
 
 
 class Whoami(Args):
@@ -20,7 +31,7 @@ class KeyHolder(Result):
 
     organization_id: str | None = None
     auth_subtype: str | None = None
-    expires_at: float | str | None = None
+    expires_at: Annotated[float | str | None, BeforeValidator(_as_text)] = None
 
 
 @operation(READ_ONLY, advice={NotFound: NO_API})

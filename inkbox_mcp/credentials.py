@@ -1,0 +1,45 @@
+"""What people put where a key or an option's value should be: quotes, placeholders, whole lines of other files."""
+
+import re
+
+_UNFILLED = re.compile(
+    r"\$\{[^{}]*\}|\{\{[^{}]*\}\}|\$\([^()]*\)"  # templates, anywhere in a value
+    r"|^\$[A-Z_][A-Z0-9_]*(?=/|$)|^%[A-Za-z_][A-Za-z0-9_]*%(?=[/\\]|$)"  # variables that no shell has replaced
+    r"|^<[^<>]*>$"
+)
+_EXAMPLE_KEY = re.compile(
+    r"(ApiKey)?[\W_]*(x{3,}|<.*>|\{.*\}|\[.*\]|uuid\W+secret)?[\W_]*|ApiKey_[\Wx_]{3,}"
+    r"|(ApiKey_)?(your|change|replace|insert|enter|paste|put|fill|todo).*"
+    r"|(ApiKey_)?(my|the|an?)?[_-]?(inkbox)?[_-]?(api)?[_-]?key([_-]?here)?|placeholder|example"
+    r"|none|null|nil|undefined|true|false",
+    re.IGNORECASE,
+)
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d"
+
+
+def without_wrapping(text: str) -> str:
+    """Return a key without the blanks, line breaks and quotes that came along when it was copied."""
+    return text.strip().rstrip(",;").strip(_QUOTES).strip()
+
+
+def unfilled(text: str) -> bool:
+    """Whether a value is, or has in it, a placeholder that some program should have replaced."""
+    return bool(_UNFILLED.search(text))
+
+
+def not_a_key(text: str) -> str | None:
+    """Say what a text is that somebody put where the API key should be; None where it may be a key.
+
+    Nothing of the text is repeated: it may hold the key.
+    """
+    if not text:
+        return "it is empty"
+    if unfilled(text):
+        return "it is a placeholder that nothing replaced"
+    if _EXAMPLE_KEY.fullmatch(text) or "..." in text or "…" in text:
+        return "it is the placeholder of an example"
+    if not text.startswith("ApiKey_") and re.match(r"[\w$:\"' -]*(key|token)\w*[\"']?\s*[=:]", text, re.IGNORECASE):
+        return "it is a whole line, with a name in front of the key"
+    if re.match(r"[\w+-]+://|@?env:", text):
+        return "it says where a key may be, and nothing fetched it from there"
+    return None
