@@ -62,8 +62,8 @@ class Sources:
         }
         found: dict[str, list[str]] = {}
         for option in options():
-            for mark in option.marks & off.keys():
-                if option.name in self.options:
+            for mark in option.marks:
+                if mark in off and option.name in self.options:
                     found.setdefault(off[mark], []).append(self.options[option.name].where)
         return found
 
@@ -169,7 +169,8 @@ def _judge_other_lines(config: Iterable[tuple[str, str | None]], file: Path, sou
         meant = None if "ApiKey_" in key else meant_in_the_config(key)
         if meant and meant.name not in SHARED_NAMES:
             places = " or ".join(filter(None, (meant.flag, meant.environment)))
-            raise SettingsError(f"{key.split()[0]} in {file}: has no effect there; use {places}")
+            shown = key if value is not None else meant.name  # a whole line may hold a secret
+            raise SettingsError(f"{shown} in {file}: has no effect there; use {places}")
         if ("ApiKey_" in key or meant) and (name := meant.name if meant else "api_key") not in sources.options:
             raise SettingsError(
                 f'{file}: a line that has the {name} does not begin with "{name} = ", and has no effect'

@@ -31,8 +31,8 @@ def meant_in_the_config(key: str) -> Option | None:
     Args:
         key: what stands before the equals sign; the whole line, where there is none.
     """
-    words = re.split(r"[:\s]+", re.sub(r"^(export|set)\s+", "", key.strip()), maxsplit=1)
-    for candidate in dict.fromkeys((key, words[0])):
+    line = re.sub(r"^(export|set)\s+", "", key.strip())
+    for candidate in dict.fromkeys((line, line.partition(":")[0], *line.split()[:1])):
         letters = _letters(candidate)
         for prefix in ("inkboxmcp", "mcp", "inkbox", ""):
             if letters.startswith(prefix):

@@ -233,7 +233,7 @@ class Option:
     help: str
     is_switch: bool
     is_list: bool
-    marks: frozenset[Mark]
+    marks: tuple[Mark, ...]
 
     @property
     def flag(self) -> str | None:
@@ -255,7 +255,7 @@ def options() -> list[Option]:
             field.description or "",
             is_switch=field.annotation is bool,
             is_list=isinstance(field.default, tuple),
-            marks=frozenset(mark for mark in field.metadata if isinstance(mark, Mark)),
+            marks=tuple(mark for mark in field.metadata if isinstance(mark, Mark)),
         )
         for name, field in Settings.model_fields.items()
     ]

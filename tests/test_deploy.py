@@ -594,7 +594,7 @@ def owner(port: int) -> int:
 
 
 @pytest.mark.slow
-async def test_the_image_is_built_runs_without_root_and_stops(image: Image) -> None:
+async def test_the_image_is_built_runs_without_root_and_stops(image: Image, tmp_path: Path) -> None:
     """The Dockerfile's own steps, entry point, arguments and health check; a machine without Docker can do that."""
     text = texts()["deploy/Dockerfile"]
     command, *_ = last(text, "ENTRYPOINT").words
@@ -607,7 +607,8 @@ async def test_the_image_is_built_runs_without_root_and_stops(image: Image) -> N
         "PYTHONVERBOSE": "1",
     }
     loaded: list[str] = []
-    async with launch(contained(image, entry, *last(text, "CMD").words), Path("/nonexistent"), variables) as server:
+    missing = tmp_path / "missing"
+    async with launch(contained(image, entry, *last(text, "CMD").words), missing, variables) as server:
         while "serving MCP at" not in (line := await server.log("")):
             loaded.append(line)
         _, python, *code = last(text, "HEALTHCHECK").words

@@ -52,7 +52,7 @@ OAUTH = {"http": "true", "auth_issuer": "https://issuer.test", "auth_audience": 
 
 # What an option cannot be without.
 NEEDED: dict[str, dict[str, str]] = {
-    **dict.fromkeys(("host", "allowed_hosts", "allowed_origins", "port", "drain_timeout"), {"http": "true"}),
+    **{name: {"http": "true"} for name in ("host", "allowed_hosts", "allowed_origins", "port", "drain_timeout")},
     "per_request_keys": {"http": "true"},
     "auth_issuer": OAUTH,
     "auth_audience": OAUTH,
@@ -244,7 +244,7 @@ def test_an_unlike_variable_gets_no_suggestion(config: Path) -> None:
     assert refusal(config, environment={"INKBOX_MCP_QQ": ""}) == "INKBOX_MCP_QQ: no such option"
 
 
-# What Inkbox's SDKs read, what other Inkbox software may, what Kubernetes makes of a Service, and what is none of Inkbox.
+# What Inkbox's SDKs read, what other Inkbox software may, what Kubernetes makes of a Service, and what is not Inkbox's.
 NAMES_OF_OTHERS = (
     *("INKBOX_VAULT_KEY", "INKBOX_SIGNING_KEY", "INKBOX_WEBHOOK_SECRET", "INKBOX_API_KEY_ID", "INKBOX_API_URL"),
     *("INKBOX_IMAP_HOST", "INKBOX_IMAP_PORT", "INKBOX_SMTP_HOST", "INKBOX_SMTP_PORT", "INKBOX_TUNNEL_TOKEN"),
