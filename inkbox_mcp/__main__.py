@@ -12,7 +12,9 @@ def main() -> int:
         return 0
     from inkbox_mcp import cli
 
-    return cli.main(sys.argv[1:], beginning)
+    status = cli.main(sys.argv[1:], beginning)
+    cli.leave_threads_behind(status)
+    return status
 
 
 if __name__ == "__main__":

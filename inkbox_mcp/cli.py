@@ -9,6 +9,8 @@ import secrets
 import shutil
 import signal
 import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -32,6 +34,8 @@ from inkbox_mcp.text import one_line
 from inkbox_mcp.warmstart import Beginning
 
 logger = logging.getLogger(__name__)
+
+SECONDS_FOR_THREADS = 1.0
 
 DESCRIPTION = """\
 An MCP server through which LLM agents run their own Inkbox mailboxes. Without a command it serves MCP over stdio.
@@ -291,6 +295,20 @@ def _leave_on_signals() -> None:
 
     signal.signal(signal.SIGINT, leave)
     signal.signal(signal.SIGTERM, leave)
+
+
+def leave_threads_behind(status: int) -> None:
+    """End this process with a status, if a thread would keep it waiting, such as one that waits for a locked file."""
+    deadline = time.monotonic() + SECONDS_FOR_THREADS
+    threads = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    for thread in threads:
+        if not thread.daemon:
+            thread.join(max(0, deadline - time.monotonic()))
+    if any(thread.is_alive() and not thread.daemon for thread in threads):
+        from inkbox_mcp.tracing import shut_down
+
+        shut_down()
+        os._exit(status)
 
 
 def _parser(command: str, description: str, argument_default: Any = None) -> _Parser:

@@ -70,10 +70,11 @@ async def serve_pipes(service: Service, pipes: Pipes, beginning: Beginning) -> N
 
 
 async def _serve_stdio_with_threads(service: Service) -> None:
-    """Serve a terminal, files, or anything on Windows; calls under way are cancelled at the end of input."""
+    """Serve a terminal, files, or anything on Windows."""
     with for_good():
         from mcp.server.stdio import stdio_server
 
+        from inkbox_mcp.finishing import Answers, Requests
         from inkbox_mcp.server import server_of
     server = server_of(service)
     try:
@@ -82,7 +83,9 @@ async def _serve_stdio_with_threads(service: Service) -> None:
             # The transport owns the wire now; a stray print would still reach it when Python flushes stdout at exit.
             with redirect_stdout(sys.stderr):
                 try:
-                    await server.run(read, write, server.create_initialization_options())
+                    requests = Requests(read)
+                    answers = Answers(write, requests)
+                    await server.run(requests, answers, server.create_initialization_options())
                 except anyio.get_cancelled_exc_class():
                     # A signal came, or the client no longer reads. A thread of the transport is blocked in reading
                     # stdin and would keep the interpreter waiting.

@@ -35,6 +35,7 @@ class Database:
             StoreError: The file cannot be opened, is not a database, or is not one of this version.
         """
         self._lock = threading.Lock()
+        self._busy_timeout = busy_timeout
         try:
             self._connection = _open(path, busy_timeout)
         except (OSError, sqlite3.Error) as error:
@@ -43,14 +44,26 @@ class Database:
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection]:
         """Lend the connection for statements that change nothing and see one moment."""
-        with self._lock, _transaction(self._connection, "DEFERRED"):
+        with self._taken(), _transaction(self._connection, "DEFERRED"):
             yield self._connection
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
         """Lend the connection for statements that happen together or not at all."""
-        with self._lock, _transaction(self._connection):
+        with self._taken(), _transaction(self._connection):
             yield self._connection
+
+    @contextmanager
+    def _taken(self) -> Generator[None]:
+        # A thread that waits for another process would have all others wait for it one after another.
+        if not self._lock.acquire(timeout=self._busy_timeout):
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Close the file; closing twice does no harm."""
