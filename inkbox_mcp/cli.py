@@ -123,7 +123,7 @@ def _serve(arguments: Sequence[str], beginning: Beginning | None, closed: Collec
     sources = gather(_server_parser("", DESCRIPTION).choose(arguments), os.environ)
     settings = check(sources)
     if not settings.http and (missing := [name for name in ("stdin", "stdout") if name in closed]):
-        raise SettingsError(f"{' and '.join(missing)} closed, where an MCP client would be; see inkbox-mcp --help")
+        raise SettingsError(f"an MCP client would be at stdin and stdout, but closed: {', '.join(missing)}")
     log_to_stderr(settings.log_level, settings.log_format)
     _leave_on_signals()
     for needed, unused in sources.without_effect(settings).items():

@@ -21,6 +21,7 @@ from inkbox_mcp.direct import DirectCalls
 from inkbox_mcp.loading import for_good
 from inkbox_mcp.pipes import pipes_available
 from inkbox_mcp.service import Service
+from inkbox_mcp.settings import SettingsError
 from inkbox_mcp.stdio import Pipes, taken_over
 from inkbox_mcp.tracing import shut_down
 from inkbox_mcp.warmstart import Beginning
@@ -77,6 +78,7 @@ async def _serve_stdio_with_threads(service: Service) -> None:
         from inkbox_mcp.finishing import Answers, Requests
         from inkbox_mcp.server import server_of
     server = server_of(service)
+    failed = ()
     try:
         async with stdio_server() as (read, write), anyio.create_task_group() as tasks:
             tasks.start_soon(_on_signal, tasks.cancel_scope.cancel)
@@ -94,6 +96,10 @@ async def _serve_stdio_with_threads(service: Service) -> None:
             tasks.cancel_scope.cancel()
     except* BrokenPipeError:
         logger.info("the client no longer reads")
+    except* OSError as errors:  # such as a disk that is full
+        failed = errors.exceptions
+    if failed:
+        raise SettingsError("the answers cannot be written to stdout, or nothing can be read from stdin")
 
 
 def listen(host: str, port: int, count: int = 1) -> list[socket.socket]:

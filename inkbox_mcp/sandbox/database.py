@@ -19,9 +19,10 @@ class StoreError(Exception):
 
 
 class Database:
-    """One connection to one SQLite file, shared by threads one at a time.
+    """One SQLite file, shared by threads: one writes and one reads at a time.
 
-    Transactions last well under a millisecond, so a lock costs less than a pool, and suits `:memory:` too.
+    Transactions last well under a millisecond, so a lock costs less than a pool. Reading has a connection of its own,
+    because one that writes may have to wait for another process; `:memory:` is nobody else's, and has only one.
     """
 
     def __init__(self, path: str | Path, *, busy_timeout: float) -> None:
@@ -29,44 +30,57 @@ class Database:
 
         Args:
             path: The file, or `:memory:`.
-            busy_timeout: Seconds to wait for another process before `sqlite3.OperationalError`.
+            busy_timeout: Seconds to wait for another process or thread before `sqlite3.OperationalError`.
 
         Raises:
             StoreError: The file cannot be opened, is not a database, or is not one of this version.
         """
-        self._lock = threading.Lock()
-        self._busy_timeout = busy_timeout
         try:
-            self._connection = _open(path, busy_timeout)
+            self._writing = self._reading = _Shared(_open(path, busy_timeout), busy_timeout)
+            if str(path) != ":memory:":
+                self._reading = _Shared(_connect(path, busy_timeout), busy_timeout)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"Cannot use {path} as a sandbox database: {error}.") from error
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection]:
         """Lend the connection for statements that change nothing and see one moment."""
-        with self._taken(), _transaction(self._connection, "DEFERRED"):
-            yield self._connection
+        with self._reading.taken() as connection, _transaction(connection, "DEFERRED"):
+            yield connection
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
         """Lend the connection for statements that happen together or not at all."""
-        with self._taken(), _transaction(self._connection):
-            yield self._connection
+        with self._writing.taken() as connection, _transaction(connection):
+            yield connection
+
+    def close(self) -> None:
+        """Close the file; closing twice does no harm."""
+        self._reading.close()
+        self._writing.close()
+
+
+class _Shared:
+    """A connection that threads take one after another."""
+
+    def __init__(self, connection: sqlite3.Connection, busy_timeout: float) -> None:
+        self._connection = connection
+        self._busy_timeout = busy_timeout
+        self._lock = threading.Lock()
 
     @contextmanager
-    def _taken(self) -> Generator[None]:
-        # A thread that waits for another process would have all others wait for it one after another.
-        if not self._lock.acquire(timeout=self._busy_timeout):
+    def taken(self) -> Generator[sqlite3.Connection]:
+        # While one waits for another process, the others would add up their waiting.
+        if not self._lock.acquire(timeout=max(self._busy_timeout, 1)):
             error = sqlite3.OperationalError("database is locked")
             error.sqlite_errorcode = sqlite3.SQLITE_BUSY
             raise error
         try:
-            yield
+            yield self._connection
         finally:
             self._lock.release()
 
     def close(self) -> None:
-        """Close the file; closing twice does no harm."""
         with self._lock:
             self._connection.close()
 
@@ -89,12 +103,18 @@ def _open(path: str | Path, busy_timeout: float) -> sqlite3.Connection:
     with _opening:
         if str(path) != ":memory:":
             _create_file(Path(path))
-        connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
+        connection = _connect(path, busy_timeout)
     try:
         _prepare(connection, busy_timeout)
     except BaseException:
         connection.close()
         raise
+    return connection
+
+
+def _connect(path: str | Path, busy_timeout: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
+    connection.row_factory = _as_dict
     return connection
 
 
@@ -107,7 +127,6 @@ def _create_file(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    connection.row_factory = _as_dict
     # Before anything is written, for the file may be another program's.
     with _transaction(connection, "DEFERRED"):
         _version(connection)
