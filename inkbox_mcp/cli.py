@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -232,7 +232,19 @@ def _demo(arguments: Sequence[str]) -> int:
     load({}, {})  # the server that the tour starts reads the config file too, and could only stop
     from inkbox_mcp.demo import play
 
-    return anyio.run(play)
+    try:
+        return anyio.run(play)
+    except* SettingsError as errors:  # of stdout
+        failed = errors
+    raise SettingsError(str(next(_leaves(failed))))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from _leaves(each)
+    else:
+        yield error
 
 
 def _sandbox(arguments: Sequence[str]) -> int:

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from inkbox_mcp import __version__
@@ -16,7 +18,7 @@ from inkbox_mcp.cli import main
 from inkbox_mcp.reference import tools_json, tools_table
 from inkbox_mcp.settings import Option, options
 from tests.conftest import KEY
-from tests.processes import Running, start, start_process, stdio_agent, upstream
+from tests.processes import PATIENCE, Running, environment, run, start, start_process, stdio_agent, upstream
 from tests.test_settings import SAMPLES
 
 
@@ -246,3 +248,98 @@ async def test_the_installed_command_is_this_one(tmp_path: Path) -> None:
     command = Path(sys.executable).with_name("inkbox-mcp")
     async with start_process(str(command), "--version", home=tmp_path) as process:
         assert await process.end() == (0, f"inkbox-mcp {__version__}\n", "")
+
+
+ENCODINGS: list[dict[str, str]] = [
+    {"PYTHONIOENCODING": "ascii"},
+    {"PYTHONIOENCODING": "ascii:strict"},
+    {"PYTHONIOENCODING": "latin-1"},
+    {"PYTHONIOENCODING": "cp1252"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+]
+
+
+@pytest.mark.parametrize("variables", ENCODINGS, ids=str)
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["doctor"], 1), (["tools"], 0), (["tools", "--json"], 0), (["--help"], 0), (["--→"], 2)],
+)
+async def test_a_terminal_of_any_encoding_shows_what_it_can(
+    arguments: list[str], status: int, variables: dict[str, str], tmp_path: Path
+) -> None:
+    """Other characters are replaced."""
+    ended = await run(*arguments, home=tmp_path, **variables)
+    assert ended.status == status
+    assert "Traceback" not in ended.stderr
+    assert len(ended.stdout + ended.stderr) > 30
+
+
+async def test_the_tour_is_shown_on_a_terminal_that_knows_no_arrows(tmp_path: Path) -> None:
+    """Its arrows are replaced."""
+    status, stdout, stderr = await run("demo", home=tmp_path, PYTHONIOENCODING="ascii")
+    assert (status, stderr) == (0, "")
+    assert "? create_mailbox" in stdout
+
+
+@pytest.mark.parametrize("arguments", ["doctor", "tools", "tools --json", "--help", "--version", "demo"])
+@pytest.mark.parametrize("stdout", ["", ">/dev/full", ">&-"])
+async def test_a_command_whose_output_nobody_takes_ends_without_a_traceback(
+    arguments: str, stdout: str, tmp_path: Path
+) -> None:
+    """A reader that has seen enough, a disk that is full, no stdout at all."""
+    nobody, pipe = os.pipe()
+    os.close(nobody)
+    command = f"exec {sys.executable} -m inkbox_mcp {arguments} {stdout}"
+    try:
+        ended = await anyio.run_process(["/bin/sh", "-c", command], stdout=pipe, env=environment(tmp_path), check=False)
+    finally:
+        os.close(pipe)
+    if stdout == ">/dev/full":
+        assert (ended.returncode, ended.stderr) == (2, b"inkbox-mcp: stdout: No space left on device\n")
+    else:
+        assert (ended.returncode, ended.stderr) == (1 if arguments == "doctor" else 0, b"")
+
+
+async def test_a_sandbox_is_served_with_all_streams_closed(tmp_path: Path) -> None:
+    """A supervisor may have closed them; no connection may take their places."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = f"exec {sys.executable} -m inkbox_mcp sandbox --port {port} --db :memory: <&- >&- 2>&-"
+    async with start_process("/bin/sh", "-c", command, home=tmp_path) as server:
+        with anyio.fail_after(PATIENCE):
+            while True:
+                try:
+                    async with await anyio.connect_tcp("127.0.0.1", port):
+                        break
+                except OSError:
+                    await anyio.lowlevel.checkpoint()
+        server.signal(signal.SIGTERM)
+        assert (await server.end()).status == 0
+
+
+NO_HOME = """
+import os, pwd, sys
+def unknown(uid):
+    raise KeyError(uid)
+pwd.getpwuid = unknown
+from inkbox_mcp.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["--sandbox", "--sandbox-db", ":memory:"], ["doctor"], ["tools"]])
+async def test_a_user_without_a_home_and_a_name_is_served(arguments: list[str]) -> None:
+    """Containers run with any number as their user."""
+    command = ["/usr/bin/env", "-u", "HOME", sys.executable, "-c", NO_HOME, *arguments]
+    ended = await anyio.run_process(command, env={"PATH": os.environ["PATH"]}, input=b"", check=False)
+    assert (ended.returncode, ended.stderr) == (1 if arguments == ["doctor"] else 0, b"")
+
+
+async def test_a_sandbox_of_a_user_without_a_home_must_be_told_where_to_be() -> None:
+    """One line says so."""
+    for arguments in (["--sandbox"], ["doctor", "--sandbox"], ["sandbox", "--port", "0"]):
+        command = ["/usr/bin/env", "-u", "HOME", sys.executable, "-c", NO_HOME, *arguments]
+        ended = await anyio.run_process(command, env={"PATH": os.environ["PATH"]}, input=b"", check=False)
+        assert ended.returncode == 2
+        assert ended.stderr.startswith(b"inkbox-mcp: --sandbox-db: there is no home directory")
+        assert ended.stderr.count(b"\n") == 1

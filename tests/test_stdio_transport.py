@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkbox_mcp.stdio import MAX_LINE, MAX_UNSENT, Pipes
-from tests.processes import COMMAND, PATIENCE, environment
+from tests.conftest import KEY
+from tests.processes import COMMAND, PATIENCE, environment, upstream
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="measures what Linux shows")
 
@@ -308,11 +310,82 @@ def test_it_serves_a_file_of_requests(tmp_path: Path) -> None:
     assert json.loads(answers.read_text().splitlines()[0])["id"] == 0
 
 
-def test_it_does_not_start_without_stdin(tmp_path: Path) -> None:
-    """A supervisor that closes it gets an end and no loop."""
-    command = ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *COMMAND]
-    ended = subprocess.run(command, env=environment(tmp_path), capture_output=True, timeout=PATIENCE, check=False)
-    assert ended.stdout == b""
+def shell(home: Path, redirections: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the command with its streams redirected, as a shell does it."""
+    command = ["/bin/sh", "-c", f'exec "$@" {redirections}', "sh", *COMMAND, *arguments]
+    env = environment(home, **variables)
+    return subprocess.run(command, env=env, input=b"", capture_output=True, timeout=PATIENCE, check=False, cwd=home)
+
+
+@pytest.mark.parametrize(
+    "redirections", ["<requests", "<requests >answers", "<requests 2>&1", "<requests >answers 2>&1"]
+)
+async def test_calls_under_way_finish_at_the_end_of_a_file(redirections: str, tmp_path: Path) -> None:
+    """As they do at the end of a pipe."""
+    calls = [message(id=number, method="tools/call", params={"name": "list_mailboxes"}) for number in range(2, 9)]
+    (tmp_path / "requests").write_bytes(HANDSHAKE + b"".join(calls))
+    async with upstream(answer=[]) as api:
+        run = partial(shell, tmp_path, redirections, INKBOX_BASE_URL=api.url, INKBOX_API_KEY=KEY)
+        ended = await anyio.to_thread.run_sync(run)
+    written = (tmp_path / "answers").read_bytes() if ">answers" in redirections else ended.stdout
+    answers = [json.loads(line) for line in written.splitlines() if line.startswith(b"{")]
+    assert ended.returncode == 0
+    assert sorted(answer["id"] for answer in answers) == [0, *range(2, 9)]
+    assert all("result" in answer and not answer["result"].get("isError") for answer in answers)
+
+
+async def test_calls_under_way_finish_where_the_log_goes_to_the_client_too(tmp_path: Path) -> None:
+    """With `2>&1` in a pipeline."""
+    async with upstream(answer=[]) as api:
+        command = ["/bin/sh", "-c", 'exec "$@" 2>&1', "sh", *COMMAND]
+        env = environment(tmp_path, INKBOX_BASE_URL=api.url, INKBOX_API_KEY=KEY)
+        ended = await anyio.run_process(command, input=HANDSHAKE + CALL, env=env, check=False)
+    assert ended.returncode == 0
+    (answer,) = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith(b'{"jsonrpc":"2.0","id":1')]
+    assert answer["result"]["structuredContent"]["total"] == 0
+
+
+async def test_a_call_that_does_not_finish_is_cancelled_soon_after_the_end_of_a_file(tmp_path: Path) -> None:
+    """Nobody waits for an API that never answers."""
+    (tmp_path / "requests").write_bytes(HANDSHAKE + CALL)
+    async with upstream() as api:
+        run = partial(shell, tmp_path, "<requests", INKBOX_BASE_URL=api.url, INKBOX_API_KEY=KEY)
+        ended = await anyio.to_thread.run_sync(run)
+    assert ended.returncode == 0
+    assert b"list_mailboxes cancelled" in ended.stderr
+    assert b"Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirections", "closed"),
+    [("<&-", "stdin"), (">&-", "stdout"), ("<&- >&-", "stdin, stdout"), ("<&- 2>&-", None), ("<&- >&- 2>&-", None)],
+)
+def test_it_does_not_start_without_stdin_or_stdout(redirections: str, closed: str | None, tmp_path: Path) -> None:
+    """One line says so, if there is anywhere to say it."""
+    ended = shell(tmp_path, redirections)
+    line = f"inkbox-mcp: an MCP client would be at stdin and stdout, but closed: {closed}\n" if closed else ""
+    assert (ended.returncode, ended.stdout, ended.stderr.decode()) == (2, b"", line)
+
+
+@pytest.mark.parametrize("redirections", ["2>&-", "2>/dev/full"])
+def test_it_serves_where_nothing_can_be_logged(redirections: str, tmp_path: Path) -> None:
+    """The client is all that counts."""
+    command = ["/bin/sh", "-c", f'exec "$@" {redirections}', "sh", *COMMAND, "--sandbox", "--sandbox-db", ":memory:"]
+    ended = subprocess.run(
+        command, env=environment(tmp_path), input=HANDSHAKE + CALL, capture_output=True, timeout=PATIENCE, check=False
+    )
+    assert [json.loads(line)["id"] for line in ended.stdout.splitlines()] == [0, 1]
+
+
+@pytest.mark.parametrize("stdout", [">/dev/full", "1</dev/null"])
+def test_a_stdout_that_takes_nothing_ends_it_without_a_traceback(stdout: str, tmp_path: Path) -> None:
+    """Such as a disk that is full; whether that or the end of input is seen first is a matter of chance."""
+    (tmp_path / "requests").write_bytes(HANDSHAKE)
+    ended = shell(tmp_path, f"<requests {stdout}")
+    assert (ended.returncode, ended.stderr) in (
+        (0, b""),
+        (2, b"inkbox-mcp: the answers cannot be written to stdout, or nothing can be read from stdin\n"),
+    )
 
 
 @contextmanager
