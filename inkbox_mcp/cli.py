@@ -69,7 +69,7 @@ class _Parser(argparse.ArgumentParser):
         return {name: _joined(name, value, name in lists) for name, value in vars(chosen).items()}
 
     def error(self, message: str) -> NoReturn:
-        message = re.sub(r"(invalid [^']*: )'.*'(?= \(choose|$)", r"\1…", message, flags=re.DOTALL)
+        message = re.sub(r"(invalid [^:]*: ).*?(?= \(choose from '|$)", r"\1…", message, flags=re.DOTALL)
         raise SettingsError(re.sub(r"ignored explicit argument .*", "takes no value", message, flags=re.DOTALL))
 
     def _print_message(self, message: str, file: Any = None) -> None:

@@ -79,7 +79,8 @@ class Tenants:
             metrics=self._metrics,
         )
         own = SANDBOX_KEY if settings.sandbox else settings.api_key
-        self._own, self._own_problem = self._api(own), own and not_a_key(own.get_secret_value())
+        self._own = self._api(own)
+        self._own_problem = None if own is None else not_a_key(own.get_secret_value())
         self._by_key: OrderedDict[str, PinnedAPI] = OrderedDict()
         self._in_use: WeakValueDictionary[str, PinnedAPI] = WeakValueDictionary()
         self._limit = _rate_limit(settings, self._metrics)

@@ -111,6 +111,69 @@ async def test_an_expired_key_is_red(seconds: int, ok: bool, iso: bool) -> None:
     assert "UTC" in checks["expiry"].found
 
 
+UNREADABLE = [
+    *("1e400", "-1e400", "1e18", "-1e18", "true", "false", "[]", "[1]", "{}", '""', '"soon"', '"10000-01-01"'),
+    *('"+99999-01-01T00:00Z"', '"0000-00-00"', '"1900000000"', '"9999-12-31T23:59:59-14:00"'),
+]
+
+
+@pytest.mark.parametrize("expires_at", UNREADABLE)
+async def test_a_time_that_is_none_is_unreadable_and_no_more(expires_at: str) -> None:
+    """The rest of the answer is shown all the same."""
+    body = f'{{"organization_id": "org_1", "expires_at": {expires_at}}}'.encode()
+    async with faulty_inkbox() as inkbox:
+        inkbox.fails(Fault(answers=refusal(200, body=body)))
+        checks = await found({"api_key": KEY, "base_url": inkbox.url})
+    assert not checks["expiry"].ok
+    assert checks["expiry"].found.startswith("unreadable: ")
+    assert checks["organisation"].found.startswith("org_1")
+    assert as_text(list(checks.values()))
+
+
+@pytest.mark.parametrize(
+    "expires_at", ["4102444800", "4102444800.5", '"2100-01-01"', '"2100-01-01T00:00:00"', '"2100-01-01T00:00:00Z"']
+)
+async def test_a_time_without_a_zone_is_utc(expires_at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the doctor runs."""
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    try:
+        body = f'{{"organization_id": "org_1", "expires_at": {expires_at}}}'.encode()
+        async with faulty_inkbox() as inkbox:
+            inkbox.fails(Fault(answers=refusal(200, body=body)))
+            checks = await found({"api_key": KEY, "base_url": inkbox.url})
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert checks["expiry"] == Check("expiry", True, "2100-01-01 00:00 UTC", checks["expiry"].mend)
+
+
+ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\r\nok  everything  fine\u2028\x00"
+
+
+@pytest.mark.parametrize("field", ["organization_id", "auth_subtype", "expires_at"])
+async def test_what_an_answer_says_to_a_terminal_is_not_passed_on(field: str) -> None:
+    """Nor can it make a line of its own."""
+    body = json.dumps({"organization_id": "org_1", field: f"a{ESCAPES}z"}).encode()
+    async with faulty_inkbox() as inkbox:
+        inkbox.fails(Fault(answers=refusal(200, body=body)))
+        checks = list((await found({"api_key": KEY, "base_url": inkbox.url})).values())
+    plain = as_text(checks)
+    assert plain.replace("\n", "").isprintable()
+    assert not any(line.startswith("ok  everything") for line in plain.splitlines())
+    assert all(check["found"].replace("\n", "").isprintable() for check in json.loads(as_json(checks))["checks"])
+
+
+async def test_what_an_option_says_to_a_terminal_is_not_passed_on(tmp_path: Path) -> None:
+    """An environment may come from a file that others wrote."""
+    handle = f"a{ESCAPES}z".replace("\x00", "")
+    ended = await run("doctor", "--sandbox", "--sandbox-db", ":memory:", home=tmp_path, INKBOX_MCP_ALLOW_HANDLES=handle)
+    assert ended.stdout.replace("\n", "").isprintable()
+    ended = await run("doctor", f"--{handle}", home=tmp_path)
+    assert ended.stderr.replace("\n", "").isprintable()
+    assert ended.stderr.count("\n") == 1
+
+
 async def test_options_are_shown_with_their_source_and_the_key_only_by_its_beginning() -> None:
     """Enough to tell one key from another, and no more."""
     checks = await found(

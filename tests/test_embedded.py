@@ -77,9 +77,9 @@ async def test_a_change_of_a_locked_file_ends_with_its_deadline_and_may_have_bee
 
 async def test_other_calls_are_answered_while_one_waits_for_a_locked_file(path: Path, era: str) -> None:
     """Calls that only read the same file, too."""
+    changed = anyio.Event()
     async with agent_of(path, era, seconds=PATIENCE) as agent, anyio.create_task_group() as tasks:
         await agent.ask("list_identities")
-        changed = anyio.Event()
 
         async def change() -> None:
             await agent.ask("create_mailbox", agent_handle="sales-agent")
