@@ -258,7 +258,10 @@ def _sandbox(arguments: Sequence[str]) -> int:
     chosen = {"port": 8800, **parser.choose(arguments)}
     names = {"db": "sandbox_db", "generation": "sandbox_generation"}
     flags = {"http": True, "sandbox": True, **{names.get(name, name): value for name, value in chosen.items()}}
-    settings = load(flags, {}, config_file=Path(os.devnull))
+    try:
+        settings = load(flags, {}, config_file=Path(os.devnull))
+    except SettingsError as error:
+        raise SettingsError(str(error).replace("--sandbox-", "--")) from None
     _leave_on_signals()
     from inkbox_mcp.sandbox import Store, StoreError, create_app
     from inkbox_mcp.transports import origin, serve_http

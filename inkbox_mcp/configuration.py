@@ -21,6 +21,9 @@ from inkbox_mcp.settings import ENVIRONMENT_PREFIX, SHARED_NAMES, Mark, Option, 
 
 CONFIG_FILE = Path("~/.inkbox/config")
 
+# Of a Service named inkbox it makes INKBOX_PORT.
+_OF_KUBERNETES = re.compile(r"(tcp|udp|sctp)://")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -150,7 +153,7 @@ def _take_from_environment(environment: Mapping[str, str], sources: Sources) -> 
         elif variable.startswith(ENVIRONMENT_PREFIX):
             close = difflib.get_close_matches(variable, by_variable, n=1, cutoff=0.8)
             raise SettingsError(f"{variable}: no such option{f'; did you mean {close[0]}?' if close else ''}")
-        elif meant := meant_in_the_environment(variable):
+        elif (meant := meant_in_the_environment(variable)) and not _OF_KUBERNETES.match(value):
             raise SettingsError(f"{variable}: has no effect; did you mean {meant.environment}?")
         elif variable.startswith("INKBOX_"):
             sources.ignored.append(variable)

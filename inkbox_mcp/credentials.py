@@ -38,8 +38,8 @@ def not_a_key(text: str) -> str | None:
         return "it is a placeholder that nothing replaced"
     if _EXAMPLE_KEY.fullmatch(text) or "..." in text or "…" in text:
         return "it is the placeholder of an example"
-    if not text.startswith("ApiKey_") and re.match(r"[\w$:\"' -]*(key|token)\w*[\"']?\s*[=:]", text, re.IGNORECASE):
+    if not text.startswith("ApiKey_") and re.match(r"[\w$:\"'{ -]*(key|token)\w*[\"']?\s*[=:]", text, re.IGNORECASE):
         return "it is a whole line, with a name in front of the key"
-    if re.match(r"[\w+-]+://|@?env:", text):
-        return "it says where a key may be, and nothing fetched it from there"
+    if re.match(r"[\w+-]+://|@?(env|file):|[~.]*/|[A-Za-z]:\\", text):
+        return "it says where a key may be, and nothing fetches it from there"
     return None

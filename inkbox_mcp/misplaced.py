@@ -9,13 +9,14 @@ import re
 from functools import cache
 
 from inkbox_mcp.settings import SHARED_NAMES, Option, options
+from inkbox_mcp.warmstart import may_be_ours
 
 
 def meant_in_the_environment(variable: str) -> Option | None:
     """Return the option that a variable must be meant for, which is none of ours by its exact name."""
-    letters = _letters(variable)
-    if not letters.startswith("in") and "inkbox" not in letters:
+    if not may_be_ours(variable):
         return None  # nearly all, and looking at each of them would take its time
+    letters = _letters(variable)
     for name, option in _names().items():
         for ours in (f"inkboxmcp{name}", f"mcpinkbox{name}"):
             if _slips(letters, ours, max(1, _allowed(name))):

@@ -94,7 +94,7 @@ def recordings(arguments: list[str]) -> str | None:
     traced = any(name.startswith("OTEL_") for name in os.environ)
     if not home or traced or not pipes_available() or not (os.get_blocking(0) and os.get_blocking(1)):
         return None
-    variables = sorted(item for item in os.environ.items() if item[0].startswith(("INKBOX_", "PYTHON")))
+    variables = sorted(item for item in os.environ.items() if may_be_ours(item[0]) or item[0].startswith("PYTHON"))
     try:
         with open(f"{home}/.inkbox/config", "rb") as file:  # noqa: PTH123
             config = repr((file.read(), os.fstat(file.fileno()).st_mode))
@@ -103,6 +103,12 @@ def recordings(arguments: list[str]) -> str | None:
     installed = [(path, _installed(path)) for path in sys.path]
     facts = (arguments, variables, home, config, sys.version, sys.executable, installed, _own_files())
     return f"{_cache(home)}/{digest(repr(facts).encode())}"
+
+
+def may_be_ours(variable: str) -> bool:
+    """Whether a variable may be meant for this server, also where it is misspelt."""
+    letters = variable.replace("_", "").replace("-", "").casefold()
+    return "inkbox" in letters or (letters.startswith("in") and "mcp" in letters)
 
 
 def _cache(home: str) -> str:

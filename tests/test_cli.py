@@ -341,5 +341,6 @@ async def test_a_sandbox_of_a_user_without_a_home_must_be_told_where_to_be() -> 
         command = ["/usr/bin/env", "-u", "HOME", sys.executable, "-c", NO_HOME, *arguments]
         ended = await anyio.run_process(command, env={"PATH": os.environ["PATH"]}, input=b"", check=False)
         assert ended.returncode == 2
-        assert ended.stderr.startswith(b"inkbox-mcp: --sandbox-db: there is no home directory")
+        option = b"--db" if "--port" in arguments else b"--sandbox-db"
+        assert ended.stderr.startswith(b"inkbox-mcp: " + option + b": there is no home directory")
         assert ended.stderr.count(b"\n") == 1

@@ -260,6 +260,12 @@ def test_variables_of_other_programs_are_passed_over(config: Path) -> None:
     assert load({}, environment, config) == load({}, {}, config)
 
 
+def test_what_kubernetes_makes_of_a_service_named_inkbox_is_passed_over(config: Path) -> None:
+    """It is a variable in every container beside it; a port that somebody set is not."""
+    assert load({}, {"INKBOX_PORT": "tcp://10.0.0.1:80"}, config) == load({}, {}, config)
+    assert "INKBOX_MCP_PORT" in refusal(config, environment={"INKBOX_PORT": "8000"})
+
+
 @pytest.mark.parametrize("variable", ["INKBOX_API_KEY", "INKBOX_BASE_URL"])
 def test_an_empty_variable_of_the_ecosystem_counts_as_unset(variable: str, config: Path) -> None:
     """As Inkbox's SDKs have it; the file is asked next."""

@@ -271,6 +271,18 @@ def test_other_settings_are_another_recording(arguments: list[str], variables: d
     assert whole(tmp_path, lines, *arguments, **variables)[1]
 
 
+@pytest.mark.parametrize(
+    "variable", ["INKBOX_READ_ONLY", "inkbox_mcp_read_only", "INBOX_MCP_READ_ONLY", "INK_BOX_TOOLS"]
+)
+def test_a_misspelt_limit_stops_a_start_that_a_recording_could_answer(variable: str, tmp_path: Path) -> None:
+    """It would answer for a server that is not limited."""
+    whole(tmp_path, legacy("2025-11-25"))
+    session = Session(tmp_path, **{variable: "1"})
+    assert session.process.wait(PATIENCE) == 2
+    session.process.communicate()
+    assert variable in session.log.read_text()
+
+
 def test_an_option_that_is_wrong_stops_a_start_before_a_client_speaks(tmp_path: Path) -> None:
     """There is no recording of what never started."""
     lines = legacy("2025-11-25")

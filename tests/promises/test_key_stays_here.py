@@ -137,7 +137,15 @@ NO_KEYS = [
         "undefined",
     ),
     *("null", "TODO", "api_key", "INKBOX_API_KEY", f"INKBOX_API_KEY={KEY}", f"api_key={KEY}", f"X-API-Key:{KEY}"),
-    *(f"--api-key={KEY}", f'INKBOX_API_KEY="{KEY}"', "op://vault/inkbox/key", "@env:INKBOX_API_KEY", '""'),
+    *(
+        f"--api-key={KEY}",
+        f'INKBOX_API_KEY="{KEY}"',
+        "op://vault/inkbox/key",
+        "@env:INKBOX_API_KEY",
+        "/run/secrets/key",
+        "~/key",
+        '""',
+    ),
     *(f"export INKBOX_API_KEY={KEY}", f"api_key = {KEY}", f"X-API-Key: {KEY}", "<your key>", "your key here"),
     *(f'"INKBOX_API_KEY": "{KEY}"', f"$env:INKBOX_API_KEY = '{KEY}'"),
 ]
