@@ -1,6 +1,5 @@
 """The command line: what to run."""
 
-import argparse
 import errno
 import logging
 import os
@@ -18,17 +17,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from socket import socket
 from types import FrameType
-from typing import Any, NoReturn, cast, get_args
+from typing import NoReturn, cast, get_args
 
 import anyio
 from pydantic import SecretStr
 
-from inkbox_mcp import __version__
+from inkbox_mcp.arguments import COMMANDS, Parser, server_parser
 from inkbox_mcp.configuration import CONFIG_FILE, check, exposes_key, gather, load
 from inkbox_mcp.generations import Generation
 from inkbox_mcp.loading import for_good
 from inkbox_mcp.logs import give_up_lost_lines, log_to_stderr
-from inkbox_mcp.settings import Settings, SettingsError, options
+from inkbox_mcp.settings import Settings, SettingsError
 from inkbox_mcp.terminal import fill_closed_streams, show, show_what_can_be_shown
 from inkbox_mcp.text import one_line
 from inkbox_mcp.warmstart import Beginning
@@ -48,52 +47,6 @@ commands:
 """
 
 
-SECRETS = """\
-Each option is also an environment variable: --read-only is INKBOX_MCP_READ_ONLY. Secrets have no flag:
-INKBOX_API_KEY, which may also be in ~/.inkbox/config (api_key = ApiKey_...), INKBOX_MCP_TOKEN, and
-INKBOX_MCP_REQUEST_STATE_KEYS.
-"""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and of values nothing: one may be a secret that was meant for another option."""
-
-    def choose(self, arguments: Sequence[str]) -> dict[str, Any]:
-        """Return what was chosen, by name; lists that were given one after another are one list."""
-        chosen, others = self.parse_known_args(arguments)
-        if others:
-            command = next((command for command in COMMANDS if command in others), None)
-            advice = f"a command comes first: inkbox-mcp {command} …" if command else "see inkbox-mcp --help"
-            raise SettingsError(f"unrecognized arguments: {_without_values(others)}; {advice}")
-        lists = {option.name for option in options() if option.is_list}
-        return {name: _joined(name, value, name in lists) for name, value in vars(chosen).items()}
-
-    def error(self, message: str) -> NoReturn:
-        message = re.sub(r"(invalid [^:]*: ).*?(?= \(choose from '|$)", r"\1…", message, flags=re.DOTALL)
-        raise SettingsError(re.sub(r"ignored explicit argument .*", "takes no value", message, flags=re.DOTALL))
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        if message and file is not sys.stderr:
-            show(message)
-
-
-def _without_values(arguments: Sequence[str]) -> str:
-    """Name what was not understood: flags, and a single word in lower case, such as a misspelt command."""
-    shown = ["".join(re.findall(r"\A(?:--[^= \t:]*|-.?)", argument)) or "…" for argument in arguments]
-    if re.fullmatch(r"[a-z]{1,16}", arguments[0]):
-        shown[0] = arguments[0]
-    return " ".join(shown)
-
-
-def _joined(name: str, value: Any, is_list: bool) -> Any:
-    if not isinstance(value, list):
-        return value
-    values = cast("list[str]", value)
-    if len(values) > 1 and not is_list:  # one of them would silently not count
-        raise SettingsError(f"--{name.replace('_', '-')} was given twice")
-    return ",".join(values)
-
-
 def main(arguments: Sequence[str] | None = None, beginning: Beginning | None = None) -> int:
     """Run the command line.
 
@@ -109,8 +62,8 @@ def main(arguments: Sequence[str] | None = None, beginning: Beginning | None = N
     closed = fill_closed_streams()
     show_what_can_be_shown()
     try:
-        if arguments and arguments[0] in COMMANDS:
-            return COMMANDS[arguments[0]](arguments[1:])
+        if arguments and arguments[0] in _RUN:
+            return _RUN[arguments[0]](arguments[1:])
         return _serve(arguments, beginning, closed)
     except SettingsError as error:
         # A key that was pasted in the wrong place is not repeated: clients keep what their servers write.
@@ -120,7 +73,7 @@ def main(arguments: Sequence[str] | None = None, beginning: Beginning | None = N
 
 
 def _serve(arguments: Sequence[str], beginning: Beginning | None, closed: Collection[str]) -> int:
-    sources = gather(_server_parser("", DESCRIPTION).choose(arguments), os.environ)
+    sources = gather(server_parser("", DESCRIPTION).choose(arguments), os.environ)
     settings = check(sources)
     if not settings.http and (missing := [name for name in ("stdin", "stdout") if name in closed]):
         raise SettingsError(f"an MCP client would be at stdin and stdout, but closed: {', '.join(missing)}")
@@ -208,27 +161,8 @@ def _listening(settings: Settings, count: int = 1) -> Generator[list[socket]]:
         yield [stack.enter_context(listener) for listener in listeners]
 
 
-def _server_parser(command: str, description: str) -> _Parser:
-    parser = _parser(command, description, argument_default=argparse.SUPPRESS)  # so that only what was given overrides
-    parser.epilog = SECRETS
-    for option in options():
-        if option.flag is None:
-            parser.add_argument(f"--{option.name.replace('_', '-')}", type=_refuse_secret, help=argparse.SUPPRESS)
-        elif option.is_switch:
-            parser.add_argument(option.flag, action="store_true", default=argparse.SUPPRESS, help=option.help)
-        else:
-            note = f"{option.help} (default: {option.default})" if option.default not in ((), None) else option.help
-            parser.add_argument(option.flag, action="append", metavar="VALUE", help=note)
-    parser.add_argument("--version", action="version", version=f"inkbox-mcp {__version__}")
-    return parser
-
-
-def _refuse_secret(_: str) -> NoReturn:
-    raise argparse.ArgumentTypeError("a command line is visible to every process; use an environment variable instead")
-
-
 def _demo(arguments: Sequence[str]) -> int:
-    _parser(" demo", "Watch a real MCP client run a mailbox's whole life on a temporary sandbox.").choose(arguments)
+    Parser("demo", "Watch a real MCP client run a mailbox's whole life on a temporary sandbox.").choose(arguments)
     load({}, {})  # the server that the tour starts reads the config file too, and could only stop
     from inkbox_mcp.demo import play
 
@@ -249,7 +183,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _sandbox(arguments: Sequence[str]) -> int:
     description = "Run the embedded Inkbox as an HTTP server; any key ApiKey_<uuid>.<secret> works."
-    parser = _parser(" sandbox", description, argument_default=argparse.SUPPRESS)
+    parser = Parser("sandbox", description)
     database, generations = Settings.model_fields["sandbox_db"].default, get_args(Generation)
     add = partial(parser.add_argument, action="append")
     add("--port", metavar="N", help="port, 0 for a free one (default: 8800)")
@@ -276,7 +210,7 @@ def _sandbox(arguments: Sequence[str]) -> int:
 
 
 def _doctor(arguments: Sequence[str]) -> int:
-    parser = _server_parser(" doctor", "Check everything between this command and a working tool.")
+    parser = server_parser("doctor", "Check everything between this command and a working tool.")
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.choose(arguments)
     as_json = chosen.pop("json", False)
@@ -284,22 +218,22 @@ def _doctor(arguments: Sequence[str]) -> int:
     settings = check(sources)
     from inkbox_mcp import doctor
 
-    checks = anyio.run(doctor.examine, settings, sources.places, sources.unused(settings))
+    checks = anyio.run(doctor.examine, settings, sources.places(settings), sources.unused(settings))
     show(doctor.as_json(checks) if as_json else doctor.as_text(checks))
     return 0 if all(check.ok for check in checks) else 1
 
 
 def _tools(arguments: Sequence[str]) -> int:
-    parser = _parser(" tools", "Show the tools.")
+    parser = Parser("tools", "Show the tools.")
     parser.add_argument("--json", action="store_true", help="as tools/list returns them")
-    as_json = parser.choose(arguments)["json"]
+    as_json = parser.choose(arguments).get("json", False)
     from inkbox_mcp import reference
 
     show(reference.tools_json() if as_json else reference.tools_table())
     return 0
 
 
-COMMANDS = {"demo": _demo, "sandbox": _sandbox, "tools": _tools, "doctor": _doctor}
+_RUN = dict(zip(COMMANDS, (_demo, _sandbox, _tools, _doctor), strict=True))
 
 
 def _leave_on_signals() -> None:
@@ -324,13 +258,3 @@ def leave_threads_behind(status: int) -> None:
 
         shut_down()
         os._exit(status)
-
-
-def _parser(command: str, description: str, argument_default: Any = None) -> _Parser:
-    return _Parser(
-        prog=f"inkbox-mcp{command}",
-        description=description,
-        allow_abbrev=False,
-        argument_default=argument_default,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )

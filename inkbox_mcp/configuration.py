@@ -52,10 +52,10 @@ class Sources:
     options: dict[str, Source] = field(default_factory=dict[str, Source])
     ignored: list[str] = field(default_factory=list[str])
 
-    @property
-    def places(self) -> dict[str, str]:
-        """By option name, where it was set."""
-        return {name: source.where for name, source in self.options.items()}
+    def places(self, settings: Settings) -> dict[str, str]:
+        """Return where each option was set that has an effect, by its name."""
+        idle = {where for places in self.without_effect(settings).values() for where in places}
+        return {name: source.where for name, source in self.options.items() if source.where not in idle}
 
     def without_effect(self, settings: Settings) -> dict[str, list[str]]:
         """Return what was set and has no effect, by the flag that it would need."""

@@ -50,8 +50,8 @@ class SettingsError(Exception):
 class Mark(Enum):
     """What else is to be known of an option; it stands in the annotation of its field."""
 
-    HTTP = "counts only with --http"
-    SANDBOX = "counts only with --sandbox"
+    HTTP = "needs --http"
+    SANDBOX = "needs --sandbox"
     LIMIT = "takes something away, so that an empty value cannot be taken for none"
 
 

@@ -208,6 +208,7 @@ def test_the_doctor_lists_what_is_ignored(
     written = capsys.readouterr().out
     assert "INKBOX_MCP_PORT (needs --http), INKBOX_SIGNING_KEY, vault_key in ~/.inkbox/config" in written
     assert "secret" not in written
+    assert "port = " not in written
 
 
 @pytest.mark.parametrize("option", [option for option in FOR_HTTP if option.flag], ids=lambda option: option.name)
@@ -215,7 +216,7 @@ def test_a_flag_for_http_without_http_is_refused(option: Option, capsys: pytest.
     """Whatever it was to limit, over stdio it would not."""
     value = [] if option.is_switch else [SAMPLES[option.name][0]]
     assert option.flag
-    assert stopped(capsys, option.flag, *value) == f"inkbox-mcp: {option.flag}: counts only with --http\n"
+    assert stopped(capsys, option.flag, *value) == f"inkbox-mcp: {option.flag}: needs --http\n"
 
 
 def test_variables_for_http_without_http_are_one_warning_and_have_no_effect(tmp_path: Path) -> None:
