@@ -66,7 +66,7 @@ CHANGES = [
 async def test_a_change_of_a_locked_file_ends_with_its_deadline_and_may_have_been_made(
     tool: str, arguments: dict[str, str], path: Path
 ) -> None:
-    """Nothing is waited for but the deadline, and the model is not said that nothing has changed."""
+    """Only the deadline counts, and the error never claims that nothing has changed."""
     async with agent_of(path, seconds=PATIENCE) as agent:
         await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
     async with agent_of(path) as agent:

@@ -79,7 +79,7 @@ CONFIG_LINES = [
 def test_a_key_that_stands_wrong_in_the_config_file_is_explained(
     line: str, command: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The server would start without a key, and nobody would know why; of the key nothing is said."""
+    """The server would start without a key, and nobody would know why; the key is not repeated."""
     (tmp_path / ".inkbox").mkdir()
     (tmp_path / ".inkbox" / "config").write_text(f"# my key\n{line}\n")
     assert main(command) == 2

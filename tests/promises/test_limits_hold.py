@@ -279,7 +279,7 @@ PLACEHOLDERS = [
 @pytest.mark.parametrize("value", PLACEHOLDERS)
 @pytest.mark.parametrize("option", [each for each in options() if each.name != "api_key"], ids=lambda each: each.name)
 def test_a_placeholder_that_nothing_replaced_stops_the_start(option: Option, value: str, config: Path) -> None:
-    """It is said what it is, not what a value should look like."""
+    """The line names it as such, instead of asking for another value."""
     message = refusal(config, {option.environment: value})
     assert message.startswith(f"{option.environment}: is still a placeholder")
     if option.flag and not option.is_switch:
