@@ -73,7 +73,12 @@ def server_of(service: Service) -> Server[Service]:
     def open_to(context: Context) -> dict[str, Operation[Any, Any]]:
         return operations if context.request is None or may_write(context.request.scope) else harmless
 
-    async def list_tools(context: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
+    async def list_tools(context: Context, params: PaginatedRequestParams | None) -> ListToolsResult:
+        if params and params.cursor is not None:
+            raise MCPError(
+                code=INVALID_PARAMS,
+                message="This server gave no such cursor: all tools are on one page. Call tools/list without a cursor.",
+            )
         return ListToolsResult(tools=[operation.tool for operation in open_to(context).values()])
 
     async def call_tool(context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:

@@ -10,8 +10,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Awaitable, Callable
+from contextlib import redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ from inkbox_mcp.warmstart import Beginning
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
+
+    from inkbox_mcp.http.connections import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +141,7 @@ async def serve_http(
     drain: Callable[[Callable[[], None], Callable[[], None]], Awaitable[None]] | None = None,
     *,
     is_worker: bool = False,
+    limits: "Limits | None" = None,
 ) -> None:
     """Serve an ASGI application until a signal comes.
 
@@ -148,48 +151,41 @@ async def serve_http(
         drain: awaited after SIGTERM, before the end; see `inkbox_mcp.http.drain`. SIGINT and a second signal end at
             once.
         is_worker: whether only SIGINT does, see `inkbox_mcp.http.workers`.
+        limits: of its connections; None for what this process can hold.
     """
     import uvicorn
 
-    class UvicornServer(uvicorn.Server):
-        @contextmanager
-        def capture_signals(self) -> Generator[None]:
-            # Uvicorn's own raises the signal again after shutting down, and the process would not end with status 0.
-            yield
-
-        def stop_listening(self) -> None:
-            for server in self.servers:
-                server.close()
-
-        def stop_reading(self) -> None:
-            for connection in list(self.server_state.connections):
-                connection.shutdown()
-
-        def stop(self) -> None:
-            # Not only `should_exit`: sse-starlette hooks in here, to end the streams that clients keep open.
-            self.handle_exit(signal.SIGINT, None)
-            # From here on it would log a traceback for each call that is cut short.
-            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    from inkbox_mcp.http.connections import SECONDS_IDLE, Server, limits_of_this_process
 
     config = uvicorn.Config(
         app,
+        interface="asgi3",
         log_config=None,
         access_log=False,
         # httptools, which it would take where installed, keeps headers of any length, from anybody.
         http="h11",
-        # Longer than balancers keep idle connections: a POST on one that is just being closed could not be repeated.
-        timeout_keep_alive=75,
+        # Nothing here asks where a request came from, so nobody has to be believed about it.
+        proxy_headers=False,
+        # There is no WebSocket here.
+        ws="none",
+        timeout_keep_alive=SECONDS_IDLE,
         # For calls that are under way at the end.
         timeout_graceful_shutdown=1,
         # On a connection, which balancers share among tenants, a request would begin in the trace of an earlier one.
         reset_contextvars=True,
     )
-    uvicorn_server = UvicornServer(config)
-    uvicorn_server.servers = []  # a signal may come before it has any
+    server = Server(config, listener, limits or limits_of_this_process())
+
+    def stop() -> None:
+        # Not only `should_exit`: sse-starlette hooks in here, to end the streams that clients keep open.
+        server.handle_exit(signal.SIGINT, None)
+        # From here on it would log a traceback for each call that is cut short.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+
     async with anyio.create_task_group() as tasks:
-        first = partial(drain, uvicorn_server.stop_listening, uvicorn_server.stop_reading) if drain else None
-        tasks.start_soon(_on_signal, uvicorn_server.stop, first, is_worker)
-        await uvicorn_server.serve(sockets=[listener])
+        first = partial(drain, server.stop_listening, server.stop_reading) if drain else None
+        tasks.start_soon(_on_signal, stop, first, is_worker)
+        await server.run_to_the_end()
         tasks.cancel_scope.cancel()
 
 

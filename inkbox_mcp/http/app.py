@@ -1,44 +1,34 @@
 """The HTTP application: MCP at `/mcp` behind who may call it, and beside it what operators ask of a server.
 
-| path | tells |
-|---|---|
-| `/healthz` | that the process is alive |
-| `/readyz` | whether new calls are welcome; with `?deep=1` also whether Inkbox can be reached, which changes nothing |
-| `/metrics` | Prometheus metrics, with `--metrics` |
-| `/.well-known/oauth-protected-resource…` | where clients get a token, with `--auth-issuer` |
+The latter is in `inkbox_mcp.http.health`. With `--auth-issuer`, `/.well-known/oauth-protected-resource…` says where
+clients get a token.
 """
 
 import gc
-import math
 from collections.abc import Callable
+from functools import partial, reduce
 from socket import socket
 from typing import Any
 
-import anyio
-import httpx2
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.lowlevel import Server
-from mcp.server.transport_security import (
-    DEFAULT_MAX_REQUEST_BODY_SIZE,
-    RequestBodyLimitMiddleware,
-    TransportSecuritySettings,
-)
+from mcp.server.transport_security import TransportSecuritySettings
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from inkbox_mcp import __version__
 from inkbox_mcp.callers import noticing_who_leaves, tenant
-from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.http.authentication import Authentication, StaticToken, metadata_routes, metadata_url
 from inkbox_mcp.http.bodies import without_overload
 from inkbox_mcp.http.drain import Drain
+from inkbox_mcp.http.endpoint import Endpoint
+from inkbox_mcp.http.health import ALIVE_PATH, READY_PATH, health_routes
+from inkbox_mcp.http.hosts import Hosts
+from inkbox_mcp.http.limits import BodyLimits
+from inkbox_mcp.http.spelling import OneSpelling
 from inkbox_mcp.metrics import Metrics, PrometheusMetrics
-from inkbox_mcp.network import over_the_network
 from inkbox_mcp.scopes import READ, WRITE
 from inkbox_mcp.server import build_server
 from inkbox_mcp.service import offered
@@ -47,10 +37,11 @@ from inkbox_mcp.tracing import TraceContextMiddleware, configure
 from inkbox_mcp.transports import serve_http
 
 MCP_PATH = "/mcp"
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
-SECONDS_TO_REACH = 2.0
 SECONDS_TO_READ = 20.0
-"""How long a request may take to come."""
+"""How long a request's body may take to come."""
+
+Layer = Callable[[ASGIApp], ASGIApp]
+"""Wraps an application in another one."""
 
 
 async def serve(settings: Settings, listener: socket) -> None:
@@ -80,53 +71,63 @@ def build_app(server: Server[Any], settings: Settings, drain: Drain, metrics: Pr
         drain: ends it.
         metrics: what `/metrics` shows.
     """
-    routes = [
-        Route("/healthz", _healthz, methods=["GET"]),
-        Route("/readyz", _readyz(drain, settings), methods=["GET"]),
-    ]
-    if metrics:
-        routes.append(Route("/metrics", _metrics(metrics), methods=["GET"]))
+    routes = health_routes(settings, drain, metrics)
     if settings.auth_issuer and settings.auth_audience:
         routes += metadata_routes(settings.auth_audience, settings.auth_issuer, settings.auth_scopes)
-    app: ASGIApp = server.streamable_http_app(
+    app = server.streamable_http_app(
         streamable_http_path=MCP_PATH,
         stateless_http=settings.stateless,
-        transport_security=transport_security(settings),
+        # `Hosts` asks that, of every path.
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         custom_starlette_routes=routes,
     )
-    app = noticing_who_leaves(app)
-    if settings.per_request_keys:
-        app = _bound_to_keys(app)
-    app = _guarded(_read_in_time(app), settings, metrics)
+    # A redirect would repeat whatever `Host` a request came with.
+    app.router.redirect_slashes = False
+    innermost: ASGIApp = app
+    return reduce(lambda inside, layer: layer(inside), reversed(_layers(settings, drain, metrics)), innermost)
+
+
+def _layers(settings: Settings, drain: Drain, metrics: Metrics | None) -> list[Layer]:
+    """List what a request passes on its way in, the outermost first."""
+    layers: list[Layer] = [
+        # All that follows compares paths.
+        partial(OneSpelling, path=MCP_PATH),
+        # A call counts as under way from its first byte on.
+        drain.around,
+        # Before anything reads a body.
+        partial(BodyLimits, seconds=SECONDS_TO_READ),
+        # Before the first span.
+        TraceContextMiddleware,
+    ]
     if settings.allowed_origins:
-        # Outside: the request by which a browser asks whether it may call carries no token.
-        app = CORSMiddleware(
-            app,
-            allow_origins=settings.allowed_origins,
-            allow_methods=("GET", "POST", "DELETE"),
-            allow_headers=("*",),
-            expose_headers=("Mcp-Session-Id", "WWW-Authenticate"),
+        # Before authentication: the request by which a browser asks whether it may call carries no token.
+        layers.append(
+            partial(
+                CORSMiddleware,
+                allow_origins=settings.allowed_origins,
+                allow_methods=("GET", "POST", "DELETE"),
+                allow_headers=("*",),
+                expose_headers=("Mcp-Session-Id", "WWW-Authenticate"),
+            )
         )
-    return drain.around(TraceContextMiddleware(app))
+    layers += _authentication(settings, metrics)
+    # Before anything is routed.
+    layers.append(partial(Hosts, settings=settings, open_paths=(ALIVE_PATH, READY_PATH)))
+    if settings.per_request_keys:
+        # After authentication: the key is added to the account that it found.
+        layers.append(_bound_to_keys)
+    layers += [
+        # Before anything validates a body.
+        without_overload,
+        # Of those who may call, and before the SDK, whose gaps it closes.
+        partial(Endpoint, path=MCP_PATH, has_sessions=not settings.stateless),
+        # Of calls alone, whose questions end when nobody waits for the answer any more.
+        noticing_who_leaves,
+    ]
+    return layers
 
 
-def transport_security(settings: Settings) -> TransportSecuritySettings:
-    """Say which `Host` and `Origin` headers are taken, against web pages that reach a server by DNS rebinding.
-
-    A server on loopback takes its own names, and those that the operator allows; beyond loopback all are taken unless
-    the operator allows some.
-    """
-    own = LOOPBACK_NAMES if settings.is_local else ()
-    hosts = [*own, *settings.allowed_hosts]
-    origins = [*(f"http://{name}" for name in own), *settings.allowed_origins]
-    return TransportSecuritySettings(
-        enable_dns_rebinding_protection=bool(hosts),
-        allowed_hosts=[pattern for host in hosts for pattern in (host, f"{host}:*")],
-        allowed_origins=[pattern for origin in origins for pattern in (origin, f"{origin}:*")],
-    )
-
-
-def _guarded(app: ASGIApp, settings: Settings, metrics: Metrics | None) -> ASGIApp:
+def _authentication(settings: Settings, metrics: Metrics | None) -> list[Layer]:
     """Let only those in who may call, where somebody has to say who they are."""
     operations = offered(settings)
 
@@ -134,17 +135,21 @@ def _guarded(app: ASGIApp, settings: Settings, metrics: Metrics | None) -> ASGIA
         return tool in operations and not operations[tool].hints.read_only
 
     if settings.token:
-        return Authentication(app, StaticToken(settings.token), path=MCP_PATH, is_write=is_write)
+        return [
+            partial(Authentication, verifier=StaticToken(settings.token), path=MCP_PATH, is_write=is_write),
+        ]
     if settings.auth_issuer and settings.auth_audience:
-        return Authentication(
-            app,
-            JWTVerifier(settings.auth_issuer, settings.auth_audience, metrics=metrics),
-            path=MCP_PATH,
-            required_scopes=settings.auth_scopes,
-            metadata_url=metadata_url(settings.auth_audience),
-            is_write=is_write,
-        )
-    return app
+        return [
+            partial(
+                Authentication,
+                verifier=JWTVerifier(settings.auth_issuer, settings.auth_audience, metrics=metrics),
+                path=MCP_PATH,
+                required_scopes=settings.auth_scopes,
+                metadata_url=metadata_url(settings.auth_audience),
+                is_write=is_write,
+            )
+        ]
+    return []
 
 
 def _bound_to_keys(app: ASGIApp) -> ASGIApp:
@@ -160,73 +165,3 @@ def _bound_to_keys(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send)
 
     return bound
-
-
-def _read_in_time(app: ASGIApp) -> ASGIApp:
-    """Answer 408 to who does not finish sending a request: its body would be kept for as long as the connection."""
-    limited = RequestBodyLimitMiddleware(without_overload(app), DEFAULT_MAX_REQUEST_BODY_SIZE)
-
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await app(scope, receive, send)
-            return
-
-        async def receive_in_time() -> Message:
-            message = await receive()
-            if not message.get("more_body"):
-                reading.deadline = math.inf
-            return message
-
-        with anyio.move_on_after(SECONDS_TO_READ) as reading:
-            await limited(scope, receive_in_time, send)
-        if reading.cancelled_caught:
-            answer = PlainTextResponse("Request Timeout", 408, headers={"Connection": "close"})
-            await answer(scope, receive, send)
-
-    return wrapped
-
-
-async def _healthz(_: Request) -> Response:
-    return JSONResponse({"status": "ok", "version": __version__})
-
-
-def _readyz(drain: Drain, settings: Settings) -> Callable[[Request], Any]:
-    looking = anyio.Lock()
-    seen: tuple[float, str] = (-1e9, "")
-
-    async def inkbox() -> str:
-        """Look at most once in five seconds, however often it is asked."""
-        nonlocal seen
-        async with looking:
-            if anyio.current_time() - seen[0] > 5:
-                seen = (anyio.current_time(), "sandbox" if settings.sandbox else await _reach(settings.base_url))
-            return seen[1]
-
-    async def readyz(request: Request) -> Response:
-        drain.watched = True
-        told = {"status": "draining" if drain.begun else "ready"}
-        if request.query_params.get("deep") == "1":
-            told["inkbox"] = await inkbox()
-        return JSONResponse(told, 503 if drain.begun else 200)
-
-    return readyz
-
-
-async def _reach(base_url: str) -> str:
-    try:
-        with anyio.fail_after(SECONDS_TO_REACH):
-            # The status alone: a body might be large, or never end.
-            async with over_the_network(base_url, idle=0) as http:
-                answer = await http.handle_async_request(httpx2.Request("GET", base_url))
-                await answer.aclose()
-                return "failing" if answer.status_code >= 500 else "reachable"
-    except (httpx2.TransportError, OSError, NotConfigured):
-        return "unreachable"
-
-
-def _metrics(metrics: PrometheusMetrics) -> Callable[[Request], Any]:
-    async def show(request: Request) -> Response:
-        body, kind = await anyio.to_thread.run_sync(metrics.exposition, request.headers.get("accept", ""))
-        return Response(body, headers={"Content-Type": kind})
-
-    return show

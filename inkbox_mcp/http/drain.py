@@ -40,8 +40,7 @@ class Drain:
         """Wrap the ASGI application whose calls are to be finished."""
 
         async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-            # The router takes a path with a newline behind it for the same.
-            if scope["type"] != "http" or scope["method"] != "POST" or scope["path"].rstrip("\n") != self._path:
+            if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != self._path:
                 await app(scope, receive, send)
                 return
 
