@@ -23,6 +23,7 @@ from inkbox_mcp.values import (
     ExactURL,
     Handles,
     Host,
+    HostNames,
     Hosts,
     Key,
     LowerCase,
@@ -106,7 +107,7 @@ class Settings(BaseModel):
         Field(description="Scopes a token needs besides mailboxes:read or mailboxes:write (comma-separated)."),
     ] = ()
     allowed_hosts: Annotated[
-        Names, Mark.HTTP, Mark.LIMIT, Field(description="Refuse requests for other hosts (DNS rebinding).")
+        HostNames, Mark.HTTP, Mark.LIMIT, Field(description="Refuse requests for other hosts (DNS rebinding).")
     ] = ()
     allowed_origins: Annotated[Origins, Mark.HTTP, Field(description="Let web pages of these origins call.")] = ()
     port: Annotated[

@@ -12,6 +12,9 @@ from inkbox_mcp.rate_limits import parse_rate, parse_store
 
 _PLAIN_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl, config=ConfigDict(url_preserve_empty_path=True))
 
+HOST_AND_PORT = r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]*|\*))?"
+"""Of a URL, in lower case; `*` is any port, and so is none."""
+
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -72,6 +75,13 @@ def _exact_url(text: str) -> str:
 def _origins(names: tuple[str, ...]) -> tuple[str, ...]:
     if not all(re.fullmatch(r"https?://[a-z0-9.\[\]:-]+", name) for name in names):
         raise ValueError("must be origins as browsers write them, such as https://app.example.com")
+    return names
+
+
+def _host_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    # One that no header can equal would leave out what it was meant to allow.
+    if not all(re.fullmatch(HOST_AND_PORT, name.lower()) for name in names):
+        raise ValueError("must be hosts as in URLs, such as mcp.example.com or [2001:db8::1]:8443, without https://")
     return names
 
 
@@ -153,6 +163,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Handles = Annotated[Names, AfterValidator(_handles)]
 Addresses = Annotated[Names, AfterValidator(_addresses)]
 Hosts = Annotated[Names, AfterValidator(_hosts)]
+HostNames = Annotated[Names, AfterValidator(_host_names)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_origins)]
 Scopes = Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_scopes)]
 Rate = Annotated[str, AfterValidator(_rate)]

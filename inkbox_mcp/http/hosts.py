@@ -13,11 +13,12 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inkbox_mcp.settings import Settings
+from inkbox_mcp.values import HOST_AND_PORT
 
 logger = logging.getLogger(__name__)
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
-_AUTHORITY = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]*|\*))?")
+_AUTHORITY = re.compile(HOST_AND_PORT)
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Hosts:
     def __init__(self, app: ASGIApp, settings: Settings, open_paths: Sequence[str] = ()) -> None:
         own = LOOPBACK_NAMES if settings.is_local else ()
         self._app = app
+        self._is_on = bool(own or settings.allowed_hosts)
         self._hosts = _authorities([*own, *settings.allowed_hosts])
         self._origins = {
             (scheme, authority)
@@ -70,7 +72,7 @@ class Hosts:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         refusal = None
-        if self._hosts and scope["type"] != "lifespan" and scope["path"] not in self._open:
+        if self._is_on and scope["type"] != "lifespan" and scope["path"] not in self._open:
             refusal = self._refusal(scope)
         await (refusal or self._app)(scope, receive, send)
 
