@@ -13,7 +13,11 @@ from typing import Any
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.lowlevel import Server
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.transport_security import (
+    DEFAULT_MAX_REQUEST_BODY_SIZE,
+    RequestBodyLimitMiddleware,
+    TransportSecuritySettings,
+)
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -111,6 +115,8 @@ def _layers(settings: Settings, drain: Drain, metrics: Metrics | None) -> list[L
             )
         )
     layers += _authentication(settings, metrics)
+    # Of those who may call: nothing behind this waits for the client any more.
+    layers.append(partial(RequestBodyLimitMiddleware, max_body_size=DEFAULT_MAX_REQUEST_BODY_SIZE))
     # Before anything is routed.
     layers.append(partial(Hosts, settings=settings, open_paths=(ALIVE_PATH, READY_PATH)))
     if settings.per_request_keys:

@@ -3,50 +3,72 @@
 import math
 
 import anyio
-from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE, RequestBodyLimitMiddleware
+from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-NOT_DECODED = "Send the body as it is, without Content-Encoding: this server decompresses nothing.\n"
+CLOSE = {"Connection": "close"}
+TOO_LARGE = "Request body too large"
+TOO_SLOW = "Request Timeout"
+NOT_DECODED = "Send the body as it is, without Content-Encoding: this server decompresses nothing."
 
 
 class BodyLimits:
-    """ASGI middleware that reads a request's whole body, in time, and hands it on as one message.
+    """ASGI middleware that limits the bodies that those behind it read, whoever reads first.
 
     A body that does not come to its end is given up (408): it would be kept for as long as its connection. One that is
-    too large is refused (413), and one that is compressed (415), which a small body of any size could be.
+    too large is refused (413), and one that is compressed (415), which could be of any size once it is decompressed.
 
     Args:
         app: what is behind it.
-        seconds: in which the body must come.
+        seconds: in which a body must come, from when somebody begins to read it.
+        size: its bytes, at most.
     """
 
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, seconds: float, size: int = DEFAULT_MAX_REQUEST_BODY_SIZE) -> None:
         self._app = app
         self._seconds = seconds
-        self._limited = RequestBodyLimitMiddleware(app, DEFAULT_MAX_REQUEST_BODY_SIZE)
+        self._size = size
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        codings = ",".join(Headers(scope=scope).getlist("content-encoding")).lower()
-        if any(coding.strip() not in {"", "identity"} for coding in codings.split(",")):
-            # Accept-Encoding says which one would do (RFC 9110 section 15.5.16).
-            refusal = PlainTextResponse(NOT_DECODED, 415, {"Accept-Encoding": "identity", "Connection": "close"})
+        if refusal := self._refusal(Headers(scope=scope)):
             await refusal(scope, receive, send)
             return
+        taken, is_begun = 0, False
 
-        async def receive_in_time() -> Message:
+        async def limited() -> Message:
+            nonlocal taken, is_begun
+            if not is_begun:
+                is_begun = True
+                reading.deadline = anyio.current_time() + self._seconds
             message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._size:
+                reading.cancel()
+                await anyio.lowlevel.checkpoint()
             if not message.get("more_body"):
                 reading.deadline = math.inf
             return message
 
-        with anyio.move_on_after(self._seconds) as reading:
-            await self._limited(scope, receive_in_time, send)
+        with anyio.CancelScope() as reading:
+            await self._app(scope, limited, send)
         if reading.cancelled_caught:
-            answer = PlainTextResponse("Request Timeout", 408, headers={"Connection": "close"})
+            is_large = taken > self._size
+            answer = PlainTextResponse(TOO_LARGE, 413) if is_large else PlainTextResponse(TOO_SLOW, 408, CLOSE)
             await answer(scope, receive, send)
+
+    def _refusal(self, headers: Headers) -> PlainTextResponse | None:
+        """Refuse by what the headers say of the body."""
+        codings = ",".join(headers.getlist("content-encoding")).lower()
+        if any(coding.strip() not in {"", "identity"} for coding in codings.split(",")):
+            # Accept-Encoding says which one would do (RFC 9110 section 15.5.16).
+            return PlainTextResponse(NOT_DECODED, 415, {"Accept-Encoding": "identity"})
+        length = headers.get("content-length", "")
+        if length.isdecimal() and (len(length) > 18 or int(length) > self._size):
+            return PlainTextResponse(TOO_LARGE, 413)
+        return None

@@ -455,6 +455,13 @@ async def test_a_readers_body_is_read_in_time(monkeypatch: pytest.MonkeyPatch, i
     assert sent[0]["status"] == 408
 
 
+async def test_the_body_of_a_caller_who_is_refused_is_not_read(tmp_path: Path) -> None:
+    """Whoever is not let in takes no room: it is answered when its head has come."""
+    head = GOOD["legacy"].spoilt(Content_Length="4000000", body=b"")
+    async with endpoint(tmp_path, INKBOX_MCP_TOKEN=TOKEN) as server:
+        assert (await server.ask(head))[0] == 401
+
+
 @pytest.fixture
 def issuer() -> Generator[Issuer]:
     """An authorization server."""

@@ -12,9 +12,11 @@ import httpx2
 import pytest
 import uvicorn
 from anyio.abc import SocketStream
+from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from inkbox_mcp.http.connections import Limits, Server
+from inkbox_mcp.http.limits import BodyLimits
 from inkbox_mcp.transports import listen
 from tests.processes import COMMAND, PATIENCE, start_process
 
@@ -188,6 +190,54 @@ async def test_connections_over_the_limit_are_closed_at_once_and_the_others_serv
                 await anyio.lowlevel.checkpoint()
         async with await served.connect() as stream:
             await answered(stream)
+
+
+async def _limited(
+    messages: list[Message], *, headers: list[tuple[bytes, bytes]] | None = None, seconds: float = SHORT
+) -> tuple[int, int]:
+    """Let an application read a body of these messages and then nothing; return the status, and the bytes it read."""
+    sent: list[Message] = []
+    got = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal got
+        more = True
+        while more:
+            message = await receive()
+            got += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        await anyio.sleep(SHORT * 2)  # a call takes longer than its body may
+        await PlainTextResponse("fine")(scope, receive, send)
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop(0)
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": headers or []}
+    with anyio.fail_after(PATIENCE):
+        await BodyLimits(app, seconds, size=100)(scope, receive, send)
+    return sent[0]["status"], got
+
+
+def part(size: int, *, more: bool) -> Message:
+    """Make a part of a body."""
+    return {"type": "http.request", "body": b"x" * size, "more_body": more}
+
+
+async def test_a_body_has_a_time_and_a_size_whoever_reads_it() -> None:
+    """Announced or not; and the time of a call is no time of its body."""
+    assert await _limited([part(50, more=True), part(50, more=False)]) == (200, 100)
+    assert await _limited([part(50, more=True), part(50, more=True)]) == (408, 100)
+    assert await _limited([part(50, more=True), part(51, more=True)], seconds=LONG) == (413, 50)
+    assert await _limited([part(101, more=False)]) == (413, 0)
+    for length in (b"101", b"9" * 5000):
+        assert await _limited([part(1, more=False)], headers=[(b"content-length", length)]) == (413, 0)
+    assert await _limited([part(1, more=False)], headers=[(b"content-length", b"100")]) == (200, 1)
 
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
