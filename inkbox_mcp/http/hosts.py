@@ -53,7 +53,8 @@ class Hosts:
         app: what is guarded.
         settings: a server on loopback takes its own names, and those that are allowed; beyond loopback all are taken
             unless some are allowed.
-        open_paths: asked by probes, which beyond loopback name a server by its address.
+        open_paths: asked by probes, which beyond loopback name a server by its address, and anywhere may speak HTTP/1.0
+            and name none, as no browser does.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, open_paths: Sequence[str] = ()) -> None:
@@ -67,18 +68,19 @@ class Hosts:
             for scheme, _, rest in [origin.partition("://")]
             for authority in _authorities([rest])
         }
-        self._open = () if settings.is_local else open_paths
+        self._is_local = settings.is_local
+        self._open = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        refusal = None
-        if self._is_on and scope["type"] != "lifespan" and scope["path"] not in self._open:
-            refusal = self._refusal(scope)
+        refusal = self._refusal(scope) if self._is_on and scope["type"] != "lifespan" else None
         await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         origins = [value for name, value in scope["headers"] if name == b"origin"]
+        if scope["path"] in self._open and not (hosts and self._is_local):
+            return None
         # With two of them a proxy in front might go by the one, and this server by the other.
         if len(hosts) != 1 or not self._is_ours(hosts[0].decode("latin-1")):
             logger.warning("Invalid Host header: a request for another host was refused")

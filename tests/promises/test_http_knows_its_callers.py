@@ -107,10 +107,11 @@ async def test_on_loopback_no_path_answers_another_host(tmp_path: Path) -> None:
 
 
 async def test_a_request_that_names_no_host_or_two_is_refused(tmp_path: Path) -> None:
-    """HTTP/1.0 may leave it out; and a URL in place of a path names one that nobody compares."""
-    async with endpoint(tmp_path) as server:
-        assert (await server.ask(get("/healthz", version="1.0"), "GET"))[0] == 421
-        assert (await server.ask(get("/healthz", "Host: localhost", version="1.0"), "GET"))[0] == 200
+    """HTTP/1.0 may leave it out, as balancers' probes do; a URL in place of a path names one that nobody compares."""
+    async with endpoint(tmp_path, "--metrics") as server:
+        for path, status in (("/metrics", 421), ("/mcp", 421), ("/nothing", 421), ("/healthz", 200), ("/readyz", 200)):
+            assert (await server.ask(get(path, version="1.0"), "GET"))[0] == status, path
+        assert (await server.ask(get("/metrics", "Host: localhost", version="1.0"), "GET"))[0] == 200
         for second in ("evil.example", "localhost"):
             for version in ("1.0", "1.1"):
                 raw = get("/healthz", "Host: localhost", f"Host: {second}", version=version)
