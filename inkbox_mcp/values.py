@@ -80,7 +80,7 @@ def _origins(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _host_names(names: tuple[str, ...]) -> tuple[str, ...]:
     # One that no header can equal would leave out what it was meant to allow.
-    if not all(re.fullmatch(HOST_AND_PORT, name.lower()) for name in names):
+    if not all(name.isascii() and re.fullmatch(HOST_AND_PORT, name.lower()) for name in names):
         raise ValueError("must be hosts as in URLs, such as mcp.example.com or [2001:db8::1]:8443, without https://")
     return names
 

@@ -1,5 +1,6 @@
 """What is installed and run is pinned: packages by hash, actions by commit, images by version; and kept fresh."""
 
+import os
 import re
 import subprocess
 import sys
@@ -112,6 +113,33 @@ def test_the_image_installs_nothing_without_a_hash() -> None:
     for install in re.findall(r"pip (?:--python \S+ )?(?:install|wheel) .*?(?=&&|$)", text, re.MULTILINE):
         assert "--require-hashes" in install or "--no-deps" in install, install
         assert "wheel" not in install.split()[1] or "--no-build-isolation" in install
+
+
+@pytest.mark.parametrize(
+    ("report", "status", "github", "passes"),
+    [("{}", 0, "", True), ("{}", 0, "true", True), ("{}", 1, "", False), (None, 1, "", True), (None, 1, "true", False)],
+    ids=["clean", "clean on GitHub", "findings", "no network", "no network on GitHub"],
+)
+def test_the_audit_fails_on_findings_and_is_skipped_aloud(
+    report: str | None, status: int, github: str, passes: bool, tmp_path: Path
+) -> None:
+    """Where the advisory service cannot be asked; on GitHub it can, and there nothing is skipped."""
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert "\nstep audit\n" in script
+    (audit,) = re.findall(r"^audit\(\) \{.*?^\}", script, re.MULTILINE | re.DOTALL)
+    program = tmp_path / "pip-audit"
+    write = f"printf '%s' '{report}' > \"{tmp_path}/audit.json\"" if report else "echo no such host >&2"
+    program.write_text(f"#!/bin/sh\n{write}\nexit {status}\n", encoding="utf-8")
+    program.chmod(0o755)
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", f"venv={tmp_path}\n{audit}\naudit"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_ACTIONS": github},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode == 0) == passes, ran.stderr
+    assert ("SKIPPED" in ran.stdout) == (report is None)
 
 
 def steps(node: Any) -> Iterable[str]:

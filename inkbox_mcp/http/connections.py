@@ -8,7 +8,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from socket import socket
@@ -57,8 +57,10 @@ def limits_of_this_process() -> Limits:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = 2 * MOST_CONNECTIONS
     if soft != resource.RLIM_INFINITY and soft < needed:
-        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        more = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        with suppress(OSError, ValueError):  # the system may have another limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+            soft = more
     return Limits() if soft == resource.RLIM_INFINITY else Limits(connections=min(MOST_CONNECTIONS, soft // 2))
 
 

@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from mcp.shared.inbound import unsupported_protocol_version_rejection
 from mcp.types import (
     HEADER_MISMATCH,
     INVALID_PARAMS,
     INVALID_REQUEST,
     PARSE_ERROR,
+    UNSUPPORTED_PROTOCOL_VERSION,
     InitializeRequestParams,
+    UnsupportedProtocolVersionErrorData,
     jsonrpc_message_adapter,
 )
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, SUPPORTED_PROTOCOL_VERSIONS
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS, SUPPORTED_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 from pydantic_core import from_json
 from starlette.responses import Response
@@ -91,7 +92,7 @@ class Endpoint:
         """Refuse what the SDK would refuse too, but only after it has opened a session or in words for nobody."""
         method: str = scope["method"]
         if method not in METHODS:
-            raise Refused(f"Send {', '.join(METHODS)}.", status=405)
+            raise Refused(f"This path takes {', '.join(METHODS)}.", status=405)
         sessions = [value for name, value in scope["headers"] if name == SESSION]
         version = _version(scope["headers"])
         is_modern = version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS
@@ -155,10 +156,10 @@ def _version(headers: RawHeaders) -> str | None:
         raise Refused("MCP-Protocol-Version header appears more than once.", HEADER_MISMATCH)
     if versions and versions[0] not in SUPPORTED_PROTOCOL_VERSIONS:
         known = ", ".join(SUPPORTED_PROTOCOL_VERSIONS)
-        refusal = unsupported_protocol_version_rejection(versions[0])
-        assert refusal  # noqa: S101
         message = f"Unsupported protocol version {versions[0][:32]!a}. MCP-Protocol-Version can be: {known}."
-        raise Refused(message, refusal.code, data=refusal.data)
+        # What clients of 2026-07-28 choose another version from.
+        data = UnsupportedProtocolVersionErrorData(supported=list(MODERN_PROTOCOL_VERSIONS), requested=versions[0][:32])
+        raise Refused(message, UNSUPPORTED_PROTOCOL_VERSION, data=data.model_dump())
     return versions[0] if versions else None
 
 

@@ -193,7 +193,9 @@ async def test_beyond_loopback_probes_name_the_server_by_its_address_and_others_
             assert await status("/metrics", host) == 200, host
 
 
-@pytest.mark.parametrize("host", ["https://mcp.example.com", "*.example.com", "::1", "mcp.example.com/mcp", "a@b"])
+@pytest.mark.parametrize(
+    "host", ["https://mcp.example.com", "*.example.com", "::1", "mcp.example.com/mcp", "a@b", "\u212a.example"]
+)
 def test_an_allowed_host_that_no_request_can_name_stops_the_start(host: str) -> None:
     """It would refuse what it was meant to allow."""
     with pytest.raises(ValidationError, match="must be hosts as in URLs"):
