@@ -225,6 +225,7 @@ def test_variables_for_http_without_http_are_one_warning_and_have_no_effect(tmp_
         **{name: text for name, (text, _) in SAMPLES.items()},
         "host": "0.0.0.0",
         "token": "a-token-of-16-letters",
+        "request_state_keys": "a-secret-of-at-least-thirty-two-bytes",
     }
     variables = {option.environment: values[option.name] for option in FOR_HTTP}
     assert load({}, {**variables, "INKBOX_API_KEY": "ApiKey_x.y"}, tmp_path / "none") == load(
