@@ -3,7 +3,13 @@
 What is not clearly one whole answer counts as none: the connection it came on is then closed instead of used again.
 """
 
+import re
+
 _NO_BODY = {b"204", b"304"}
+# Written in the one strict way; some parsers take a line feed alone for the end of a line.
+_STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2})(?: [^\r\n]*)?")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n]*)")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n]*)?")
 
 
 def is_one_answer(data: bytes) -> bool:
@@ -17,7 +23,7 @@ def is_one_answer(data: bytes) -> bool:
         return not body
     match fields.get(b"content-length"), fields.get(b"transfer-encoding"):
         case bytes(length), None:
-            return length.isdigit() and int(length) == len(body)
+            return length.isdigit() and len(length) < 19 and int(length) == len(body)
         case None, bytes(coding):
             return coding.lower() == b"chunked" and _is_chunked(body)
         case _:  # both contradict each other; with neither, the end of the connection is the end of the answer
@@ -28,16 +34,15 @@ def _head(data: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
     """Cut a head off; the status is empty where there is none, or one that parsers could read in two ways."""
     head, end, rest = data.partition(b"\r\n\r\n")
     first, *lines = head.split(b"\r\n")
-    version, _, status = first.partition(b" ")
+    status = _STATUS_LINE.fullmatch(first)
     fields: dict[bytes, bytes] = {}
     for line in lines:
-        name, _, value = line.partition(b":")
-        name = name.lower()
-        if name in fields and name in {b"content-length", b"transfer-encoding"}:
+        field = _FIELD.fullmatch(line)
+        name = field[1].lower() if field else b""
+        if not field or (name in fields and name in {b"content-length", b"transfer-encoding"}):
             return b"", {}, b""
-        fields[name] = value.strip(b" \t")
-    is_clear = end and version == b"HTTP/1.1" and not any(line[:1] in (b" ", b"\t") for line in lines)
-    return (status[:3], fields, rest) if is_clear else (b"", {}, b"")
+        fields[name] = field[2].strip(b" \t")
+    return (status[1], fields, rest) if status and end else (b"", {}, b"")
 
 
 def _is_chunked(body: bytes) -> bool:
@@ -45,17 +50,14 @@ def _is_chunked(body: bytes) -> bool:
     position = 0
     while True:
         line, end, _ = body[position : position + 1024].partition(b"\r\n")
-        size = line.partition(b";")[0].strip(b" \t")
-        if not end or not size.isalnum():
+        size = _CHUNK.fullmatch(line)
+        if not end or not size:
             return False
-        try:
-            length = int(size, 16)
-        except ValueError:
-            return False
+        length = int(size[1], 16)
         position += len(line) + 2
         if length == 0:
-            trailers = body[position:]
-            return trailers == b"\r\n" or 0 < trailers.find(b"\r\n\r\n") == len(trailers) - 4
+            *trailers, last, nothing = body[position:].split(b"\r\n") if body.endswith(b"\r\n") else (b"x", b"x")
+            return not last and not nothing and all(map(_FIELD.fullmatch, trailers))
         position += length + 2
         if body[position - 2 : position] != b"\r\n":
             return False

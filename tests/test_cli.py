@@ -259,7 +259,9 @@ ENCODINGS: list[dict[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize("variables", ENCODINGS, ids=str)
+@pytest.mark.parametrize(
+    "variables", [*ENCODINGS[::4], *(pytest.param(each, marks=pytest.mark.slow) for each in ENCODINGS[1:4])], ids=str
+)
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [(["doctor"], 1), (["tools"], 0), (["tools", "--json"], 0), (["--help"], 0), (["--→"], 2)],
@@ -281,7 +283,14 @@ async def test_the_tour_is_shown_on_a_terminal_that_knows_no_arrows(tmp_path: Pa
     assert "? create_mailbox" in stdout
 
 
-@pytest.mark.parametrize("arguments", ["doctor", "tools", "tools --json", "--help", "--version", "demo"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "doctor",
+        "--help",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("tools --json", "--version", "demo", "tools")),
+    ],
+)
 @pytest.mark.parametrize("stdout", ["", ">/dev/full", ">&-"])
 async def test_a_command_whose_output_nobody_takes_ends_without_a_traceback(
     arguments: str, stdout: str, tmp_path: Path

@@ -63,6 +63,7 @@ TAINTED: dict[str, bytes] = {
     "two answers": answer(OWN) + STALE,
     "a body on 204": b"HTTP/1.1 204 No Content\r\n\r\n" + STALE,
     "a body on 204 with its length": b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n" + STALE,
+    "a head that ends with a line feed": b"HTTP/1.1 204 No Content\r\n\n" + OTHER + b"\r\n\r\n",
     "a body on 304": b"HTTP/1.1 304 Not Modified\r\n\r\n" + STALE,
     "a length too short": answer(b"{}") + STALE,
     "one more chunk": chunked(OWN) + b"%x\r\n%b\r\n0\r\n\r\n" % (len(OTHER), OTHER) + STALE,
@@ -198,7 +199,7 @@ def what_h11_leaves(data: bytes) -> bytes | None:
     connection.receive_data(data)
     try:
         while not isinstance(event := connection.next_event(), h11.EndOfMessage):
-            if event in {h11.NEED_DATA, h11.PAUSED}:
+            if event is h11.NEED_DATA or event is h11.PAUSED:
                 return None
     except h11.RemoteProtocolError:
         return None
@@ -211,7 +212,7 @@ pieces = st.sampled_from(
         b"HTTP/1.0 200 OK\r\n", b"Content-Length: 5\r\n", b"Content-Length: 0\r\n", b"content-length:5, 5\r\n",
         b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: Chunked \r\n", b"X: 1\r\n", b" folded\r\n", b"\r\n",
         b"\n", b"hello", b"5\r\nhello\r\n", b"5;x=1\r\nhello\r\n", b"0\r\n\r\n", b"0\r\nX: 1\r\n\r\n",
-        b"05 \r\nhello\r\n",
+        b"05 \r\nhello\r\n", b"Content-Length: 5\n", b"5\nhello\r\n", b"5;a\nb\r\nhello\r\n",
     ]
 )  # fmt: skip
 

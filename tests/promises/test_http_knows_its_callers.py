@@ -374,14 +374,14 @@ async def test_media_types_compare_without_case_and_as_lists(tmp_path: Path) -> 
             assert (await server.ask(two))[0] == 200
 
 
-@pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "deflate", "zstd", "x-gzip", "identity, gzip", "unknown"])
-async def test_a_compressed_body_is_refused_with_a_sentence(coding: str, tmp_path: Path) -> None:
+async def test_a_compressed_body_is_refused_with_a_sentence(tmp_path: Path) -> None:
     """Nothing here decompresses; and `identity` is no compression."""
     async with endpoint(tmp_path) as server:
         for good in GOOD.values():
-            status, headers, body = await server.ask(good.spoilt(Content_Encoding=coding))
-            assert (status, headers["accept-encoding"]) == (415, "identity")
-            assert b"without Content-Encoding" in body
+            for coding in ("gzip", "GZIP", "br", "deflate", "zstd", "x-gzip", "identity, gzip", "unknown"):
+                status, headers, body = await server.ask(good.spoilt(Content_Encoding=coding))
+                assert (status, headers["accept-encoding"]) == (415, "identity")
+                assert b"without Content-Encoding" in body
             assert (await server.ask(good.spoilt(Content_Encoding="Identity")))[0] == 200
 
 
@@ -411,19 +411,21 @@ async def test_no_request_becomes_a_websocket(tmp_path: Path) -> None:
         assert (await server.ask(let_in, "GET"))[0] == 400
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "0", "é" * 2000])
-async def test_a_cursor_that_was_never_given_is_refused(cursor: str, era: str, tmp_path: Path) -> None:
+async def test_a_cursor_that_was_never_given_is_refused(era: str, tmp_path: Path) -> None:
     """Over stdio, from a recording and anew, and over HTTP: the list would otherwise begin again, for ever."""
+    cursors = ("", "x", "0", "é" * 2000)
     server = serve_http("--sandbox", "--sandbox-db", ":memory:", home=tmp_path)
     async with server as (_, origin), Client(f"{origin}/mcp", mode=era) as client:
-        with pytest.raises(MCPError, match="no such cursor") as refused:
-            await client.list_tools(cursor=cursor)
-        assert refused.value.error.code == -32602
+        for cursor in cursors:
+            with pytest.raises(MCPError, match="no such cursor") as refused:
+                await client.list_tools(cursor=cursor)
+            assert refused.value.error.code == -32602
         assert (await client.list_tools()).next_cursor is None
     for _ in range(2):
         async with stdio_agent("--sandbox", home=tmp_path, mode=era) as agent:
-            with pytest.raises(MCPError, match="no such cursor"):
-                await agent.client.list_tools(cursor=cursor)
+            for cursor in cursors:
+                with pytest.raises(MCPError, match="no such cursor"):
+                    await agent.client.list_tools(cursor=cursor)
 
 
 async def test_a_readers_body_is_read_in_time(monkeypatch: pytest.MonkeyPatch, issuer: Issuer) -> None:

@@ -168,7 +168,11 @@ async def test_what_cannot_be_a_key_does_not_go_out_and_is_explained(text: str, 
                 assert wrong not in message
 
 
-@pytest.mark.parametrize("text", NO_KEYS, ids=lambda text: ascii(text).replace(KEY, "KEY"))
+A_FEW = NO_KEYS[::7]
+OTHERS = [pytest.param(text, marks=pytest.mark.slow) for text in NO_KEYS if text not in A_FEW]
+
+
+@pytest.mark.parametrize("text", [*A_FEW, *OTHERS], ids=lambda text: ascii(text).replace(KEY, "KEY"))
 async def test_the_doctor_explains_what_cannot_be_a_key(text: str, tmp_path: Path) -> None:
     """In the same words."""
     ended = await run("doctor", home=tmp_path, INKBOX_API_KEY=text, INKBOX_BASE_URL="http://127.0.0.1:1")
