@@ -7,6 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 from mcp import Client
+from mcp.client import ClientRequestContext
+from mcp.types import ElicitRequestParams, ElicitResult
 
 from inkbox_mcp.sandbox import Generation, Store, create_app
 from inkbox_mcp.server import build_server
@@ -58,6 +60,25 @@ async def test_a_question_says_what_happens_after_the_organisation_moved(era: st
         inkbox.generation = "identity"
         await agent.ask("delete_identity", agent_handle="two-agent")
         assert "and its mailbox for good" in human.questions[-1]
+
+
+async def test_a_human_who_agreed_before_the_move_is_asked_again(era: str) -> None:
+    """What they agreed to is not what would happen now."""
+    worlds: list[MovingInkbox] = []
+
+    class SlowHuman(Human):
+        async def __call__(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+            worlds[0].generation = "identity"
+            return await super().__call__(context, params)
+
+    human = SlowHuman("accept")
+    async with moving(human, era) as (agent, inkbox):
+        worlds.append(inkbox)
+        await agent.ask("create_identity", agent_handle="one-agent")
+        await agent.ask("delete_identity", agent_handle="one-agent")
+    first, second = human.questions
+    assert "Its mailbox stays" in first
+    assert "and its mailbox for good" in second
 
 
 async def test_a_limit_on_addresses_rests_on_the_generation_of_now() -> None:
