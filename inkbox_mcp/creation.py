@@ -74,7 +74,7 @@ class Creations:
             found = await _look(call, find, lost or failed, PAUSES[: 0 if may_repeat else None])
             if found is not None and self._is_ours(found, started, call, lost or failed):
                 return self._remember(found)
-            if isinstance(failed, Conflict) and found is not None:
+            if isinstance(failed, Conflict):
                 raise failed
             if not may_repeat:
                 raise lost or failed

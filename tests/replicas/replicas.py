@@ -8,6 +8,8 @@ import anyio
 
 from tests.replicas.machine import Machine, Program, free_ports
 
+STATE_KEY = "a-secret-of-32-bytes-for-replicas"
+
 
 class Replicas:
     """Several replicas.
@@ -30,7 +32,7 @@ class Replicas:
         self.ended: list[Program] = []
         self._machine = machine
         self._inkbox = inkbox
-        self._options = ("--drain-timeout", "1", *options)
+        self._options = options if "--drain-timeout" in options else ("--drain-timeout", "1", *options)
 
     async def start(self) -> None:
         """Start all of them."""
@@ -52,7 +54,8 @@ class Replicas:
 
     async def _start(self, number: int) -> None:
         options = (*self._options, "--port", self.ports[number])
-        self.running[number] = await self._machine.serve(*options, INKBOX_BASE_URL=self._inkbox)
+        variables = {"INKBOX_BASE_URL": self._inkbox, "INKBOX_MCP_REQUEST_STATE_KEYS": STATE_KEY}
+        self.running[number] = await self._machine.serve(*options, **variables)
 
     def calls(self) -> list[Mapping[str, object]]:
         """Return what all of them logged of calls, with `replica`, the port, beside it."""

@@ -58,24 +58,32 @@ async def test_an_answer_counts_at_every_replica_and_only_for_its_question(tmp_p
             (await first.ask("create_mailbox", agent_handle=handle))["email_address"]
             for handle in ("sales-agent", "support-agent")
         ]
-        question = await asked(first, lost)
+        question, state = await asked(first, lost)
         yes: InputResponses = {question: ElicitResult(action="accept", content={})}
-        assert await asked(second, kept, yes) != question
+        assert (await asked(second, kept, yes, state))[0] != question
         await second.ask("get_mailbox", email_address=kept)
-        done = await second.client.session.call_tool("delete_mailbox", {"email_address": lost}, input_responses=yes)
+        done = await second.client.session.call_tool(
+            "delete_mailbox", {"email_address": lost}, input_responses=yes, request_state=state
+        )
         assert done.structured_content == {"deleted": True, "email_address": lost}
         assert [each["email_address"] for each in (await first.ask("list_mailboxes"))["mailboxes"]] == [kept]
 
 
-async def asked(agent: Agent, address: str, answers: InputResponses | None = None) -> str:
-    """Have a mailbox deleted and return the question that comes instead."""
+async def asked(
+    agent: Agent, address: str, answers: InputResponses | None = None, state: str | None = None
+) -> tuple[str, str | None]:
+    """Have a mailbox deleted and return the key and the state of the question that comes instead."""
     result = await agent.client.session.call_tool(
-        "delete_mailbox", {"email_address": address}, input_responses=answers, allow_input_required=True
+        "delete_mailbox",
+        {"email_address": address},
+        input_responses=answers,
+        request_state=state,
+        allow_input_required=True,
     )
     assert isinstance(result, InputRequiredResult)
-    (question,) = result.input_requests or {}
-    assert address in question
-    return question
+    ((key, question),) = (result.input_requests or {}).items()
+    assert address in str(question)
+    return key, result.request_state
 
 
 async def test_a_balancer_may_send_the_answer_elsewhere_than_the_question_came_from(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ async def workers(home: Path, *options: str) -> AsyncGenerator[tuple[Program, Fr
     async with machine(home) as site:
         inkbox = await site.sandbox()
         async with front(inkbox.url) as before_inkbox:
-            arguments = (*WORKERS, "--drain-timeout", "2", *options)
+            drain = () if "--drain-timeout" in options else ("--drain-timeout", "2")
+            arguments = (*WORKERS, *drain, *options)
             program = await site.serve(*arguments, INKBOX_BASE_URL=before_inkbox.url)
             yield program, before_inkbox
 
