@@ -137,14 +137,14 @@ class _Stream(httpcore2.AsyncNetworkStream):
         self._answer: list[bytes] = []
         self._is_sending = False
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # httpcore2's own
         """Read what came; see httpcore2."""
         self._is_sending = False
         data = await self._stream.read(max(max_bytes, _CHUNK), timeout)
         self._answer.append(data)
         return data
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  # httpcore2's own
         """Write a part of a request.
 
         Raises:
@@ -165,7 +165,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
+        timeout: float | None = None,  # noqa: ASYNC109  # httpcore2's own
     ) -> httpcore2.AsyncNetworkStream:
         """Encrypt the connection; see httpcore2."""
         return _Stream(await self._stream.start_tls(ssl_context, server_hostname, timeout))

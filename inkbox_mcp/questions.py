@@ -15,7 +15,7 @@ from typing import Any
 from inkbox_mcp.text import one_line
 
 # Quotes and what looks like them; without them nothing in a value can look like its end.
-_QUOTES = frozenset("\"'`´\\ʹʺʻʼʽˈˊˋ′″‴‵‶‷⁗〃＂＇")  # noqa: RUF001
+_QUOTES = frozenset("\"'`´\\ʹʺʻʼʽˈˊˋ′″‴‵‶‷⁗〃＂＇")  # noqa: RUF001  # look-alikes are what it lists
 _BLANK = frozenset("\u2800\u3164\uffa0\u115f\u1160")
 
 

@@ -15,10 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from inkbox_mcp.connection import TransportFactory
 from inkbox_mcp.http.authentication import SECONDS_TO_RETRY, IssuerUnavailable
+from inkbox_mcp.http.hosts import LOOPBACK_NAMES
 from inkbox_mcp.metrics import Metrics
 from inkbox_mcp.network import over_the_network
-
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +145,7 @@ class IssuerKeys:
         transport = self._transport() if self._transport else None
         # A proxy would see, and could change, what plain http fetches from this machine.
         here = over_the_network("http://localhost", idle=0)
-        mounts = {f"all://{host}": here for host in LOOPBACK_HOSTS} if transport is None else None
+        mounts = {f"all://{host}": here for host in LOOPBACK_NAMES} if transport is None else None
         client = httpx2.AsyncClient(transport=transport, mounts=mounts, timeout=SECONDS_TO_FETCH, headers=headers)
         async with client as http:
             jwks_uri = await self._discover(http)
