@@ -1,4 +1,4 @@
-"""Servers as they are deployed: one process, several processes on one port, replicas behind HAProxy."""
+"""Servers as they are deployed: one process, or replicas behind HAProxy."""
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
@@ -9,9 +9,9 @@ from typing import Literal
 from benchmarks.peers import Peer, environment
 from benchmarks.processes import BenchmarkError, free_port, memory, require, running
 
-Shape = Literal["sessions", "stateless", "replicas", "workers"]
+Shape = Literal["sessions", "stateless", "replicas"]
 COPIES = 3
-"""How many replicas or workers there are."""
+"""How many replicas there are."""
 
 # What `deploy/haproxy.cfg` does, as far as it matters to speed.
 _BALANCER = """
@@ -68,7 +68,7 @@ def serving(peer: Peer, shape: Shape, upstream: str, directory: Path) -> Generat
         processes: list[int] = []
         for number in range(COPIES if shape == "replicas" else 1):
             port = free_port()
-            command = peer.http(port, shape != "sessions", COPIES if shape == "workers" else 1)
+            command = peer.http(port, shape != "sessions")
             log = directory / f"{peer.name}-{shape}-{number}.log"
             processes.append(stack.enter_context(running(command, [port], log, variables)))
             ports.append(port)

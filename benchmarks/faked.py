@@ -7,7 +7,7 @@ import httpx2
 from pydantic import SecretStr
 
 from benchmarks.peers import KEY
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.settings.options import Settings
 
 SETTINGS = Settings(api_key=SecretStr(KEY), log_level="error")
 

@@ -20,12 +20,13 @@ from benchmarks.faked import SETTINGS, FakedInkbox
 from benchmarks.figures import Series, machine, table
 from benchmarks.messages import ADDRESS, INITIALIZE, INITIALIZED, LEGACY, MODERN, call
 from inkbox_mcp.http.app import MCP_PATH, build_app
+from inkbox_mcp.http.callers import caller
 from inkbox_mcp.http.drain import Drain
-from inkbox_mcp.server import build_server
+from inkbox_mcp.protocol.server import server_of
 from inkbox_mcp.service import Service
-from inkbox_mcp.stdio import CHUNK, Pipes
-from inkbox_mcp.transports import serve_pipes
-from inkbox_mcp.warmstart import Beginning
+from inkbox_mcp.stdio.pipes import CHUNK, Pipes
+from inkbox_mcp.stdio.serve import serve_pipes
+from inkbox_mcp.stdio.warm_start import Beginning
 
 TOOL = "get_mailbox"
 CALLS = 200
@@ -37,8 +38,9 @@ Ask = Callable[[], Awaitable[bytes]]
 @asynccontextmanager
 async def http() -> AsyncGenerator[Ask]:
     """Yield what calls the HTTP application as uvicorn does, in the era without sessions."""
-    server = build_server(SETTINGS, FakedInkbox)
-    app: Any = build_app(server, SETTINGS, Drain(MCP_PATH, 0), None)
+    service = Service(SETTINGS, FakedInkbox)
+    server = server_of(service, caller)
+    app: Any = build_app(server, service, Drain(MCP_PATH, 0))
     body = json.dumps(call(MODERN, TOOL, {"email_address": ADDRESS})).encode()
     scope = _scope(body)
 

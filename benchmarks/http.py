@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.agreement import compare_answers
-from benchmarks.deployments import COPIES, Service, Shape, serving
+from benchmarks.deployments import Service, Shape, serving
 from benchmarks.figures import Series, machine, table
 from benchmarks.peers import Peer, fastmcp, ours
 from benchmarks.peers.environments import CACHE
 from benchmarks.processes import require, run
-from benchmarks.scenarios import SCENARIOS, WORKERS, Scenario, ceiling_target, target
+from benchmarks.scenarios import SCENARIOS, Scenario, ceiling_target, target
 from benchmarks.stub import inkbox_stub
 from benchmarks.wrk import Measured, load
 
@@ -159,17 +159,15 @@ def main() -> int:
     """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.http", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="2 rounds of 1 second with 1 and 64 clients")
-    parser.add_argument("--workers", action="store_true", help=f"also {COPIES} worker processes on one port")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64, 256], help="default: 1 16 64 256")
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument("--seconds", type=int, default=3, help="of each measurement (default: 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all measurements to a file")
     parser.add_argument("--workdir", type=Path, default=CACHE, help=f"for FastMCP's environment (default: {CACHE})")
     options = parser.parse_args()
-    scenarios = SCENARIOS + (WORKERS if options.workers else [])
-    plan = Plan(scenarios, options.clients, options.rounds, options.seconds)
+    plan = Plan(SCENARIOS, options.clients, options.rounds, options.seconds)
     if options.quick:
-        plan = Plan(scenarios, [1, 64], 2, 1)
+        plan = Plan(SCENARIOS, [1, 64], 2, 1)
     return run(lambda: _compare(plan, options.workdir, options.json))
 
 

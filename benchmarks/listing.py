@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable
 from statistics import median
 
 from benchmarks.faked import SETTINGS, FakedInkbox, mailboxes
-from inkbox_mcp.api import InkboxAPI
+from inkbox_mcp.access.tenants import Tenants
+from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.paths import MAILBOXES, path
+from inkbox_mcp.api.responses import parse
 from inkbox_mcp.calls import begin
-from inkbox_mcp.operation import Result
-from inkbox_mcp.paths import MAILBOXES, path
-from inkbox_mcp.responses import parse
-from inkbox_mcp.tenants import Tenants
+from inkbox_mcp.toolkit.operation import Result
 from inkbox_mcp.tools.mailboxes import ListMailboxes, Mailbox, MailboxPage, list_mailboxes
 
 SIZES = (100, 1_000, 10_000, 20_000)

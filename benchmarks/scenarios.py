@@ -28,10 +28,6 @@ SCENARIOS = [
     Scenario(f"2026-07-28, {COPIES} replicas behind HAProxy", MODERN, "replicas"),
     Scenario(f"2025-11-25 without sessions, {COPIES} replicas behind HAProxy", LEGACY, "replicas"),
 ]
-WORKERS = [
-    Scenario(f"2026-07-28, {COPIES} workers on one port", MODERN, "workers"),
-    Scenario(f"2025-11-25 without sessions, {COPIES} workers on one port", LEGACY, "workers"),
-]
 
 
 def target(scenario: Scenario, service: Service, clients: int, directory: Path) -> Target:

@@ -2,7 +2,7 @@
 
 import sys
 
-from inkbox_mcp.warmstart import converse
+from inkbox_mcp.stdio.warm_start import converse
 
 
 def main() -> int:
@@ -10,10 +10,10 @@ def main() -> int:
     beginning = converse(sys.argv[1:])
     if beginning is None:
         return 0
-    from inkbox_mcp import cli
+    from inkbox_mcp import cli, process
 
     status = cli.main(sys.argv[1:], beginning)
-    cli.leave_threads_behind(status)
+    process.leave_threads_behind(status)
     return status
 
 

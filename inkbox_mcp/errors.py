@@ -25,7 +25,7 @@
         └── ServerError         any other 5xx
 
 Each class says once what its reader, a language model with one chance to do the right thing next, should do. An
-operation may say it better for the errors it knows, see `inkbox_mcp.operation.operation`.
+operation may say it better for the errors it knows, see `inkbox_mcp.toolkit.operation.operation`.
 """
 
 import json

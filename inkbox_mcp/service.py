@@ -1,7 +1,7 @@
 """The corridor: a tool call in, an answer out, whichever way it came.
 
-`Service.call` is that corridor. Over HTTP, and over stdio where it takes more than a plain call, the MCP SDK leads to
-it, see `inkbox_mcp.server`; the others come through `inkbox_mcp.direct`, for whose sake nothing here needs the SDK.
+Calls come from `inkbox_mcp.protocol.server`, which the MCP SDK calls, or, as plain calls over stdio, from
+`inkbox_mcp.stdio.direct`, which does without the SDK: nothing here may need it.
 """
 
 import logging
@@ -13,17 +13,17 @@ from typing import Any, TypeVar
 
 from pydantic_core import to_json
 
+from inkbox_mcp.access.pins import PinnedAPI
+from inkbox_mcp.access.tenants import KEY_HEADER, Caller, Tenants
+from inkbox_mcp.api.connection import TransportFactory
+from inkbox_mcp.api.redaction import Redaction
 from inkbox_mcp.calls import begin, current
-from inkbox_mcp.connection import TransportFactory
 from inkbox_mcp.errors import CannotAsk, Declined, InkboxError, Unauthorized, machine_fields
-from inkbox_mcp.metrics import Metrics
-from inkbox_mcp.operation import Args, Operation
-from inkbox_mcp.pins import PinnedAPI
-from inkbox_mcp.questions import Question
-from inkbox_mcp.redaction import Redaction
-from inkbox_mcp.results import as_data
-from inkbox_mcp.settings import Settings, SettingsError
-from inkbox_mcp.tenants import KEY_HEADER, Caller, Tenants
+from inkbox_mcp.settings.options import Settings, SettingsError
+from inkbox_mcp.telemetry.metrics import Metrics
+from inkbox_mcp.toolkit.operation import Args, Operation
+from inkbox_mcp.toolkit.questions import Question
+from inkbox_mcp.toolkit.results import as_data
 from inkbox_mcp.tools import all_operations
 
 logger = logging.getLogger(__name__)
@@ -79,12 +79,12 @@ class Service:
     """The tools of a server, and the way to what they work on; nothing is opened until one is called.
 
     Attributes:
-        settings: see `inkbox_mcp.settings`.
+        settings: see `inkbox_mcp.settings.options`.
         operations: the tools that it offers, by their names.
         tenants: the way to what they work on; whoever runs the service enters and leaves it.
 
     Args:
-        settings: see `inkbox_mcp.settings`.
+        settings: see `inkbox_mcp.settings.options`.
         transport: another way to reach the API than the settings name; for tests and embedding.
         metrics: where calls and requests are counted.
 
@@ -97,8 +97,17 @@ class Service:
     ) -> None:
         self.settings = settings
         self.operations = offered(settings)
+        self._harmless = {name: tool for name, tool in self.operations.items() if tool.hints.read_only}
         self._metrics = metrics or Metrics()
         self.tenants = Tenants(settings, transport, self._metrics)
+
+    def open_to(self, caller: Caller) -> dict[str, Operation[Any, Any]]:
+        """Return the tools that a caller may use, by their names."""
+        return self.operations if caller.may_write else self._harmless
+
+    def is_write(self, tool: str) -> bool:
+        """Whether this is the name of a tool that changes something."""
+        return tool in self.operations and tool not in self._harmless
 
     def may_ask(self, operation: Operation[Any, Any]) -> bool:
         """Whether a call of a tool may need the human's consent."""

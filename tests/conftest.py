@@ -10,11 +10,11 @@ import stamina
 from mcp import Client
 from mcp.types import CallToolResult, TextContent
 
-from inkbox_mcp.metrics import Dependency, Metrics
-from inkbox_mcp.retries import ATTEMPTS
+from inkbox_mcp.api.retries import ATTEMPTS
+from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.settings.options import Settings
+from inkbox_mcp.telemetry.metrics import Dependency, Metrics
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
 KEY = "ApiKey_11111111-1111-4111-8111-111111111111.top-secret"

@@ -11,11 +11,11 @@ import pytest
 from mcp import Client
 
 from inkbox_mcp import __version__
-from inkbox_mcp.connection import MAX_RESPONSE_BYTES
+from inkbox_mcp.api.connection import MAX_RESPONSE_BYTES
+from inkbox_mcp.api.responses import interpret, retry_after
 from inkbox_mcp.errors import APIError, InkboxError
-from inkbox_mcp.responses import interpret, retry_after
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.protocol.server import build_server
+from inkbox_mcp.settings.options import Settings
 from tests.conftest import KEY, Connect, text
 
 VALIDATION = [

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from mcp import Client
 
 from inkbox_mcp.errors import InvalidArguments
-from inkbox_mcp.operation import Args
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.protocol.server import build_server
+from inkbox_mcp.settings.options import Settings
+from inkbox_mcp.toolkit.operation import Args
 from inkbox_mcp.tools import all_operations
 from tests.conftest import KEY, text
 
@@ -247,7 +247,7 @@ async def test_any_arguments_end_in_a_valid_result_or_an_error(tool: str, argume
         assert text(result).startswith(f"{tool} failed: ")
     else:
         assert requests
-        jsonschema.validate(result.structured_content, OPERATIONS[tool].tool.output_schema or {})
+        jsonschema.validate(result.structured_content, OPERATIONS[tool].output_schema)
     for request in requests:
         raw_path = request.url.raw_path.decode()
         name = r"[A-Za-z0-9._~%-]+"

@@ -16,8 +16,8 @@ sys.path.append(str(Path(__file__).parent.parent))  # benchmarks are not install
 
 from benchmarks.listing import WAYS, measure, paged
 from benchmarks.processes import BenchmarkError, free_port, memory, output, require, run, running
-from inkbox_mcp.api import InkboxAPI
-from inkbox_mcp.operation import Result
+from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.toolkit.operation import Result
 from inkbox_mcp.tools.mailboxes import ListMailboxes, list_mailboxes
 from tests.processes import PATIENCE
 

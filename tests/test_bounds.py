@@ -14,8 +14,8 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from mcp import Client
 
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.protocol.server import build_server
+from inkbox_mcp.settings.options import Settings
 from tests.conftest import KEY, Agent, text
 from tests.faults import (
     FINE,

@@ -9,7 +9,7 @@ import pytest
 
 from inkbox_mcp.calls import begin
 from inkbox_mcp.calls import request_id as current_request_id
-from inkbox_mcp.logs import JSONFormatter, TextFormatter
+from inkbox_mcp.telemetry.logs import JSONFormatter, TextFormatter
 from tests.conftest import Connect
 
 

@@ -10,9 +10,11 @@ import jsonschema
 import pytest
 from mcp import Client
 
-from inkbox_mcp import reference
-from inkbox_mcp.server import INSTRUCTIONS, build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.commands import tools as reference
+from inkbox_mcp.commands.parser import server_parser
+from inkbox_mcp.protocol.declaration import declaration
+from inkbox_mcp.protocol.server import INSTRUCTIONS, build_server
+from inkbox_mcp.settings.options import Group, Settings, options
 from inkbox_mcp.tools import all_operations
 
 OPERATIONS = all_operations()
@@ -24,9 +26,9 @@ VERBS = {"create", "get", "list", "update", "delete", "link", "unlink"}
 every_tool = pytest.mark.parametrize("name", sorted(OPERATIONS))
 
 
-def declaration(name: str) -> dict[str, Any]:
+def shown(name: str) -> dict[str, Any]:
     """Return a tool as it goes over the wire."""
-    return OPERATIONS[name].tool.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return declaration(OPERATIONS[name]).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def keys(schema: Any) -> set[str]:
@@ -48,7 +50,7 @@ def keys(schema: Any) -> set[str]:
 def test_a_tool_is_its_snapshot(name: str) -> None:
     """Run with UPDATE_SNAPSHOTS=1 to accept a change, and say so in the changelog."""
     snapshot = SNAPSHOTS / f"{name}.json"
-    now = json.dumps(declaration(name), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    now = json.dumps(shown(name), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     if UPDATE:
         snapshot.write_text(now, encoding="utf-8")
     assert snapshot.read_text(encoding="utf-8") == now
@@ -62,7 +64,7 @@ def test_every_snapshot_has_its_tool() -> None:
 @every_tool
 def test_a_tool_is_named_described_and_hinted(name: str) -> None:
     """Closed verb set, a title, a description that is prose, all four hints."""
-    tool = declaration(name)
+    tool = shown(name)
     assert name == "whoami" or re.fullmatch(rf"({'|'.join(VERBS)})_[a-z]+", name)
     assert tool["title"]
     assert len(tool["description"]) > 40
@@ -73,7 +75,7 @@ def test_a_tool_is_named_described_and_hinted(name: str) -> None:
 @every_tool
 def test_arguments_are_flat_and_described(name: str) -> None:
     """Every parameter has one type and a description; nothing that some model API refuses is published."""
-    schema = declaration(name)["inputSchema"]
+    schema = shown(name)["inputSchema"]
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["type"] == "object"
     forbidden = {"$ref", "$defs", "title", "additionalProperties", "const", "oneOf", "allOf", "pattern", "format"}
@@ -89,7 +91,7 @@ def test_arguments_are_flat_and_described(name: str) -> None:
 @every_tool
 def test_limits_are_repeated_in_the_description(name: str) -> None:
     """Strict modes strip the keywords, the prose stays."""
-    for field in declaration(name)["inputSchema"]["properties"].values():
+    for field in shown(name)["inputSchema"]["properties"].values():
         for keyword in ("maxLength", "maximum"):
             for arm in (field, *field.get("anyOf", [])):
                 assert str(arm.get(keyword, "")) in field["description"]
@@ -100,7 +102,7 @@ def test_limits_are_repeated_in_the_description(name: str) -> None:
 @every_tool
 def test_results_are_one_flat_object(name: str) -> None:
     """Clients validate results against this schema."""
-    schema = declaration(name)["outputSchema"]
+    schema = shown(name)["outputSchema"]
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["type"] == "object"
     assert not keys(schema) & {"$ref", "$defs", "title", "additionalProperties", "format", "pattern", "default"}
@@ -110,7 +112,7 @@ def test_results_are_one_flat_object(name: str) -> None:
 def test_a_tool_names_only_tools_that_exist(name: str) -> None:
     """Advice that leads nowhere is worse than none."""
     operation = OPERATIONS[name]
-    prose = " ".join([INSTRUCTIONS, operation.tool.description or "", operation.moved, *operation.advice.values()])
+    prose = " ".join([INSTRUCTIONS, operation.description, operation.moved, *operation.advice.values()])
     for mentioned in re.findall(rf"\b(?:{'|'.join(VERBS)})_[a-z]+\b", prose):
         assert mentioned in OPERATIONS
 
@@ -142,12 +144,24 @@ async def test_the_instructions_reach_the_client(era: str) -> None:
         assert "sales-agent" not in (client.instructions or "")
 
 
-@pytest.mark.parametrize("table", ["tools_table", "options_table"])
-def test_the_readme_shows_the_table(table: str) -> None:
+def test_the_readme_shows_the_tools() -> None:
     """Run with UPDATE_SNAPSHOTS=1 to write it."""
-    rendered = f"<!-- {table} -->\n{getattr(reference, table)()}<!-- end -->"
-    readme = README.read_text(encoding="utf-8")
+    _is_shown(README, "tools_table", reference.tools_table())
+
+
+@pytest.mark.parametrize("group", Group)
+def test_the_options_are_documented_in_their_groups(group: Group) -> None:
+    """Run with UPDATE_SNAPSHOTS=1 to write it; the groups of `--help` are the same."""
+    _is_shown(README.parent / "docs" / "options.md", f"options: {group.value}", reference.options_table(group))
+    shown = server_parser("", "").format_help().split(f"\n{group.value}:\n")[1].split("\n\n")[0]
+    flags = [option.flag for option in options() if option.group is group and option.flag]
+    assert re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE) == flags
+
+
+def _is_shown(file: Path, name: str, table: str) -> None:
+    rendered = f"<!-- {name} -->\n{table}<!-- end -->"
+    text = file.read_text(encoding="utf-8")
     if UPDATE:
-        readme = re.sub(rf"<!-- {table} -->.*?<!-- end -->", lambda _: rendered, readme, flags=re.DOTALL)
-        README.write_text(readme, encoding="utf-8")
-    assert rendered in readme
+        text = re.sub(rf"<!-- {name} -->.*?<!-- end -->", lambda _: rendered, text, flags=re.DOTALL)
+        file.write_text(text, encoding="utf-8")
+    assert rendered in text

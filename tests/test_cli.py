@@ -15,8 +15,8 @@ import pytest
 
 from inkbox_mcp import __version__
 from inkbox_mcp.cli import main
-from inkbox_mcp.reference import tools_json, tools_table
-from inkbox_mcp.settings import Option, options
+from inkbox_mcp.commands.tools import tools_json, tools_table
+from inkbox_mcp.settings.options import Option, options
 from tests.conftest import KEY
 from tests.processes import PATIENCE, Running, environment, run, start, start_process, stdio_agent, upstream
 from tests.test_settings import SAMPLES

@@ -9,9 +9,9 @@ from mcp import Client
 from mcp.client.session import ClientRequestContext
 from mcp.types import INTERNAL_ERROR, ElicitRequestParams, ElicitResult, ErrorData, InputRequiredResult, InputResponses
 
+from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.settings.options import Settings
 from tests.conftest import Agent
 
 ADDRESS = "sales@inkboxmail.com"

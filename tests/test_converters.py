@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from mcp.types import Tool
 
+from inkbox_mcp.protocol.declaration import declaration
 from inkbox_mcp.tools import all_operations
 
 pytestmark = pytest.mark.slow
 
-TOOLS = [operation.tool for operation in all_operations().values()]
+TOOLS = [declaration(operation) for operation in all_operations().values()]
 each_tool = pytest.mark.parametrize("tool", TOOLS, ids=[tool.name for tool in TOOLS])
 
 # It demands the Python SDK's first generation, which cannot be installed next to the second.

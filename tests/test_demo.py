@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inkbox_mcp.demo import STEPS, Step, play
+from inkbox_mcp.commands.demo import STEPS, Step, play
 from tests.processes import run
 
 

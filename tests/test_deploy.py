@@ -32,9 +32,10 @@ import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 import yaml
 
-from inkbox_mcp.configuration import load
-from inkbox_mcp.metrics import PrometheusMetrics
-from inkbox_mcp.settings import Settings, SettingsError, options
+from inkbox_mcp.commands.parser import server_parser
+from inkbox_mcp.settings.options import Settings, SettingsError, options
+from inkbox_mcp.settings.sources import load
+from inkbox_mcp.telemetry.metrics import PrometheusMetrics
 from tests.conftest import KEY
 from tests.processes import COMMAND, Running, start_process
 
@@ -446,6 +447,16 @@ async def test_every_path_that_is_asked_is_served(tmp_path: Path) -> None:
         for path in (ALIVE, READY, METRICS):
             assert (await http.get(path)).status_code == 200, path
         assert (await http.post(MCP, json={})).status_code == 401
+
+
+def test_the_template_unit_starts_a_process_on_its_port() -> None:
+    """The page's three lines are a whole unit but for who may call, which is in the environment file."""
+    unit = texts()[OPERATING].split("```ini\n")[1].split("```")[0]
+    command = re.search(r"ExecStart=/usr/local/bin/inkbox-mcp (.*)", unit)
+    assert command
+    chosen = server_parser("", "").choose(command[1].replace("%i", "8001").split())
+    settings = load(chosen, {})
+    assert (settings.http, settings.stateless, settings.port) == (True, True, 8001)
 
 
 async def test_the_call_that_proves_a_deployment_works(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ import httpx2
 import pytest
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
-from inkbox_mcp.connection import TransportFactory
-from inkbox_mcp.direct import Agreement
+from inkbox_mcp.api.connection import TransportFactory
 from inkbox_mcp.service import Service
-from inkbox_mcp.settings import Settings
-from inkbox_mcp.stdio import Pipes
-from inkbox_mcp.transports import serve_pipes
-from inkbox_mcp.warmstart import Beginning
+from inkbox_mcp.settings.options import Settings
+from inkbox_mcp.stdio.direct import Agreement
+from inkbox_mcp.stdio.pipes import Pipes
+from inkbox_mcp.stdio.serve import serve_pipes
+from inkbox_mcp.stdio.warm_start import Beginning
 from tests.processes import PATIENCE
 from tests.test_hostile_stdio import ENVELOPE, HANDSHAKE
 from tests.test_warm_start import Session, legacy, loaded, modern, rpc, whole

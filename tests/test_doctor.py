@@ -9,8 +9,8 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
-from inkbox_mcp.doctor import Check, as_json, as_text, examine
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.commands.doctor import Check, as_json, as_text, examine
+from inkbox_mcp.settings.options import Settings
 from tests.conftest import KEY
 from tests.faults import Fault, faulty_inkbox, refusal
 from tests.processes import run

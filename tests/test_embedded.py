@@ -10,9 +10,9 @@ import anyio
 import pytest
 from mcp import Client
 
+from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.settings.options import Settings
 from tests.conftest import Agent
 from tests.processes import PATIENCE, start
 

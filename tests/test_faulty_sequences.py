@@ -30,9 +30,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcp import Client
 
-from inkbox_mcp.paths import IDENTITIES, MAILBOXES
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES
+from inkbox_mcp.protocol.server import build_server
+from inkbox_mcp.settings.options import Settings
 from tests.conftest import KEY, Agent, text
 from tests.faults import (
     BAD_GATEWAY_AFTER,

@@ -15,10 +15,12 @@ import pytest
 from mcp import Client
 from starlette.types import Message, Scope
 
-from inkbox_mcp.http import app
+from inkbox_mcp.http import app, middleware
+from inkbox_mcp.http.callers import caller
 from inkbox_mcp.http.drain import Drain
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.protocol.server import build_server, server_of
+from inkbox_mcp.service import Service
+from inkbox_mcp.settings.options import Settings
 from tests.authentication.authorization_server import Issuer
 from tests.conftest import KEY, Agent
 from tests.faults import FINE, Fault, FaultyInkbox, Hold, faulty_inkbox, refusal
@@ -285,10 +287,11 @@ async def test_a_request_that_does_not_come_to_its_end_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What came of it would be kept for as long as its connection."""
-    monkeypatch.setattr(app, "SECONDS_TO_READ", 0.2)
+    monkeypatch.setattr(middleware, "SECONDS_TO_READ", 0.2)
     settings = Settings(http=True, sandbox=True, sandbox_db=":memory:")
-    server = build_server(settings)
-    served = app.build_app(server, settings, Drain("/mcp", 1), None)
+    service = Service(settings)
+    server = server_of(service, caller)
+    served = app.build_app(server, service, Drain("/mcp", 1))
     sent: list[Message] = []
     first = True
 

@@ -11,9 +11,9 @@ import httpx2
 import pytest
 from mcp import Client
 
+from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.settings.options import Settings
 from tests.conftest import Agent, text
 from tests.test_confirmation import Human
 

@@ -21,9 +21,9 @@ from hypothesis.stateful import run_state_machine_as_test as play
 from mcp import Client
 from mcp.types import CallToolResult
 
+from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.settings.options import Settings
 from tests.conftest import KEY, text
 
 DOMAIN = "inkboxmail.com"

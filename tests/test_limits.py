@@ -8,9 +8,9 @@ import httpx2
 import pytest
 from mcp import Client, MCPError
 
+from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings, SettingsError
+from inkbox_mcp.settings.options import Settings, SettingsError
 from inkbox_mcp.tools import all_operations
 from tests.conftest import Agent
 

@@ -1,11 +1,9 @@
 """What Prometheus is told about calls and about requests to Inkbox."""
 
-import os
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
 import httpx2
@@ -13,10 +11,10 @@ import pytest
 from mcp import Client, MCPError
 from prometheus_client.parser import text_string_to_metric_families
 
-from inkbox_mcp.metrics import Dependency, Metrics, PrometheusMetrics
-from inkbox_mcp.server import build_server
+from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.service import Service
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.settings.options import Settings
+from inkbox_mcp.telemetry.metrics import Dependency, Metrics, PrometheusMetrics
 from tests.conftest import KEY, Agent, Handler
 
 MAILBOX = {
@@ -215,7 +213,7 @@ def test_metrics_that_are_off_cost_nothing_to_call() -> None:
 
 def test_metrics_that_are_off_load_nothing() -> None:
     """Desktop clients start a server for each conversation."""
-    program = "import sys, inkbox_mcp.metrics; sys.exit('prometheus_client' in sys.modules)"
+    program = "import sys, inkbox_mcp.telemetry.metrics; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
@@ -224,44 +222,3 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ImportError, match=r"^--metrics needs an extra: pip install 'inkbox-mcp\[metrics\]'$"):
         PrometheusMetrics()
-
-
-WORKERS = """
-import os
-from inkbox_mcp.metrics import PrometheusMetrics, forget_process
-
-def fork(*outcomes):
-    if pid := os.fork():
-        os.waitpid(pid, 0)
-        return pid
-    metrics = PrometheusMetrics()
-    for outcome in outcomes:
-        metrics.called("whoami", outcome, 0.1)
-    metrics.in_flight().__enter__()
-    os._exit(0)
-
-def tell():
-    print(PrometheusMetrics().exposition("")[0].decode(), end="\\0")
-
-workers = [fork("ok", "ok"), fork("ok", "bug")]
-tell()
-forget_process(workers[0])
-tell()
-fork("ok")
-tell()
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are forked")
-def test_processes_are_added_up_whichever_is_asked(tmp_path: Path) -> None:
-    """What a process that has died counted stays; what it had under way does not."""
-    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
-    told = subprocess.run([sys.executable, "-c", WORKERS], env=environment, check=True, capture_output=True, text=True)
-    before, forgotten, restarted, _ = told.stdout.split("\0")
-    for text, ok, in_flight in ((before, 3, 2), (forgotten, 3, 1), (restarted, 4, 2)):
-        assert f'inkbox_mcp_calls_total{{outcome="ok",tool="whoami"}} {ok}.0\n' in text
-        assert f"inkbox_mcp_calls_in_flight {in_flight}.0\n" in text
-        assert 'inkbox_mcp_calls_total{outcome="bug",tool="whoami"} 1.0\n' in text
-    assert 'inkbox_mcp_call_duration_seconds_bucket{le="0.1",tool="whoami"} 5.0\n' in restarted
-    assert "inkbox_mcp_rate_limited_total 0.0\n" in before
-    assert "process_resident_memory_bytes" not in before

@@ -5,7 +5,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from inkbox_mcp.settings import options
+from inkbox_mcp.settings.options import options
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,9 +10,9 @@ import pytest
 from anyio.abc import SocketStream
 from mcp import Client
 
-from inkbox_mcp.network import WatchedBackend, proxy_to
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.api.network import WatchedBackend, proxy_to
+from inkbox_mcp.protocol.server import build_server
+from inkbox_mcp.settings.options import Settings
 from tests.conftest import KEY, text
 
 API = "https://inkbox.example"

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkbox_mcp.rate_limits import MAX_TENANTS, STORE_PATIENCE, STORE_PAUSE, Rate, RateLimit, parse_rate, parse_store
+from inkbox_mcp.access.rate_limits import (
+    MAX_TENANTS,
+    STORE_PATIENCE,
+    STORE_PAUSE,
+    RateLimit,
+)
+from inkbox_mcp.settings.values import Rate, parse_store
 from tests.conftest import Clock, Losses
 from tests.redis_server import redis_on_port, redis_on_socket
 
@@ -28,9 +35,9 @@ async def taken(limit: RateLimit, calls: int, tenant: str = "acme") -> int:
     ("text", "rate"),
     [("10/s", (10, 1)), ("600/m", (600, 60)), ("1000/h", (1000, 3600)), ("5/10s", (5, 10)), ("999999/9999h", None)],
 )
-def test_a_rate_is_calls_per_time(text: str, rate: Rate | None) -> None:
+def test_a_rate_is_calls_per_time(text: str, rate: tuple[int, int] | None) -> None:
     """Any number of seconds, minutes or hours."""
-    assert parse_rate(text) == (rate or (999999, 9999 * 3600))
+    assert astuple(Rate.parse(text)) == (*(rate or (999999, 9999 * 3600)), text)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +61,7 @@ def test_a_rate_is_calls_per_time(text: str, rate: Rate | None) -> None:
 def test_what_is_no_rate_is_refused_in_one_sentence(text: str) -> None:
     """The option's name goes in front of it."""
     with pytest.raises(ValueError, match=r"^must be a call rate, such as 10/s, 600/m, 1000/h or 5/10s$"):
-        RateLimit(text)
+        Rate.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +89,7 @@ def test_the_store_is_a_redis(url: str) -> None:
 def test_what_is_no_store_is_refused_without_repeating_it(url: str) -> None:
     """A password may be in it."""
     with pytest.raises(ValueError, match=r"^must be a URL such as redis://localhost") as refusal:
-        RateLimit("1/s", url or " ")
+        parse_store(url)
     assert "hunter2" not in str(refusal.value)
     assert refusal.value.__cause__ is None
 
@@ -90,13 +97,13 @@ def test_what_is_no_store_is_refused_without_repeating_it(url: str) -> None:
 def test_what_only_the_library_refuses_is_not_repeated_either() -> None:
     """Options of connections are in the URL's query."""
     with pytest.raises(ValueError, match=r"^must be a URL that redis-py understands$"):
-        RateLimit("1/s", "redis://:hunter2@localhost?socket_timeout=hunter2")
+        RateLimit(Rate.parse("1/s"), "redis://:hunter2@localhost?socket_timeout=hunter2")
 
 
 async def test_a_burst_up_to_the_limit_goes_through_and_the_next_call_waits() -> None:
     """The wait is to the end of the window, since all calls were in it."""
     clock = Clock()
-    limit = RateLimit("10/m", clock=clock)
+    limit = RateLimit(Rate.parse("10/m"), clock=clock)
     clock.now = 1200  # a window begins
     assert await taken(limit, 10) == 10
     assert await limit.take("acme") == 60.1
@@ -107,7 +114,7 @@ async def test_a_burst_up_to_the_limit_goes_through_and_the_next_call_waits() ->
 async def test_the_window_slides() -> None:
     """At the border of two windows there are never twice the calls at once."""
     clock = Clock()
-    limit = RateLimit("10/m", clock=clock)
+    limit = RateLimit(Rate.parse("10/m"), clock=clock)
     clock.now = 1259.9
     assert await taken(limit, 20) == 10
     clock.now = 1260.1
@@ -122,7 +129,7 @@ async def test_the_window_slides() -> None:
 async def test_whoever_waits_as_told_is_let_through(calls: int, seconds: int, pauses: list[float]) -> None:
     """A wait is never 0 or negative, has one decimal, and is never longer than it must be by more than a tenth."""
     clock = Clock()
-    limit = RateLimit(f"{calls}/{seconds}s", clock=clock)
+    limit = RateLimit(Rate.parse(f"{calls}/{seconds}s"), clock=clock)
     for pause in pauses:
         clock.now += pause
         while (wait := await limit.take("acme")) is None:
@@ -141,7 +148,7 @@ async def test_whoever_waits_as_told_is_let_through(calls: int, seconds: int, pa
 async def test_no_stretch_of_time_has_twice_the_calls(pauses: list[float]) -> None:
     """Whatever the pattern: two numbers per tenant are an estimate, and this is how far it may be off."""
     clock, times = Clock(), list[float]()
-    limit = RateLimit("5/10s", clock=clock)
+    limit = RateLimit(Rate.parse("5/10s"), clock=clock)
     for pause in pauses:
         clock.now += pause
         if await limit.take("acme") is None:
@@ -151,14 +158,14 @@ async def test_no_stretch_of_time_has_twice_the_calls(pauses: list[float]) -> No
 
 async def test_tenants_do_not_disturb_each_other() -> None:
     """Nor does a refusal count as a call."""
-    limit = RateLimit("3/h")
+    limit = RateLimit(Rate.parse("3/h"))
     assert await taken(limit, 100, "greedy") == 3
     assert await taken(limit, 3, "modest") == 3
 
 
 async def test_memory_is_bounded_however_many_tenants_there_are() -> None:
     """Whoever makes tenants up must not fill it: those of before are forgotten, those of now are limited."""
-    limit = RateLimit("2/h", clock=Clock())
+    limit = RateLimit(Rate.parse("2/h"), clock=Clock())
     assert await taken(limit, 3, "early") == 2
     for number in range(MAX_TENANTS):
         assert await limit.take(str(number)) is None
@@ -169,7 +176,7 @@ async def test_memory_is_bounded_however_many_tenants_there_are() -> None:
 async def test_time_that_jumps_is_no_excuse() -> None:
     """A machine that slept wakes with fresh windows."""
     clock = Clock()
-    limit = RateLimit("2/s", clock=clock)
+    limit = RateLimit(Rate.parse("2/s"), clock=clock)
     for now in (1000.0, 1e9, 1e12):
         clock.now = now
         assert await taken(limit, 5) == 2
@@ -178,8 +185,9 @@ async def test_time_that_jumps_is_no_excuse() -> None:
 def test_limits_in_memory_load_no_package() -> None:
     """Neither does reading the options."""
     program = (
-        "import sys\nfrom inkbox_mcp.rate_limits import *\n"
-        "parse_rate('1/s'), parse_store('redis://h'), RateLimit('1/s')\n"
+        "import sys\nfrom inkbox_mcp.access.rate_limits import *\n"
+        "from inkbox_mcp.settings.values import *\n"
+        "parse_store('redis://h'), RateLimit(Rate.parse('1/s'))\n"
         "sys.exit(bool({'limits', 'redis'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
@@ -191,7 +199,7 @@ def test_a_missing_package_is_named(package: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, package, None)
     line = r"^--rate-limit-store needs an extra: pip install 'inkbox-mcp\[rate-limit\]'$"
     with pytest.raises(ImportError, match=line):
-        RateLimit("1/s", "redis://localhost")
+        RateLimit(Rate.parse("1/s"), "redis://localhost")
 
 
 async def test_a_store_that_is_not_there_leaves_a_limit_in_memory(
@@ -211,7 +219,7 @@ async def test_a_store_that_is_not_there_leaves_a_limit_in_memory(
 async def test_each_failure_of_the_store_is_counted(tmp_path: Path) -> None:
     """It is asked again after five seconds."""
     clock, losses = Clock(), Losses()
-    limit = RateLimit("9/h", f"unix://{tmp_path}/none.sock", metrics=losses, clock=clock)
+    limit = RateLimit(Rate.parse("9/h"), f"unix://{tmp_path}/none.sock", metrics=losses, clock=clock)
     assert await taken(limit, 3) == 3
     assert losses.of == ["rate_limit_store"]
     clock.now += 5
@@ -241,7 +249,7 @@ async def test_a_store_that_is_no_redis_leaves_a_limit_in_memory(caplog: pytest.
 @asynccontextmanager
 async def limit_of(rate: str, url: str, clock: Clock | None = None) -> AsyncGenerator[RateLimit]:
     """Make a limit in a store; its connections are closed at the end."""
-    limit = RateLimit(rate, url, clock=clock or time.monotonic)
+    limit = RateLimit(Rate.parse(rate), url, clock=clock or time.monotonic)
     try:
         yield limit
     finally:

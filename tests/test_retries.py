@@ -12,9 +12,9 @@ import pytest
 import stamina
 from mcp import Client
 
-from inkbox_mcp.retries import MAX_PAUSE
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.api.retries import MAX_PAUSE
+from inkbox_mcp.protocol.server import build_server
+from inkbox_mcp.settings.options import Settings
 from tests.conftest import KEY, Agent
 from tests.faults import (
     BAD_GATEWAY_AFTER,

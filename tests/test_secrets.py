@@ -15,16 +15,17 @@ import pytest
 from mcp import Client, MCPError
 from mcp.types import CallToolResult, Tool
 
-from inkbox_mcp.api import InkboxAPI
+from inkbox_mcp.access.tenants import Tenants
+from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.connection import Connection
+from inkbox_mcp.api.paths import IDENTITIES
 from inkbox_mcp.calls import begin
 from inkbox_mcp.cli import main
-from inkbox_mcp.configuration import load
-from inkbox_mcp.connection import Connection
 from inkbox_mcp.errors import InkboxError
-from inkbox_mcp.paths import IDENTITIES
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings, SettingsError
-from inkbox_mcp.tenants import Tenants
+from inkbox_mcp.protocol.declaration import declaration
+from inkbox_mcp.protocol.server import build_server
+from inkbox_mcp.settings.options import Settings, SettingsError
+from inkbox_mcp.settings.sources import load
 from inkbox_mcp.tools import all_operations
 from tests import faults
 from tests.conftest import KEY, Agent, Connect
@@ -49,9 +50,9 @@ ARGUMENTS: dict[str, Any] = {
     "event_types": ["message.received"],
     "search": SENTINEL,
 }
-TOOLS: list[Tool] = [operation.tool for operation in all_operations().values()]
+TOOLS: list[Tool] = [declaration(operation) for operation in all_operations().values()]
 ONE_PER_VERB = [
-    all_operations()[name].tool
+    declaration(all_operations()[name])
     for name in ("get_mailbox", "list_mailboxes", "create_mailbox", "update_mailbox", "delete_mailbox")
 ]
 

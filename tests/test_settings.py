@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from inkbox_mcp.configuration import load
-from inkbox_mcp.settings import Option, Settings, SettingsError, options
+from inkbox_mcp.settings.options import Option, Settings, SettingsError, options
+from inkbox_mcp.settings.sources import load
+from inkbox_mcp.settings.values import Rate
 
 TOKEN = "a-token-of-many-characters"
 KEY = "ApiKey_11111111-1111-4111-8111-111111111111.top-secret"
@@ -27,11 +28,10 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "allowed_hosts": ("mcp.example", ("mcp.example",)),
     "allowed_origins": ("https://app.example", ("https://app.example",)),
     "port": ("8123", 8123),
-    "workers": ("2", 2),
     "stateless": ("true", True),
     "drain_timeout": ("2.5", 2.5),
     "confirm_timeout": ("2.5", 2.5),
-    "rate_limit": ("10/s", "10/s"),
+    "rate_limit": ("10/s", Rate(10, 1, "10/s")),
     "rate_limit_store": ("redis://redis:6379/0", SecretStr("redis://redis:6379/0")),
     "metrics": ("true", True),
     "timeout": ("2.5", 2.5),
@@ -57,7 +57,6 @@ NEEDED: dict[str, dict[str, str]] = {
     "auth_issuer": OAUTH,
     "auth_audience": OAUTH,
     "auth_scopes": OAUTH,
-    "workers": {"http": "true", "stateless": "true"},
     "stateless": {"http": "true"},
     "metrics": {"http": "true"},
     "rate_limit_store": {"rate_limit": "1/s"},
@@ -169,8 +168,6 @@ def test_a_host_that_is_no_address_is_refused(host: str, config: Path) -> None:
         ({"auth_scopes": "staff", "http": "1"}, "--auth-scopes needs --auth-issuer"),
         ({"token": TOKEN, **OAUTH}, "INKBOX_MCP_TOKEN and --auth-issuer"),
         ({"api_key": KEY, "per_request_keys": "1", "http": "1"}, "must not have an Inkbox key of its own"),
-        ({"workers": "2", "http": "1"}, "--workers needs --stateless"),
-        ({"workers": "2", "http": "1", "stateless": "1", "sandbox": "1", "sandbox_db": ":memory:"}, "--workers: each"),
         ({"rate_limit_store": "redis://redis"}, "--rate-limit-store needs --rate-limit"),
     ],
 )

@@ -93,7 +93,7 @@ import os, signal, sys
 
 class Signal:
     def find_spec(self, name, path=None, target=None):
-        if name == "inkbox_mcp.transports":
+        if name in {"inkbox_mcp.service", "inkbox_mcp.http.asgi_server"}:
             os.kill(os.getpid(), number)
 
 number = getattr(signal, sys.argv.pop())
@@ -208,8 +208,8 @@ SERVER_THAT_PRINTS = """
 import os
 import anyio, httpx2
 from inkbox_mcp.service import Service
-from inkbox_mcp.settings import Settings
-from inkbox_mcp.transports import serve_stdio
+from inkbox_mcp.settings.options import Settings
+from inkbox_mcp.stdio.serve import serve_stdio
 
 def transport():
     print("printed and flushed", flush=True)

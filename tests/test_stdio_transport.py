@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkbox_mcp.stdio import MAX_LINE, MAX_UNSENT, Pipes
+from inkbox_mcp.stdio.pipes import MAX_LINE, MAX_UNSENT, Pipes
 from tests.conftest import KEY
 from tests.processes import COMMAND, PATIENCE, environment, upstream
 

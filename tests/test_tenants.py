@@ -15,13 +15,13 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from starlette.requests import Request
 
-from inkbox_mcp import tenants
-from inkbox_mcp.callers import caller
+from inkbox_mcp.access import tenants
+from inkbox_mcp.access.tenants import KEY_HEADER, LOCAL, Caller, Tenants
+from inkbox_mcp.api.paths import IDENTITIES
 from inkbox_mcp.calls import begin
 from inkbox_mcp.errors import NotConfigured
-from inkbox_mcp.paths import IDENTITIES
-from inkbox_mcp.settings import Settings
-from inkbox_mcp.tenants import KEY_HEADER, LOCAL, Caller, Tenants
+from inkbox_mcp.http.callers import caller
+from inkbox_mcp.settings.options import Settings
 from tests.conftest import KEY, Agent
 from tests.faults import Fault, faulty_inkbox, refusal
 from tests.processes import PATIENCE, serve_http
@@ -278,7 +278,7 @@ def test_a_tenants_name_tells_nothing_of_its_key() -> None:
     names = {by(key(number)).name for number in range(50)}
     assert len(names) == 50
     assert all(len(name) == 12 and name.isalnum() for name in names)
-    assert caller(None) == LOCAL == by()
+    assert by() == LOCAL
 
 
 async def test_a_tenants_limit_leaves_the_others_alone(tmp_path: Path) -> None:

@@ -23,10 +23,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode, get_tracer, set_tracer_provider
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from inkbox_mcp.http.trace_context import TraceContextMiddleware
+from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
-from inkbox_mcp.tracing import ASKING, TraceContextMiddleware, client_span
+from inkbox_mcp.settings.options import Settings
+from inkbox_mcp.telemetry.tracing import ASKING, client_span
 from tests.conftest import KEY, Agent, Connect
 from tests.processes import PATIENCE, environment, serve_http, start
 
@@ -298,7 +299,7 @@ import logging, sys
 logging.basicConfig(format="%(levelname)s %(message)s")
 for name in sys.argv[1:]:
     sys.modules[name] = None
-from inkbox_mcp.tracing import client_span, configure
+from inkbox_mcp.telemetry.tracing import client_span, configure
 configure()
 with client_span("GET", "https://inkbox.ai", "/x", 0) as exchange:
     print(bool(exchange.headers), "opentelemetry.sdk.trace" in sys.modules)
@@ -422,12 +423,12 @@ def test_traces_on_the_console_leave_stdout_alone() -> None:
 
 FORKED = """
 import os
-from inkbox_mcp.tracing import client_span, configure, shut_down
+from inkbox_mcp.telemetry.tracing import client_span, configure, shut_down
 
 for number in range(3):
     if not os.fork():
         configure()
-        with client_span("GET", "https://inkbox.ai", f"/worker/{number}", 0):
+        with client_span("GET", "https://inkbox.ai", f"/process/{number}", 0):
             pass
         shut_down()
         os._exit(0)
@@ -437,12 +438,12 @@ for number in range(3):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are forked")
-def test_each_worker_sends_its_own_spans(tmp_path: Path, collector: Collector) -> None:
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_each_forked_process_sends_its_own_spans(tmp_path: Path, collector: Collector) -> None:
     """Also one that ends by `os._exit`, which skips what Python does at its end."""
     variables = environment(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
     subprocess.run([sys.executable, "-W", "error", "-c", FORKED], env=variables, check=True, timeout=PATIENCE)
-    assert sorted(collector.spans()) == ["GET /worker/0", "GET /worker/1", "GET /worker/2"]
+    assert sorted(collector.spans()) == ["GET /process/0", "GET /process/1", "GET /process/2"]
 
 
 @pytest.mark.slow

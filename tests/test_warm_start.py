@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +12,15 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
-from inkbox_mcp.cache import MOST_KEPT
+import inkbox_mcp
+from inkbox_mcp.settings.misplaced import meant_in_the_environment
+from inkbox_mcp.settings.options import options
+from inkbox_mcp.stdio.cache import MOST_KEPT
+from inkbox_mcp.stdio.warm_start import may_be_ours
 from tests.processes import COMMAND, PATIENCE, environment
 from tests.test_hostile_stdio import CALL, ENVELOPE, HANDSHAKE
 
@@ -21,8 +28,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a start is alwa
 
 HEAVY = {
     "anyio", "asyncio", "argparse", "cryptography", "email", "fastapi", "hashlib", "httpx2", "importlib.metadata",
-    "inkbox_mcp.cli", "inkbox_mcp.settings", "json", "jwt", "logging", "mcp", "mcp_types", "opentelemetry", "pathlib",
-    "pydantic", "re", "signal", "ssl", "starlette", "typing",
+    "inkbox_mcp.cli", "inkbox_mcp.settings.options", "json", "jwt", "logging", "mcp", "mcp_types", "opentelemetry",
+    "pathlib", "pydantic", "re", "signal", "ssl", "starlette", "typing",
 }  # fmt: skip
 
 
@@ -283,6 +290,42 @@ def test_a_misspelt_limit_stops_a_start_that_a_recording_could_answer(variable: 
     assert variable in session.log.read_text()
 
 
+@given(st.sampled_from([option.environment for option in options()]), st.data())
+def test_a_variable_that_would_stop_a_start_is_part_of_a_recordings_key(variable: str, data: st.DataObject) -> None:
+    """With slips of the finger, too: the start that would be stopped must not be answered by a recording."""
+    for _ in range(data.draw(st.integers(0, 3))):
+        place = data.draw(st.integers(0, len(variable) - 1))
+        slip = data.draw(st.sampled_from(["", variable[place] * 2, *"XM_-."]))
+        variable = variable[:place] + slip + variable[place + 1 :]
+    assert meant_in_the_environment(variable) is None or may_be_ours(variable)
+
+
+EACH_FILE = """
+import pathlib, sys
+from inkbox_mcp.stdio.warm_start import recordings
+
+for file in pathlib.Path("inkbox_mcp").rglob("*.py"):
+    before = recordings([])
+    file.write_text("changed")
+    assert before and recordings([]) != before, file
+"""
+
+
+def test_a_recording_does_not_outlive_a_change_of_any_file(tmp_path: Path) -> None:
+    """The package is more than the folder in which recordings are read."""
+    package = Path(inkbox_mcp.__file__).parent
+    shutil.copytree(package, tmp_path / "inkbox_mcp", ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(
+        [sys.executable, "-c", EACH_FILE],
+        cwd=tmp_path,
+        env=environment(tmp_path, PYTHONPATH=str(tmp_path)),
+        input=b"",
+        capture_output=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+
+
 def test_an_option_that_is_wrong_stops_a_start_before_a_client_speaks(tmp_path: Path) -> None:
     """There is no recording of what never started."""
     lines = legacy("2025-11-25")
@@ -378,7 +421,7 @@ def test_a_start_loads_only_what_it_needs(tmp_path: Path) -> None:
     warm = loaded(tmp_path, lines)
     assert not warm & HEAVY
     assert {name for name in warm if name.startswith("inkbox_mcp")} == {
-        "inkbox_mcp", "inkbox_mcp.__main__", "inkbox_mcp.pipes", "inkbox_mcp.warmstart",
+        "inkbox_mcp", "inkbox_mcp.__main__", "inkbox_mcp.stdio", "inkbox_mcp.stdio.warm_start",
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkbox_mcp.webhooks import webhook_host, webhook_url
+from inkbox_mcp.toolkit.webhook_guard import webhook_host, webhook_url
 
 PRIVATE_NAMES = """
     localhost LOCALHOST localhost. a.localhost printer.local vault.internal metadata.google.internal db.corp router.lan

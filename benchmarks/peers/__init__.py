@@ -27,14 +27,14 @@ class Peer:
         name: what tables call it.
         version: of its framework.
         stdio: the command line that serves stdio.
-        http: makes the one that serves HTTP from a port, whether to do without sessions, and the number of processes.
+        http: makes the one that serves HTTP from a port, and whether to do without sessions.
         health: the path where a balancer asks whether it is ready; without one it tries to connect.
     """
 
     name: str
     version: str
     stdio: list[str]
-    http: Callable[[int, bool, int], list[str]] | None = None
+    http: Callable[[int, bool], list[str]] | None = None
     health: str | None = None
 
 
@@ -47,10 +47,16 @@ def environment(upstream: str, home: Path) -> dict[str, str]:
 def ours() -> Peer:
     """This project's server, started as a user would; over stdio with the tools that the others have."""
 
-    def http(port: int, stateless: bool, workers: int) -> list[str]:
-        options = ["--http", "--port", str(port), *(["--stateless"] if stateless else [])]
-        several = ["--workers", str(workers)] if workers > 1 else []
-        return [sys.executable, "-m", "inkbox_mcp", *options, *several]
+    def http(port: int, stateless: bool) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "inkbox_mcp",
+            "--http",
+            "--port",
+            str(port),
+            *(["--stateless"] if stateless else []),
+        ]
 
     script = shutil.which("inkbox-mcp", path=str(Path(sys.executable).parent))
     command = [script] if script else [sys.executable, "-m", "inkbox_mcp"]
@@ -68,11 +74,8 @@ def fastmcp(cache: Path) -> Peer:
     python = python_environment(cache.expanduser() / name, "fastmcp>=4,<5")
     server = _HERE / "fastmcp_server.py"
 
-    def http(port: int, stateless: bool, workers: int) -> list[str]:
-        if workers == 1:
-            return [python, str(server), str(port), *(["--stateless"] if stateless else [])]
-        options = ["--host=127.0.0.1", f"--port={port}", f"--workers={workers}", f"--app-dir={server.parent}"]
-        return [python, "-m", "uvicorn", "--factory", *options, f"{server.stem}:stateless_app"]
+    def http(port: int, stateless: bool) -> list[str]:
+        return [python, str(server), str(port), *(["--stateless"] if stateless else [])]
 
     return Peer("FastMCP", distribution_version(python, "fastmcp"), [python, str(server)], http)
 

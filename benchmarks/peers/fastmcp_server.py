@@ -4,7 +4,6 @@
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
 import sys
-from typing import Any
 
 from fastmcp import FastMCP
 from mailbox_tools import TOOLS
@@ -12,11 +11,6 @@ from mailbox_tools import TOOLS
 mcp = FastMCP("mailboxes")
 for tool in TOOLS:
     mcp.tool(tool)
-
-
-def stateless_app() -> Any:
-    """Make the application that uvicorn serves with several workers."""
-    return mcp.http_app(stateless_http=True)
 
 
 if __name__ == "__main__":

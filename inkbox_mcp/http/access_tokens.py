@@ -9,10 +9,10 @@ import jwt
 from mcp.server.auth.provider import AccessToken
 from pydantic import AfterValidator, BaseModel, Field
 
-from inkbox_mcp.connection import TransportFactory
+from inkbox_mcp.api.connection import TransportFactory
 from inkbox_mcp.http.authentication import MAX_TOKEN
 from inkbox_mcp.http.issuer_keys import ALGORITHMS, IssuerKeys
-from inkbox_mcp.metrics import Metrics
+from inkbox_mcp.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inkbox_mcp.scopes import READ, WRITE
+from inkbox_mcp.http.callers import READ, WRITE
 
 MAX_TOKEN = 16 * 1024
 SECONDS_TO_RETRY = 10

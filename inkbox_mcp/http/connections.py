@@ -140,7 +140,7 @@ class Server(uvicorn.Server):
 
     Args:
         config: Uvicorn's; where it listens is not taken from it.
-        listener: see `inkbox_mcp.transports.listen`.
+        listener: see `inkbox_mcp.http.asgi_server.listen`.
         limits: see `Limits`.
     """
 

@@ -17,11 +17,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from inkbox_mcp import __version__
+from inkbox_mcp.api.network import over_the_network
 from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.http.drain import Drain
-from inkbox_mcp.metrics import PrometheusMetrics
-from inkbox_mcp.network import over_the_network
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.settings.options import Settings
+from inkbox_mcp.telemetry.metrics import PrometheusMetrics
 
 ALIVE_PATH, READY_PATH, METRICS_PATH = "/healthz", "/readyz", "/metrics"
 SECONDS_TO_REACH = 2.0
@@ -31,7 +31,7 @@ def health_routes(settings: Settings, drain: Drain, metrics: PrometheusMetrics |
     """Serve what operators ask.
 
     Args:
-        settings: see `inkbox_mcp.settings`.
+        settings: see `inkbox_mcp.settings.options`.
         drain: tells whether the end was asked for.
         metrics: what `/metrics` shows; without them there is no such path.
     """

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from inkbox_mcp.settings import Settings
-from inkbox_mcp.values import HOST_AND_PORT
+from inkbox_mcp.settings.options import Settings
+from inkbox_mcp.settings.values import HOST_AND_PORT
 
 logger = logging.getLogger(__name__)
 

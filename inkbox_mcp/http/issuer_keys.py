@@ -13,11 +13,11 @@ import httpx2
 import jwt
 from pydantic import BaseModel, ValidationError
 
-from inkbox_mcp.connection import TransportFactory
+from inkbox_mcp.api.connection import TransportFactory
+from inkbox_mcp.api.network import over_the_network
 from inkbox_mcp.http.authentication import SECONDS_TO_RETRY, IssuerUnavailable
 from inkbox_mcp.http.hosts import LOOPBACK_NAMES
-from inkbox_mcp.metrics import Metrics
-from inkbox_mcp.network import over_the_network
+from inkbox_mcp.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -1,12 +1,15 @@
-"""What a request's body may take: time, room, and no compression."""
+"""What a request's body may take: time, room, no compression, and no more values than can be looked at."""
 
 import math
+from http import HTTPStatus
 
 import anyio
 from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from inkbox_mcp.protocol.overload import MAX_VALUES, is_overloaded
 
 CLOSE = {"Connection": "close"}
 TOO_LARGE = "Request body too large"
@@ -72,3 +75,24 @@ class BodyLimits:
         if length.isdecimal() and (len(length) > 18 or int(length) > self._size):
             return PlainTextResponse(TOO_LARGE, 413)
         return None
+
+
+def without_overload(app: ASGIApp) -> ASGIApp:
+    """Wrap an ASGI application that gets each body whole; those with too many values are answered 413."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        first = [await receive()]
+        if is_overloaded(first[0].get("body", b"")):
+            what = f"The request has more than {MAX_VALUES:,} values beside a tool's arguments"
+            await PlainTextResponse(what, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)(scope, receive, send)
+            return
+
+        async def replay() -> Message:
+            return first.pop() if first else await receive()
+
+        await app(scope, replay, send)
+
+    return wrapped

@@ -1,10 +1,14 @@
-"""The tools, one file per resource. Every operation in a file of this folder is a tool; nothing is registered."""
+"""The tools, one file per resource.
+
+Every operation in a file of this folder is a tool; nothing is registered. A tool knows what tools are made of, the API
+and what can go wrong. It does not know who calls, how the server is configured, nor MCP.
+"""
 
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, cast
 
-from inkbox_mcp.operation import Operation
+from inkbox_mcp.toolkit.operation import Operation
 
 
 def all_operations() -> dict[str, Operation[Any, Any]]:

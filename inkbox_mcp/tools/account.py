@@ -8,10 +8,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from inkbox_mcp.api import InkboxAPI
+from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.paths import WHOAMI
 from inkbox_mcp.errors import NotFound
-from inkbox_mcp.operation import READ_ONLY, Args, Result, operation
-from inkbox_mcp.paths import WHOAMI
+from inkbox_mcp.toolkit.operation import READ_ONLY, Args, Result, operation
 
 NO_API = "The Inkbox API is not at this URL. Tell the user to check INKBOX_BASE_URL, or --base-url."
 

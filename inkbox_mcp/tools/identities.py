@@ -7,15 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from inkbox_mcp.api import InkboxAPI
+from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.generations import address_of
+from inkbox_mcp.api.paths import IDENTITIES, path
+from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OperationMoved, OutcomeUnknown
-from inkbox_mcp.fields import AgentHandle, Boolean, Cursor, DisplayName, LocalPart, PageSize, SearchText
-from inkbox_mcp.generations import address_of
-from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Args, Result, operation
-from inkbox_mcp.pages import matching, page
-from inkbox_mcp.paths import IDENTITIES, path
-from inkbox_mcp.responses import parse
 from inkbox_mcp.text import MAX_ADDRESS, quoted
+from inkbox_mcp.toolkit.fields import AgentHandle, Boolean, Cursor, DisplayName, LocalPart, PageSize, SearchText
+from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Args, Result, operation
+from inkbox_mcp.toolkit.paging import matching, page
 from inkbox_mcp.tools.account import NO_API
 
 Handle = Annotated[AgentHandle, Field(description='Its handle, e.g. "sales-agent".')]

@@ -7,9 +7,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from inkbox_mcp.api import InkboxAPI
+from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, Path, path
+from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OutcomeUnknown, Unavailable
-from inkbox_mcp.fields import (
+from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, quoted, same
+from inkbox_mcp.toolkit.fields import (
     AgentHandle,
     Cursor,
     DisplayName,
@@ -19,11 +22,8 @@ from inkbox_mcp.fields import (
     SearchText,
     WebhookURL,
 )
-from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Args, Result, operation
-from inkbox_mcp.pages import matching, page
-from inkbox_mcp.paths import IDENTITIES, MAILBOXES, Path, path
-from inkbox_mcp.responses import parse
-from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, quoted, same
+from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Args, Result, operation
+from inkbox_mcp.toolkit.paging import matching, page
 from inkbox_mcp.tools.account import NO_API
 from inkbox_mcp.tools.identities import NO_IDENTITY, Handle, Identity
 

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 from pydantic import FailFast, Field, model_validator
 
-from inkbox_mcp.api import InkboxAPI
+from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.paths import MAILBOXES, WEBHOOKS, path
 from inkbox_mcp.errors import Conflict, InvalidArguments, NotFound, OutcomeUnknown
-from inkbox_mcp.fields import ListItem, ResourceID, WebhookURL
-from inkbox_mcp.operation import ADDITIVE, DESTRUCTIVE, READ_ONLY, Args, Result, operation
-from inkbox_mcp.paths import MAILBOXES, WEBHOOKS, path
+from inkbox_mcp.toolkit.fields import ListItem, ResourceID, WebhookURL
+from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, READ_ONLY, Args, Result, operation
 from inkbox_mcp.tools.mailboxes import NO_MAILBOX, Address, Mailbox
 
 KEY_LOST = (

@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from inkbox_mcp.scopes import READ, WRITE
+from inkbox_mcp.http.callers import READ, WRITE
 
 AUDIENCE = "https://mcp.example.com/mcp"
 CLIENT_ID, CLIENT_SECRET = "reporting-service", "a-secret-of-the-client"

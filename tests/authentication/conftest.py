@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from inkbox_mcp.http.access_tokens import JWTVerifier
-from inkbox_mcp.metrics import Metrics
+from inkbox_mcp.telemetry.metrics import Metrics
 from inkbox_mcp.tools import all_operations
 from tests.authentication.authorization_server import AUDIENCE, Issuer, serve_issuer
 

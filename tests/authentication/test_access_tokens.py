@@ -11,7 +11,7 @@ import jwt
 import pytest
 from mcp.server.auth.provider import AccessToken
 
-from inkbox_mcp.scopes import READ, WRITE
+from inkbox_mcp.http.callers import READ, WRITE
 from tests.authentication.authorization_server import AUDIENCE, CLIENT_ID, Issuer, rsa_key
 from tests.authentication.conftest import is_good, verifier
 

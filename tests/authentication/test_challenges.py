@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Scope
 
 from inkbox_mcp.http.authentication import Authentication, IssuerUnavailable, StaticToken
-from inkbox_mcp.scopes import READ, WRITE, may_write
+from inkbox_mcp.http.callers import READ, WRITE, caller
 from tests.authentication.authorization_server import serving
 from tests.authentication.conftest import METADATA_URL, SECRET, is_write
 
@@ -339,8 +339,12 @@ async def test_start_and_stop_of_the_application_are_not_guarded() -> None:
 
 def test_where_nobody_has_to_say_who_they_are_anybody_may_write() -> None:
     """A user of another kind is nobody we know."""
-    assert may_write({})
-    assert not may_write({"user": object()})
+
+    def may_write(**scope: object) -> bool:
+        return caller(Request({"type": "http", "headers": [], **scope})).may_write
+
+    assert may_write()
+    assert not may_write(user=object())
     for scopes, expected in (([READ], False), ([WRITE], True), ([], False)):
-        caller = AuthenticatedUser(AccessToken(token="", client_id="someone", scopes=scopes))
-        assert may_write({"user": caller}) is expected
+        user = AuthenticatedUser(AccessToken(token="", client_id="someone", scopes=scopes))
+        assert may_write(user=user) is expected

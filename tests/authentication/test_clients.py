@@ -16,9 +16,9 @@ from starlette.types import ASGIApp
 
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.http.authentication import Authentication, StaticToken, metadata_routes, metadata_url
-from inkbox_mcp.scopes import READ, WRITE
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.http.callers import READ, WRITE
+from inkbox_mcp.protocol.server import build_server
+from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.tools import all_operations
 from tests.authentication.authorization_server import (
     AUDIENCE,

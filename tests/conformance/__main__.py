@@ -47,10 +47,12 @@ from mcp.types import (
 )
 
 from inkbox_mcp.http.app import MCP_PATH, build_app
+from inkbox_mcp.http.asgi_server import listening, origin, serve_app
+from inkbox_mcp.http.callers import caller
 from inkbox_mcp.http.drain import Drain
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
-from inkbox_mcp.transports import listen, origin, serve_http
+from inkbox_mcp.protocol.server import server_of
+from inkbox_mcp.service import Service
+from inkbox_mcp.settings.options import Settings
 from tests.conformance.tools import FIXTURES, PIXEL, Context, answered, ask, bus, embedded
 
 TEMPLATE_START, TEMPLATE_END = "test://template/", "/data"
@@ -197,13 +199,13 @@ def add_fixtures(server: Server[Any]) -> None:
 def main() -> None:
     """Serve until a signal comes."""
     settings = Settings(http=True, sandbox=True, sandbox_db=":memory:", port=0)
-    server = build_server(settings)
+    service = Service(settings)
+    server = server_of(service, caller)
     add_fixtures(server)
-    (listener,) = listen(settings.host, settings.port)
-    with listener:
+    with listening(settings.host, settings.port) as listener:
         sys.stderr.write(f"serving MCP at {origin(settings.host, listener)}{MCP_PATH}\n")
-        app = build_app(server, settings, Drain(MCP_PATH, settings.drain_timeout), None)
-        anyio.run(serve_http, app, listener)
+        app = build_app(server, service, Drain(MCP_PATH, settings.drain_timeout))
+        anyio.run(serve_app, app, listener)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ import httpx2
 import pytest
 from mcp import Client
 
+from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.settings.options import Settings
 from tests.conftest import Agent
 from tests.journeys.follower import OPERATIONS, Follower, proposals
 
@@ -172,7 +172,7 @@ async def test_a_collision_of_addresses_leads_to_the_same_call_again() -> None:
 def test_all_advice_names_tools_and_arguments_that_exist(name: str) -> None:
     """Also where no journey passes."""
     operation = OPERATIONS[name]
-    for advice in [operation.moved, operation.tool.description or "", *operation.advice.values()]:
+    for advice in [operation.moved, operation.description, *operation.advice.values()]:
         proposals(advice)
 
 
@@ -180,7 +180,7 @@ def test_all_advice_names_tools_and_arguments_that_exist(name: str) -> None:
 def test_every_description_names_a_neighbour(name: str) -> None:
     """The descriptions are a system: each leads to the tool before or after it."""
     others = set(OPERATIONS) - {name}
-    mentioned = {other for other in others if other in (OPERATIONS[name].tool.description or "")}
+    mentioned = {other for other in others if other in OPERATIONS[name].description}
     assert mentioned or name == "whoami"
 
 

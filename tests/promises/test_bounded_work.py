@@ -11,10 +11,11 @@ import pytest
 from mcp import MCPError
 from pydantic import model_validator
 
-from inkbox_mcp.api import InkboxAPI
-from inkbox_mcp.bounds import MAX_ARGUMENTS, MAX_ITEMS, MAX_PROBLEMS, MAX_RESULT, MAX_STRING, is_overloaded
+from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.errors import InvalidArguments, quote_detail
-from inkbox_mcp.operation import ADDITIVE, READ_ONLY, Args, Result, operation
+from inkbox_mcp.protocol.overload import is_overloaded
+from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_ITEMS, MAX_PROBLEMS, MAX_RESULT, MAX_STRING
+from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Result, operation
 from inkbox_mcp.tools import all_operations
 from tests.conftest import KEY, Agent, Connect, text
 from tests.processes import PATIENCE, serve_http
@@ -346,7 +347,7 @@ async def test_a_change_that_is_answered_with_too_much_is_reported_as_done(
     declared = OPERATIONS[tool].result.model_fields
     assert set(data) >= {name for name in declared if name in whole} | {"note", "id"}
     assert not set(data) & {"notes", HUGE}
-    jsonschema.validate(data, OPERATIONS[tool].tool.output_schema or {})
+    jsonschema.validate(data, OPERATIONS[tool].output_schema)
     shows = "get_identity" if "agent_handle" in declared else "get_mailbox"
     assert "left out" in data["note"]
     assert shows in data["note"]
@@ -366,7 +367,7 @@ async def test_the_events_of_a_webhook_are_cut_with_their_schema_kept(connect: C
 
     async with connect(answer) as agent:
         made = await agent.ask("create_webhook", email_address="sales", webhook_url="https://e.com/")
-    jsonschema.validate(made, OPERATIONS["create_webhook"].tool.output_schema or {})
+    jsonschema.validate(made, OPERATIONS["create_webhook"].output_schema)
     assert made["signing_key"] == "whsec_1"  # which is shown only once
     assert made["event_types"][:2] == ["message.0", "message.1"]
     assert len(json.dumps(made["event_types"])) < 2 * MAX_STRING

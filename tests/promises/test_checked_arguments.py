@@ -97,7 +97,7 @@ def test_what_is_accepted_is_seen_as_it_is_sent(anything: str) -> None:
 def test_no_argument_of_any_tool_takes_what_hides() -> None:
     """Whatever tools there will be: an argument that is text is checked, or has few values."""
     for tool, operation in OPERATIONS.items():
-        for name, field in operation.tool.input_schema["properties"].items():
+        for name, field in operation.input_schema["properties"].items():
             kinds = [arm.get("type") for arm in [field, *field.get("anyOf", [])]]
             if "string" in kinds:
                 for hidden in ("\u200b", "\u2800", "\ue000", "\U000e0041"):

@@ -21,9 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp import Client
 
-from inkbox_mcp.framing import is_one_answer
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.api.framing import is_one_answer
+from inkbox_mcp.protocol.server import build_server
+from inkbox_mcp.settings.options import Settings
 from tests.conftest import KEY, Agent
 from tests.faults import Fault, FaultyInkbox, faulty_inkbox
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkbox_mcp.connection import _reason  # pyright: ignore[reportPrivateUsage]
+from inkbox_mcp.api.connection import _reason  # pyright: ignore[reportPrivateUsage]
+from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import MAX_DETAIL, UnexpectedResponse, api_error, quote_detail
-from inkbox_mcp.responses import parse
 from inkbox_mcp.text import MAX_ADDRESS, one_line, quoted, visible
 from inkbox_mcp.tools.webhooks import Webhook
 from tests.conftest import Connect, Handler, text

@@ -15,13 +15,14 @@ from mcp import Client, MCPError
 from pydantic import ValidationError
 from starlette.types import Message, Scope
 
-from inkbox_mcp.http import app
+from inkbox_mcp.http import app, middleware
+from inkbox_mcp.http.callers import READ, caller
 from inkbox_mcp.http.drain import Drain
 from inkbox_mcp.http.hosts import Authority, Hosts
 from inkbox_mcp.http.spelling import OneSpelling
-from inkbox_mcp.scopes import READ
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.protocol.server import server_of
+from inkbox_mcp.service import Service
+from inkbox_mcp.settings.options import Settings
 from tests.authentication.authorization_server import Issuer, serve_issuer
 from tests.processes import PATIENCE, serve_http, stdio_agent
 from tests.test_hostile_http import ENVELOPE, GOOD, message
@@ -312,8 +313,9 @@ async def test_a_refused_request_gets_and_keeps_no_session(tmp_path: Path) -> No
 async def test_refused_requests_use_up_no_sessions() -> None:
     """There is room for 10,000 of them, which nobody gets who is not let in."""
     settings = Settings(http=True, sandbox=True, sandbox_db=":memory:")
-    server = build_server(settings)
-    served: Any = app.build_app(server, settings, Drain("/mcp", 1), None)
+    service = Service(settings)
+    server = server_of(service, caller)
+    served: Any = app.build_app(server, service, Drain("/mcp", 1))
     async with (
         server.session_manager.run(),
         httpx2.AsyncClient(transport=httpx2.ASGITransport(served), base_url="http://localhost") as http,
@@ -430,7 +432,7 @@ async def test_a_cursor_that_was_never_given_is_refused(era: str, tmp_path: Path
 
 async def test_a_readers_body_is_read_in_time(monkeypatch: pytest.MonkeyPatch, issuer: Issuer) -> None:
     """Its token may only read, so that its body is read before it is let in: within the same time as any other."""
-    monkeypatch.setattr(app, "SECONDS_TO_READ", 0.2)
+    monkeypatch.setattr(middleware, "SECONDS_TO_READ", 0.2)
     settings = Settings.model_validate(
         {
             "http": True,
@@ -440,7 +442,8 @@ async def test_a_readers_body_is_read_in_time(monkeypatch: pytest.MonkeyPatch, i
             "auth_audience": issuer.audience,
         }
     )
-    served = app.build_app(build_server(settings), settings, Drain("/mcp", 1), None)
+    service = Service(settings)
+    served = app.build_app(server_of(service, caller), service, Drain("/mcp", 1))
     sent: list[Message] = []
     first = [{"type": "http.request", "body": b'{"jsonrpc"', "more_body": True}]
 

@@ -20,18 +20,19 @@ from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, InputRe
 from pydantic import Field, SecretStr
 from starlette.types import Message
 
-from inkbox_mcp.api import InkboxAPI
-from inkbox_mcp.generations import Generation
+from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.http.app import build_app
+from inkbox_mcp.http.callers import caller
 from inkbox_mcp.http.drain import Drain
-from inkbox_mcp.metrics import PrometheusMetrics
-from inkbox_mcp.operation import DESTRUCTIVE, Args, Result, operation
-from inkbox_mcp.questions import Question, escaped, question
-from inkbox_mcp.request_state import CLOCKS_APART, MAX_USED, Tickets
+from inkbox_mcp.protocol.request_state import CLOCKS_APART, MAX_USED, Tickets
+from inkbox_mcp.protocol.server import build_server, server_of
 from inkbox_mcp.sandbox import Store
-from inkbox_mcp.server import build_server
-from inkbox_mcp.service import MAX_QUESTIONS
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.service import MAX_QUESTIONS, Service
+from inkbox_mcp.settings.options import Settings
+from inkbox_mcp.telemetry.metrics import PrometheusMetrics
+from inkbox_mcp.toolkit.operation import DESTRUCTIVE, Args, Result, operation
+from inkbox_mcp.toolkit.questions import Question, escaped, question
 from inkbox_mcp.tools import all_operations
 from tests.conftest import KEY, Agent, Clock, text
 from tests.processes import PATIENCE, serve_http, start
@@ -404,9 +405,10 @@ async def test_over_http_a_question_left_open_ends_with_its_connection(desk: Des
     """Nobody would get the answer to the call; nothing is under way, and the drain has nothing to wait for."""
     metrics = PrometheusMetrics()
     settings = Settings.model_validate({"sandbox": True, "http": True, "confirm_timeout": 3600})
-    server = build_server(settings, lambda: httpx2.ASGITransport(desk.app), metrics)
+    service = Service(settings, lambda: httpx2.ASGITransport(desk.app), metrics)
+    server = server_of(service, caller)
     drain = Drain("/mcp", 3600)
-    app = build_app(server, settings, drain, metrics)
+    app = build_app(server, service, drain, metrics)
     async with (
         server.session_manager.run(),
         httpx2.AsyncClient(
@@ -587,8 +589,9 @@ ASKING: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"elicit
 async def _raw(desk: Desk, params: dict[str, Any], **settings: Any) -> dict[str, Any]:
     """Post a call as it is to a server of its own over HTTP."""
     checked = Settings.model_validate({"sandbox": True, "http": True, **settings})
-    server = build_server(checked, lambda: httpx2.ASGITransport(desk.app))
-    app = build_app(server, checked, Drain("/mcp", 0), None)
+    service = Service(checked, lambda: httpx2.ASGITransport(desk.app))
+    server = server_of(service, caller)
+    app = build_app(server, service, Drain("/mcp", 0))
     body = {**CALL, "params": {**params, "_meta": {**META, **ASKING}}}
     async with (
         server.session_manager.run(),
@@ -761,22 +764,6 @@ async def test_one_tenants_acceptance_never_counts_for_another(options: tuple[st
         assert done["structuredContent"]["deleted"] is True
         again = await _call_over_http(origin, one, "delete_identity", handle, **answer)
         assert again["resultType"] == "input_required"
-
-
-async def test_workers_know_each_others_questions(tmp_path: Path) -> None:
-    """Without a key of the operator's: each answer may come to another of them."""
-    variables = {"INKBOX_MCP_SANDBOX": "true", "INKBOX_MCP_SANDBOX_DB": str(tmp_path / "db")}
-    async with serve_http("--workers", "4", "--stateless", home=tmp_path, **variables) as (_, origin):
-        for _ in range(8):
-            await _call_over_http(origin, {}, "create_mailbox", {"agent_handle": "sales-agent"})
-            handle = {"agent_handle": "sales-agent"}
-            asked = await _call_over_http(origin, {}, "unlink_mailbox", handle)
-            (key,) = asked["inputRequests"]
-            accepted: dict[str, Any] = {key: {"action": "accept", "content": {}}}
-            done = await _call_over_http(
-                origin, {}, "unlink_mailbox", handle, inputResponses=accepted, requestState=asked["requestState"]
-            )
-            assert done["resultType"] == "complete"
 
 
 @pytest.mark.parametrize(

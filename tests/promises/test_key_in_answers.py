@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp.types import CallToolResult
 
-from inkbox_mcp.redaction import HIDDEN, Redaction
+from inkbox_mcp.api.redaction import HIDDEN, Redaction
 from tests.conftest import Connect, text
 
 SECRET = "Zq3vK9xT-mL7wR2yB_8nP4sD6fG1hJ5c"

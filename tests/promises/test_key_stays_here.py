@@ -6,11 +6,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from inkbox_mcp.access.tenants import Caller, Tenants
 from inkbox_mcp.cli import main
-from inkbox_mcp.configuration import load
 from inkbox_mcp.errors import NotConfigured
-from inkbox_mcp.settings import SettingsError, options
-from inkbox_mcp.tenants import Caller, Tenants
+from inkbox_mcp.settings.options import SettingsError, options
+from inkbox_mcp.settings.sources import load
 from tests.conftest import KEY, Connect
 from tests.processes import run
 
@@ -28,7 +28,7 @@ COMMAND_LINES = [
     *(["--token", SECRET], [f"--token={SECRET}"], ["--api-key", SECRET], [f"--api-key={SECRET}"], ["--apikey", SECRET]),
     *([SECRET], ["--http", SECRET], [SECRET, SECRET], ["--", SECRET], [f"-p{SECRET}"], ["-p", SECRET]),
     *([f"--http={SECRET}"], [f"--read-only={SECRET}"], [f"--json={SECRET}"], ["--port", SECRET], [f"--port={SECRET}"]),
-    *(["--workers", SECRET], ["--log-level", SECRET], ["--confirm", SECRET], ["--timeout", SECRET]),
+    *(["--max-concurrency", SECRET], ["--log-level", SECRET], ["--confirm", SECRET], ["--timeout", SECRET]),
     *(["--generation", SECRET], ["--generation", f"it's {SECRET}"], ["--sandbox-generation", SECRET]),
     *(["--base-url", f"https://user:{SECRET}@inkbox.ai"], ["--base-url", SECRET], ["--rate-limit", SECRET]),
     ["--rate-limit", "1/s", "--rate-limit-store", f"redis://:{SECRET}@"],

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from inkbox_mcp.cli import main
-from inkbox_mcp.configuration import gather, load
 from inkbox_mcp.service import offered
-from inkbox_mcp.settings import Mark, Option, SettingsError, options
+from inkbox_mcp.settings.options import Mark, Option, SettingsError, options
+from inkbox_mcp.settings.sources import gather, load
 from tests.processes import COMMAND, PATIENCE, environment
 from tests.test_settings import NAMES_OF_OTHERS, SAMPLES
 

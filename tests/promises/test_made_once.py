@@ -15,12 +15,12 @@ from mcp import Client
 from mcp.types import CallToolResult
 from pydantic import BaseModel
 
+from inkbox_mcp.api.creation import Creations
 from inkbox_mcp.calls import Call
-from inkbox_mcp.creation import Creations
 from inkbox_mcp.errors import Conflict, InkboxError, OutcomeUnknown
+from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Generation
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.settings.options import Settings
 from tests.conftest import KEY, Agent, text
 from tests.faults import (
     BAD_GATEWAY_AFTER,

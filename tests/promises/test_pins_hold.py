@@ -10,9 +10,9 @@ from mcp import Client
 from mcp.client import ClientRequestContext
 from mcp.types import ElicitRequestParams, ElicitResult
 
+from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Generation, Store, create_app
-from inkbox_mcp.server import build_server
-from inkbox_mcp.settings import Settings
+from inkbox_mcp.settings.options import Settings
 from tests.conftest import KEY, Agent, text
 from tests.test_confirmation import Human
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkbox_mcp import addresses, webhooks
-from inkbox_mcp.addresses import why_not_public
-from inkbox_mcp.webhooks import webhook_host, webhook_url
+from inkbox_mcp.toolkit import ip_addresses, webhook_guard
+from inkbox_mcp.toolkit.ip_addresses import why_not_public
+from inkbox_mcp.toolkit.webhook_guard import webhook_host, webhook_url
 from tests.conftest import Connect
 
 # Both ends of every range, and addresses that clouds use inside.
@@ -160,7 +160,7 @@ def test_the_sentence_says_the_very_problem(url: str, problem: str) -> None:
 
 def test_the_judgement_does_not_depend_on_the_python() -> None:
     """Properties such as is_global have changed their meaning from release to release."""
-    for module in (addresses, webhooks):
+    for module in (ip_addresses, webhook_guard):
         used = {node.attr for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Attribute)}
         assert not {name for name in used if name.startswith("is_")}
         assert not used & {"ipv4_mapped", "sixtofour", "teredo", "scope_id"}

@@ -15,9 +15,9 @@ from anyio.abc import SocketStream
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from inkbox_mcp.http.asgi_server import listen
 from inkbox_mcp.http.connections import Limits, Server
 from inkbox_mcp.http.limits import BodyLimits
-from inkbox_mcp.transports import listen
 from tests.processes import COMMAND, PATIENCE, start_process
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -93,7 +93,7 @@ async def never_closed(stream: SocketStream, piece: bytes) -> None:
 @asynccontextmanager
 async def serving(limits: Limits, app: Application | None = None) -> AsyncGenerator[Served]:
     """Serve with these limits."""
-    (listener,) = listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     config = uvicorn.Config(app or Application(), http="h11", ws="none", log_config=None, timeout_graceful_shutdown=0)
     server = Server(config, listener, limits)

@@ -15,7 +15,7 @@ from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp import MCPError
 
-from inkbox_mcp.transports import SECONDS_TO_STOP
+from inkbox_mcp.process import SECONDS_TO_STOP
 from tests.conftest import KEY
 from tests.processes import COMMAND, PATIENCE, upstream
 from tests.replicas.agents import connected
@@ -87,11 +87,10 @@ async def ends_within(program: Program, seconds: float) -> None:
     assert anyio.current_time() - started < seconds + SLACK
 
 
-@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "workers"])
-async def test_sigterm_during_the_start_ends_it(options: tuple[str, ...], tmp_path: Path) -> None:
+async def test_sigterm_during_the_start_ends_it(tmp_path: Path) -> None:
     """From the moment in which it says where it serves, with status 0; before that it may not even have begun."""
     async with machine(tmp_path) as site:
-        arguments = (*COMMAND, "--http", "--port", "0", "--stateless", *options)
+        arguments = (*COMMAND, "--http", "--port", "0", "--stateless")
         for seconds in (0.0, 0.1, 0.3, 0.6):
             program = await site.run(*arguments, variables={"INKBOX_API_KEY": KEY})
             await anyio.sleep(seconds)
@@ -251,10 +250,10 @@ async def test_an_idle_connection_ends_without_a_reset(tmp_path: Path) -> None:
         assert await program.ends() == 0
 
 
-async def test_a_hangup_ends_all_processes(tmp_path: Path) -> None:
-    """As when the terminal is closed: it is not for a server to survive that, and no worker does."""
+async def test_a_hangup_ends_it(tmp_path: Path) -> None:
+    """As when the terminal is closed: it is not for a server to survive that."""
     async with machine(tmp_path) as site:
-        program = await site.serve("--workers", "2", "--stateless", "--drain-timeout", "1")
+        program = await site.serve("--stateless", "--drain-timeout", "1")
         program.signal(signal.SIGHUP)
         assert await program.ends() in {0, -signal.SIGHUP}
 

@@ -1,0 +1,192 @@
+"""How many calls a tenant may make: a sliding window for each, shared by replicas through Redis or kept in memory.
+
+What counts is the calls of the current window and, of those of the window before, the share by which the sliding one
+still covers it. Fixed windows would let twice the rate through where they meet. A log of every call would be exact, and
+cost Redis one entry per call and its correctness whatever the clocks of the replicas differ by; here are two numbers
+per tenant, and the clock is that of Redis.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+import anyio
+
+from inkbox_mcp.settings.values import Rate
+from inkbox_mcp.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+STORE_PATIENCE = 0.25
+"""Seconds that a call waits for the store, at most."""
+STORE_PAUSE = 5.0
+"""Seconds without asking a store that did not answer; then one call finds out whether it does again."""
+MAX_TENANTS = 100_000
+"""Tenants in one window, in memory: about 20 MB."""
+
+_CONNECTIONS = 16
+
+
+class RateLimit:
+    """A limit of calls for each tenant.
+
+    Where Redis does not answer, the limit is kept in this process's memory until it does again.
+
+    Args:
+        rate: see `inkbox_mcp.settings.values.Rate`.
+        store: the URL of the Redis that replicas share, or None for a limit in memory.
+        metrics: where failures of the store are counted.
+        clock: seconds that never go back.
+
+    Raises:
+        ValueError: the URL is not understood.
+        ImportError: the store's packages are not installed; the message is one line that says how to get them.
+    """
+
+    def __init__(
+        self,
+        rate: Rate,
+        store: str | None = None,
+        *,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._memory = _Memory(rate, clock)
+        self._redis = _Redis(rate, store) if store else None
+        self._metrics = metrics or Metrics()
+        self._clock = clock
+        self._ask_again_at: float | None = None
+
+    async def aclose(self) -> None:
+        """Close the connections to the store, within a second."""
+        if self._redis:
+            with anyio.move_on_after(1, shield=True):
+                await self._redis.aclose()
+
+    async def take(self, tenant: str) -> float | None:
+        """Count one call of a tenant, if it may make one now.
+
+        Args:
+            tenant: whatever tells tenants apart.
+
+        Returns:
+            None: go ahead. Otherwise the seconds after which it may, in tenths and never 0; nothing was counted.
+        """
+        store_was_lost = self._ask_again_at is not None
+        if not self._redis or not self._is_time_to_ask():
+            return self._memory.take(tenant)
+        try:
+            with anyio.fail_after(STORE_PATIENCE):
+                wait = await self._redis.take(tenant)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the store, calls go on
+            self._lose_store(error)
+            return self._memory.take(tenant)
+        # An answer to what was asked before the store was lost says nothing about how it is now.
+        if store_was_lost and self._ask_again_at is not None:
+            self._ask_again_at = None
+            logger.info("the rate-limit store answers again")
+        return wait
+
+    def _is_time_to_ask(self) -> bool:
+        if self._ask_again_at is None:
+            return True
+        if self._clock() < self._ask_again_at:
+            return False
+        self._ask_again_at = self._clock() + STORE_PAUSE  # one call asks, the others do not wait for it
+        return True
+
+    def _lose_store(self, error: Exception) -> None:
+        self._metrics.lost("rate_limit_store")
+        if self._ask_again_at is None:
+            # Of the error only its type: messages hold the URL, and that the password.
+            name = type(error).__name__
+            logger.warning("the rate-limit store failed (%s); until it is back, each process limits on its own", name)
+        self._ask_again_at = self._clock() + STORE_PAUSE
+
+
+class _Memory:
+    """The windows of one process; not those of `limits`, which looks at all tenants whenever one makes a call."""
+
+    def __init__(self, rate: Rate, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._window = 0.0
+        self._previous: dict[str, int] = {}
+        self._current: dict[str, int] = {}
+
+    def take(self, tenant: str) -> float | None:
+        window, passed = divmod(self._clock(), self._rate.seconds)
+        if window != self._window:
+            self._previous = self._current if window == self._window + 1 else {}
+            self._current, self._window = {}, window
+        count = self._current.get(tenant, 0)
+        wait = _wait(self._rate, self._previous.get(tenant, 0), count, self._rate.seconds - passed)
+        if wait is None:
+            if not count and len(self._current) >= MAX_TENANTS:
+                self._current.clear()  # whoever makes tenants up gets nothing by it: a new one has a new window anyway
+            self._current[tenant] = count + 1
+        return wait
+
+
+class _Redis:
+    """The windows that replicas share."""
+
+    def __init__(self, rate: Rate, url: str) -> None:
+        try:
+            from limits.aio.storage import RedisStorage
+            from redis.asyncio import BlockingConnectionPool
+            from redis.asyncio.retry import Retry
+            from redis.backoff import NoBackoff
+        except ImportError:
+            raise ImportError("--rate-limit-store needs an extra: pip install 'inkbox-mcp[rate-limit]'") from None
+        try:
+            self._pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
+                # Once more, because a connection that was kept may be one to a Redis that has since restarted.
+                url,
+                max_connections=_CONNECTIONS,
+                retry=Retry(NoBackoff(), 1),
+            )
+        except ValueError:
+            raise ValueError("must be a URL that redis-py understands") from None
+        options: dict[str, Any] = {"connection_pool": self._pool}
+        self._storage = RedisStorage("redis://", implementation="redispy", key_prefix="inkbox-mcp", **options)
+        self._rate = rate
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+    async def take(self, tenant: str) -> float | None:
+        calls, seconds = self._rate.calls, self._rate.seconds
+        # Others read the store too, and a tenant's name may be long.
+        key = f"{sha256(tenant.encode()).hexdigest()[:32]}/{calls}/{seconds}"
+        if await self._storage.acquire_sliding_window_entry(key, calls, seconds):
+            return None
+        previous, previous_left, current, current_left = await self._storage.get_sliding_window(key, seconds)
+        # A window is kept for twice its time, as the current one and as the previous one.
+        left = max(current_left - seconds, 0) if current_left else previous_left
+        return _wait(self._rate, previous, current, left) or _tenths(0)
+
+
+def _wait(rate: Rate, previous: int, current: int, left: float) -> float | None:
+    """Tell when there is room for one more call.
+
+    Args:
+        rate: the limit.
+        previous: calls in the previous window.
+        current: calls in the current window.
+        left: seconds until the current window ends.
+    """
+    calls, seconds = rate.calls, rate.seconds
+    if int(previous * left / seconds) + current < calls:
+        return None
+    if current >= calls:
+        return _tenths(left)
+    return _tenths(left - (calls - current) * seconds / previous)
+
+
+def _tenths(seconds: float) -> float:
+    """Round up to the next tenth, at least 2 ms away: at the very moment at which room is made there is none yet."""
+    return math.floor(seconds * 10 + 1.02) / 10

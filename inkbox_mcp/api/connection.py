@@ -1,0 +1,224 @@
+"""The way to one Inkbox API, which all keys share: pooled connections, turns, deadlines, and what went wrong on it."""
+
+import re
+import zlib
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
+from time import perf_counter
+from typing import Any, cast
+
+import anyio
+import httpx2
+from pydantic import SecretStr
+
+from inkbox_mcp import __version__
+from inkbox_mcp.api.paths import Path
+from inkbox_mcp.api.responses import http_date, interpret
+from inkbox_mcp.calls import Call
+from inkbox_mcp.errors import OutcomeUnknown, TooLarge, UnexpectedResponse, Unreachable, status_line
+from inkbox_mcp.telemetry.metrics import Metrics
+from inkbox_mcp.telemetry.tracing import Exchange, client_span
+from inkbox_mcp.text import one_line
+
+MAX_RESPONSE_BYTES = 10 * 1024 * 1024
+CONNECT_SECONDS = 5.0
+
+_HEADERS = {
+    "User-Agent": f"inkbox-mcp/{__version__}",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip",
+}
+_url = lru_cache(maxsize=1024)(httpx2.URL)
+
+TransportFactory = Callable[[], httpx2.AsyncBaseTransport]
+
+
+class Connection:
+    """The way to one Inkbox API.
+
+    It is opened on first use, so that a server which is only asked for its tools opens none. It keeps nothing of a
+    request or its answer but, for a while, the URL: keys are sent with the request they belong to. HTTPX2's transport
+    is used without its client, which spends a fifth of a request on what is not wanted here: cookies, redirects and
+    ways to sign in.
+
+    Attributes:
+        turns: see `turn`.
+
+    Args:
+        base_url: such as `https://inkbox.ai`, without a slash at its end.
+        concurrency: requests under way at once, those that have a turn.
+        idle: connections that are kept for a while when they are idle; each of them makes every request a little
+            slower, and each that is missing makes some much slower.
+        transport: makes another way to send requests than over the network: the in-process sandbox, or a test's.
+        metrics: where requests are counted.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        concurrency: int,
+        idle: int = 4,
+        transport: TransportFactory | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._metrics = metrics or Metrics()
+        self._base_url = base_url
+        self._idle = idle
+        self._transport = transport
+        self.turns = anyio.CapacityLimiter(concurrency)
+        self._opened: httpx2.AsyncBaseTransport | None = None
+
+    async def aclose(self) -> None:
+        """Close what is open, within a second."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            with anyio.move_on_after(1, shield=True):
+                await opened.aclose()
+
+    async def exchange(
+        self, call: Call, key: SecretStr, method: str, path: Path, body: Mapping[str, Any] | None, attempt: int
+    ) -> object:
+        """Send one request and return the plain data of its answer.
+
+        Args:
+            call: the tool call it is part of.
+            key: goes out as `X-API-Key`, and is taken out of what comes back.
+            method: GET, POST, PATCH or DELETE.
+            path: below the base URL.
+            body: sent as JSON.
+            attempt: which attempt this is, from 1.
+
+        Raises:
+            APIError: the API refused.
+            UnexpectedResponse: the answer is not what the API promises.
+            Unreachable: there is no answer, and nothing can have changed.
+            OutcomeUnknown: there is no answer, and it may have been done.
+        """
+        transport = self._open()
+        try:
+            # A lost POST is looked up before it is repeated, which needs time too.
+            remaining = max(call.remaining * (0.6 if method == "POST" else 1), 0.001)
+            # Whether anything was sent is known only when connecting times out before the call does.
+            timeout = httpx2.Timeout(remaining, connect=min(CONNECT_SECONDS, remaining * 0.9))
+            with self._observed(method, path, attempt) as exchange, anyio.fail_after(remaining):
+                own = {"X-API-Key": key.get_secret_value(), "X-Request-ID": call.request_id}
+                request = httpx2.Request(
+                    method,
+                    _url(self._base_url + path),
+                    json=body,
+                    headers=_HEADERS | own | exchange.headers,
+                    extensions={"timeout": timeout.as_dict()},
+                )
+                response = await transport.handle_async_request(request)
+                try:
+                    exchange.answered(response.status_code)
+                    call.answered(response.status_code, http_date(response.headers.get("date")))
+                    content = await _read(response)
+                finally:
+                    await response.aclose()
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:  # nothing was sent
+            raise Unreachable(f"could not connect to Inkbox ({_reason(error)}).") from error
+        except (httpx2.TransportError, OSError) as error:  # of TLS after its handshake, too
+            if method == "GET":
+                raise Unreachable(f"Inkbox did not answer ({_reason(error)}).") from error
+            raise OutcomeUnknown(f"the request was sent, but no answer came back ({_reason(error)}).") from error
+        # Servers and proxies that repeat requests in their errors exist.
+        content = content.replace(key.get_secret_value().encode(), b"[API key]")
+        return interpret(response.status_code, response.headers, content)
+
+    @contextmanager
+    def _observed(self, method: str, path: Path, attempt: int) -> Generator[Exchange]:
+        """Trace a request and measure it."""
+        operation, started = f"{method} {path.template}", perf_counter()
+        if attempt > 1:
+            self._metrics.retried(operation)
+        with client_span(method, self._base_url, path.template, attempt - 1) as exchange:
+            try:
+                yield exchange
+            finally:
+                self._metrics.exchanged(operation, exchange.status, perf_counter() - started)
+
+    def _open(self) -> httpx2.AsyncBaseTransport:
+        if self._opened is None:
+            self._opened = (self._transport or self._over_the_network)()
+        return self._opened
+
+    def _over_the_network(self) -> httpx2.AsyncBaseTransport:
+        from inkbox_mcp.api.network import over_the_network  # takes time that only a first request needs
+
+        return over_the_network(self._base_url, self._idle)
+
+
+@contextmanager
+def in_time(call: Call, obstacle: str) -> Generator[None]:
+    """Wait for something of our own until the call's deadline.
+
+    Raises:
+        Unreachable: it took too long; names the obstacle.
+    """
+    try:
+        with anyio.fail_after(call.remaining):
+            yield
+    except TimeoutError:
+        raise Unreachable(f"{obstacle} for {call.timeout:g} seconds, so nothing was sent.") from None
+
+
+@asynccontextmanager
+async def turn(call: Call, turns: anyio.CapacityLimiter | None) -> AsyncGenerator[None]:
+    """Wait for a turn until the call's deadline, and have it; None are turns without end.
+
+    Raises:
+        Unreachable: it took too long.
+    """
+    if turns is None:
+        yield
+        return
+    try:
+        turns.acquire_nowait()
+    except anyio.WouldBlock:
+        with in_time(call, "other calls held every connection"):
+            await turns.acquire()
+    try:
+        yield
+    finally:
+        turns.release()
+
+
+async def _read(response: httpx2.Response) -> bytes:
+    """Read a body: at most `MAX_RESPONSE_BYTES` on the wire, and as many when they are unpacked."""
+    packed = response.headers.get("content-encoding", "").strip().lower() or "identity"
+    if packed not in {"identity", "gzip", "x-gzip"}:
+        # Packed twice, a few bytes become work for minutes.
+        raise UnexpectedResponse("the answer is packed in a way that was not asked for.", status=response.status_code)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in cast("httpx2.AsyncByteStream", response.stream):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_RESPONSE_BYTES:
+            raise TooLarge(MAX_RESPONSE_BYTES, status=response.status_code)
+    content = b"".join(chunks)
+    return content if packed == "identity" or not content else _unpack(content, response.status_code)
+
+
+def _unpack(content: bytes, status: int) -> bytes:
+    unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        unpacked = unpacking.decompress(content, MAX_RESPONSE_BYTES + 1)
+    except zlib.error:
+        raise UnexpectedResponse("the answer is packed, and damaged.", status=status) from None
+    if len(unpacked) > MAX_RESPONSE_BYTES:
+        raise TooLarge(MAX_RESPONSE_BYTES, status=status)
+    if not unpacking.eof or unpacking.unused_data:
+        raise UnexpectedResponse("the answer is packed, and incomplete or followed by something else.", status=status)
+    return unpacked
+
+
+def _reason(error: Exception) -> str:
+    # What is no HTTP is quoted after a colon by the library; like any answer, it may repeat the key.
+    text = str(error).partition(": ")[0] if isinstance(error, httpx2.ProtocolError) else str(error)
+    if isinstance(error, httpx2.ProxyError) and (refused := re.match(r"[0-9]{3}(?= |$)", text)):
+        return status_line(int(refused[0]))  # in our words, for what follows the status is the proxy's
+    return one_line(text)[:200] or type(error).__name__

@@ -1,0 +1,91 @@
+"""The embedded sandbox as a way to send requests: in this process, without a port."""
+
+import asyncio
+from functools import partial
+
+import anyio
+import httpx2
+
+from inkbox_mcp.api.generations import Generation
+from inkbox_mcp.errors import NotConfigured
+
+MOST_UNDER_WAY = 64
+"""Requests that threads may be at; while a file is locked, each call would leave some behind."""
+
+
+class SandboxTransport(httpx2.AsyncBaseTransport):
+    """Sends requests to a sandbox in this process.
+
+    Its file may be slow, or locked by another process. Whatever waits for it is a thread, and a task of its own that
+    goes on when a call is cancelled or has no time left: such a call ends at once, as with an API on the network, and
+    its request may still be done.
+
+    Args:
+        database: its file, or `:memory:`; opened by the first request.
+        generation: of the API.
+    """
+
+    def __init__(self, database: str, generation: Generation) -> None:
+        self._opened = partial(_Opened, database, generation)
+        self._opening: asyncio.Task[_Opened] | None = None
+        self._under_way: set[asyncio.Task[httpx2.Response]] = set()
+        self._turns = asyncio.Semaphore(MOST_UNDER_WAY)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request.
+
+        Raises:
+            NotConfigured: the file cannot be used.
+            httpx2.ConnectTimeout: the file could not be opened in time; nothing was sent.
+        """
+        try:
+            with anyio.fail_after(request.extensions.get("timeout", {}).get("connect")):
+                opened = await self._open()
+                await self._turns.acquire()
+        except TimeoutError:
+            raise httpx2.ConnectTimeout("the sandbox's file is locked or slow") from None
+        task = asyncio.create_task(opened.handle_async_request(request))
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    async def aclose(self) -> None:
+        """Close the database, as soon as no thread uses it."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+        if self._opening and self._opening.done() and not _failed(self._opening):
+            await anyio.to_thread.run_sync(self._opening.result().store.close, abandon_on_cancel=True)
+
+    async def _open(self) -> "_Opened":
+        if self._opening is None or (self._opening.done() and _failed(self._opening)):
+            self._opening = asyncio.create_task(anyio.to_thread.run_sync(self._opened))
+            self._opening.add_done_callback(_failed)
+        return await asyncio.shield(self._opening)
+
+    def _ended(self, task: asyncio.Task[httpx2.Response]) -> None:
+        self._under_way.discard(task)
+        self._turns.release()
+        _failed(task)
+
+
+class _Opened(httpx2.ASGITransport):
+    """A sandbox whose file is open.
+
+    Raises:
+        NotConfigured: the file cannot be used.
+    """
+
+    def __init__(self, database: str, generation: Generation) -> None:
+        # Loaded by the first call that needs it: FastAPI would double the start-up time of a server on the real API.
+        from inkbox_mcp.sandbox import Store, StoreError, create_app
+
+        try:
+            self.store = Store(database)
+        except StoreError as error:
+            raise NotConfigured(str(error)).advised("Tell the user to name another file with --sandbox-db.") from None
+        super().__init__(create_app(self.store, generation), raise_app_exceptions=False)
+
+
+def _failed(task: "asyncio.Task[httpx2.Response] | asyncio.Task[_Opened]") -> bool:
+    """Whether a task that is done has failed; asyncio logs those of which nobody has asked."""
+    return task.cancelled() or task.exception() is not None

@@ -1,0 +1,198 @@
+"""How requests leave this machine: certificates, proxies, and which connections are used again.
+
+An HTTP/1.1 connection carries no names: whatever bytes come next are the answer to whatever request is sent next. So
+bytes after an answer, in the same packet or a later one, would be somebody else's answer, perhaps another tenant's.
+HTTPX2's pool looks at the socket before it uses a connection again, but not at what was already read from it.
+"""
+
+import ssl
+from collections.abc import Iterable
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpcore2
+import httpx2
+
+from inkbox_mcp.api.framing import is_one_answer
+from inkbox_mcp.errors import NotConfigured
+from inkbox_mcp.text import one_line
+
+_CHUNK = 1 << 24
+"""Bytes asked for in one read: more than any buffer below holds, so that none of them keeps a rest."""
+_SMALL = 1 << 15
+"""Bytes of an answer with which all that came fits into the buffer of the TLS layer, where it can be seen."""
+
+
+def over_the_network(base_url: str, idle: int) -> httpx2.AsyncBaseTransport:
+    """Open a transport to an API, with the proxy and the certificates that the environment names.
+
+    Args:
+        base_url: of the API.
+        idle: connections that are kept open while nothing is sent on them.
+
+    Raises:
+        NotConfigured: the environment names a proxy or certificates that cannot be used.
+    """
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=idle)
+    try:
+        transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy_to(base_url))
+    except ImportError:
+        raise _bad_environment(
+            "HTTPS_PROXY (or ALL_PROXY) names a SOCKS proxy, which needs the package socksio"
+        ) from None
+    except OSError as error:
+        raise _bad_environment(f"the certificates that SSL_CERT_FILE names cannot be read ({_reason(error)})") from None
+    # HTTPX2's transport makes the pool, and does not pass a backend on.
+    pool = transport._pool  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    pool._network_backend = WatchedBackend(pool._network_backend)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return transport
+
+
+def proxy_to(base_url: str) -> httpx2.Proxy | None:
+    """Return the proxy for an API, if any.
+
+    As HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY have it, in capitals or not, or else the system's settings. What
+    is on this machine is reached without one: plain http is allowed for it only because nobody else sees it.
+
+    Raises:
+        NotConfigured: what they name is no proxy.
+    """
+    url, proxies = urlsplit(base_url), getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    host = url.hostname or ""
+    if not proxy or is_loopback(host):
+        return None
+    if any(map(proxy_bypass, {url.netloc, host})) or _is_within(host, proxies.get("no", "")):
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        _ = urlsplit(proxy).port  # raises ValueError when it is no port
+        return httpx2.Proxy(proxy)
+    except (ValueError, httpx2.InvalidURL):  # which may quote its password
+        raise _bad_environment(
+            "HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) is not the URL of a proxy, such as http://proxy.example:3128"
+        ) from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: `localhost`, a name below it (RFC 6761), or a loopback address."""
+    name = host.lower().strip("[]").removesuffix(".")
+    with suppress(ValueError):
+        address = ip_address(name)
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    return name == "localhost" or name.endswith(".localhost")
+
+
+def _bad_environment(what: str) -> NotConfigured:
+    return NotConfigured(f"{what}.").advised("Tell the user to fix that in inkbox-mcp's environment.")
+
+
+def _is_within(host: str, no_proxy: str) -> bool:
+    """Whether an address is in a network such as 10.0.0.0/8, which Python's own reading of NO_PROXY leaves out."""
+    with suppress(ValueError):
+        address = ip_address(host)
+        return any(address in ip_network(name.strip(), strict=False) for name in no_proxy.split(",") if "/" in name)
+    return False
+
+
+def _reason(error: Exception) -> str:
+    return one_line(str(error))[:200] or type(error).__name__
+
+
+class WatchedBackend(httpcore2.AsyncNetworkBackend):
+    """Opens connections that notice bytes after an answer."""
+
+    def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
+        self._backend = backend
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  # httpcore2's own
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Connect; see httpcore2.
+
+        Raises:
+            httpcore2.ConnectError: no connection, or `localhost` is another machine to this one's resolver.
+        """
+        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        if is_loopback(host) and not is_loopback(str(stream.get_extra_info("server_addr")[0])):
+            await stream.aclose()
+            raise httpcore2.ConnectError(f"{host} is not this machine")
+        return _Stream(stream)
+
+
+class _Stream(httpcore2.AsyncNetworkStream):
+    """A connection that is used again only where the last answer ended with the last byte that came."""
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._tls: ssl.SSLObject | None = stream.get_extra_info("ssl_object")
+        self._answer: list[bytes] = []
+        self._is_sending = False
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # httpcore2's own
+        """Read what came; see httpcore2."""
+        self._is_sending = False
+        data = await self._stream.read(max(max_bytes, _CHUNK), timeout)
+        self._answer.append(data)
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  # httpcore2's own
+        """Write a part of a request.
+
+        Raises:
+            httpcore2.ConnectError: bytes came that no request asked for; nothing was sent.
+        """
+        if not self._is_sending:
+            if await self._has_unread():
+                raise httpcore2.ConnectError("the connection held bytes that no request had asked for")
+            self._answer.clear()
+            self._is_sending = True
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  # httpcore2's own
+    ) -> httpcore2.AsyncNetworkStream:
+        """Encrypt the connection; see httpcore2."""
+        return _Stream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        """Make the pool close a connection with bytes after an answer, as it does when one is readable."""
+        if info == "is_readable" and self._answer and not is_one_answer(b"".join(self._answer)):
+            return True
+        return self._stream.get_extra_info(info)
+
+    async def _has_unread(self) -> bool:
+        """Whether bytes wait, in the socket or in a buffer above it."""
+        # After its handshake a new TLS connection is readable: it has session tickets.
+        if (self._answer or not self._tls) and self._stream.get_extra_info("is_readable"):
+            return True
+        if self._tls:
+            try:
+                self._tls.read(1)
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError:
+                return True
+            else:
+                return True
+        if sum(map(len, self._answer)) < _SMALL:
+            return False
+        with suppress(httpcore2.ReadTimeout):
+            await self._stream.read(1, timeout=0.001)
+            return True
+        return False

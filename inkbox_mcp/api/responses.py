@@ -1,0 +1,104 @@
+"""What an answer of the API means: pure functions from (status, headers, body) to data or a typed error.
+
+Source of the statuses and error bodies: https://inkbox.ai/docs/api/mail/mailboxes
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TypeVar, cast
+
+import pydantic_core
+from pydantic import BaseModel, ValidationError
+
+from inkbox_mcp.errors import UnexpectedResponse, api_error
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_PLACES = 10
+"""Fields that one error names."""
+
+
+def interpret(status: int, headers: Mapping[str, str], content: bytes) -> object:
+    """Turn an answer of the API into plain data, or into the error it stands for.
+
+    Args:
+        status: the HTTP status.
+        headers: the answer's headers, looked up without regard to case.
+        content: the decoded body.
+
+    Returns:
+        What the JSON body holds; None for 204.
+
+    Raises:
+        APIError: the API refused; its class follows the status.
+        UnexpectedResponse: a success that is no JSON, or a redirect.
+    """
+    if status == HTTPStatus.NO_CONTENT:
+        return None
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        raise UnexpectedResponse(f"Inkbox answered with a redirect ({status}), which is not followed.", status=status)
+    try:
+        # Names repeat in a list, values do not: caching these too would cost a third more time.
+        data: object = pydantic_core.from_json(content, allow_inf_nan=False, cache_strings="keys")
+    except ValueError:
+        data = None
+        if status < HTTPStatus.MULTIPLE_CHOICES:
+            kind = re.match(r"[\w.+-]{1,20}/[\w.+-]{1,20}(?=;|\s|$)", headers.get("content-type", ""))
+            raise UnexpectedResponse(
+                f"Inkbox answered {status} with something other than JSON ({kind[0] if kind else 'of unknown type'}).",
+                status=status,
+            ) from None
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        return data
+    raise api_error(status, _detail(data), retry_after(headers.get("retry-after")))
+
+
+def _detail(data: object) -> object:
+    """Take the reason out of an error's body, with the advice for agents that newer answers carry beside it."""
+    if not isinstance(data, dict):
+        return None
+    body = cast("dict[str, object]", data)
+    found = [body[key] for key in ("detail", "agent_support") if body.get(key)]
+    return found[0] if len(found) == 1 else found or None
+
+
+def retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """Read a Retry-After header: seconds to wait, from a number or an HTTP date (RFC 9110, 10.2.3)."""
+    if value is None:
+        return None
+    if re.fullmatch("[0-9]{1,9}", number := value.strip(" \t")):
+        return float(number)
+    date = http_date(value)
+    return date and max(0.0, round((date - (now or datetime.now(UTC))).total_seconds(), 1))
+
+
+def http_date(value: str | None) -> datetime | None:
+    """Read an HTTP date; None when there is none or it is none."""
+    try:
+        date = parsedate_to_datetime(value or "")
+    except (ValueError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def parse(data: object, model: type[M]) -> M:
+    """Check that the plain data of a successful answer is what the API promises.
+
+    Raises:
+        UnexpectedResponse: naming the fields that are missing or wrong.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        what = f"Inkbox sent an invalid {model.__name__}: {_places(error)} missing or wrong."
+        raise UnexpectedResponse(what, status=HTTPStatus.OK) from None
+
+
+def _places(error: ValidationError) -> str:
+    """Name the fields, or only count them where there are many: naming them takes seconds, and nobody reads it."""
+    if error.error_count() > MAX_PLACES:
+        return f"{error.error_count():,} fields"
+    return ", ".join(".".join(map(str, details["loc"])) or "all of it" for details in error.errors())

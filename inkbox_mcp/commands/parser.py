@@ -1,0 +1,101 @@
+"""The flags of a command line: what is read, and what is refused."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn, cast
+
+from inkbox_mcp import __version__
+from inkbox_mcp.commands.terminal import show
+from inkbox_mcp.settings.options import Group, SettingsError, options
+
+COMMANDS = ("demo", "sandbox", "tools", "doctor")
+"""What may only come first."""
+
+SECRETS = """\
+Each option is also an environment variable: --read-only is INKBOX_MCP_READ_ONLY. Secrets have no flag:
+INKBOX_API_KEY, which may also be in ~/.inkbox/config (api_key = ApiKey_...), INKBOX_MCP_TOKEN, and
+INKBOX_MCP_REQUEST_STATE_KEYS.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Reads the flags of a command; says what is wrong in one line, and of values nothing: one may be a secret."""
+
+    def __init__(self, command: str, description: str) -> None:
+        """Make the parser of a command.
+
+        Args:
+            command: its name, or nothing.
+            description: for its help.
+        """
+        super().__init__(
+            prog=f"inkbox-mcp {command}".rstrip(),
+            description=description,
+            allow_abbrev=False,
+            argument_default=argparse.SUPPRESS,  # so that only what was given overrides
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def choose(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """Return what was chosen, by name; lists that were given one after another are one list.
+
+        Raises:
+            SettingsError: a flag is unknown, lacks its value, or was given twice.
+        """
+        chosen, others = self.parse_known_args(arguments)
+        if others:
+            command = next((command for command in COMMANDS if command in others), None)
+            advice = f"a command comes first: inkbox-mcp {command} …" if command else "see inkbox-mcp --help"
+            raise SettingsError(f"unrecognized arguments: {_without_values(others)}; {advice}")
+        lists = {option.name for option in options() if option.is_list}
+        return {name: _joined(name, value, name in lists) for name, value in vars(chosen).items()}
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line, without the values in it."""
+        message = re.sub(r"(invalid [^:]*: ).*?(?= \(choose from '|$)", r"\1…", message, flags=re.DOTALL)
+        raise SettingsError(re.sub(r"ignored explicit argument .*", "takes no value", message, flags=re.DOTALL))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message and file is not sys.stderr:
+            show(message)
+
+
+def server_parser(command: str, description: str) -> Parser:
+    """Make the parser of a command that has all options of a server."""
+    parser = Parser(command, description)
+    parser.epilog = SECRETS
+    groups = {group: parser.add_argument_group(group.value) for group in Group}
+    for option in options():
+        group = groups[option.group]
+        if option.flag is None:
+            group.add_argument(f"--{option.name.replace('_', '-')}", type=_refuse_secret, help=argparse.SUPPRESS)
+        elif option.is_switch:
+            group.add_argument(option.flag, action="store_true", help=option.help)
+        else:
+            note = f"{option.help} (default: {option.default})" if option.default not in ((), None) else option.help
+            group.add_argument(option.flag, action="append", metavar="VALUE", help=note)
+    parser.add_argument("--version", action="version", version=f"inkbox-mcp {__version__}")
+    return parser
+
+
+def _refuse_secret(_: str) -> NoReturn:
+    raise argparse.ArgumentTypeError("a command line is visible to every process; use an environment variable instead")
+
+
+def _without_values(arguments: Sequence[str]) -> str:
+    """Name what was not understood: flags, and a single word in lower case, such as a misspelt command."""
+    shown = ["".join(re.findall(r"\A(?:--[^= \t:]*|-.?)", argument)) or "…" for argument in arguments]
+    if re.fullmatch(r"[a-z]{1,16}", arguments[0]):
+        shown[0] = arguments[0]
+    return " ".join(shown)
+
+
+def _joined(name: str, value: Any, is_list: bool) -> Any:
+    if not isinstance(value, list):
+        return value
+    values = cast("list[str]", value)
+    if len(values) > 1 and not is_list:  # one of them would silently not count
+        raise SettingsError(f"--{name.replace('_', '-')} was given twice")
+    return ",".join(values)

@@ -1,0 +1,105 @@
+"""A port, and an ASGI application that is served on it until a signal comes; the application may be any."""
+
+import errno
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from functools import partial
+
+import anyio
+import uvicorn
+from starlette.types import ASGIApp
+
+from inkbox_mcp.http.connections import SECONDS_IDLE, Limits, Server, limits_of_this_process
+from inkbox_mcp.process import stop_on_signals
+from inkbox_mcp.settings.options import SettingsError
+
+
+@contextmanager
+def listening(host: str, port: int) -> Generator[socket.socket]:
+    """Open a port while the context lasts; see `listen`.
+
+    Raises:
+        SettingsError: the port cannot be had.
+    """
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        taken = error.errno in {errno.EADDRINUSE, errno.EACCES}
+        option = f"--port {port}" if taken else f"--host {host}"
+        raise SettingsError(f"{option}: {error.strerror or error}") from None
+    with listener:
+        yield listener
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open a port.
+
+    Args:
+        host: the address to listen on.
+        port: the port; 0 takes a free one.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=2048)
+    # asyncio does that only for sockets it made itself, and answers would wait 40 ms for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def origin(host: str, listener: socket.socket) -> str:
+    """Return where a listener is reached, such as `http://127.0.0.1:8000`."""
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"
+
+
+async def serve_app(
+    app: ASGIApp,
+    listener: socket.socket,
+    drain: Callable[[Callable[[], None], Callable[[], None]], Awaitable[None]] | None = None,
+    *,
+    limits: Limits | None = None,
+) -> None:
+    """Serve an ASGI application until a signal comes.
+
+    Args:
+        app: the application.
+        listener: see `listen`.
+        drain: awaited after SIGTERM, before the end; see `inkbox_mcp.http.drain`. SIGINT and a second signal end at
+            once.
+        limits: of its connections; None for what this process can hold.
+    """
+    config = uvicorn.Config(
+        app,
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        # httptools, which it would take where installed, keeps headers of any length, from anybody.
+        http="h11",
+        # Nothing here asks where a request came from, so nobody has to be believed about it.
+        proxy_headers=False,
+        # There is no WebSocket here.
+        ws="none",
+        timeout_keep_alive=SECONDS_IDLE,
+        # For calls that are under way at the end.
+        timeout_graceful_shutdown=1,
+        # On a connection, which balancers share among tenants, a request would begin in the trace of an earlier one.
+        reset_contextvars=True,
+    )
+    server = Server(config, listener, limits or limits_of_this_process())
+
+    def stop() -> None:
+        # Not only `should_exit`: sse-starlette hooks in here, to end the streams that clients keep open.
+        server.handle_exit(signal.SIGINT, None)
+        # From here on it would log a traceback for each call that is cut short.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+
+    async with anyio.create_task_group() as tasks:
+        first = partial(drain, server.stop_listening, server.stop_reading) if drain else None
+        tasks.start_soon(stop_on_signals, stop, first)
+        await server.run_to_the_end()
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,78 @@
+"""Who is calling over HTTP, and what their access token allows."""
+
+import hashlib
+import json
+from functools import partial
+
+import anyio
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken, principal_components
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from inkbox_mcp.access.tenants import KEY_HEADER, Caller
+
+READ = "mailboxes:read"
+WRITE = "mailboxes:write"
+"""Includes `READ`."""
+
+_LEFT = "inkbox_mcp.left"
+
+
+def caller(request: Request) -> Caller:
+    """Say who sent a request, and whether they may change something: anybody, where nobody has to say who they are."""
+    keys, account = _identity(request)
+    user = request.scope.get("user")
+    return Caller(
+        tuple(keys),
+        _name(keys or account),
+        request.headers.get("x-request-id"),
+        may_write=user is None or (isinstance(user, AuthenticatedUser) and WRITE in user.scopes),
+        principal=json.dumps([keys, account]) if keys or account else None,
+        left=partial(_left, request.scope),
+    )
+
+
+def _identity(request: Request) -> tuple[list[str], list[str | None]]:
+    """Return the Inkbox keys that a request brought, and the account that its token is of."""
+    user = request.scope.get("user")
+    account = [*principal_components(user.access_token)] if isinstance(user, AuthenticatedUser) else []
+    return request.headers.getlist(KEY_HEADER), account
+
+
+def _name(identity: list[str] | list[str | None]) -> str:
+    """Name a caller for limits and logs; of a key or an account the name tells nothing."""
+    return hashlib.sha256(repr(identity).encode()).hexdigest()[:12] if identity else "-"
+
+
+def noticing_who_leaves(app: ASGIApp) -> ASGIApp:
+    """Wrap the ASGI application whose calls wait for `Caller.left`."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        gone = anyio.Event()
+        try:
+            await app({**scope, _LEFT: gone}, receive, send)
+        finally:
+            gone.set()
+
+    return wrapped
+
+
+async def _left(scope: Scope) -> None:
+    gone: anyio.Event = scope.get(_LEFT) or anyio.Event()
+    await gone.wait()
+
+
+def bound_to_keys(app: ASGIApp) -> ASGIApp:
+    """Make the key part of who is calling: the SDK lets a session be used only by who opened it."""
+
+    async def bound(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            user = scope.get("user")
+            anybody = AccessToken(token="", client_id="", scopes=[READ, WRITE])
+            account = user.access_token if isinstance(user, AuthenticatedUser) else anybody
+            both = {"client_id": f"{account.client_id} {caller(Request(scope)).name}"}
+            scope = {**scope, "user": AuthenticatedUser(account.model_copy(update=both))}
+        await app(scope, receive, send)
+
+    return bound

@@ -1,0 +1,29 @@
+"""The trace that gateways send in the `traceparent` header of a request, which spans of tool calls then belong to."""
+
+from opentelemetry.context import attach, detach, get_current
+from opentelemetry.propagate import extract
+from opentelemetry.trace import get_current_span
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class TraceContextMiddleware:
+    """Continues the trace that the `traceparent` header of an HTTP request names, as an ASGI middleware.
+
+    A trace that the message itself names in `_meta` goes first, and so does a span that is already there because the
+    operator has OpenTelemetry's own instrumentation of the web framework.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http" or get_current_span().get_span_context().is_valid:
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        token = attach(extract(headers, get_current()))
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            detach(token)

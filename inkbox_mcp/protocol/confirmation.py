@@ -1,0 +1,119 @@
+"""Asking the human before something that cannot be undone.
+
+A 2026-07-28 client is answered with the question and calls again with the answer, see
+`inkbox_mcp.protocol.request_state`; an earlier one is asked over its session. The answer is kept under a key that says
+what was asked, see `inkbox_mcp.toolkit.questions`, so that it counts for nothing else.
+"""
+
+from typing import Any
+
+import anyio
+from mcp import MCPError
+from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import NoBackChannelError
+from mcp.types import (
+    CallToolRequestParams,
+    ClientCapabilities,
+    ElicitRequest,
+    ElicitRequestedSchema,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
+
+from inkbox_mcp.access.tenants import Caller
+from inkbox_mcp.errors import CannotAsk, Declined, Unanswered
+from inkbox_mcp.protocol.request_state import Tickets
+from inkbox_mcp.settings.options import Confirm
+from inkbox_mcp.toolkit.questions import Question
+
+NO_FIELDS: ElicitRequestedSchema = {"type": "object", "properties": {}}
+"""The form has no fields: accepting it is the answer."""
+
+
+class Confirmation:
+    """Puts questions to the humans whose clients use a server.
+
+    Args:
+        mode: whether to go ahead (auto) or to refuse (always) where a client cannot ask.
+        timeout: seconds in which a question must be answered.
+    """
+
+    def __init__(self, mode: Confirm, timeout: float) -> None:
+        self._mode, self._timeout = mode, timeout
+        self._tickets = Tickets(timeout)
+
+    async def confirm(
+        self, context: ServerRequestContext[Any, Any], params: CallToolRequestParams, caller: Caller, question: Question
+    ) -> InputRequiredResult | None:
+        """Put a question to the human whose client this is.
+
+        Args:
+            context: the request, for what its client can do.
+            params: the call, which carries the answer when it was asked before.
+            caller: who calls.
+            question: what to ask.
+
+        Returns:
+            None to go ahead, or the question for the client to ask.
+
+        Raises:
+            Declined: the human said no.
+            Unanswered: nobody said anything in time.
+            CannotAsk: `always`, and the client cannot ask.
+        """
+        answer = None
+        if _can_ask(context.session.client_capabilities):
+            if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
+                answer = (params.input_responses or {}).get(question.key)
+                if answer is None or not self._tickets.redeem(params.request_state, question):
+                    return self._asking(question)
+            else:
+                answer = await self._ask(context, caller, question)
+        if answer is None and self._mode == "always":
+            raise CannotAsk
+        if answer is not None and not (isinstance(answer, ElicitResult) and answer.action == "accept"):
+            raise Declined
+        return None
+
+    def _asking(self, question: Question) -> InputRequiredResult:
+        form = ElicitRequestFormParams(message=question.text, requested_schema=NO_FIELDS)
+        return InputRequiredResult(
+            input_requests={question.key: ElicitRequest(params=form)}, request_state=self._tickets.issue(question)
+        )
+
+    async def _ask(
+        self, context: ServerRequestContext[Any, Any], caller: Caller, question: Question
+    ) -> ElicitResult | None:
+        """Ask over the session; None where the transport has no way back to the client."""
+        answer: list[ElicitResult | None] = []
+
+        async def ask() -> None:
+            try:
+                elicit = context.session.elicit_form
+                answer.append(await elicit(question.text, NO_FIELDS, related_request_id=context.request_id))
+            except NoBackChannelError:
+                answer.append(None)
+            except (MCPError, ValidationError):
+                answer.append(ElicitResult(action="cancel"))
+            tasks.cancel_scope.cancel()
+
+        async def give_up() -> None:
+            await caller.left()
+            tasks.cancel_scope.cancel()
+
+        with anyio.move_on_after(self._timeout):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(give_up)
+                tasks.start_soon(ask)
+        if not answer:
+            raise Unanswered(self._timeout)
+        return answer[0]
+
+
+def _can_ask(capabilities: ClientCapabilities | None) -> bool:
+    """An empty capability means forms (specification 2025-11-25, client/elicitation)."""
+    elicitation = capabilities and capabilities.elicitation
+    return elicitation is not None and (elicitation.form is not None or elicitation.url is None)

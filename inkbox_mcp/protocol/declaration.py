@@ -1,0 +1,26 @@
+"""A tool as `tools/list` shows it."""
+
+from functools import cache
+from typing import Any
+
+from mcp.types import Tool, ToolAnnotations
+
+from inkbox_mcp.toolkit.operation import Operation
+
+
+@cache
+def declaration(operation: Operation[Any, Any]) -> Tool:
+    """Return an operation in the SDK's type."""
+    return Tool(
+        name=operation.name,
+        title=operation.title,
+        description=operation.description,
+        input_schema=operation.input_schema,
+        output_schema=operation.output_schema,
+        annotations=ToolAnnotations(
+            read_only_hint=operation.hints.read_only,
+            destructive_hint=operation.hints.destructive,
+            idempotent_hint=operation.hints.idempotent,
+            open_world_hint=False,
+        ),
+    )

@@ -1,0 +1,219 @@
+"""The types of option values that several options share, or that take more than a line to check."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, ConfigDict, SecretStr, TypeAdapter
+
+from inkbox_mcp.settings.credentials import not_a_key, without_wrapping
+
+_PLAIN_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl, config=ConfigDict(url_preserve_empty_path=True))
+
+HOST_AND_PORT = r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]*|\*))?"
+"""Of a URL, in lower case; `*` is any port, and so is none."""
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many calls in so many seconds.
+
+    Attributes:
+        calls: how many.
+        seconds: in how many.
+        written: as the operator wrote it, such as `10/s`.
+    """
+
+    calls: int
+    seconds: int
+    written: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a rate such as `10/s`, `600/m`, `1000/h` or `5/10s`.
+
+        Raises:
+            ValueError: it is none; the message is half a sentence that begins with "must".
+        """
+        match = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,3})?([smh])", text)
+        if not match:
+            raise ValueError("must be a call rate, such as 10/s, 600/m, 1000/h or 5/10s")
+        calls, count, unit = match.groups()
+        return cls(int(calls), int(count or 1) * _UNITS[unit], text)
+
+    def __str__(self) -> str:
+        return self.written
+
+
+def _key(key: SecretStr) -> SecretStr:
+    text = without_wrapping(key.get_secret_value())
+    # What is known to be something else, such as a placeholder, is explained by the first call: a server without a key
+    # starts, too.
+    if not not_a_key(text) and not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise ValueError("must be the key alone, without spaces or line breaks")
+    return SecretStr(text)
+
+
+def _token(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[\x21-\x7e]{16,}", token.get_secret_value()):
+        raise ValueError("must be at least 16 characters, without spaces or line breaks")
+    return token
+
+
+def _state_keys(value: object) -> object:
+    """Split secrets; each is as long as what is made of it, and none is there twice, as the SDK wants them."""
+    if not isinstance(value, str):
+        return value
+    keys = [key.strip() for key in value.split(",")]
+    if any(len(key.encode()) < 32 for key in keys) or len(set(keys)) < len(keys):
+        raise ValueError("must be different secrets of at least 32 bytes, separated by commas")
+    return tuple(map(SecretStr, keys))
+
+
+def _split(text: str, example: str) -> SplitResult:
+    # Printable ASCII only, and no backslash: there URL parsers differ, and the one that connects is not this one.
+    if not re.fullmatch(r"[\x21-\x5b\x5d-\x7e]+", text):
+        raise ValueError(f"must be a URL such as {example}")
+    url = urlsplit(text)
+    if url.scheme == "http" and url.hostname not in {"localhost", "127.0.0.1"}:
+        raise ValueError("must start with https:// (http:// is for localhost and 127.0.0.1 only)")
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        raise ValueError(f"must be a URL such as {example}")
+    if "@" in url.netloc or "?" in text or "#" in text:
+        raise ValueError("must not have a user name, a query or a fragment")
+    _ = url.port  # raises ValueError when it is no port
+    return url
+
+
+def _base_url(text: str) -> str:
+    _split(text, "https://inkbox.ai")
+    _PLAIN_URL.validate_python(text)  # such as 256.1.1.1, which only what connects would refuse
+    return text.rstrip("/")
+
+
+def _exact_url(text: str) -> str:
+    _split(text, "https://mcp.example.com/mcp")
+    # Tokens are compared with it character by character, and clients get it as this type writes it.
+    if (plain := str(_PLAIN_URL.validate_python(text))) != text:
+        raise ValueError(f"must be written as {plain}")
+    return text
+
+
+def _origins(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"https?://[a-z0-9.\[\]:-]+", name) for name in names):
+        raise ValueError("must be origins as browsers write them, such as https://app.example.com")
+    return names
+
+
+def _host_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    # One that no header can equal would leave out what it was meant to allow.
+    if not all(name.isascii() and re.fullmatch(HOST_AND_PORT, name.lower()) for name in names):
+        raise ValueError("must be hosts as in URLs, such as mcp.example.com or [2001:db8::1]:8443, without https://")
+    return names
+
+
+def _scopes(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]+", name) for name in names):
+        raise ValueError("must be OAuth scopes separated by commas")
+    return names
+
+
+def _host(host: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
+        raise ValueError("must be an address of this machine, such as 127.0.0.1 or 0.0.0.0")
+    return host
+
+
+def _database(text: str) -> str:
+    if not text:
+        raise ValueError("must be a file or :memory:")
+    try:
+        return text if text == ":memory:" else str(Path(text).expanduser())
+    except RuntimeError:
+        if Path(text).parts[0] == "~":  # this user has none, which is no fault where there is no sandbox
+            return text
+        raise ValueError("names a home directory that does not exist") from None
+
+
+def home_directory() -> Path | None:
+    """Return this user's home directory, whether it exists or not; None where the system knows of none."""
+    try:
+        return Path("~").expanduser()
+    except RuntimeError:
+        return None
+
+
+def _names(value: object) -> object:
+    """Split a comma-separated list; an empty one is no list, because it would mean the opposite of a full one."""
+    if not isinstance(value, str):
+        return value
+    names = tuple(name.strip() for name in value.split(","))
+    if not all(names):
+        raise ValueError("must be names separated by commas")
+    return names
+
+
+def _handles(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(pattern.removeprefix("@") for pattern in patterns)
+
+
+def _addresses(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    if not all("@" in pattern or "*" in pattern for pattern in patterns):
+        raise ValueError("must be addresses such as sales@inkboxmail.com, or patterns such as sales-*@inkboxmail.com")
+    return patterns
+
+
+def _hosts(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    if any("/" in pattern or re.fullmatch(r"[^:]+:[0-9]*", pattern) for pattern in patterns):
+        raise ValueError("must be hosts such as hooks.example.com or *.example.com, without https:// or port")
+    return patterns
+
+
+def _rate(value: object) -> object:
+    return Rate.parse(value) if isinstance(value, str) else value
+
+
+def parse_store(text: str) -> str:
+    """Check the URL of a store; it is returned as it was.
+
+    Raises:
+        ValueError: it is none; the message begins with "must" and does not repeat the URL, which may hold a password.
+    """
+    try:
+        url = urlsplit(text)
+        _ = url.port
+        if url.path if url.scheme == "unix" else url.hostname and url.scheme in {"redis", "rediss"}:
+            return text
+    except ValueError:
+        pass
+    raise ValueError("must be a URL such as redis://localhost:6379/0, rediss://:password@host:6380 or unix:///socket")
+
+
+def _store(url: SecretStr) -> SecretStr:
+    parse_store(url.get_secret_value())
+    return url
+
+
+Key = Annotated[SecretStr, AfterValidator(_key)]
+Token = Annotated[SecretStr, AfterValidator(_token)]
+StateKeys = Annotated[tuple[SecretStr, ...], BeforeValidator(_state_keys)]
+BaseURL = Annotated[str, AfterValidator(_base_url)]
+ExactURL = Annotated[str, AfterValidator(_exact_url)]
+Host = Annotated[str, AfterValidator(_host)]
+Database = Annotated[str, AfterValidator(_database)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Handles = Annotated[Names, AfterValidator(_handles)]
+Addresses = Annotated[Names, AfterValidator(_addresses)]
+Hosts = Annotated[Names, AfterValidator(_hosts)]
+HostNames = Annotated[Names, AfterValidator(_host_names)]
+Origins = Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_origins)]
+Scopes = Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_scopes)]
+CallRate = Annotated[Rate, BeforeValidator(_rate)]
+StoreURL = Annotated[SecretStr, AfterValidator(_store)]
+LowerCase = BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text)

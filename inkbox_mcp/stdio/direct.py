@@ -1,0 +1,213 @@
+"""Plain calls over a client's pipes, answered without the SDK.
+
+Loading the SDK takes longer than all else before a first call, and most of the memory; what it does for a call that
+is no more than a tool's name and arguments can be said here in a page. So such calls are answered here, with the bytes
+that the SDK would write: calls of tools that need no human, their cancellations, and pings. Every other line is for the
+SDK. And only a conversation whose beginning is on record is taken up here: there the SDK itself has agreed with the
+client on the protocol, and a call has to say what was said then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+from pydantic_core import from_json, to_json
+
+from inkbox_mcp.access.tenants import LOCAL
+from inkbox_mcp.service import Answer, Bug, Service
+from inkbox_mcp.stdio.pipes import Line, Pipes
+from inkbox_mcp.stdio.warm_start import Exchange
+from inkbox_mcp.toolkit.operation import Operation
+
+INTERNAL_ERROR = -32603
+CONNECTION_CLOSED = -32000
+VERSION = "io.modelcontextprotocol/protocolVersion"
+SERVER = "io.modelcontextprotocol/serverInfo"
+
+Id = int | str
+Members = dict[str, Any]
+"""Of a JSON object."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What a client and the SDK agreed on, as far as calls depend on it.
+
+    Attributes:
+        envelope: what each request has in its `_meta`; nothing in the handshake era.
+        stamp: what each result has in its `_meta`; nothing in the handshake era.
+    """
+
+    envelope: Members
+    stamp: Members
+
+    @classmethod
+    def of(cls, exchanges: Sequence[Exchange]) -> "Agreement | None":
+        """Read it from the beginning of a conversation; None where it is not all clear."""
+        # What is no UTF-8 in it was replaced when the SDK heard it, see `inkbox_mcp.stdio.sdk_streams`.
+        requests = [
+            (from_json(line.decode(errors="replace")), from_json(answer)) for line, answer in exchanges if answer
+        ]
+        envelopes = [_envelope(request.get("params")) for request, _ in requests]
+        match requests:
+            case [({"method": "initialize"}, {"result": _}), *others] if not any(envelopes):
+                again = any(request["method"] == "initialize" for request, _ in others)
+                return None if again else cls({}, {})
+            case [*_, (_, {"result": {"_meta": {"io.modelcontextprotocol/serverInfo": server}}})]:
+                first, *others = envelopes
+                alike = first and VERSION in first and all(envelope == first for envelope in others)
+                return cls(first, {SERVER: server}) if first and alike else None
+            case _:
+                return None
+
+    def result(self, answer: Answer) -> Members:
+        """Return an answer as the SDK writes it, in its order."""
+        meta = {"_meta": {**(answer.meta or {}), **self.stamp}}
+        return {
+            **(meta if answer.meta else {}),
+            "content": [{"text": answer.text, "type": "text"}],
+            "isError": answer.is_error,
+            **({"resultType": "complete"} if self.stamp else {}),
+            **({} if answer.data is None else {"structuredContent": answer.data}),
+            **(meta if self.stamp and not answer.meta else {}),
+        }
+
+
+class DirectCalls:
+    """Answers plain calls of a conversation, and hands out its other lines."""
+
+    def __init__(self, service: Service, pipes: Pipes, tasks: TaskGroup, exchanges: Sequence[Exchange] = ()) -> None:
+        """Go on with a conversation.
+
+        Args:
+            service: whose tools are called.
+            pipes: the client's.
+            tasks: where calls run.
+            exchanges: its beginning; where that is not recorded, all lines are handed out.
+        """
+        self._service, self._pipes, self._tasks = service, pipes, tasks
+        self._agreement = Agreement.of(exchanges)
+        self._under_way: dict[Id, anyio.CancelScope] = {}
+        self._handed_out = False
+
+    async def next_line(self) -> Line:
+        """Answer plain calls until there is another line, and return that.
+
+        Raises:
+            anyio.EndOfStream: see `Pipes.line`.
+        """
+        while True:
+            line = await self._pipes.line()
+            if not (line and self._agreement and self._take(line, self._agreement)):
+                self._handed_out = True
+                return line
+
+    def _take(self, line: bytes | bytearray, agreement: Agreement) -> bool:
+        try:
+            message: Any = from_json(line)
+        except ValueError:
+            return False
+        match message:
+            case {"id": bool()}:
+                return False
+            case {"jsonrpc": "2.0", "method": "tools/call", "id": int() | str() as request, "params": params, **rest}:
+                operation = self._plain(params, agreement)
+                if operation is None or rest:
+                    return False
+                self._pipes.begun()
+                scope = self._under_way[_key(request)] = anyio.CancelScope()
+                self._tasks.start_soon(self._call, request, operation, params.get("arguments", {}), agreement, scope)
+                return True
+            case {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": request}, **rest}:
+                if "id" in rest:
+                    return False
+                if type(request) in {int, str} and (scope := self._under_way.get(_key(request))):
+                    scope.cancel()
+                return not self._handed_out  # or it may be about one of those
+            case {"jsonrpc": "2.0", "method": "ping", "id": int() | str() as request, **rest}:
+                if rest or agreement.envelope:
+                    return False
+                self._write(request, result={})
+                self._tasks.start_soon(self._pipes.send_all)  # who waits here would not hear the client leave
+                return True
+            case _:
+                return False
+
+    def _plain(self, params: Any, agreement: Agreement) -> Operation[Any, Any] | None:
+        """Return the tool that these parameters call, if they say nothing that the SDK would have to hear."""
+        match params:
+            case {"name": str() as name, **rest} if rest.keys() <= {"arguments", "_meta"}:
+                operation = self._service.operations.get(name)
+                plain = (
+                    operation
+                    and not self._service.may_ask(operation)
+                    and isinstance(params.get("arguments", {}), dict)
+                    and _envelope(params) == agreement.envelope
+                )
+                return operation if plain else None
+            case _:
+                return None
+
+    async def _call(
+        self,
+        request: Id,
+        operation: Operation[Any, Any],
+        arguments: Members,
+        agreement: Agreement,
+        scope: anyio.CancelScope,
+    ) -> None:
+        try:
+            try:
+                with scope:
+                    answer = await self._service.call(operation, arguments, LOCAL)
+                    self._write_unless(scope, request, result=agreement.result(answer))
+            except Bug as bug:
+                error = {"code": INTERNAL_ERROR, "message": str(bug), "data": bug.data}
+                self._write_unless(scope, request, error=error)
+            except anyio.get_cancelled_exc_class():
+                self._write_unless(scope, request, error={"code": CONNECTION_CLOSED, "message": "Connection closed"})
+                with anyio.move_on_after(1, shield=True):
+                    await self._pipes.send_all()
+                raise
+            finally:
+                if self._under_way.get(_key(request)) is scope:
+                    del self._under_way[_key(request)]
+            await self._pipes.send_all()
+        finally:
+            self._pipes.settled()
+
+    def _write_unless(self, cancelled: anyio.CancelScope, request: Id, **outcome: Members) -> None:
+        """Write an answer, but none to a call that came to an end although its client had cancelled it."""
+        if not cancelled.cancel_called:
+            self._write(request, **outcome)
+
+    def _write(self, request: Id, **outcome: Members) -> None:
+        self._pipes.write(to_json({"jsonrpc": "2.0", "id": request, **outcome}) + b"\n")
+
+
+def _key(request: Id) -> Id:
+    """Return what a request is known by, to the SDK too: "7" is 7."""
+    try:
+        return int(request)
+    except ValueError:
+        return request
+
+
+def _envelope(params: Any) -> Members | None:
+    """Return what a request has in its `_meta`, without the token for progress; None for something else.
+
+    Progress is optional, and of these calls nobody makes any.
+    """
+    match params:
+        case {"_meta": {"progressToken": int() | str(), **rest}}:
+            return rest
+        case {"_meta": {"progressToken": _}}:
+            return None
+        case {"_meta": {**rest}}:
+            return rest
+        case {"_meta": _}:
+            return None
+        case _:
+            return {}

@@ -1,0 +1,86 @@
+"""Serving one client over stdin and stdout, until it closes one of them or a signal comes."""
+
+import logging
+import os
+import sys
+from contextlib import redirect_stdout
+
+import anyio
+
+from inkbox_mcp.process import for_good, stop_on_signals
+from inkbox_mcp.service import Service
+from inkbox_mcp.settings.options import SettingsError
+from inkbox_mcp.stdio.direct import DirectCalls
+from inkbox_mcp.stdio.pipes import Pipes, taken_over
+from inkbox_mcp.stdio.warm_start import Beginning, pipes_available
+from inkbox_mcp.telemetry.tracing import shut_down
+
+logger = logging.getLogger(__name__)
+
+
+async def serve_stdio(service: Service, beginning: Beginning | None = None) -> None:
+    """Serve one client over stdin and stdout until it closes one of them or a signal comes.
+
+    Args:
+        service: see `inkbox_mcp.service`.
+        beginning: what the client has said and was answered before.
+    """
+    if not pipes_available():
+        await _serve_with_threads(service)
+        return
+    beginning = beginning or Beginning()
+    # A stray print is kept off the wire here, and by `taken_over` where it comes from a child or an extension.
+    with taken_over() as (stdin, stdout), redirect_stdout(sys.stderr):
+        async with anyio.create_task_group() as tasks:
+            pipes = Pipes(stdin, stdout, tasks.cancel_scope.cancel, beginning.unread)
+            tasks.start_soon(stop_on_signals, pipes.hang_up)
+            await serve_pipes(service, pipes, beginning)
+            tasks.cancel_scope.cancel()
+
+
+async def serve_pipes(service: Service, pipes: Pipes, beginning: Beginning) -> None:
+    """Serve one client over its pipes, plain calls at once and all else by the SDK, which is loaded for it."""
+    async with service.tenants, anyio.create_task_group() as tasks:
+        calls = DirectCalls(service, pipes, tasks, beginning.exchanges)
+        try:
+            line = await calls.next_line()
+            with for_good():
+                from inkbox_mcp.protocol.server import server_of
+                from inkbox_mcp.stdio.sdk_streams import Messages
+            messages, server = Messages(pipes, calls, beginning, line), server_of(service)
+            await server.run(messages, messages, server.create_initialization_options())
+        except anyio.EndOfStream:
+            pass  # nothing was said that the SDK had to hear
+        tasks.cancel_scope.cancel()
+
+
+async def _serve_with_threads(service: Service) -> None:
+    """Serve a terminal, files, or anything on Windows."""
+    with for_good():
+        from mcp.server.stdio import stdio_server
+
+        from inkbox_mcp.protocol.server import server_of
+        from inkbox_mcp.stdio.sdk_streams import Answers, Requests
+    server = server_of(service)
+    failed = ()
+    try:
+        async with stdio_server() as (read, write), anyio.create_task_group() as tasks:
+            tasks.start_soon(stop_on_signals, tasks.cancel_scope.cancel)
+            # The transport owns the wire now; a stray print would still reach it when Python flushes stdout at exit.
+            with redirect_stdout(sys.stderr):
+                try:
+                    requests = Requests(read)
+                    answers = Answers(write, requests)
+                    await server.run(requests, answers, server.create_initialization_options())
+                except anyio.get_cancelled_exc_class():
+                    # A signal came, or the client no longer reads. A thread of the transport is blocked in reading
+                    # stdin and would keep the interpreter waiting.
+                    shut_down()
+                    os._exit(0)
+            tasks.cancel_scope.cancel()
+    except* BrokenPipeError:
+        logger.info("the client no longer reads")
+    except* OSError as errors:  # such as a disk that is full
+        failed = errors.exceptions
+    if failed:
+        raise SettingsError("the answers cannot be written to stdout, or nothing can be read from stdin")

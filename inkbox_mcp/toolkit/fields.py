@@ -1,0 +1,167 @@
+"""The argument types that tools share: format, limits and what to say when they are broken.
+
+Each is an ordinary `str` or `int` for pydantic, checked so that a value can be put into a URL path, a mail header or
+a JSON body without leaving its place. The rules that JSON Schema can carry are in the annotation; the others are
+functions, because a model reads their sentence when it got the value wrong.
+"""
+
+import re
+import unicodedata
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from inkbox_mcp.text import first_hidden, first_unseen, quoted
+from inkbox_mcp.toolkit.paging import decode_cursor
+from inkbox_mcp.toolkit.webhook_guard import webhook_url
+
+_LOCAL_PART = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
+_DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+_NOT_IN_A_HANDLE = re.compile(r"[\s/\\?#%@]")
+_ID = re.compile(r"[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
+
+# An address as mail programs find it in a text, also with spaces around the @ (RFC 5322); "@acme", "Jane (@jane)" and
+# "Sales @ Acme" are none.
+_ADDRESS = re.compile(r"[^\s(\[{<,;:/](@\s*[^\s@]|\s+@\s*[^\s@]+[.\u3002]\w)")
+# Brackets that people read as "<" and ">": beside them a name with an @ is an address whatever it looks like.
+_BRACKETS = re.compile("[<>\u02c2\u02c3\u1433\u1438\u2039\u203a\u3008-\u300b\u00ab\u00bb\u27e8-\u27eb\u276c-\u2771]")
+_ENCODED_WORD = re.compile(r"=\s*\?.*\?\s*=|=\?[^?]*\?[bq]\?", re.IGNORECASE)
+
+_SPACES = frozenset(" \u3000")  # of Latin and of East Asian writing
+LIST_ITEM_LENGTH = 100
+
+
+def _one_line(text: str) -> str:
+    """Refuse what a person would not see, and what is no part of one line: nothing can hide, and no log line be split.
+
+    What is refused is named and never taken out: a cleaned value would be another one than the one that was checked.
+    """
+    return _refuse(text, first_unseen(text))
+
+
+def _refuse(text: str, position: int | None) -> str:
+    if position is not None:
+        raise ValueError(
+            "hidden characters, line breaks and blanks other than a space are not allowed "
+            f"(U+{ord(text[position]):04X} at position {position}); write it without them"
+        )
+    return text
+
+
+def _display_name(text: str) -> str:
+    """Refuse what could hide in a name, or make a mail header or a mail program say another sender."""
+    _refuse(text, first_hidden(text))
+    _refuse(text, next((at for at, char in enumerate(text) if char.isspace() and char not in _SPACES), None))
+    if not any(unicodedata.category(char)[0] in "LNPS" for char in text):
+        raise ValueError("must have a letter, a digit or a sign that can be seen")
+    plain = unicodedata.normalize("NFKC", text)  # what is full-width is read like what it is the width of
+    if _ADDRESS.search(plain) or ("@" in plain and _BRACKETS.search(plain)):
+        raise ValueError(
+            "must not contain an email address, because people would take it for the sender's; write the name alone"
+        )
+    if _ENCODED_WORD.search(plain):
+        raise ValueError('must not be an encoded word ("=?utf-8?...?="); write the name itself')
+    return text
+
+
+def _list_item(text: str) -> str:
+    if not 1 <= len(text) <= LIST_ITEM_LENGTH:
+        raise ValueError(f"must have 1 to {LIST_ITEM_LENGTH} characters")
+    return text
+
+
+def _handle(text: str) -> str:
+    handle = text.removeprefix("@")
+    if not handle or _NOT_IN_A_HANDLE.search(handle) or handle in {".", ".."} or ".." in handle:
+        if re.fullmatch(r"[^@\s]+@[^@\s]+", handle):
+            raise ValueError('must be a handle such as "sales-agent", not an address; list_identities shows both')
+        raise ValueError(
+            'must be a handle such as "sales-agent", without spaces, "@", "/", "\\", "?", "#", "%" or ".."'
+        )
+    return handle
+
+
+def _local_part(text: str) -> str:
+    if "@" in text:
+        local_part = quoted(text.partition("@")[0], 64)
+        raise ValueError(f"must be only the part before the @, here {local_part}; Inkbox adds the domain")
+    if not _LOCAL_PART.fullmatch(text):
+        raise ValueError('must be letters, digits, "_", "+", "-", and single dots between them, such as "sales.team"')
+    return text
+
+
+def _mailbox_address(text: str) -> str:
+    local_part, at, domain = text.partition("@")
+    if not _LOCAL_PART.fullmatch(local_part) or (at and not _DOMAIN.fullmatch(domain)):
+        raise ValueError(
+            'must be a mailbox address such as "sales.team@inkboxmail.com", or its part before the @ ("sales.team")'
+        )
+    return text
+
+
+def _uuid(text: str) -> str:
+    if not _ID.fullmatch(text):
+        raise ValueError("must be a UUID such as 123e4567-e89b-42d3-a456-426614174000")
+    return str(UUID(text))
+
+
+def _cursor(text: str) -> str:
+    decode_cursor(text)
+    return text
+
+
+def _whole_number(value: object) -> object:
+    """Take 5, 5.0 and "5" alike, as models send them; pydantic refuses what is left."""
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _boolean(value: object) -> object:
+    """Take true and "true" alike, as models send them; pydantic refuses what is left."""
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+
+
+Text = Annotated[str, AfterValidator(_one_line)]
+"""One line of text."""
+
+ListItem = Annotated[Text, AfterValidator(_list_item)]
+"""One line of a list, of at most `LIST_ITEM_LENGTH` characters."""
+
+AgentHandle = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_one_line), AfterValidator(_handle)]
+"""The handle of an agent identity, without its leading @."""
+
+LocalPart = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_one_line), AfterValidator(_local_part)]
+"""The part of an address before the @."""
+
+MailboxAddress = Annotated[
+    str, Field(min_length=1, max_length=320), AfterValidator(_one_line), AfterValidator(_mailbox_address)
+]
+"""A mailbox's full address, or its local part."""
+
+DisplayName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_display_name)]
+"""The sender name people see."""
+
+WebhookURL = Annotated[str, Field(max_length=2048), AfterValidator(_one_line), AfterValidator(webhook_url)]
+"""An https URL on the public internet, see `inkbox_mcp.toolkit.webhook_guard`."""
+
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+"""An integer; `true` and 1.5 are none."""
+
+Boolean = Annotated[bool, BeforeValidator(_boolean)]
+"""True or false; 1 and 0 are neither."""
+
+ResourceID = Annotated[str, AfterValidator(_one_line), AfterValidator(_uuid)]
+"""A UUID."""
+
+PageSize = Annotated[WholeNumber, Field(ge=1, le=200)]
+"""How many items one page of a list holds."""
+
+SearchText = Annotated[str, Field(max_length=320), AfterValidator(_one_line)]
+"""Text to look for; empty finds everything."""
+
+Cursor = Annotated[Text, AfterValidator(_cursor)]
+"""Where the next page of a list begins."""

@@ -1,0 +1,280 @@
+"""What a tool is: a typed function whose name, docstring, argument model and result model are the whole declaration.
+
+The `operation` decorator turns such a function into an `Operation`, which describes itself (`description` and schemas),
+checks a call's arguments (`parse`) and runs (`run`).
+"""
+
+import difflib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from http import HTTPStatus
+from inspect import cleandoc
+from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.generations import Generation
+from inkbox_mcp.errors import APIError, InkboxError, InvalidArguments, OperationMoved
+from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_NAME, MAX_PROBLEMS, MAX_RESULT, excess, named
+from inkbox_mcp.toolkit.questions import Question, question
+from inkbox_mcp.toolkit.schema import argument_schema, result_schema
+
+
+@dataclass(frozen=True)
+class Hints:
+    """MCP's hints about what a tool does to its surroundings; all of ours are a closed world."""
+
+    read_only: bool = False
+    destructive: bool = False
+    idempotent: bool = False
+
+
+READ_ONLY = Hints(read_only=True, idempotent=True)
+ADDITIVE = Hints()
+IDEMPOTENT = Hints(idempotent=True)
+DESTRUCTIVE = Hints(destructive=True, idempotent=True)
+
+# Some clients add arguments of their own to every call (n8n: github.com/n8n-io/n8n/issues/37308).
+_INJECTED = frozenset({"toolCallId", "sessionId"})
+
+_TOO_LARGE = object()
+"""Stands for a value that is too large."""
+
+
+class Args(BaseModel):
+    """The arguments of a tool.
+
+    An optional argument is declared `X | None = None`, where None means omitted: clients that must send every key send
+    null for it, or an empty string. Only for the names in `nullable` is null a value of its own, for the API.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+    nullable: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_what_nobody_said(cls, data: dict[str, Any]) -> dict[str, Any]:
+        omitted = {name for name, field in cls.model_fields.items() if not field.is_required()} - cls.nullable
+        return {
+            name: value
+            for name, value in data.items()
+            if name not in _INJECTED and not (value in (None, "") and name in omitted)
+        }
+
+    def supplied(self, *, exclude: set[str] | None = None) -> dict[str, Any]:
+        """Return what the caller supplied, ready to be sent as a JSON body: omitted arguments are absent."""
+        return self.model_dump(exclude_unset=True, exclude=exclude)
+
+
+class Result(BaseModel):
+    """What a tool returns: the fields worth telling a client about.
+
+    Those that the API sends beyond them are kept; those that it does not send stay absent.
+    """
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    def sent(self, field: str) -> Any:
+        """Return a field that the API sent although it is not declared; None if it did not."""
+        return (self.model_extra or {}).get(field)
+
+
+Confirm = str | Mapping[Generation, str] | Callable[[Any], str | None] | None
+
+# A route that is gone answers 404 or 405, a field that is gone 422.
+_MAY_MEAN_MOVED = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY}
+
+A = TypeVar("A", bound=Args)
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True, eq=False)
+class Operation(Generic[A, R]):
+    """One tool: its declaration to the client and its call to the API.
+
+    Attributes:
+        function: the coroutine function that calls the API.
+        args: the model of its arguments.
+        result: the model of its result.
+        hints: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE.
+        advice: what to do next after an error of a class, where the operation knows better than the class.
+        confirm: the question to the human, with arguments in braces. Where the generations of the API differ in what
+            happens, one question for each; where it depends on the arguments, a function of them that returns it.
+        only: the generation of the API that has this operation, if not both.
+        moved: which tool and arguments to use in the other generation.
+        changes: the arguments that name what the call changes; two calls that change the same thing take turns.
+        max_result: bytes of a result's text.
+    """
+
+    function: Callable[[InkboxAPI, A], Awaitable[R]]
+    args: type[A]
+    result: type[R]
+    hints: Hints
+    advice: Mapping[type[InkboxError], str]
+    confirm: Confirm
+    changes: tuple[str, ...]
+    only: Generation | None
+    moved: str
+    max_result: int
+
+    @property
+    def name(self) -> str:
+        """The tool's name, `verb_noun`."""
+        return self.function.__name__
+
+    @property
+    def title(self) -> str:
+        """The tool's name for people."""
+        return self.name.replace("_", " ").capitalize()
+
+    @property
+    def description(self) -> str:
+        """What models read about the tool, in one paragraph."""
+        return " ".join(cleandoc(self.function.__doc__ or "").split())
+
+    @cached_property
+    def input_schema(self) -> dict[str, Any]:
+        """The JSON Schema of its arguments."""
+        return argument_schema(self.args.model_json_schema(), self.args.nullable)
+
+    @cached_property
+    def output_schema(self) -> dict[str, Any]:
+        """The JSON Schema of its result."""
+        return result_schema(self.result.model_json_schema(mode="serialization"))
+
+    def parse(self, arguments: Mapping[str, Any] | None) -> A:
+        """Check a call's arguments.
+
+        Raises:
+            InvalidArguments: with every bad argument named at once.
+        """
+        given = arguments or {}
+        if len(given) > MAX_ARGUMENTS:
+            raise InvalidArguments(self._too_many(given))
+        too_large = {name: problem for name, value in given.items() if (problem := excess(value))}
+        try:
+            # Validated without the values that are too large, which no type takes then.
+            return self.args.model_validate({**given, **dict.fromkeys(too_large, _TOO_LARGE)})
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_context=False)
+            problems = [self._problem(details, too_large) for details in found[:MAX_PROBLEMS]]
+            raise InvalidArguments(f"{named(problems, len(found) - len(problems))}.") from None
+
+    async def run(self, api: InkboxAPI, args: A) -> R:
+        """Call the API.
+
+        Raises:
+            InkboxError: when it did not work; `explain` tells the model.
+        """
+        values = (getattr(args, name) for name in self.changes)
+        names = [value.partition("@")[0].casefold() for value in values if value]
+        await self._require_generation(api)
+        try:
+            async with api.alone(*names):
+                return await self.function(api, args)
+        except APIError as error:
+            if error.status in _MAY_MEAN_MOVED:
+                await self._may_have_moved(api, error)
+            raise
+
+    async def question(self, api: InkboxAPI, args: A) -> Question | None:
+        """Return what to ask the human before this call, if anything.
+
+        Raises:
+            OperationMoved: the call could not be made anyway.
+        """
+        await self._require_generation(api)
+        template = self.confirm
+        if callable(template):
+            template = template(args)
+        elif not (template is None or isinstance(template, str)):
+            template = template[await api.generation(again=True)]
+        return question(self.name, template, args.supplied()) if template else None
+
+    async def _require_generation(self, api: InkboxAPI) -> None:
+        """Refuse a call that the organisation's generation does not have, as far as that is known."""
+        if self.only and api.known_generation and not await api.is_on(self.only):
+            raise OperationMoved(self.moved)
+
+    async def _may_have_moved(self, api: InkboxAPI, error: APIError) -> None:
+        """Find out whether the API refused because the organisation is on the other generation."""
+        # A plain 404 is mostly about the thing that was named; the others contradict what was known.
+        if error.status != HTTPStatus.NOT_FOUND:
+            api.known_generation = None
+        if self.only is None:
+            return
+        try:
+            generation = await api.generation()
+        except InkboxError:
+            return
+        if generation != self.only:
+            raise OperationMoved(self.moved, error.status)
+
+    def explain(self, error: InkboxError) -> str:
+        """Tell the model about a failed call of this operation."""
+        advice = next((text for kind, text in self.advice.items() if isinstance(error, kind)), None)
+        return error.explain(self.name, advice)
+
+    def _too_many(self, given: Mapping[str, Any]) -> str:
+        """Say that there are more arguments than any tool takes, without looking at their values."""
+        unknown = [name for name in given if name not in self.args.model_fields and name not in _INJECTED]
+        problems = [self._unknown_argument(name) for name in unknown[:MAX_PROBLEMS]]
+        more = named(problems, len(unknown) - len(problems))
+        return f"a call takes at most {MAX_ARGUMENTS} arguments, and this one has {len(given):,}: {more}."
+
+    def _problem(self, details: ErrorDetails, too_large: Mapping[str, str]) -> str:
+        message = details["msg"].removeprefix("Value error, ")
+        if not details["loc"]:
+            return message
+        if details["type"] == "extra_forbidden":
+            return self._unknown_argument(str(details["loc"][0]))
+        name = ".".join(map(str, details["loc"]))
+        if details["type"] == "missing":
+            message = "is required"
+        message = too_large.get(name, message)
+        return f"{name}: {message}"
+
+    def _unknown_argument(self, name: str) -> str:
+        valid, name = list(self.args.model_fields), name[:MAX_NAME]
+        close = difflib.get_close_matches(name, valid, n=1)
+        meant = f" (did you mean {close[0]}?)" if close else ""
+        return f"unknown argument {name!a}{meant}: {self.name} takes {', '.join(valid) or 'none'}"
+
+
+def operation(
+    hints: Hints,
+    *,
+    advice: Mapping[type[InkboxError], str] | None = None,
+    confirm: Confirm = None,
+    changes: tuple[str, ...] = (),
+    only: Generation | None = None,
+    moved: str = "",
+    max_result: int = MAX_RESULT,
+) -> Callable[[Callable[[InkboxAPI, A], Awaitable[R]]], Operation[A, R]]:
+    """Make a tool of an `async def verb_noun(api, args: Args) -> Result`.
+
+    Args:
+        hints: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE.
+        advice: what the model should do next after an error of a class.
+        confirm: the question to the human before the call, such as `Delete {email_address}?`; see `Operation`.
+        changes: the arguments that name what the call changes.
+        only: the generation of the API that has this operation, if not both.
+        moved: which tool and arguments to use in the other generation.
+        max_result: bytes of a result's text.
+
+    Raises:
+        TypeError: what is destructive has no question.
+    """
+    if hints.destructive and not confirm:
+        raise TypeError("a destructive operation needs a question to the human: pass confirm")
+
+    def declare(function: Callable[[InkboxAPI, A], Awaitable[R]]) -> Operation[A, R]:
+        types = get_type_hints(function)
+        args, result = types["args"], types["return"]
+        return Operation(function, args, result, hints, advice or {}, confirm, changes, only, moved, max_result)
+
+    return declare
