@@ -1,5 +1,6 @@
 """Where things are in the Inkbox API."""
 
+from collections.abc import Sequence
 from typing import Self
 from urllib.parse import quote, urlencode
 
@@ -20,9 +21,10 @@ class Path(str):
         made.template = template or path
         return made
 
-    def where(self, **query: str) -> "Path":
-        """Return this path with a query."""
-        return Path(f"{self}?{urlencode(query)}", self.template)
+    def where(self, **query: str | int | bool | Sequence[str] | None) -> "Path":
+        """Return this path with a query; None leaves a name out, and a list repeats it."""
+        given = {name: _written(value) for name, value in query.items() if value is not None}
+        return Path(f"{self}?{urlencode(given, doseq=True)}" if given else self, self.template)
 
 
 MAILBOXES = Path("/api/v1/mail/mailboxes")
@@ -36,8 +38,18 @@ def path(resource: Path, *segments: str) -> Path:
 
     Args:
         resource: such as `IDENTITIES`.
-        segments: names that arguments hold, and words of the API as `Path`.
+        segments: names that arguments hold, and words of the API as `Path`, one or several (`messages/search`).
     """
     template = [segment.template if isinstance(segment, Path) else "{}" for segment in segments]
-    full = [quote(segment, safe="") for segment in segments]
+    full = [segment if isinstance(segment, Path) else _escaped(segment) for segment in segments]
     return Path("/".join([resource, *full]), "/".join([resource, *template]))
+
+
+def _written(value: str | int | bool | Sequence[str]) -> str | int | Sequence[str]:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _escaped(name: str) -> str:
+    escaped = quote(name, safe="")
+    # Dots alone would lead up; HTTP libraries resolve them before they send.
+    return escaped.replace(".", "%2E") if escaped in {".", ".."} else escaped
