@@ -190,6 +190,11 @@ class TooLarge(UnexpectedResponse):
     def __init__(self, limit: int, *, status: int) -> None:
         super().__init__(f"the answer is larger than {limit // 1024**2} MB.", status=status)
 
+    @property
+    def of_success(self) -> bool:
+        """Whether its status says that what was asked for was done."""
+        return 200 <= (self.status or 0) < 300
+
 
 class ResultTooLarge(InkboxError):
     """There is more to show than a result may hold; nothing was changed."""

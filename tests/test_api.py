@@ -12,7 +12,7 @@ from mcp import Client
 
 from inkbox_mcp import __version__
 from inkbox_mcp.api.connection import MAX_RESPONSE_BYTES
-from inkbox_mcp.api.responses import interpret, retry_after
+from inkbox_mcp.api.responses import Received, interpret, retry_after
 from inkbox_mcp.errors import APIError, InkboxError
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.settings.options import Settings
@@ -233,6 +233,6 @@ def test_every_status_becomes_a_typed_error() -> None:
     """No status that is not a success passes for one."""
     for status in range(300, 600):
         with pytest.raises(InkboxError) as caught:
-            interpret(status, {}, b'{"detail": "x"}')
+            interpret(Received(status, {}, b'{"detail": "x"}'))
         assert caught.value.status == status
         assert isinstance(caught.value, APIError) is (status >= 400)

@@ -3,12 +3,12 @@
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import anyio
-import stamina
 from pydantic import BaseModel, SecretStr
 
 from inkbox_mcp.api.connection import Connection, in_time, turn
@@ -16,24 +16,22 @@ from inkbox_mcp.api.creation import Creations
 from inkbox_mcp.api.generations import Generation, generation_of
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, WEBHOOKS, Path
 from inkbox_mcp.api.redaction import Redaction
-from inkbox_mcp.api.responses import parse
-from inkbox_mcp.api.retries import ATTEMPTS, MAX_PAUSE, after_lost, is_lost, pause
+from inkbox_mcp.api.responses import interpret, parse, read_list
+from inkbox_mcp.api.retries import is_lost, repeated
 from inkbox_mcp.calls import current
 from inkbox_mcp.errors import (
     APIError,
-    Conflict,
     InkboxError,
     NotConfigured,
     NotFound,
     OutcomeUnknown,
-    RateLimited,
     ServerError,
     TooLarge,
-    Unavailable,
     UnexpectedResponse,
 )
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 FRESH = 60.0
 """Seconds for which a refusal may rest on the generation that was seen last."""
@@ -72,24 +70,23 @@ class InkboxAPI:
 
     async def get(self, path: Path, model: type[M]) -> M:
         """GET one object."""
-        return cast("M", await self._send("GET", path, model=model))
+        return await self._send("GET", path, lambda data: parse(data, model))
 
     async def get_list(self, path: Path) -> list[dict[str, Any]]:
         """GET a bare array of objects, unvalidated: the caller validates those that it returns."""
-        items = await self._send("GET", path)
-        if not isinstance(items, list) or not all(isinstance(item, dict) for item in cast("list[object]", items)):
-            raise UnexpectedResponse("Inkbox sent something other than a list of objects.", status=HTTPStatus.OK)
-        return cast("list[dict[str, Any]]", items)
+        return await self._send("GET", path, read_list)
 
     async def post(self, path: Path, body: Mapping[str, Any], model: type[M]) -> M:
         """POST a body; a lost answer is not followed up, see `create`."""
-        return cast("M", await self._send("POST", path, body, model))
+        return await self._send("POST", path, lambda data: parse(data, model), body)
 
     async def patch(self, path: Path, body: Mapping[str, Any], model: type[M]) -> M:
         """PATCH the supplied fields and return the changed object."""
         try:
-            return cast("M", await self._send("PATCH", path, body, model))
-        except TooLarge as error:  # of a success
+            return await self._send("PATCH", path, lambda data: parse(data, model), body)
+        except TooLarge as error:
+            if not error.of_success:
+                raise
             done = error.advised("The change was made. Do not repeat it; tell the user that its answer was too large.")
         try:
             return await self.get(path, model)
@@ -104,12 +101,15 @@ class InkboxAPI:
             owner: of what outlives the object; where that is missing too, there was nothing to delete.
         """
         try:
-            await self._send("DELETE", path)
+            await self._send("DELETE", path, _ignore)
+        except TooLarge as error:
+            if not error.of_success:
+                raise
         except NotFound as error:
             if not error.after_lost or path in current().missing:
                 raise
             if owner:
-                await self._send("GET", owner)
+                await self._send("GET", owner, _ignore)
 
     async def create(
         self,
@@ -129,10 +129,7 @@ class InkboxAPI:
             find: looks for an object as a lost request would have made it, see `inkbox_mcp.api.creation`.
             unique: whether the API refuses to make a second one, so that a request may be repeated.
         """
-
-        async def send() -> M:
-            return cast("M", await self._send("POST", path, body, model, unique=unique))
-
+        send = partial(self._send, "POST", path, lambda data: parse(data, model), body, unique=unique)
         return await self._creations.create(current(), send, find, unique=unique)
 
     async def generation(self, *, again: bool = False) -> Generation:
@@ -144,10 +141,11 @@ class InkboxAPI:
         Args:
             again: ask even if it is known, because a question, a limit or a refusal depends on it.
         """
-        if again or self._generation is None:
-            found = generation_of(await self._send("GET", IDENTITIES))
-            self.known_generation = found or await self._probe()
-        return cast("Generation", self._generation)
+        if self._generation and not again:
+            return self._generation
+        found = await self._send("GET", IDENTITIES, generation_of) or await self._probe()
+        self.known_generation = found
+        return found
 
     async def is_on(self, generation: Generation) -> bool:
         """Whether the organisation is on this generation; asked afresh before the answer is no.
@@ -183,7 +181,7 @@ class InkboxAPI:
     async def _probe(self) -> Generation:
         """Ask for what only one generation has; any answer but "no such thing" means that it is there."""
         try:
-            await self._send("GET", WEBHOOKS)
+            await self._send("GET", WEBHOOKS, _ignore)
         except APIError as error:
             if error.status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
                 return "spec"
@@ -195,72 +193,36 @@ class InkboxAPI:
         self,
         method: str,
         path: Path,
+        read: Callable[[object], T],
         body: Mapping[str, Any] | None = None,
-        model: type[BaseModel] | None = None,
         *,
         unique: bool = True,
-    ) -> object:
-        """Send a request, again where that is harmless, and interpret its answer."""
-        call = current()
-        try:
-            # Nearly all need no other attempt, and getting ready for one takes a seventh of a call.
-            return await self._attempt(method, path, body, model, 1)
-        except InkboxError as error:
-            first = error
-        lost: OutcomeUnknown | None = None
-        reached = False
-        try:
-            async for attempt in stamina.retry_context(
-                lambda error: pause(method, error, call.remaining, unique=unique),
-                ATTEMPTS,
-                None,
-                wait_initial=0.2,
-                wait_max=MAX_PAUSE,
-                wait_jitter=0.3,
-            ):
-                with attempt:
-                    try:
-                        if attempt.num == 1:
-                            raise first
-                        return await self._attempt(method, path, body, model, attempt.num)
-                    except OutcomeUnknown as error:
-                        lost = error
-                        raise
-                    except (RateLimited, Unavailable):
-                        reached = True
-                        raise
-                    except Conflict as error:
-                        error.repeated = reached
-                        raise
-                    except NotFound as error:
-                        error.after_lost = lost is not None
-                        raise
-        except (OutcomeUnknown, NotFound):
-            raise
-        except InkboxError as error:
-            raise after_lost(lost, error) from None
-        raise AssertionError("unreachable")
-
-    async def _attempt(
-        self, method: str, path: Path, body: Mapping[str, Any] | None, model: type[BaseModel] | None, number: int
-    ) -> object:
+    ) -> T:
+        """Send a request, again where that is harmless, and read its answer."""
         if self._api_key is None:
             raise NotConfigured
-        try:
-            async with turn(current(), self._turns), turn(current(), self._connection.turns):
-                data = await self._connection.exchange(current(), self._api_key, method, path, body, number)
-            if path.startswith((MAILBOXES, IDENTITIES)) and (shown := generation_of(data)):
-                self.known_generation = shown
-            self.check(method, path, data)
-            return parse(data, model) if model else data
-        except NotFound:
-            if method == "GET":
-                current().missing.add(path)
-            raise
-        except (UnexpectedResponse, ServerError) as error:
-            was_done = isinstance(error, TooLarge) and 200 <= (error.status or 0) < 300
-            if was_done and method == "DELETE":
-                return None
-            if not is_lost(method, error) or (was_done and method == "PATCH"):
+        key, call = self._api_key, current()
+
+        async def attempt(number: int) -> T:
+            try:
+                async with turn(call, self._turns), turn(call, self._connection.turns):
+                    received = await self._connection.exchange(call, key, method, path, body, number)
+                data = interpret(received)
+                if path.startswith((MAILBOXES, IDENTITIES)) and (shown := generation_of(data)):
+                    self.known_generation = shown
+                self.check(method, path, data)
+                return read(data)
+            except NotFound:
+                if method == "GET":
+                    call.missing.add(path)
                 raise
-            raise OutcomeUnknown(str(error), status=error.status) from error
+            except (UnexpectedResponse, ServerError) as error:
+                if not is_lost(method, error):
+                    raise
+                raise OutcomeUnknown(str(error), status=error.status) from error
+
+        return await repeated(call, method, attempt, unique=unique)
+
+
+def _ignore(_: object) -> None:
+    """Read nothing: that there is an answer is enough."""

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from inkbox_mcp import __version__
 from inkbox_mcp.api.paths import Path
-from inkbox_mcp.api.responses import http_date, interpret
+from inkbox_mcp.api.responses import Received, http_date
 from inkbox_mcp.calls import Call
 from inkbox_mcp.errors import OutcomeUnknown, TooLarge, UnexpectedResponse, Unreachable, status_line
 from inkbox_mcp.telemetry.metrics import Metrics
@@ -79,8 +79,8 @@ class Connection:
 
     async def exchange(
         self, call: Call, key: SecretStr, method: str, path: Path, body: Mapping[str, Any] | None, attempt: int
-    ) -> object:
-        """Send one request and return the plain data of its answer.
+    ) -> Received:
+        """Send one request and return what comes back.
 
         Args:
             call: the tool call it is part of.
@@ -91,8 +91,7 @@ class Connection:
             attempt: which attempt this is, from 1.
 
         Raises:
-            APIError: the API refused.
-            UnexpectedResponse: the answer is not what the API promises.
+            UnexpectedResponse: the answer cannot be unpacked, or is too large.
             Unreachable: there is no answer, and nothing can have changed.
             OutcomeUnknown: there is no answer, and it may have been done.
         """
@@ -126,7 +125,7 @@ class Connection:
             raise OutcomeUnknown(f"the request was sent, but no answer came back ({_reason(error)}).") from error
         # Servers and proxies that repeat requests in their errors exist.
         content = content.replace(key.get_secret_value().encode(), b"[API key]")
-        return interpret(response.status_code, response.headers, content)
+        return Received(response.status_code, response.headers, content)
 
     @contextmanager
     def _observed(self, method: str, path: Path, attempt: int) -> Generator[Exchange]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import pydantic_core
 from pydantic import BaseModel, ValidationError
@@ -21,13 +21,25 @@ MAX_PLACES = 10
 """Fields that one error names."""
 
 
-def interpret(status: int, headers: Mapping[str, str], content: bytes) -> object:
+class Received(NamedTuple):
+    """What came from the API.
+
+    Attributes:
+        status: the HTTP status.
+        headers: looked up without regard to case.
+        content: the decoded body, without the API key.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+def interpret(received: Received) -> object:
     """Turn an answer of the API into plain data, or into the error it stands for.
 
     Args:
-        status: the HTTP status.
-        headers: the answer's headers, looked up without regard to case.
-        content: the decoded body.
+        received: the answer.
 
     Returns:
         What the JSON body holds; None for 204.
@@ -36,6 +48,7 @@ def interpret(status: int, headers: Mapping[str, str], content: bytes) -> object
         APIError: the API refused; its class follows the status.
         UnexpectedResponse: a success that is no JSON, or a redirect.
     """
+    status, headers, content = received
     if status == HTTPStatus.NO_CONTENT:
         return None
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
@@ -95,6 +108,17 @@ def parse(data: object, model: type[M]) -> M:
     except ValidationError as error:
         what = f"Inkbox sent an invalid {model.__name__}: {_places(error)} missing or wrong."
         raise UnexpectedResponse(what, status=HTTPStatus.OK) from None
+
+
+def read_list(data: object) -> list[dict[str, Any]]:
+    """Check that the plain data of a successful answer is a list of objects; what is in them is not looked at.
+
+    Raises:
+        UnexpectedResponse: it is something else.
+    """
+    if not isinstance(data, list) or not all(isinstance(item, dict) for item in cast("list[object]", data)):
+        raise UnexpectedResponse("Inkbox sent something other than a list of objects.", status=HTTPStatus.OK)
+    return cast("list[dict[str, Any]]", data)
 
 
 def _places(error: ValidationError) -> str:

@@ -346,6 +346,24 @@ async def test_a_change_whose_answer_is_too_large_was_made_once() -> None:
         assert [inkbox.methods().count(method) for method in ("POST", "PATCH", "DELETE")] == [1, 2, 1]
 
 
+async def test_a_refusal_whose_answer_is_too_large_is_not_reported_as_done() -> None:
+    """Of a large answer the status is all that is known, and only some say that the change was made."""
+    async with failing() as (agent, inkbox):
+        await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
+        for tool, more in (("update_mailbox", {"display_name": "B"}), ("delete_mailbox", {})):
+            inkbox.fails(Fault(answers=refusal(500, body=LARGE)), FINE)
+            assert code(await agent.call(tool, email_address="sales", **more)) == "unexpected_response"
+        assert (await agent.ask("get_mailbox", email_address="sales"))["display_name"] != "B"
+
+
+async def test_a_deletion_that_was_lost_and_then_answered_with_too_much_is_done() -> None:
+    """The second answer says so."""
+    async with failing() as (agent, inkbox):
+        await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
+        inkbox.fails(DROPPED_BEFORE, large(200))
+        assert (await agent.ask("delete_mailbox", email_address="sales"))["deleted"] is True
+
+
 def packed(times: int, body: bytes, *, name: str = "gzip") -> Fault:
     """Answer something that is packed so many times."""
     for _ in range(times):
