@@ -208,6 +208,19 @@ async def origin(sandbox: Running) -> str:
     return url
 
 
+async def test_the_sandbox_loads_neither_the_tools_nor_the_protocol(tmp_path: Path) -> None:
+    """It is an Inkbox, and needs nothing of a client of one."""
+    command = (sys.executable, "-X", "importtime", "-m", "inkbox_mcp", "sandbox", "--port", "0", "--db", ":memory:")
+    async with start_process(*command, home=tmp_path) as sandbox:
+        await origin(sandbox)
+        sandbox.signal(signal.SIGTERM)
+        loaded = {line.rpartition("|")[2].strip() for line in (await sandbox.end()).stderr.splitlines()}
+    assert {"inkbox_mcp.sandbox", "inkbox_mcp.http.asgi_server"} <= loaded
+    for name in ("service", "tools", "protocol", "access", "toolkit"):
+        assert f"inkbox_mcp.{name}" not in loaded
+    assert "mcp" not in loaded
+
+
 async def test_the_sandbox_is_an_inkbox_for_other_programs(tmp_path: Path) -> None:
     """It says where it is, keeps each key's mailboxes apart, and a signal ends it with status 0."""
     async with start("sandbox", "--port", "0", "--db", str(tmp_path / "x.db"), home=tmp_path) as sandbox:
