@@ -1,4 +1,4 @@
-"""The Inkbox REST API as one key sees it: its resources, its verbs, and what is repeated when an answer is lost."""
+"""The Inkbox REST API as one key sees it: its verbs, what follows a lost answer, and the API's generation."""
 
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -34,16 +34,16 @@ M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
 FRESH = 60.0
-"""Seconds for which a refusal may rest on the generation that was seen last."""
+"""Seconds for which a refusal may rely on the generation that was seen last."""
 
 
 class InkboxAPI:
-    """The API as one organisation's key sees it; every method raises `InkboxError`, and belongs to the current call.
+    """The API as one organization's key sees it. Methods act within the current call and raise `InkboxError`.
 
     Args:
-        connection: the way to the API, which other keys may share.
-        api_key: the organisation's key; without one every call raises `NotConfigured`.
-        share: requests under way at once, of those that the connection allows; None for all.
+        connection: to the API; keys may share it.
+        api_key: the organization's key; without one every method raises `NotConfigured`.
+        share: how many of the connection's concurrent requests this key may use; None for all.
     """
 
     def __init__(self, connection: Connection, api_key: SecretStr | None, share: int | None = None) -> None:
@@ -58,13 +58,13 @@ class InkboxAPI:
 
     @asynccontextmanager
     async def alone(self, *names: str) -> AsyncGenerator[None]:
-        """Keep other calls that change the same things waiting: what a lost answer did is looked up undisturbed."""
+        """Make other calls that change the same things wait, so that they cannot hide what a lost request did."""
         if not names:
             yield
             return
         async with AsyncExitStack() as stack:
             with in_time(current(), "another call was changing the same mailbox"):
-                for name in sorted(set(names)):  # an address is often named like its handle
+                for name in sorted(set(names)):  # a handle and its address often have the same name
                     await stack.enter_async_context(self._locks.setdefault(name, anyio.Lock()))
             yield
 
@@ -73,11 +73,11 @@ class InkboxAPI:
         return await self._send("GET", path, lambda data: parse(data, model))
 
     async def get_list(self, path: Path) -> list[dict[str, Any]]:
-        """GET a bare array of objects, unvalidated: the caller validates those that it returns."""
+        """GET a bare array of objects. They are not validated: the caller validates those that it returns."""
         return await self._send("GET", path, read_list)
 
     async def post(self, path: Path, body: Mapping[str, Any], model: type[M]) -> M:
-        """POST a body; a lost answer is not followed up, see `create`."""
+        """POST a body. Does not look for what a lost request made; `create` does."""
         return await self._send("POST", path, lambda data: parse(data, model), body)
 
     async def patch(self, path: Path, body: Mapping[str, Any], model: type[M]) -> M:
@@ -94,11 +94,11 @@ class InkboxAPI:
             raise done from None
 
     async def delete(self, path: Path, *, owner: Path | None = None) -> None:
-        """DELETE one object; a 404 after an attempt whose answer was lost means that it worked.
+        """DELETE one object. A 404 counts as success after an attempt whose answer was lost.
 
         Args:
             path: of the object.
-            owner: of what outlives the object; where that is missing too, there was nothing to delete.
+            owner: path of an object that survives the deletion; if it is missing too, there was nothing to delete.
         """
         try:
             await self._send("DELETE", path, _ignore)
@@ -120,26 +120,26 @@ class InkboxAPI:
         *,
         unique: bool = True,
     ) -> M:
-        """POST a body and return the object the API made of it, made once even when answers are lost.
+        """POST a body and return the object that the API made; it is made once, even when answers are lost.
 
         Args:
             path: the resource.
             body: the object to make.
             model: what the API answers.
-            find: looks for an object as a lost request would have made it, see `inkbox_mcp.api.creation`.
-            unique: whether the API refuses to make a second one, so that a request may be repeated.
+            find: returns the object that a lost request made, if any; see `inkbox_mcp.api.creation`.
+            unique: whether the API refuses a second such object, so that the request may be repeated.
         """
         send = partial(self._send, "POST", path, lambda data: parse(data, model), body, unique=unique)
         return await self._creations.create(current(), send, find, unique=unique)
 
     async def generation(self, *, again: bool = False) -> Generation:
-        """Return the generation of the API that this key's organisation is on.
+        """Return the generation of the API that this key's organization is on.
 
-        Every answer that shows it is remembered, but organisations move, and then what is remembered is wrong until the
-        next answer.
+        Each answer that shows the generation updates it. When an organization moves, the known one is wrong until the
+        next such answer.
 
         Args:
-            again: ask even if it is known, because a question, a limit or a refusal depends on it.
+            again: ask the API even if the generation is known, because a question, a limit or a refusal depends on it.
         """
         if self._generation and not again:
             return self._generation
@@ -148,9 +148,9 @@ class InkboxAPI:
         return found
 
     async def is_on(self, generation: Generation) -> bool:
-        """Whether the organisation is on this generation; asked afresh before the answer is no.
+        """Whether the organization is on this generation. Asks the API again before it returns False.
 
-        Only that it has moved to the identity generation is believed for a while, because none was seen to move back.
+        Exception: a recent "identity" is trusted for `FRESH` seconds, because organizations do not move back.
         """
         if self._generation == generation:
             return True
@@ -159,7 +159,7 @@ class InkboxAPI:
 
     @property
     def known_generation(self) -> Generation | None:
-        """The generation that the latest answer showed; None while none did, or after one that contradicts it."""
+        """The generation that the latest answer showed; None before the first one, or after a contradiction."""
         return self._generation
 
     @known_generation.setter
@@ -167,7 +167,7 @@ class InkboxAPI:
         self._generation, self._learned = generation, anyio.current_time()
 
     def check(self, method: str, path: Path, data: object) -> None:
-        """Refuse an answer that this API must not pass on; here, none is refused.
+        """Refuse an answer that must not be passed on. This class refuses none.
 
         Args:
             method: of the request.
@@ -175,11 +175,11 @@ class InkboxAPI:
             data: the answer.
 
         Raises:
-            NotAllowed: it is about something that this API may not touch.
+            NotAllowed: the answer is about an object that the operator does not allow.
         """
 
     async def _probe(self) -> Generation:
-        """Ask for what only one generation has; any answer but "no such thing" means that it is there."""
+        """Ask for a resource that only the identity generation has; any answer but "not found" means that it exists."""
         try:
             await self._send("GET", WEBHOOKS, _ignore)
         except APIError as error:
@@ -198,7 +198,7 @@ class InkboxAPI:
         *,
         unique: bool = True,
     ) -> T:
-        """Send a request, again where that is harmless, and read its answer."""
+        """Send a request, repeat it where that is safe, and read the answer."""
         if self._api_key is None:
             raise NotConfigured
         key, call = self._api_key, current()
@@ -225,4 +225,4 @@ class InkboxAPI:
 
 
 def _ignore(_: object) -> None:
-    """Read nothing: that there is an answer is enough."""
+    """Ignore the content of an answer."""

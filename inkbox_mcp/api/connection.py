@@ -1,4 +1,4 @@
-"""The way to one Inkbox API, which all keys share: pooled connections, turns, deadlines, and what went wrong on it."""
+"""The HTTP connection to one Inkbox API, shared by all keys: pool, concurrency limit, deadlines, transport errors."""
 
 import re
 import zlib
@@ -35,23 +35,21 @@ TransportFactory = Callable[[], httpx2.AsyncBaseTransport]
 
 
 class Connection:
-    """The way to one Inkbox API.
+    """A connection to one Inkbox API, opened by the first request.
 
-    It is opened on first use, so that a server which is only asked for its tools opens none. It keeps nothing of a
-    request or its answer but, for a while, the URL: keys are sent with the request they belong to. HTTPX2's transport
-    is used without its client, which spends a fifth of a request on what is not wanted here: cookies, redirects and
-    ways to sign in.
+    It stores no keys and no answers; only URLs are cached. It uses HTTPX2's transport without HTTPX2's client, because
+    the client spends a fifth of a request on features that are not used here: cookies, redirects, authentication.
 
     Attributes:
-        turns: see `turn`.
+        turns: limits the requests under way at once; see `turn`.
 
     Args:
         base_url: such as `https://inkbox.ai`, without a slash at its end.
-        concurrency: requests under way at once, those that have a turn.
-        idle: connections that are kept for a while when they are idle; each of them makes every request a little
-            slower, and each that is missing makes some much slower.
-        transport: makes another way to send requests than over the network: the in-process sandbox, or a test's.
-        metrics: where requests are counted.
+        concurrency: the most requests under way at once.
+        idle: how many idle connections to keep. HTTPX2 scans them on every request, so keep few; with too few, some
+            requests reconnect.
+        transport: makes the transport, for the in-process sandbox and for tests; None for the network.
+        metrics: counts requests.
     """
 
     def __init__(
@@ -71,7 +69,7 @@ class Connection:
         self._opened: httpx2.AsyncBaseTransport | None = None
 
     async def aclose(self) -> None:
-        """Close what is open, within a second."""
+        """Close the transport, within a second."""
         opened, self._opened = self._opened, None
         if opened is not None:
             with anyio.move_on_after(1, shield=True):
@@ -80,26 +78,26 @@ class Connection:
     async def exchange(
         self, call: Call, key: SecretStr, method: str, path: Path, body: Mapping[str, Any] | None, attempt: int
     ) -> Received:
-        """Send one request and return what comes back.
+        """Send one request and return the answer as it came.
 
         Args:
-            call: the tool call it is part of.
-            key: goes out as `X-API-Key`, and is taken out of what comes back.
+            call: the tool call that the request is part of.
+            key: sent as `X-API-Key`, and removed from the answer.
             method: GET, POST, PATCH or DELETE.
             path: below the base URL.
             body: sent as JSON.
             attempt: which attempt this is, from 1.
 
         Raises:
-            UnexpectedResponse: the answer cannot be unpacked, or is too large.
-            Unreachable: there is no answer, and nothing can have changed.
-            OutcomeUnknown: there is no answer, and it may have been done.
+            UnexpectedResponse: the answer cannot be decompressed, or is too large.
+            Unreachable: no answer came, and nothing can have changed.
+            OutcomeUnknown: no answer came, and the change may have been made.
         """
         transport = self._open()
         try:
-            # A lost POST is looked up before it is repeated, which needs time too.
+            # After a lost POST, a lookup needs time too.
             remaining = max(call.remaining * (0.6 if method == "POST" else 1), 0.001)
-            # Whether anything was sent is known only when connecting times out before the call does.
+            # Connecting must time out before the call does: only then is it certain that nothing was sent.
             timeout = httpx2.Timeout(remaining, connect=min(CONNECT_SECONDS, remaining * 0.9))
             with self._observed(method, path, attempt) as exchange, anyio.fail_after(remaining):
                 own = {"X-API-Key": key.get_secret_value(), "X-Request-ID": call.request_id}
@@ -119,11 +117,11 @@ class Connection:
                     await response.aclose()
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:  # nothing was sent
             raise Unreachable(f"could not connect to Inkbox ({_reason(error)}).") from error
-        except (httpx2.TransportError, OSError) as error:  # of TLS after its handshake, too
+        except (httpx2.TransportError, OSError) as error:  # OSError: TLS errors after the handshake
             if method == "GET":
                 raise Unreachable(f"Inkbox did not answer ({_reason(error)}).") from error
             raise OutcomeUnknown(f"the request was sent, but no answer came back ({_reason(error)}).") from error
-        # Servers and proxies that repeat requests in their errors exist.
+        # Some servers and proxies repeat the request in their errors.
         content = content.replace(key.get_secret_value().encode(), b"[API key]")
         return Received(response.status_code, response.headers, content)
 
@@ -145,17 +143,17 @@ class Connection:
         return self._opened
 
     def _over_the_network(self) -> httpx2.AsyncBaseTransport:
-        from inkbox_mcp.api.network import over_the_network  # takes time that only a first request needs
+        from inkbox_mcp.api.network import over_the_network  # slow to import, and only the first request needs it
 
         return over_the_network(self._base_url, self._idle)
 
 
 @contextmanager
 def in_time(call: Call, obstacle: str) -> Generator[None]:
-    """Wait for something of our own until the call's deadline.
+    """Limit a wait inside this process to the call's deadline.
 
     Raises:
-        Unreachable: it took too long; names the obstacle.
+        Unreachable: the deadline passed; the message names the obstacle.
     """
     try:
         with anyio.fail_after(call.remaining):
@@ -166,10 +164,10 @@ def in_time(call: Call, obstacle: str) -> Generator[None]:
 
 @asynccontextmanager
 async def turn(call: Call, turns: anyio.CapacityLimiter | None) -> AsyncGenerator[None]:
-    """Wait for a turn until the call's deadline, and have it; None are turns without end.
+    """Take one of a limited number of turns; wait for it until the call's deadline. None means no limit.
 
     Raises:
-        Unreachable: it took too long.
+        Unreachable: the deadline passed.
     """
     if turns is None:
         yield
@@ -186,10 +184,10 @@ async def turn(call: Call, turns: anyio.CapacityLimiter | None) -> AsyncGenerato
 
 
 async def _read(response: httpx2.Response) -> bytes:
-    """Read a body: at most `MAX_RESPONSE_BYTES` on the wire, and as many when they are unpacked."""
+    """Read a body of at most `MAX_RESPONSE_BYTES`, both as received and decompressed."""
     packed = response.headers.get("content-encoding", "").strip().lower() or "identity"
     if packed not in {"identity", "gzip", "x-gzip"}:
-        # Packed twice, a few bytes become work for minutes.
+        # Compressed twice, a few bytes become minutes of work.
         raise UnexpectedResponse("the answer is packed in a way that was not asked for.", status=response.status_code)
     chunks: list[bytes] = []
     size = 0
@@ -216,8 +214,8 @@ def _unpack(content: bytes, status: int) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    # What is no HTTP is quoted after a colon by the library; like any answer, it may repeat the key.
+    # After a colon the library quotes what it received instead of HTTP, which may repeat the key.
     text = str(error).partition(": ")[0] if isinstance(error, httpx2.ProtocolError) else str(error)
     if isinstance(error, httpx2.ProxyError) and (refused := re.match(r"[0-9]{3}(?= |$)", text)):
-        return status_line(int(refused[0]))  # in our words, for what follows the status is the proxy's
+        return status_line(int(refused[0]))  # our own words: the text after the status is the proxy's
     return one_line(text)[:200] or type(error).__name__

@@ -1,10 +1,11 @@
-"""Making something exactly once, also when the answer is lost.
+"""Create an object exactly once, even when the answer is lost.
 
-A lost POST is not repeated blindly: what it would have made is looked for, and taken if it is no older than the
-request. The API's clock decides that, where answers are dated, because this machine's may be wrong. That clock counts
-whole seconds, so what an earlier call of this process made is remembered, and is never the answer of another.
+A lost POST is not repeated at once. First the API is asked for the object that the POST would have made. The object
+counts as ours if it is not older than the request. Ages are compared by the API's clock if its answers are dated,
+because this machine's clock may be wrong. HTTP dates have whole seconds, so the ids that this process made are
+remembered: they never count for another call.
 
-A lost request may still be under way: it is done after the look, or after its repetition was refused for it.
+A lost request may still be running, and finish after the lookup. So the lookup is repeated after a pause.
 """
 
 from collections import deque
@@ -26,32 +27,32 @@ M = TypeVar("M", bound=BaseModel)
 Find = Callable[[], Awaitable[M | None]]
 
 PAUSES = (0.25, 0.75)
-"""Seconds between two looks for what may be under way."""
+"""Seconds between two lookups, for a request that may still be running."""
 MAX_SKEW = 60.0
-"""Seconds by which the API's clock may be ahead of this machine's, where answers do not say."""
+"""Seconds by which the API's clock may be ahead of this machine's, if answers have no date."""
 
-# Of no answer, of a gateway that gave up on one, and of a success that could not be read; others would come again.
+# Statuses after which a repetition may get another result: no answer, a gateway's timeout, an unreadable success.
 _GIVEN_UP = {None, HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}
 
 
 class Creations:
-    """What one process made with one key."""
+    """Creates objects with one key, and remembers their ids."""
 
     def __init__(self) -> None:
         self._made: deque[str] = deque(maxlen=1000)
 
     async def create(self, call: Call, send: Callable[[], Awaitable[M]], find: "Find[M]", *, unique: bool = True) -> M:
-        """Send until the object is made, or is known not to be.
+        """Send until the object was made, or certainly was not.
 
         Args:
             call: the tool call that this is part of.
-            send: makes the request and returns the object; it repeats what is harmless by itself.
-            find: looks for an object as a lost request would have made it.
-            unique: whether the API refuses to make a second one, so that a lost request may be repeated.
+            send: sends the request and returns the object; repeats by itself what is safe to repeat.
+            find: returns the object that a lost request made, if any.
+            unique: whether the API refuses a second such object, so that a lost request may be repeated.
 
         Raises:
-            OutcomeUnknown: it may or may not have been made.
-            InkboxError: it was not made.
+            OutcomeUnknown: the object may or may not have been made.
+            InkboxError: the object was not made.
         """
         started, lost = anyio.current_time(), None
         for number in range(ATTEMPTS):
@@ -65,7 +66,7 @@ class Creations:
             except Conflict as error:
                 if lost is None and not error.repeated:
                     raise
-                failed = error  # perhaps with what an earlier request made
+                failed = error  # perhaps because of the object that an earlier request made
             except InkboxError as error:
                 if unique or not isinstance(error, RateLimited | Unavailable):
                     raise after_lost(lost, error) from None
@@ -81,7 +82,7 @@ class Creations:
         raise AssertionError("unreachable")
 
     def _is_ours(self, found: BaseModel, started: float, call: Call, unclear: InkboxError) -> bool:
-        """Whether an object was made after the request was, and by no other call of this process."""
+        """Whether an object was made after the call began, and not by another call of this process."""
         try:
             created = datetime.fromisoformat(getattr(found, "created_at", ""))
         except (TypeError, ValueError):
@@ -91,7 +92,7 @@ class Creations:
         if call.clock is None:
             ahead, skew = time() - now, MAX_SKEW
         else:
-            ahead, skew = call.clock, 1.0  # dates are cut to the second
+            ahead, skew = call.clock, 1.0  # HTTP dates have no fractions of a second
         is_new = started + ahead <= moment <= now + ahead + skew
         return is_new and getattr(found, "id", None) not in self._made
 
@@ -101,7 +102,7 @@ class Creations:
 
 
 async def _look(call: Call, find: "Find[M]", unclear: InkboxError, pauses: tuple[float, ...]) -> M | None:
-    """Look for an object, and again after each pause: the request may still be under way."""
+    """Look for an object, and again after each pause, because the request may still be running."""
     try:
         found = await find()
         for pause in pauses:

@@ -1,4 +1,4 @@
-"""The embedded sandbox as a way to send requests: in this process, without a port."""
+"""The embedded sandbox as an HTTPX2 transport: in this process, without a port."""
 
 import asyncio
 from functools import partial
@@ -10,15 +10,14 @@ from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.errors import NotConfigured
 
 MOST_UNDER_WAY = 64
-"""Requests that threads may be at; while a file is locked, each call would leave some behind."""
+"""Requests that may run at once; while the file is locked, each call leaves one running."""
 
 
 class SandboxTransport(httpx2.AsyncBaseTransport):
     """Sends requests to a sandbox in this process.
 
-    Its file may be slow, or locked by another process. Whatever waits for it is a thread, and a task of its own that
-    goes on when a call is cancelled or has no time left: such a call ends at once, as with an API on the network, and
-    its request may still be done.
+    The database file may be slow, or locked by another process. Only threads wait for it, each in a task of its own. A
+    call that is cancelled or out of time ends at once, as with an API on the network; its request may still be done.
 
     Args:
         database: its file, or `:memory:`; opened by the first request.
@@ -50,7 +49,7 @@ class SandboxTransport(httpx2.AsyncBaseTransport):
         return await asyncio.shield(task)
 
     async def aclose(self) -> None:
-        """Close the database, as soon as no thread uses it."""
+        """Close the database when no thread uses it any more."""
         if self._under_way:
             await asyncio.wait(self._under_way)
         if self._opening and self._opening.done() and not _failed(self._opening):
@@ -76,7 +75,7 @@ class _Opened(httpx2.ASGITransport):
     """
 
     def __init__(self, database: str, generation: Generation) -> None:
-        # Loaded by the first call that needs it: FastAPI would double the start-up time of a server on the real API.
+        # Imported here because FastAPI would double the start-up time of a server on the real API.
         from inkbox_mcp.sandbox import Store, StoreError, create_app
 
         try:
@@ -87,5 +86,5 @@ class _Opened(httpx2.ASGITransport):
 
 
 def _failed(task: "asyncio.Task[httpx2.Response] | asyncio.Task[_Opened]") -> bool:
-    """Whether a task that is done has failed; asyncio logs those of which nobody has asked."""
+    """Whether a finished task failed. Asking also keeps asyncio from logging the failure."""
     return task.cancelled() or task.exception() is not None

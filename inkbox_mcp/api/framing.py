@@ -1,19 +1,19 @@
-"""Where an HTTP/1.1 answer ends (RFC 9112, section 6); pure functions over the bytes that came.
+"""Where an HTTP/1.1 answer ends (RFC 9112, section 6), as pure functions over the received bytes.
 
-What is not clearly one whole answer counts as none: the connection it came on is then closed instead of used again.
+Anything that is not clearly one whole answer is rejected. The connection is then closed instead of reused.
 """
 
 import re
 
 _NO_BODY = {b"204", b"304"}
-# Written in the one strict way; some parsers take a line feed alone for the end of a line.
+# Strict: some parsers accept a line feed alone as the end of a line.
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2})(?: [^\r\n]*)?")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n]*)")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n]*)?")
 
 
 def is_one_answer(data: bytes) -> bool:
-    """Whether these bytes are exactly one final answer, with nothing missing and nothing after it."""
+    """Whether these bytes are exactly one complete final answer."""
     status, fields, body = _head(data)
     while status.startswith(b"1") and status != b"101":
         status, fields, body = _head(body)
@@ -26,12 +26,12 @@ def is_one_answer(data: bytes) -> bool:
             return length.isdigit() and len(length) < 19 and int(length) == len(body)
         case None, bytes(coding):
             return coding.lower() == b"chunked" and _is_chunked(body)
-        case _:  # both contradict each other; with neither, the end of the connection is the end of the answer
+        case _:  # both contradict each other; with neither, the answer ends with the connection
             return False
 
 
 def _head(data: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
-    """Cut a head off; the status is empty where there is none, or one that parsers could read in two ways."""
+    """Split off a head. The status is empty if there is no head, or one that parsers could read differently."""
     head, end, rest = data.partition(b"\r\n\r\n")
     first, *lines = head.split(b"\r\n")
     status = _STATUS_LINE.fullmatch(first)
@@ -46,7 +46,7 @@ def _head(data: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
 
 
 def _is_chunked(body: bytes) -> bool:
-    """Whether a body is a sequence of chunks that ends with the last chunk and its trailers."""
+    """Whether a body is a sequence of chunks, up to the last one and its trailers."""
     position = 0
     while True:
         line, end, _ = body[position : position + 1024].partition(b"\r\n")

@@ -1,11 +1,11 @@
-"""The two generations of the Inkbox API, told apart by what the API does.
+"""The two generations of the Inkbox API, distinguished by what the API answers.
 
-- **spec**: mailboxes are made, named and deleted by themselves, and their webhook is one of their fields.
-- **identity** (organisations moved since May 2026): a mailbox is made and deleted with its agent identity, the name is
-  the identity's, and webhooks are subscriptions.
+- **spec**: mailboxes are created, named and deleted by themselves; the webhook is a field of the mailbox.
+- **identity** (organizations moved since May 2026): a mailbox is created and deleted with its agent identity, which
+  also has its name; webhooks are subscriptions.
 
-Nothing is guessed from version numbers or error texts: objects of the two have different fields, and only the later one
-has webhook subscriptions at all.
+Version numbers and error texts are not used: objects of the two have different fields, and only the later one has
+webhook subscriptions.
 """
 
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from typing import Any, Literal, cast
 
 Generation = Literal["spec", "identity"]
 
-# Fields that one generation always sends and the other never does, in mailboxes and in identities.
+# Fields that only one generation sends, and always, in mailboxes and in identities.
 _SPEC_FIELDS = frozenset({"status"})
 _IDENTITY_FIELDS = frozenset({"inbound_filter_mode", "storage_used_bytes", "mail_filter_mode", "description"})
 
 
 def generation_of(data: object) -> Generation | None:
-    """Tell the generation from a mailbox, an identity or a list of them; None when they do not show it."""
+    """Return the generation that a mailbox, an identity or a list of them shows; None if they do not show it."""
     if isinstance(data, list):
         return generation_of(next(iter(cast("list[object]", data)), None))
     fields = set(cast("dict[str, object]", data)) if isinstance(data, dict) else set[str]()
@@ -29,6 +29,6 @@ def generation_of(data: object) -> Generation | None:
 
 
 def address_of(identity: Mapping[str, Any]) -> str | None:
-    """Return the address of an identity's mailbox, if it has one; some answers tell it only inside the mailbox."""
+    """Return the address of an identity's mailbox, if it has one; some answers have it only inside the mailbox."""
     mailbox: Mapping[str, Any] = identity.get("mailbox") or {}
     return identity.get("email_address") or mailbox.get("email_address")

@@ -1,8 +1,8 @@
-"""How requests leave this machine: certificates, proxies, and which connections are used again.
+"""How requests leave this machine: certificates, proxies, and the reuse of connections.
 
-An HTTP/1.1 connection carries no names: whatever bytes come next are the answer to whatever request is sent next. So
-bytes after an answer, in the same packet or a later one, would be somebody else's answer, perhaps another tenant's.
-HTTPX2's pool looks at the socket before it uses a connection again, but not at what was already read from it.
+In HTTP/1.1, the next bytes on a connection answer the next request. So extra bytes after an answer would become the
+answer to another request, perhaps another tenant's. HTTPX2's pool checks the socket before it reuses a connection, but
+not what was already read from it. The classes here check both.
 """
 
 import ssl
@@ -21,9 +21,9 @@ from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.text import one_line
 
 _CHUNK = 1 << 24
-"""Bytes asked for in one read: more than any buffer below holds, so that none of them keeps a rest."""
+"""Bytes of one read: more than any lower buffer holds, so that none of them keeps a rest."""
 _SMALL = 1 << 15
-"""Bytes of an answer with which all that came fits into the buffer of the TLS layer, where it can be seen."""
+"""Up to this many bytes of an answer, everything received fits into the TLS layer's buffer, which can be checked."""
 
 
 def over_the_network(base_url: str, idle: int) -> httpx2.AsyncBaseTransport:
@@ -31,7 +31,7 @@ def over_the_network(base_url: str, idle: int) -> httpx2.AsyncBaseTransport:
 
     Args:
         base_url: of the API.
-        idle: connections that are kept open while nothing is sent on them.
+        idle: how many idle connections to keep.
 
     Raises:
         NotConfigured: the environment names a proxy or certificates that cannot be used.
@@ -45,7 +45,7 @@ def over_the_network(base_url: str, idle: int) -> httpx2.AsyncBaseTransport:
         ) from None
     except OSError as error:
         raise _bad_environment(f"the certificates that SSL_CERT_FILE names cannot be read ({_reason(error)})") from None
-    # HTTPX2's transport makes the pool, and does not pass a backend on.
+    # HTTPX2's transport has no argument for the network backend.
     pool = transport._pool  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     pool._network_backend = WatchedBackend(pool._network_backend)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return transport
@@ -54,11 +54,11 @@ def over_the_network(base_url: str, idle: int) -> httpx2.AsyncBaseTransport:
 def proxy_to(base_url: str) -> httpx2.Proxy | None:
     """Return the proxy for an API, if any.
 
-    As HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY have it, in capitals or not, or else the system's settings. What
-    is on this machine is reached without one: plain http is allowed for it only because nobody else sees it.
+    Reads HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY in either case, or else the system's settings. This machine is
+    never reached through a proxy: plain http to it is allowed only because nobody else sees it.
 
     Raises:
-        NotConfigured: what they name is no proxy.
+        NotConfigured: the value is not a proxy's URL.
     """
     url, proxies = urlsplit(base_url), getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
@@ -69,9 +69,9 @@ def proxy_to(base_url: str) -> httpx2.Proxy | None:
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     try:
-        _ = urlsplit(proxy).port  # raises ValueError when it is no port
+        _ = urlsplit(proxy).port  # raises ValueError for an invalid port
         return httpx2.Proxy(proxy)
-    except (ValueError, httpx2.InvalidURL):  # which may quote its password
+    except (ValueError, httpx2.InvalidURL):  # not chained: it may quote the proxy's password
         raise _bad_environment(
             "HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) is not the URL of a proxy, such as http://proxy.example:3128"
         ) from None
@@ -91,7 +91,7 @@ def _bad_environment(what: str) -> NotConfigured:
 
 
 def _is_within(host: str, no_proxy: str) -> bool:
-    """Whether an address is in a network such as 10.0.0.0/8, which Python's own reading of NO_PROXY leaves out."""
+    """Whether an address is in one of NO_PROXY's networks, such as 10.0.0.0/8; Python itself does not read these."""
     with suppress(ValueError):
         address = ip_address(host)
         return any(address in ip_network(name.strip(), strict=False) for name in no_proxy.split(",") if "/" in name)
@@ -103,7 +103,7 @@ def _reason(error: Exception) -> str:
 
 
 class WatchedBackend(httpcore2.AsyncNetworkBackend):
-    """Opens connections that notice bytes after an answer."""
+    """Opens connections that detect extra bytes after an answer."""
 
     def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
         self._backend = backend
@@ -119,7 +119,7 @@ class WatchedBackend(httpcore2.AsyncNetworkBackend):
         """Connect; see httpcore2.
 
         Raises:
-            httpcore2.ConnectError: no connection, or `localhost` is another machine to this one's resolver.
+            httpcore2.ConnectError: no connection, or `localhost` resolved to another machine.
         """
         stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
         if is_loopback(host) and not is_loopback(str(stream.get_extra_info("server_addr")[0])):
@@ -129,7 +129,7 @@ class WatchedBackend(httpcore2.AsyncNetworkBackend):
 
 
 class _Stream(httpcore2.AsyncNetworkStream):
-    """A connection that is used again only where the last answer ended with the last byte that came."""
+    """A connection that is reused only if the last answer ended with the last byte received."""
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
@@ -138,7 +138,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
         self._is_sending = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # httpcore2's own
-        """Read what came; see httpcore2."""
+        """Read; see httpcore2."""
         self._is_sending = False
         data = await self._stream.read(max(max_bytes, _CHUNK), timeout)
         self._answer.append(data)
@@ -148,7 +148,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
         """Write a part of a request.
 
         Raises:
-            httpcore2.ConnectError: bytes came that no request asked for; nothing was sent.
+            httpcore2.ConnectError: bytes arrived before the request; nothing was sent.
         """
         if not self._is_sending:
             if await self._has_unread():
@@ -171,14 +171,14 @@ class _Stream(httpcore2.AsyncNetworkStream):
         return _Stream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
-        """Make the pool close a connection with bytes after an answer, as it does when one is readable."""
+        """Report a connection with extra bytes as readable, so that the pool closes it."""
         if info == "is_readable" and self._answer and not is_one_answer(b"".join(self._answer)):
             return True
         return self._stream.get_extra_info(info)
 
     async def _has_unread(self) -> bool:
-        """Whether bytes wait, in the socket or in a buffer above it."""
-        # After its handshake a new TLS connection is readable: it has session tickets.
+        """Whether unread bytes are in the socket or in a buffer above it."""
+        # A new TLS connection is readable after its handshake: the server sent session tickets.
         if (self._answer or not self._tls) and self._stream.get_extra_info("is_readable"):
             return True
         if self._tls:

@@ -1,4 +1,4 @@
-"""Where things are in the Inkbox API."""
+"""The paths of the Inkbox API."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 
 class Path(str):
-    """A path of the API, and the same without the names in it, which is what traces and metrics may tell.
+    """A path of the API. Its template has no names in it, so that traces and metrics may show it.
 
     Attributes:
         template: such as `/api/v1/mail/mailboxes/{}`.
@@ -16,13 +16,13 @@ class Path(str):
     template: str
 
     def __new__(cls, path: str, template: str | None = None) -> Self:
-        """Make a path; one without a template is its own."""
+        """Make a path; the template defaults to the path itself."""
         made = super().__new__(cls, path)
         made.template = template or path
         return made
 
     def where(self, **query: str | int | bool | Sequence[str] | None) -> "Path":
-        """Return this path with a query; None leaves a name out, and a list repeats it."""
+        """Return this path with a query. None omits a parameter, a list repeats it."""
         given = {name: _written(value) for name, value in query.items() if value is not None}
         return Path(f"{self}?{urlencode(given, doseq=True)}" if given else self, self.template)
 
@@ -34,11 +34,11 @@ WHOAMI = Path("/api/whoami")
 
 
 def path(resource: Path, *segments: str) -> Path:
-    """Join a resource's path and what is below it; a name can never leave its segment.
+    """Join a resource's path and further segments; a name can never leave its segment.
 
     Args:
         resource: such as `IDENTITIES`.
-        segments: names that arguments hold, and words of the API as `Path`, one or several (`messages/search`).
+        segments: names from arguments, and fixed words of the API as `Path`, such as `Path("messages/search")`.
     """
     template = [segment.template if isinstance(segment, Path) else "{}" for segment in segments]
     full = [segment if isinstance(segment, Path) else _escaped(segment) for segment in segments]
@@ -51,5 +51,5 @@ def _written(value: str | int | bool | Sequence[str]) -> str | int | Sequence[st
 
 def _escaped(name: str) -> str:
     escaped = quote(name, safe="")
-    # Dots alone would lead up; HTTP libraries resolve them before they send.
+    # HTTP libraries resolve "." and ".." before they send.
     return escaped.replace(".", "%2E") if escaped in {".", ".."} else escaped

@@ -1,7 +1,7 @@
-"""The API key, found in text that came back, in whichever notation it is written.
+"""Finds the API key in received text, in any notation, and hides it.
 
-Servers and proxies repeat requests in their answers: as they are, escaped, encoded, or cut into pieces. A piece of
-eight characters is enough to be found. The id in front of the secret part is no secret: `whoami` shows it.
+Servers and proxies repeat requests in their answers: literally, escaped, encoded, or in pieces. A piece of eight
+characters is found. The id before the secret part is not secret: `whoami` shows it.
 """
 
 import re
@@ -29,7 +29,7 @@ class Redaction:
         self._pieces = tuple(_pieces(key)) if key else ()
 
     def finds(self, text: str) -> bool:
-        """Whether a text shows the key, or enough of it."""
+        """Whether a text shows the key or a piece of it."""
         text = text.lower()
         if any(piece in text for piece in self._pieces):
             return True
@@ -37,7 +37,7 @@ class Redaction:
         return plain != text and any(piece in plain for piece in self._pieces)
 
     def hide(self, data: Any) -> Any:
-        """Replace each word that shows the key, in every string of JSON data, keys included."""
+        """Replace each word that shows the key, in all strings of JSON data, names of fields included."""
         match data:
             case str():
                 return _WORD.sub(lambda word: HIDDEN if self.finds(word[0]) else word[0], data)
@@ -50,15 +50,15 @@ class Redaction:
 
 
 def _pieces(key: str) -> Iterator[str]:
-    """Cut the secret part into pieces, in each notation; all are in lower case."""
+    """Cut the secret part into pieces, in each notation and in lower case."""
     secret = key.rpartition(".")[2]
-    if len(secret) < _PIECE:  # too short to be told from other text
+    if len(secret) < _PIECE:  # too short to distinguish from other text
         yield key.lower()
         return
     notations = [secret, secret.encode().hex()]
-    for offset in range(3):  # where in a group of three bytes the secret begins
+    for offset in range(3):  # of the secret in base64's groups of three bytes
         encoded = b64encode(bytes(offset) + secret.encode()).decode().rstrip("=")
-        # The first and the last characters depend on what stands beside it.
+        # The first and last characters depend on the neighbouring bytes.
         certain = encoded[-(-offset * 4 // 3) : len(encoded) - 1]
         notations += [certain, certain.replace("+", "-").replace("/", "_")]
     for notation in notations:
@@ -68,7 +68,7 @@ def _pieces(key: str) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Undo the notations of URLs, HTML and string literals, also where one is inside another."""
+    """Decode the notations of URLs, HTML and string literals, also nested ones."""
     for _ in range(3):
         plain = text
         if "%" in plain:

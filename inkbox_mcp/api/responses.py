@@ -1,4 +1,4 @@
-"""What an answer of the API means: pure functions from (status, headers, body) to data or a typed error.
+"""What an answer of the API means, as pure functions from `Received` to data or a typed error.
 
 Source of the statuses and error bodies: https://inkbox.ai/docs/api/mail/mailboxes
 """
@@ -18,16 +18,16 @@ from inkbox_mcp.errors import UnexpectedResponse, api_error
 M = TypeVar("M", bound=BaseModel)
 
 MAX_PLACES = 10
-"""Fields that one error names."""
+"""The most fields that one error names."""
 
 
 class Received(NamedTuple):
-    """What came from the API.
+    """An answer of the API as it was received.
 
     Attributes:
         status: the HTTP status.
-        headers: looked up without regard to case.
-        content: the decoded body, without the API key.
+        headers: names are case-insensitive.
+        content: the decompressed body, without the API key.
     """
 
     status: int
@@ -36,17 +36,17 @@ class Received(NamedTuple):
 
 
 def interpret(received: Received) -> object:
-    """Turn an answer of the API into plain data, or into the error it stands for.
+    """Turn an answer of the API into plain data, or raise the error it stands for.
 
     Args:
         received: the answer.
 
     Returns:
-        What the JSON body holds; None for 204.
+        The content of the JSON body; None for 204.
 
     Raises:
         APIError: the API refused; its class follows the status.
-        UnexpectedResponse: a success that is no JSON, or a redirect.
+        UnexpectedResponse: a success that is not JSON, or a redirect.
     """
     status, headers, content = received
     if status == HTTPStatus.NO_CONTENT:
@@ -54,7 +54,7 @@ def interpret(received: Received) -> object:
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         raise UnexpectedResponse(f"Inkbox answered with a redirect ({status}), which is not followed.", status=status)
     try:
-        # Names repeat in a list, values do not: caching these too would cost a third more time.
+        # In a list, names repeat and values do not: caching values too costs a third more time.
         data: object = pydantic_core.from_json(content, allow_inf_nan=False, cache_strings="keys")
     except ValueError:
         data = None
@@ -70,7 +70,7 @@ def interpret(received: Received) -> object:
 
 
 def _detail(data: object) -> object:
-    """Take the reason out of an error's body, with the advice for agents that newer answers carry beside it."""
+    """Return the reason from an error's body, with the advice for agents that newer answers have beside it."""
     if not isinstance(data, dict):
         return None
     body = cast("dict[str, object]", data)
@@ -89,7 +89,7 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
 
 
 def http_date(value: str | None) -> datetime | None:
-    """Read an HTTP date; None when there is none or it is none."""
+    """Read an HTTP date; None if it is missing or invalid."""
     try:
         date = parsedate_to_datetime(value or "")
     except (ValueError, OverflowError):
@@ -111,10 +111,10 @@ def parse(data: object, model: type[M]) -> M:
 
 
 def read_list(data: object) -> list[dict[str, Any]]:
-    """Check that the plain data of a successful answer is a list of objects; what is in them is not looked at.
+    """Check that the plain data of a successful answer is a list of objects, without validating the objects.
 
     Raises:
-        UnexpectedResponse: it is something else.
+        UnexpectedResponse: it is not.
     """
     if not isinstance(data, list) or not all(isinstance(item, dict) for item in cast("list[object]", data)):
         raise UnexpectedResponse("Inkbox sent something other than a list of objects.", status=HTTPStatus.OK)
@@ -122,7 +122,7 @@ def read_list(data: object) -> list[dict[str, Any]]:
 
 
 def _places(error: ValidationError) -> str:
-    """Name the fields, or only count them where there are many: naming them takes seconds, and nobody reads it."""
+    """Name the fields; if there are many, only count them, because naming them takes seconds."""
     if error.error_count() > MAX_PLACES:
         return f"{error.error_count():,} fields"
     return ", ".join(".".join(map(str, details["loc"])) or "all of it" for details in error.errors())

@@ -1,14 +1,14 @@
-"""What may be repeated without harm.
+"""Which requests are safe to repeat, and repeating them.
 
 A request is sent at most `ATTEMPTS` times, all within the deadline of its tool call:
 
-| the answer is | GET | PATCH, DELETE | POST |
+| result | GET | PATCH, DELETE | POST |
 |---|---|---|---|
-| none, because there was no connection | yes | yes | yes: nothing was sent |
-| 429, 503 | yes | yes | yes, where the API makes no second one: it may have been done |
-| lost: cut off, timed out, 502, 504 | yes | yes: twice is once | no: `inkbox_mcp.api.creation` looks first |
-| a success that cannot be read | no | yes: twice is once | no: `inkbox_mcp.api.creation` looks first |
-| any other 5xx, a redirect | no | no | no: it may have been done |
+| no connection | yes | yes | yes: nothing was sent |
+| 429, 503 | yes | yes | if the API refuses a second object: the first may have been made |
+| lost: cut off, timed out, 502, 504 | yes | yes: idempotent | no: `inkbox_mcp.api.creation` looks first |
+| unreadable success | no | yes: idempotent | no: `inkbox_mcp.api.creation` looks first |
+| other 5xx, redirect | no | no | no: it may have been done |
 | anything else | no | no | no |
 """
 
@@ -39,26 +39,26 @@ T = TypeVar("T")
 
 ATTEMPTS = 3
 MAX_PAUSE = 1.0
-"""Seconds between two attempts, at most, unless the API says when to come back."""
+"""The most seconds between two attempts, unless the API sends Retry-After."""
 
-# Retries are logged here, once; stamina's own hooks would log them again, or to stdout where structlog is installed.
+# This module logs retries. Stamina's own hooks would log them again, and to stdout if structlog is installed.
 stamina.instrumentation.set_on_retry_hooks([])
 
 
 async def repeated(call: Call, method: str, attempt: Callable[[int], Awaitable[T]], *, unique: bool = True) -> T:
-    """Make a request, again where that is harmless.
+    """Make a request, and repeat it where that is safe.
 
     Args:
-        call: the tool call that it is part of, whose deadline ends the attempts.
+        call: the tool call that the request is part of; its deadline ends the attempts.
         method: GET, POST, PATCH or DELETE.
-        attempt: sends the request and reads its answer; gets its number, from 1.
-        unique: whether the API refuses to make a second one of what a POST makes.
+        attempt: sends the request and reads its answer; gets the attempt's number, from 1.
+        unique: whether the API refuses a second object like the one that a POST makes.
 
     Raises:
-        InkboxError: of the last attempt; it knows what the earlier ones came to.
+        InkboxError: the last attempt's, which also says what is known from earlier attempts.
     """
     try:
-        # Nearly all need no other attempt, and getting ready for one takes a seventh of a call.
+        # Outside of stamina: its loop takes a seventh of a call, and nearly all calls need one attempt.
         return await attempt(1)
     except InkboxError as error:
         first = error
@@ -88,14 +88,14 @@ async def repeated(call: Call, method: str, attempt: Callable[[int], Awaitable[T
 
 
 class _Earlier:
-    """What the attempts before the last one came to."""
+    """The results of earlier attempts."""
 
     def __init__(self) -> None:
         self.lost: OutcomeUnknown | None = None
         self._refused = False
 
     def note(self, error: InkboxError) -> None:
-        """Keep what an attempt came to, or note on its error what earlier ones did."""
+        """Remember the result of an attempt, and add to its error what is known from earlier ones."""
         match error:
             case OutcomeUnknown():
                 self.lost = error
@@ -110,7 +110,7 @@ class _Earlier:
 
 
 def _pause(method: str, error: Exception, remaining: float, *, unique: bool = True) -> float | bool:
-    """Tell stamina how long to wait before the next attempt; True leaves it to its backoff, False gives up."""
+    """Return the seconds until the next attempt for stamina; True means its own backoff, False gives up."""
     if not isinstance(error, InkboxError) or not may_repeat(method, error, unique=unique):
         return False
     wait = MAX_PAUSE if error.retry_after is None else error.retry_after
@@ -121,12 +121,12 @@ def _pause(method: str, error: Exception, remaining: float, *, unique: bool = Tr
 
 
 def may_repeat(method: str, error: InkboxError, *, unique: bool = True) -> bool:
-    """Whether sending the request again can do no harm.
+    """Whether repeating the request is safe.
 
     Args:
         method: of the request.
-        error: what came of it.
-        unique: whether the API refuses to make a second one of what a POST makes.
+        error: its result.
+        unique: whether the API refuses a second object like the one that a POST makes.
     """
     match error:
         case Unreachable():
@@ -140,9 +140,9 @@ def may_repeat(method: str, error: InkboxError, *, unique: bool = True) -> bool:
 
 
 def is_lost(method: str, error: UnexpectedResponse | ServerError) -> bool:
-    """Whether a change may have been made although the answer says nothing about it.
+    """Whether the change may have been made although the answer does not show it.
 
-    That of a success which is only too large says enough to those who changed or deleted; a creation needs the rest.
+    A success that is only too large shows it for PATCH and DELETE. For POST it does not: the new object is needed.
     """
     if method == "GET" or (method != "POST" and isinstance(error, TooLarge) and error.of_success):
         return False
@@ -151,7 +151,7 @@ def is_lost(method: str, error: UnexpectedResponse | ServerError) -> bool:
 
 
 def after_lost(lost: OutcomeUnknown | None, error: InkboxError) -> InkboxError:
-    """Say what is known when an attempt failed after one was lost: that this one changed nothing is not enough."""
+    """Return the error of an attempt that failed after one was lost: the lost one may still have made the change."""
     if lost is None or (isinstance(error, TooLarge) and error.of_success):
         return error
     return OutcomeUnknown(f"{lost} Another attempt failed: {error}", status=error.status, retry_after=error.retry_after)
