@@ -1,5 +1,5 @@
-"""Many clients on one port: MCP over streamable HTTP, who may call it, and how it ends.
+"""Many clients on one port: MCP over streamable HTTP, authentication, and graceful shutdown.
 
-Everything that is said in HTTP must live here. This package does not know tools: who calls is made a `Caller` here, and
-the rest is decided by the service.
+Everything that concerns HTTP clients must live here. This package does not know tools: it makes a `Caller` of each
+request, and the service decides the rest.
 """

@@ -1,4 +1,4 @@
-"""The access tokens (JWT) of an authorization server: which of them are good here, and what they say."""
+"""Verifies the access tokens (JWT) of an authorization server."""
 
 import logging
 import time
@@ -17,14 +17,14 @@ from inkbox_mcp.telemetry.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 LEEWAY = 60
-"""Seconds by which the issuer's clock may differ; tokens live for minutes at least, and machines drift by less."""
+"""Seconds by which the issuer's clock may differ: more than machines drift, less than tokens live."""
 
 
 TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 
 
 def _no_id_token(kind: object) -> object:
-    """Keycloak and Cognito tell with a claim what a token is for."""
+    """Refuse ID and refresh tokens: Keycloak and Cognito mark them with a claim."""
     if isinstance(kind, str) and kind.lower() in {"id", "refresh", "offline", "logout"}:
         raise ValueError("is no access token")
     return kind
@@ -36,7 +36,7 @@ _Kind = Annotated[object, AfterValidator(_no_id_token)]
 
 
 class _Claims(BaseModel):
-    """What is used of a token's claims, beyond those that PyJWT checks."""
+    """The claims that are read here, beyond those that PyJWT checks."""
 
     exp: float
     sub: _Name = None
@@ -48,31 +48,31 @@ class _Claims(BaseModel):
     token_use: _Kind = None
     at_hash: None = None  # OpenID Connect: in ID tokens only
     c_hash: None = None
-    cnf: None = None  # the token is bound to a key (RFC 8705, RFC 9449), and nobody shows here that they have it
+    cnf: None = None  # bound to a key (RFC 8705, RFC 9449), and callers here do not prove that they have it
 
     @property
     def client(self) -> str:
-        """The client, or who else the token is about."""
+        """The client's id, or else the subject."""
         if found := self.client_id or self.azp or self.sub:
             return found
         raise ValueError("the token names nobody")
 
     @property
     def scopes(self) -> list[str]:
-        """The scopes, whichever way the issuer writes them."""
+        """The scopes, from `scope` or `scp`, as a string or a list."""
         lists = [found.split() if isinstance(found, str) else found for found in (self.scope, self.scp)]
         return [scope for found in lists for scope in found]
 
 
 class JWTVerifier:
-    """Accepts the access tokens that an authorization server signed for this server (RFC 9068 and its forerunners).
+    """Accepts access tokens that an authorization server signed for this server (RFC 9068 and earlier practice).
 
     Args:
-        issuer: as it stands in the tokens' `iss`, to the letter.
-        audience: what a token must name as `aud`, to the letter.
-        transport: makes another way to reach the issuer than over the network.
-        clock: seconds that only grow.
-        metrics: where failures of the issuer are counted.
+        issuer: exactly as in the tokens' `iss`.
+        audience: exactly as tokens must have it in `aud`.
+        transport: makes the HTTP transport to the issuer; None for the network.
+        clock: monotonic seconds.
+        metrics: counts failures of the issuer.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class JWTVerifier:
         self._keys = IssuerKeys(issuer, transport, clock, metrics or Metrics())
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Return the caller if the token is good for this server.
+        """Return the caller if the token is valid for this server.
 
         Raises:
-            IssuerUnavailable: the issuer's keys are not known, and cannot be had now.
+            IssuerUnavailable: the issuer's keys are unknown and cannot be fetched now.
         """
         try:
             claims = _Claims.model_validate(await self._verified(token))
@@ -105,17 +105,17 @@ class JWTVerifier:
                 resource=self._audience,
             )
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
-            # The kind alone: texts of errors repeat parts of the token.
+            # Only the type: messages of these errors repeat parts of the token.
             logger.info("an access token was refused: %s", type(error).__name__)
             return None
 
     async def _verified(self, token: str) -> dict[str, Any]:
-        """Return the claims of a token that is genuine, current, and meant for this server."""
+        """Return the claims of a token that is genuine, current, and for this server."""
         if len(token) > MAX_TOKEN:
             raise ValueError("the token is too long")
         header = jwt.get_unverified_header(token)
         algorithm, kind = header.get("alg"), header.get("typ", "JWT")
-        # Before the issuer is asked for anything.
+        # Checked before the issuer is asked for keys.
         if not isinstance(algorithm, str) or not any(algorithm in fitting for fitting in ALGORITHMS.values()):
             raise jwt.InvalidAlgorithmError
         if not isinstance(kind, str) or kind.lower() not in TOKEN_TYPES:
@@ -133,5 +133,5 @@ class JWTVerifier:
                         options={"require": ["exp", "iss", "aud"], "enforce_minimum_key_length": True},
                     )
                 except (jwt.InvalidSignatureError, jwt.InvalidKeyError):
-                    pass  # a token that names no key may be signed with the next one
+                    pass  # a token without a key id may be signed with another key
         raise jwt.InvalidSignatureError

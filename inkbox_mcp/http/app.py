@@ -1,7 +1,7 @@
-"""The HTTP application: MCP at `/mcp` behind `inkbox_mcp.http.middleware`, and beside it what operators ask.
+"""The HTTP application: MCP at `/mcp`, wrapped in `inkbox_mcp.http.middleware`, and the routes for operators.
 
-The latter is in `inkbox_mcp.http.health`. With `--auth-issuer`, `/.well-known/oauth-protected-resource…` says where
-clients get a token.
+These are in `inkbox_mcp.http.health`. With `--auth-issuer`, `/.well-known/oauth-protected-resource…` names the
+authorization server.
 """
 
 from functools import reduce
@@ -26,9 +26,9 @@ def build_app(server: Server[Any], service: Service, drain: Drain, metrics: Prom
 
     Args:
         server: see `inkbox_mcp.protocol.server`.
-        service: what it serves.
-        drain: ends it.
-        metrics: what `/metrics` shows; without them there is no such path.
+        service: whose tools are served.
+        drain: finishes calls at shutdown.
+        metrics: shown by `/metrics`; None for no such path.
     """
     settings = service.settings
     routes = health_routes(settings, drain, metrics)
@@ -37,11 +37,11 @@ def build_app(server: Server[Any], service: Service, drain: Drain, metrics: Prom
     app = server.streamable_http_app(
         streamable_http_path=MCP_PATH,
         stateless_http=settings.stateless,
-        # `Hosts` asks that, of every path.
+        # `Hosts` checks that, for every path.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         custom_starlette_routes=routes,
     )
-    # A redirect would repeat whatever `Host` a request came with.
+    # A redirect would repeat the `Host` header of the request, whatever it is.
     app.router.redirect_slashes = False
     outermost_last = reversed(list(layers(service, MCP_PATH, drain, metrics)))
     innermost: ASGIApp = app

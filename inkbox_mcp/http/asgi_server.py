@@ -1,4 +1,4 @@
-"""A port, and an ASGI application that is served on it until a signal comes; the application may be any."""
+"""Opens a port and serves an ASGI application on it until a signal comes."""
 
 import errno
 import logging
@@ -22,7 +22,7 @@ def listening(host: str, port: int) -> Generator[socket.socket]:
     """Open a port while the context lasts; see `listen`.
 
     Raises:
-        SettingsError: the port cannot be had.
+        SettingsError: the port cannot be opened.
     """
     try:
         listener = listen(host, port)
@@ -39,20 +39,20 @@ def listen(host: str, port: int) -> socket.socket:
 
     Args:
         host: the address to listen on.
-        port: the port; 0 takes a free one.
+        port: the port; 0 for a free one.
 
     Raises:
-        OSError: the port cannot be had.
+        OSError: the port cannot be opened.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=2048)
-    # asyncio does that only for sockets it made itself, and answers would wait 40 ms for an acknowledgement.
+    # asyncio does that only for sockets that it made. Without it, answers wait 40 ms for an acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
 def origin(host: str, listener: socket.socket) -> str:
-    """Return where a listener is reached, such as `http://127.0.0.1:8000`."""
+    """Return the URL of a listener, such as `http://127.0.0.1:8000`."""
     name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{listener.getsockname()[1]}"
 
@@ -69,33 +69,33 @@ async def serve_app(
     Args:
         app: the application.
         listener: see `listen`.
-        drain: awaited after SIGTERM, before the end; see `inkbox_mcp.http.drain`. SIGINT and a second signal end at
-            once.
-        limits: of its connections; None for what this process can hold.
+        drain: awaited after SIGTERM, before the server stops; see `inkbox_mcp.http.drain`. SIGINT and a second signal
+            stop it at once.
+        limits: of its connections; None for limits that fit this process.
     """
     config = uvicorn.Config(
         app,
         interface="asgi3",
         log_config=None,
         access_log=False,
-        # httptools, which it would take where installed, keeps headers of any length, from anybody.
+        # Not httptools, which Uvicorn would prefer: it accepts headers of any length.
         http="h11",
-        # Nothing here asks where a request came from, so nobody has to be believed about it.
+        # Nothing here uses the client's address, so X-Forwarded-For needs no trust.
         proxy_headers=False,
         # There is no WebSocket here.
         ws="none",
         timeout_keep_alive=SECONDS_IDLE,
-        # For calls that are under way at the end.
+        # Seconds for calls under way at the end.
         timeout_graceful_shutdown=1,
-        # On a connection, which balancers share among tenants, a request would begin in the trace of an earlier one.
+        # Otherwise a request on a reused connection would continue the trace of an earlier one.
         reset_contextvars=True,
     )
     server = Server(config, listener, limits or limits_of_this_process())
 
     def stop() -> None:
-        # Not only `should_exit`: sse-starlette hooks in here, to end the streams that clients keep open.
+        # Not only `should_exit`: sse-starlette hooks into this method to end open streams.
         server.handle_exit(signal.SIGINT, None)
-        # From here on it would log a traceback for each call that is cut short.
+        # From here on Uvicorn would log a traceback for each call that is cut short.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
     async with anyio.create_task_group() as tasks:

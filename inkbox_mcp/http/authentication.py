@@ -1,7 +1,7 @@
-"""Who may call the HTTP server: bearer tokens, what they allow, and how a caller without one is told to get one.
+"""Authenticates HTTP callers by bearer tokens, checks scopes, and sends challenges to callers without a token.
 
-Answers follow the authorization page of the MCP specification (2025-11-25 and 2026-07-28). Behind `Authentication` a
-caller is `scope["user"]`; the token itself goes no further.
+Answers follow the authorization page of the MCP specification (2025-11-25 and 2026-07-28). `Authentication` puts the
+caller into `scope["user"]` and removes the token.
 """
 
 import hashlib
@@ -26,21 +26,21 @@ from inkbox_mcp.http.callers import READ, WRITE
 MAX_TOKEN = 16 * 1024
 SECONDS_TO_RETRY = 10
 
-# As AnyHttpUrl writes it by itself, `https://issuer.example` gets a slash, and is another issuer then.
+# By default AnyHttpUrl adds a slash to `https://issuer.example`, which then names another issuer.
 _URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl, config=ConfigDict(url_preserve_empty_path=True))
 
 
 class IssuerUnavailable(Exception):
-    """The authorization server cannot be reached, so that nothing can be said about a token."""
+    """The authorization server cannot be reached, so tokens cannot be checked."""
 
 
 def metadata_url(audience: str) -> str:
-    """Return the URL of the RFC 9728 document about the server that is reached at this URL."""
+    """Return the URL of the RFC 9728 document about the server at this URL."""
     return str(build_resource_metadata_url(_URL.validate_python(audience)))
 
 
 def metadata_routes(audience: str, issuer: str, required_scopes: Sequence[str] = ()) -> list[Route]:
-    """Serve the RFC 9728 document that leads clients to the authorization server.
+    """Serve the RFC 9728 document that names the authorization server.
 
     Args:
         audience: the URL at which clients reach the MCP endpoint.
@@ -53,20 +53,20 @@ def metadata_routes(audience: str, issuer: str, required_scopes: Sequence[str] =
         scopes_supported=[READ, WRITE, *required_scopes],
         resource_name="Inkbox mailboxes",
     )
-    # Clients that did not see a challenge look here too (2025-11-25, protected resource metadata discovery).
+    # Clients that got no challenge look here too (2025-11-25, protected resource metadata discovery).
     root = Route("/.well-known/oauth-protected-resource", route.endpoint, methods=["GET", "OPTIONS"])
     return [route] if route.path == root.path else [route, root]
 
 
 class Authentication:
-    """ASGI middleware that lets only those through whose token allows what they ask for.
+    """ASGI middleware that passes only requests whose token allows them.
 
     Args:
-        app: what is guarded.
-        verifier: judges tokens; it raises `IssuerUnavailable` when it cannot.
-        path: where MCP is served; whatever else begins with it is guarded too, and all other paths are open.
-        required_scopes: what a token must have besides `READ` or `WRITE`; OAuth scope names.
-        metadata_url: where clients learn how to get a token; None where they are given one.
+        app: the guarded application.
+        verifier: checks tokens; raises `IssuerUnavailable` when it cannot.
+        path: of the MCP endpoint. All paths that begin with it are guarded, others are open.
+        required_scopes: OAuth scopes that a token needs besides `READ` or `WRITE`.
+        metadata_url: of the document that names the authorization server; None if clients get tokens otherwise.
         is_write: whether the tool of this name changes something.
     """
 
@@ -96,7 +96,7 @@ class Authentication:
         if isinstance(caller, JSONResponse):
             await caller(scope, receive, send)
             return
-        # Nothing behind this needs the token, so nothing can log it or send it on.
+        # The application does not need the token, so it cannot log it or send it on.
         headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"authorization"]
         scope = {**scope, "headers": headers, "user": caller, "auth": AuthCredentials(caller.scopes)}
         if self._required.union({WRITE}) <= set(caller.scopes):
@@ -105,25 +105,25 @@ class Authentication:
             await self._read_body_first(scope, receive, send)
 
     def _guards(self, scope: Scope) -> bool:
-        """Whether a request could reach the MCP endpoint, however its path is routed."""
-        # By beginning, because the router matches less exactly than it looks: a newline after the path is fine with it.
+        """Whether a request could reach the MCP endpoint."""
+        # A prefix, because the router matches more than the exact path, such as one that ends with a newline.
         path, prefix = scope.get("path", ""), scope.get("root_path", "")
         return scope["type"] != "lifespan" and any(
             candidate.startswith(self._path) for candidate in (path, path.removeprefix(prefix))
         )
 
     async def _authenticate(self, scope: Scope) -> AuthenticatedUser | JSONResponse:
-        """Find out who calls, or what to answer instead."""
+        """Return the caller, or the answer that refuses the request."""
         headers = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
         tokens = [token for header in headers if (token := _bearer(header))]
         if not tokens:
             return self._refusal(HTTPStatus.UNAUTHORIZED, "unauthorized", "Send Authorization: Bearer and a token.")
-        # With two of them, a proxy in front might have checked the one and this server would take the other.
+        # With two headers, a proxy in front might have checked one, and this server would use the other.
         if len(headers) == 1 and len(tokens[0]) <= MAX_TOKEN and tokens[0].isascii():
             try:
                 verified = await self._verifier.verify_token(tokens[0].decode("ascii"))
             except IssuerUnavailable:
-                # Not 401: clients would throw a good token away and send their users to a login that does not work.
+                # Not 401: clients would discard a good token and start a login that cannot work now.
                 return _answer(
                     HTTPStatus.SERVICE_UNAVAILABLE,
                     "temporarily_unavailable",
@@ -135,7 +135,7 @@ class Authentication:
         return self._refusal(HTTPStatus.UNAUTHORIZED, "invalid_token", "The access token is invalid or has expired.")
 
     async def _authorize(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through if its caller has the scopes for what it asks; its whole body comes as one message."""
+        """Pass a request if its caller has the scopes for it. Its whole body comes as one message."""
         first = [await receive()]
         granted = set(cast("AuthenticatedUser", scope["user"]).scopes)
         access = WRITE if self._changes(first[0].get("body", b"")) else READ
@@ -151,14 +151,14 @@ class Authentication:
         await self._app(scope, replay, send)
 
     def _changes(self, body: bytes) -> bool:
-        """Whether a body asks for a change; one that could be read in two ways counts as one."""
+        """Whether a body asks for a change. An ambiguous one counts as a change."""
         try:
-            # No integers, because Python refuses to make very long ones and other parsers do not.
+            # Integers stay text: Python refuses very long ones, other parsers do not.
             message: object = json.loads(body, object_pairs_hook=_unambiguous, parse_int=str)
         except (_AmbiguousError, RecursionError):
             return True
         except ValueError:
-            return False  # the server cannot read it either
+            return False  # the server cannot parse it either
         batch = cast("list[object]", message) if isinstance(message, list) else [message]
         return any(self._is_change(item) for item in batch)
 
@@ -166,15 +166,15 @@ class Authentication:
         match message:
             case {"method": "tools/call", "params": {"name": str(name)}}:
                 return self._is_write(name)
-            case {"method": "tools/call"} | {"result": object()}:  # the latter may agree to a change
+            case {"method": "tools/call"} | {"result": object()}:  # a result may be the human's consent to a change
                 return True
             case _:
                 return False
 
     def _refusal(self, status: HTTPStatus, error: str, description: str, *access: str) -> JSONResponse:
-        """Refuse with the challenge that says what would do."""
+        """Refuse with a challenge that says which scopes are needed."""
         challenge: dict[str, str] = {}
-        # RFC 6750 section 3.1: no error code for a client that did not know that it needs a token.
+        # RFC 6750 section 3.1: no error code for a client that sent no token.
         if error != "unauthorized":
             challenge |= {"error": error, "error_description": description}
         if self._metadata_url:
@@ -193,13 +193,13 @@ def _answer(status: HTTPStatus, error: str, description: str, headers: Mapping[s
 
 
 def _bearer(header: bytes) -> bytes:
-    """The token in an `Authorization` header; empty if there is none, or another kind of credentials."""
+    """Return the token of an `Authorization` header; empty if it has none, or another scheme."""
     scheme, _, token = header.strip(b" ").partition(b" ")
     return token.strip(b" ") if scheme.lower() == b"bearer" else b""
 
 
 class _AmbiguousError(Exception):
-    """An object has a key twice, and parsers differ in which value they take."""
+    """A JSON object has a name twice. Parsers differ in which value they use."""
 
 
 def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -209,14 +209,14 @@ def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 class StaticToken:
-    """Accepts one token, which the operator gave out, and which allows everything."""
+    """Accepts one token of the operator's, which allows everything."""
 
     def __init__(self, token: SecretStr) -> None:
         self._digest = _digest(token.get_secret_value())
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Return the caller if this is the token."""
-        # Digests are equally long, so that the time this takes does not tell the token's length.
+        """Return the caller if the token is the right one."""
+        # Digests have one length, so that timing does not reveal the token's length.
         if not hmac.compare_digest(_digest(token), self._digest):
             return None
         return AccessToken(token="", client_id="token", scopes=[READ, WRITE])

@@ -1,4 +1,4 @@
-"""Who is calling over HTTP, and what their access token allows."""
+"""Makes a `Caller` of an HTTP request, with what its access token allows."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ _LEFT = "inkbox_mcp.left"
 
 
 def caller(request: Request) -> Caller:
-    """Say who sent a request, and whether they may change something: anybody, where nobody has to say who they are."""
+    """Return who sent a request. Without authentication, everybody may change things."""
     keys, account = _identity(request)
     user = request.scope.get("user")
     return Caller(
@@ -34,19 +34,19 @@ def caller(request: Request) -> Caller:
 
 
 def _identity(request: Request) -> tuple[list[str], list[str | None]]:
-    """Return the Inkbox keys that a request brought, and the account that its token is of."""
+    """Return the Inkbox keys in a request's headers, and the account of its access token."""
     user = request.scope.get("user")
     account = [*principal_components(user.access_token)] if isinstance(user, AuthenticatedUser) else []
     return request.headers.getlist(KEY_HEADER), account
 
 
 def _name(identity: list[str] | list[str | None]) -> str:
-    """Name a caller for limits and logs; of a key or an account the name tells nothing."""
+    """Return a caller's name for limits and logs, which does not reveal the key or the account."""
     return hashlib.sha256(repr(identity).encode()).hexdigest()[:12] if identity else "-"
 
 
 def noticing_who_leaves(app: ASGIApp) -> ASGIApp:
-    """Wrap the ASGI application whose calls wait for `Caller.left`."""
+    """Wrap an ASGI application so that `Caller.left` returns when the request ends."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         gone = anyio.Event()
@@ -64,7 +64,7 @@ async def _left(scope: Scope) -> None:
 
 
 def bound_to_keys(app: ASGIApp) -> ASGIApp:
-    """Make the key part of who is calling: the SDK lets a session be used only by who opened it."""
+    """Add the Inkbox key to the caller's account, because the SDK binds a session to the account that opened it."""
 
     async def bound(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

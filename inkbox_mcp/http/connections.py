@@ -1,7 +1,7 @@
-"""The connections of an HTTP server: how many there may be, and how long each may keep the server waiting.
+"""Limits the connections of an HTTP server: their number, and how long each may keep the server waiting.
 
-Uvicorn limits neither: clients that never finish a request's head would hold a descriptor each until there is none left
-for anybody, requests to Inkbox included.
+Uvicorn limits neither. Clients that never finish a request's head would each hold a file descriptor, until none is left
+for other clients and for requests to Inkbox.
 """
 
 import asyncio
@@ -22,22 +22,22 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 4096
-"""Several times what one process can answer in the time that a call may take."""
+"""Several times the number of calls that one process can finish within the call timeout."""
 SECONDS_IDLE = 75
-"""Longer than balancers keep idle connections: a POST on one that is just being closed could not be repeated."""
+"""Longer than balancers keep idle connections: a POST on a connection that closes could not be repeated."""
 ACCEPTED_AT_ONCE = 100
 SECONDS_BETWEEN_WARNINGS = 60.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the clients of a server may take of it.
+    """Limits for the clients of a server.
 
     Attributes:
-        connections: how many may be open at once; further ones are closed as soon as they come.
-        head: seconds for a request's head, from the opening of the connection or, on one that was used before, from the
-            head's first byte; and for the rest of a request that was answered before its end.
-        idle: seconds between two requests, and for taking an answer that waits to be sent.
+        connections: the most open connections; further ones are closed at once.
+        head: seconds for a request's head, from the opening of the connection or, on a reused one, from the first byte;
+            also for the rest of a request that was answered early.
+        idle: seconds between two requests, and for reading an answer.
     """
 
     connections: int = MOST_CONNECTIONS
@@ -46,26 +46,26 @@ class Limits:
 
 
 def limits_of_this_process() -> Limits:
-    """Return limits that leave half of the descriptors for requests to Inkbox, files and what is just being closed.
+    """Return limits that leave half of the file descriptors for requests to Inkbox and for files.
 
-    The process first takes as many descriptors as it may: 1,024, a common default, are too few.
+    First raises the process's own limit of descriptors as far as allowed: 1,024, a common default, are too few.
     """
     if sys.platform == "win32":  # pragma: no cover
-        return Limits()  # there is no such limit
+        return Limits()  # no such limit on Windows
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = 2 * MOST_CONNECTIONS
     if soft != resource.RLIM_INFINITY and soft < needed:
         more = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        with suppress(OSError, ValueError):  # the system may have another limit of its own
+        with suppress(OSError, ValueError):  # the system may have a lower limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
             soft = more
     return Limits() if soft == resource.RLIM_INFINITY else Limits(connections=min(MOST_CONNECTIONS, soft // 2))
 
 
 class PunctualProtocol(H11Protocol):
-    """HTTP/1.1 on one connection, which is cut off when the client lets the server wait for too long.
+    """HTTP/1.1 on one connection, which is closed when the client keeps the server waiting for too long.
 
     Args:
         limits: see `Limits`.
@@ -79,41 +79,41 @@ class PunctualProtocol(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Wait for a first request."""
+        """Start the clock for the first request."""
         super().connection_made(transport)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of a request, or several requests."""
+        """Receive a part of a request, or several requests."""
         super().data_received(data)
         self._watch()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, if any is to come."""
+        """Start the clock for the next request."""
         super().on_response_complete()
         self._watch()
 
     def pause_writing(self) -> None:
-        """Wait for the client to take what was sent."""
+        """Start the clock for the client to read the answer."""
         super().pause_writing()
         self._watch()
 
     def resume_writing(self) -> None:
-        """Go on sending."""
+        """Continue to send."""
         super().resume_writing()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Stop the clock."""
         super().connection_lost(exc)
         self._wait_for(None)
 
     def _should_upgrade(self) -> bool:
-        """Take a request to speak something else, such as WebSocket, for one that does not ask for it."""
+        """Ignore requests to upgrade, such as to WebSocket."""
         return False
 
     def _watch(self) -> None:
-        """See whether it is the client's turn, and since when."""
+        """Start or stop the clock, by what the server is waiting for."""
         if self.transport.is_closing() or self.flow.write_paused:
             self._wait_for(self._limits.idle)
         elif self.conn.their_state is h11.IDLE:
@@ -126,7 +126,7 @@ class PunctualProtocol(H11Protocol):
             self._wait_for(None)
 
     def _wait_for(self, seconds: float | None) -> None:
-        """Start the clock, unless it runs for the same already: one more byte is no more time."""
+        """Start the clock, unless it runs for the same reason: further bytes do not extend the time."""
         if seconds == self._seconds:
             return
         self._seconds = seconds
@@ -136,10 +136,10 @@ class PunctualProtocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Uvicorn with these limits, which leaves signals to others.
+    """Uvicorn with these limits and without its signal handlers.
 
     Args:
-        config: Uvicorn's; where it listens is not taken from it.
+        config: Uvicorn's; its host and port are ignored.
         listener: see `inkbox_mcp.http.asgi_server.listen`.
         limits: see `Limits`.
     """
@@ -163,32 +163,32 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Leave signals alone: Uvicorn would raise them again at the end, and the status would not be 0."""
+        """Install no signal handlers: Uvicorn raises signals again at the end, and the exit status would not be 0."""
         yield
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Start the application, then take connections."""
+        """Start the application, then accept connections."""
         await super().startup(sockets)
         self._started.set()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Take no more connections, and end those that there are."""
+        """Stop accepting, and close the open connections."""
         self.stop_listening()
         await super().shutdown(sockets)
 
     def stop_listening(self) -> None:
-        """Take no more connections."""
+        """Stop accepting connections."""
         self._accepting.cancel()
 
     def stop_reading(self) -> None:
-        """Take no more requests on the connections that there are."""
+        """Stop reading requests from the open connections."""
         for connection in list(self.server_state.connections):
             connection.shutdown()
 
     async def _accept(self) -> None:
-        """Take connections, and close those that are too many.
+        """Accept connections, and close those above the limit.
 
-        Not by asyncio's own server, which knows no limit: out of descriptors, it logs thousands of tracebacks a second.
+        asyncio's own server has no limit: out of file descriptors, it logs thousands of tracebacks a second.
         """
         await self._started.wait()
         self._listener.setblocking(False)
@@ -198,14 +198,14 @@ class Server(uvicorn.Server):
                     for _ in range(ACCEPTED_AT_ONCE):
                         if connection := await self._next():
                             tasks.start_soon(self._open, connection)
-                    await asyncio.sleep(0)  # a flood of connections must not keep all else waiting
+                    await asyncio.sleep(0)  # a flood of connections must not block other tasks
 
     async def _next(self) -> socket | None:
-        """Accept a connection; None if that fails or there are too many."""
+        """Accept a connection; return None if that fails or the limit is reached."""
         try:
             connection, _ = await asyncio.get_running_loop().sock_accept(self._listener)
         except ConnectionError:
-            return None  # the client has gone already
+            return None  # the client has already disconnected
         except OSError as error:
             self._warn("no connection can be accepted: %s", error.strerror)
             await asyncio.sleep(0.1)
@@ -228,7 +228,7 @@ class Server(uvicorn.Server):
         try:
             await asyncio.get_running_loop().connect_accepted_socket(protocol, connection)
         except OSError:
-            connection.close()  # the client has gone already
+            connection.close()  # the client has already disconnected
         finally:
             self._opening -= 1
 

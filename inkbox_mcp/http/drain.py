@@ -1,7 +1,7 @@
-"""Stopping an HTTP server without failing a call: new ones go elsewhere, those under way are finished.
+"""Stops an HTTP server without failing a call: new calls go to other servers, running calls are finished.
 
-Balancers learn from `/readyz` that a server is about to stop, which takes them a moment. Until then it goes on serving,
-and closes each connection after its answer.
+Balancers learn from `/readyz` that a server is about to stop, which takes a moment. Until then the server continues to
+serve, and closes each connection after its answer.
 """
 
 import logging

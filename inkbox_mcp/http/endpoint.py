@@ -1,7 +1,7 @@
-"""The endpoint's own conduct, before the SDK's: which requests it hears at all, and what a refusal carries.
+"""Checks requests to the endpoint before the SDK does, and rewrites the SDK's refusals.
 
-The SDK opens a session before it looks at the request, and gives its id even to those it refuses; it lets `GET` with
-`Last-Event-ID` go without an answer, and refuses what is no message in words that are about its own classes.
+The SDK opens a session before it reads the request, and sends the session's id even with a refusal. It never answers a
+`GET` with `Last-Event-ID`. Its refusals of malformed messages describe its own classes.
 """
 
 import json
@@ -47,7 +47,7 @@ NO_INITIALIZE = (
 
 
 class Refused(Exception):
-    """The request is not for the SDK; the message says why, and what to send instead."""
+    """The request is refused; the message says why, and what to send instead."""
 
     def __init__(self, message: str, code: int = INVALID_REQUEST, *, status: int = 400, data: Any = None) -> None:
         super().__init__(message)
@@ -60,7 +60,7 @@ class Endpoint:
 
     Args:
         app: the SDK's application.
-        path: where it serves MCP; other paths go through.
+        path: of the MCP endpoint; requests for other paths are passed on.
         has_sessions: whether clients of 2025-11-25 and earlier open sessions.
     """
 
@@ -70,7 +70,7 @@ class Endpoint:
         self._has_sessions = has_sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request; its whole body comes as one message."""
+        """Handle one request, whose whole body comes as one message."""
         if scope["type"] != "http" or scope["path"] != self._path:
             await self._app(scope, receive, send)
             return
@@ -89,7 +89,7 @@ class Endpoint:
             await self._app(scope, replay, _Answer(scope, replay, send, body).send)
 
     def _check(self, scope: Scope, body: bytes) -> None:
-        """Refuse what the SDK would refuse too, but only after it has opened a session or in words for nobody."""
+        """Refuse what the SDK would refuse only after opening a session, or in words that help nobody."""
         method: str = scope["method"]
         if method not in METHODS:
             raise Refused(f"This path takes {', '.join(METHODS)}.", status=405)
@@ -103,7 +103,7 @@ class Endpoint:
 
 
 class _Answer:
-    """An answer of the SDK on its way out."""
+    """Passes on an answer of the SDK."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         self._request = (scope, receive, send)
@@ -112,7 +112,7 @@ class _Answer:
         self._is_replaced = False
 
     async def send(self, message: Message) -> None:
-        """Send a part of it; a refusal goes without a session id, and in our words where no message came."""
+        """Send a part of the answer. A refusal has no session id; that of a malformed message gets our text."""
         if self._is_replaced:
             return
         if message["type"] == "http.response.start" and message["status"] >= 400:
@@ -129,10 +129,10 @@ class _Answer:
 
 
 def tidied(headers: Sequence[tuple[bytes, bytes]]) -> RawHeaders:
-    """Write headers as the SDK reads them.
+    """Rewrite headers into the form that the SDK understands.
 
-    Media types compare without case (RFC 9110 section 8.3.1), and several `Accept` are one list (section 5.3). There is
-    nothing that could be replayed for `Last-Event-ID`: a stream begins anew.
+    Media types are case-insensitive (RFC 9110 section 8.3.1), and several `Accept` headers are one list (section 5.3).
+    `Last-Event-ID` is dropped: there are no events to replay, so a stream starts again.
     """
     accepts = [value for name, value in headers if name == b"accept"]
     found: RawHeaders = [(b"accept", b", ".join(accepts))] if accepts else []
@@ -149,7 +149,7 @@ def _version(headers: RawHeaders) -> str | None:
     """Return the protocol version of a request's header, if it has one.
 
     Raises:
-        Refused: this server does not speak it, or there are two.
+        Refused: the version is not supported, or there are two headers.
     """
     versions = [value.decode("latin-1") for name, value in headers if name == VERSION]
     if len(versions) > 1:
@@ -157,14 +157,14 @@ def _version(headers: RawHeaders) -> str | None:
     if versions and versions[0] not in SUPPORTED_PROTOCOL_VERSIONS:
         known = ", ".join(SUPPORTED_PROTOCOL_VERSIONS)
         message = f"Unsupported protocol version {versions[0][:32]!a}. MCP-Protocol-Version can be: {known}."
-        # What clients of 2026-07-28 choose another version from.
+        # Clients of 2026-07-28 choose another version from this list.
         data = UnsupportedProtocolVersionErrorData(supported=list(MODERN_PROTOCOL_VERSIONS), requested=versions[0][:32])
         raise Refused(message, UNSUPPORTED_PROTOCOL_VERSION, data=data.model_dump())
     return versions[0] if versions else None
 
 
 def _check_opening(method: str, body: bytes) -> None:
-    """Refuse a request without a session that does not open one."""
+    """Refuse a request that has no session and does not open one."""
     message = _message(body) if method == "POST" else {}
     if message.get("method") != "initialize" or "id" not in message:
         raise Refused(NO_SESSION)
@@ -175,7 +175,7 @@ def _check_opening(method: str, body: bytes) -> None:
 
 
 def _message(body: bytes) -> dict[str, Any]:
-    """Read a JSON-RPC message."""
+    """Parse a JSON-RPC message."""
     try:
         message: Any = from_json(body)
     except ValueError as error:
@@ -190,7 +190,7 @@ def _message(body: bytes) -> dict[str, Any]:
 
 
 def _refusal(refused: Refused, body: bytes) -> Response:
-    """Write a JSON-RPC error, with the request's id where it can be read."""
+    """Return a JSON-RPC error, with the request's id if it can be read."""
     request_id: int | str | None = None
     with suppress(ValueError, RecursionError):
         match json.loads(body):
@@ -202,5 +202,5 @@ def _refusal(refused: Refused, body: bytes) -> Response:
                 pass
     headers = {"Allow": ", ".join(METHODS)} if refused.status == 405 else None
     error = {"jsonrpc": "2.0", "id": request_id, "error": refused.error}
-    # ASCII: an id may hold half a surrogate pair, which has no UTF-8.
+    # ASCII, because an id may have a lone surrogate, which UTF-8 cannot encode.
     return Response(json.dumps(error), refused.status, headers, "application/json")

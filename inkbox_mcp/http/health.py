@@ -1,9 +1,9 @@
-"""What operators ask of a server, beside MCP.
+"""The routes for operators: health, readiness and metrics.
 
-| path | tells |
+| path | shows |
 |---|---|
 | `/healthz` | that the process is alive |
-| `/readyz` | whether new calls are welcome; with `?deep=1` also whether Inkbox can be reached, which changes nothing |
+| `/readyz` | whether the server accepts new calls; with `?deep=1` also whether Inkbox can be reached |
 | `/metrics` | Prometheus metrics, with `--metrics` |
 """
 
@@ -28,12 +28,12 @@ SECONDS_TO_REACH = 2.0
 
 
 def health_routes(settings: Settings, drain: Drain, metrics: PrometheusMetrics | None) -> list[Route]:
-    """Serve what operators ask.
+    """Make the routes.
 
     Args:
         settings: see `inkbox_mcp.settings.options`.
-        drain: tells whether the end was asked for.
-        metrics: what `/metrics` shows; without them there is no such path.
+        drain: knows whether the server is shutting down.
+        metrics: shown by `/metrics`; None for no such path.
     """
     routes = [
         Route(ALIVE_PATH, _healthz, methods=["GET"]),
@@ -53,7 +53,7 @@ def _readyz(drain: Drain, settings: Settings) -> Callable[[Request], Any]:
     seen: tuple[float, str] = (-1e9, "")
 
     async def inkbox() -> str:
-        """Look at most once in five seconds, however often it is asked."""
+        """Check whether Inkbox can be reached, at most once in five seconds."""
         nonlocal seen
         async with looking:
             if anyio.current_time() - seen[0] > 5:
@@ -73,7 +73,7 @@ def _readyz(drain: Drain, settings: Settings) -> Callable[[Request], Any]:
 async def _reach(base_url: str) -> str:
     try:
         with anyio.fail_after(SECONDS_TO_REACH):
-            # The status alone: a body might be large, or never end.
+            # Only the status: the body might be large, or endless.
             async with over_the_network(base_url, idle=0) as http:
                 answer = await http.handle_async_request(httpx2.Request("GET", base_url))
                 await answer.aclose()

@@ -1,7 +1,7 @@
-"""Which `Host` and `Origin` headers are taken, against web pages that reach a server by DNS rebinding.
+"""Checks `Host` and `Origin` headers, against web pages that reach the server by DNS rebinding.
 
-A page whose name was made to point here sends that name as `Host`, a page of another site sends its own as `Origin`. It
-is asked for every path, before anything is routed: `/metrics` tells something, too.
+A page whose name was made to point to this machine sends that name as `Host`; a page of another site sends its own name
+as `Origin`. All paths are checked, because `/metrics` reveals something too.
 """
 
 import logging
@@ -27,7 +27,7 @@ class Authority:
 
     Attributes:
         host: in lower case, without the dot that may end it.
-        port: empty if none is named; `*` among the allowed ones is the same.
+        port: empty for none; `*` in an allowed one means the same.
     """
 
     host: str
@@ -35,14 +35,14 @@ class Authority:
 
     @classmethod
     def parse(cls, text: str) -> "Authority | None":
-        """Read it; None where it is anything else, such as an address with a user's name in it."""
+        """Parse it; return None for anything else, such as a text with a user name."""
         if not (found := _AUTHORITY.fullmatch(text.lower())):
             return None
         host, port = found.groups(default="")
         return cls(host.removesuffix("."), "" if port == "*" else port)
 
     def is_one_of(self, allowed: Collection["Authority"]) -> bool:
-        """Whether it is allowed: a host without a port is allowed on all ports."""
+        """Whether it is allowed. An allowed host without a port is allowed on all ports."""
         return self in allowed or Authority(self.host) in allowed
 
 
@@ -50,11 +50,11 @@ class Hosts:
     """ASGI middleware that refuses requests for other hosts (421) and from pages of other origins (403).
 
     Args:
-        app: what is guarded.
-        settings: a server on loopback takes its own names, and those that are allowed; beyond loopback all are taken
-            unless some are allowed.
-        open_paths: asked by probes, which beyond loopback name a server by its address, and anywhere may speak HTTP/1.0
-            and name none, as no browser does.
+        app: the guarded application.
+        settings: on loopback, accepts loopback names and the allowed ones. Beyond loopback, accepts all names, or only
+            the allowed ones if there are any.
+        open_paths: used by probes, which beyond loopback send the server's address as `Host`, or with HTTP/1.0 none at
+            all, as no browser does.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, open_paths: Sequence[str] = ()) -> None:
@@ -81,7 +81,7 @@ class Hosts:
         origins = [value for name, value in scope["headers"] if name == b"origin"]
         if scope["path"] in self._open and not (hosts and self._is_local):
             return None
-        # With two of them a proxy in front might go by the one, and this server by the other.
+        # With two headers, a proxy in front might use one, and this server the other.
         if len(hosts) != 1 or not self._is_ours(hosts[0].decode("latin-1")):
             logger.warning("Invalid Host header: a request for another host was refused")
             return PlainTextResponse("Invalid Host header", 421)

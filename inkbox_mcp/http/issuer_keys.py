@@ -1,4 +1,4 @@
-"""The public keys of an authorization server: found, fetched, and kept for a while."""
+"""Discovers, fetches and caches the public keys of an authorization server."""
 
 import logging
 import math
@@ -22,13 +22,13 @@ from inkbox_mcp.telemetry.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 FRESH = 5 * 60
-"""Seconds for which the issuer's keys are used without looking for new ones."""
+"""Seconds for which cached keys are used without a refresh."""
 KEPT = 60 * 60
-"""Seconds for which they are used when the issuer cannot be reached: as long as a revoked key may still count."""
+"""Seconds for which cached keys are used while the issuer is unreachable; a revoked key may count for so long."""
 SECONDS_TO_FETCH = 5
 MAX_DOCUMENT = 256 * 1024
 
-# Signatures only the issuer can make: with HS256, whoever knows a public key could sign with it.
+# Asymmetric only: with HS256, anybody who knows a public key could sign with it.
 ALGORITHMS: Mapping[tuple[str, str | None], frozenset[str]] = {
     ("RSA", None): frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}),
     ("EC", "P-256"): frozenset({"ES256"}),
@@ -39,7 +39,7 @@ ALGORITHMS: Mapping[tuple[str, str | None], frozenset[str]] = {
 
 
 class _Metadata(BaseModel):
-    """What is used of an authorization server's metadata."""
+    """The members of an authorization server's metadata that are read here."""
 
     issuer: str
     jwks_uri: str
@@ -50,7 +50,7 @@ class _KeySet(BaseModel):
 
 
 class _KeyData(BaseModel):
-    """What is used of a JSON Web Key, beyond the numbers it is made of."""
+    """The members of a JSON Web Key that are read here; PyJWT reads the numbers."""
 
     kty: str
     crv: str | None = None
@@ -58,11 +58,11 @@ class _KeyData(BaseModel):
     use: str = "sig"
     key_ops: list[str] = ["verify"]
     alg: str | None = None
-    d: None = None  # the private half, which is none any more once it is published
+    d: None = None  # a published private key is not private any more
 
     @property
     def algorithms(self) -> frozenset[str]:
-        """What signatures it may verify."""
+        """The algorithms that the key may verify."""
         if self.use != "sig" or "verify" not in self.key_ops:
             return frozenset()
         fitting = ALGORITHMS.get((self.kty, self.crv), frozenset[str]())
@@ -79,10 +79,10 @@ class Key:
 
 
 class IssuerKeys:
-    """The keys of an authorization server: fetched when needed, shared by all requests, kept for a while.
+    """The keys of an authorization server, fetched when needed and cached for all requests.
 
-    The issuer is asked at most once in ten seconds for anything that callers can bring about, which are tokens with
-    invented key ids, and calls while it is down.
+    Callers can cause a request to the issuer, by tokens with invented key ids or while the issuer is down. There is at
+    most one such request in ten seconds.
     """
 
     def __init__(
@@ -99,12 +99,12 @@ class IssuerKeys:
         self._is_down = False
 
     async def find(self, key_id: str | None) -> list[Key]:
-        """Return the keys of this id, or all of them if a token names none.
+        """Return the keys with this id, or all keys for a token without one.
 
         Raises:
-            IssuerUnavailable: the issuer cannot be reached, and it is not known whether it has such a key.
+            IssuerUnavailable: the issuer cannot be reached, and no such key is cached.
         """
-        # Who has a key does not wait for new ones, and who has none waits for the request that is fetching them.
+        # A caller whose key is cached does not wait for the refresh; others wait for the request that fetches it.
         if self._lacks(key_id) or self._is_due(key_id):
             async with self._lock:
                 if self._is_due(key_id):
@@ -123,14 +123,14 @@ class IssuerKeys:
         return self._clock() >= self._quiet_until and (self._age() >= FRESH or self._lacks(key_id))
 
     async def _refresh(self) -> None:
-        """Fetch the keys; if that fails, those there are stay."""
+        """Fetch the keys; if that fails, the cached ones stay."""
         is_forced = self._age() < FRESH
         self._quiet_until = self._clock() + SECONDS_TO_RETRY
         self._is_down = True
         try:
             with anyio.fail_after(2 * SECONDS_TO_FETCH):
                 self._keys = await self._fetch()
-        except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, OSError, ValueError) as error:  # of a proxy, too
+        except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, OSError, ValueError) as error:  # also a proxy's
             reason = str(error) if isinstance(error, _UnusableError) else type(error).__name__
             self._metrics.lost("issuer")
             logger.warning("cannot fetch the keys of %s: %s", self._issuer, reason)
@@ -138,12 +138,12 @@ class IssuerKeys:
         self._is_down = False
         self._fetched = self._clock()
         if not is_forced:
-            self._quiet_until = self._fetched  # a key that comes right after these is not made to wait
+            self._quiet_until = self._fetched  # a new key may be fetched right after a successful refresh
 
     async def _fetch(self) -> list[Key]:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         transport = self._transport() if self._transport else None
-        # A proxy would see, and could change, what plain http fetches from this machine.
+        # A proxy could read and change what plain http fetches from this machine.
         here = over_the_network("http://localhost", idle=0)
         mounts = {f"all://{host}": here for host in LOOPBACK_NAMES} if transport is None else None
         client = httpx2.AsyncClient(transport=transport, mounts=mounts, timeout=SECONDS_TO_FETCH, headers=headers)
@@ -155,7 +155,7 @@ class IssuerKeys:
         return keys
 
     async def _discover(self, http: httpx2.AsyncClient) -> str:
-        """Find out where the keys are, asking in the order in which MCP clients do."""
+        """Return the URL of the keys, from metadata that is tried in the order of MCP clients."""
         reasons: list[str] = []
         for url in _documents(self._issuer):
             try:
@@ -165,7 +165,7 @@ class IssuerKeys:
         raise _UnusableError("; ".join(reasons))
 
     def _jwks_uri(self, metadata: _Metadata) -> str:
-        # RFC 8414 section 3.3: otherwise one tenant of a host could speak for another.
+        # RFC 8414 section 3.3: otherwise one tenant of a host could impersonate another.
         if metadata.issuer != self._issuer:
             raise _UnusableError(f"names the issuer {metadata.issuer[:200]!a}")
         if not _is_private(metadata.jwks_uri):
@@ -174,11 +174,11 @@ class IssuerKeys:
 
 
 class _UnusableError(ValueError):
-    """A document is not what it should be; the message says which, in our own words."""
+    """A document is invalid; the message is ours."""
 
 
 def _documents(issuer: str) -> list[str]:
-    """Where an issuer's metadata may be (RFC 8414 sections 3.1 and 5, OpenID Connect Discovery)."""
+    """Return the possible URLs of an issuer's metadata (RFC 8414 sections 3.1 and 5, OpenID Connect Discovery)."""
     url = urlsplit(issuer)
     origin, path = f"{url.scheme}://{url.netloc}/.well-known", url.path.rstrip("/")
     documents = [f"{origin}/oauth-authorization-server{path}", f"{origin}/openid-configuration{path}"]
@@ -186,7 +186,7 @@ def _documents(issuer: str) -> list[str]:
 
 
 def _is_private(url: str) -> bool:
-    """Whether nobody on the way can change what is read there."""
+    """Whether nobody on the network can change what is read from this URL."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -204,7 +204,7 @@ async def _read(http: httpx2.AsyncClient, url: str, model: type[D]) -> D:
         if response.status_code != HTTPStatus.OK:
             raise _UnusableError(f"answered {response.status_code}")
         if "Content-Encoding" in response.headers:
-            raise _UnusableError("is compressed, which was not requested")  # a small one could fill the memory
+            raise _UnusableError("is compressed, which was not requested")  # a small body could fill the memory
         async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > MAX_DOCUMENT:
@@ -216,7 +216,7 @@ async def _read(http: httpx2.AsyncClient, url: str, model: type[D]) -> D:
 
 
 def _key(data: dict[str, Any]) -> Key | None:
-    """Return a key if signatures can be verified with it."""
+    """Return a key, or None if it cannot verify signatures."""
     try:
         about = _KeyData.model_validate(data)
         return Key(about.kid, about.algorithms, jwt.PyJWK(data).key) if about.algorithms else None

@@ -1,4 +1,4 @@
-"""What a request's body may take: time, room, no compression, and no more values than can be looked at."""
+"""Limits the bodies of requests: time, size, compression, and the number of values."""
 
 import math
 from http import HTTPStatus
@@ -18,15 +18,15 @@ NOT_DECODED = "Send the body as it is, without Content-Encoding: this server dec
 
 
 class BodyLimits:
-    """ASGI middleware that limits the bodies that those behind it read, whoever reads first.
+    """ASGI middleware that limits the time and size of a request's body.
 
-    A body that does not come to its end is given up (408): it would be kept for as long as its connection. One that is
-    too large is refused (413), and one that is compressed (415), which could be of any size once it is decompressed.
+    An unfinished body is dropped (408), because it would be kept as long as its connection. A body that is too large is
+    refused (413), and a compressed one (415), because it could decompress to any size.
 
     Args:
-        app: what is behind it.
-        seconds: in which a body must come, from when somebody begins to read it.
-        size: its bytes, at most.
+        app: the application that reads the body.
+        seconds: for the whole body, from the first read.
+        size: the most bytes of a body.
     """
 
     def __init__(self, app: ASGIApp, seconds: float, size: int = DEFAULT_MAX_REQUEST_BODY_SIZE) -> None:
@@ -66,10 +66,10 @@ class BodyLimits:
             await answer(scope, receive, send)
 
     def _refusal(self, headers: Headers) -> PlainTextResponse | None:
-        """Refuse by what the headers say of the body."""
+        """Refuse a body by its headers."""
         codings = ",".join(headers.getlist("content-encoding")).lower()
         if any(coding.strip() not in {"", "identity"} for coding in codings.split(",")):
-            # Accept-Encoding says which one would do (RFC 9110 section 15.5.16).
+            # Accept-Encoding names an accepted encoding (RFC 9110 section 15.5.16).
             return PlainTextResponse(NOT_DECODED, 415, {"Accept-Encoding": "identity"})
         length = headers.get("content-length", "")
         if length.isdecimal() and (len(length) > 18 or int(length) > self._size):
@@ -78,7 +78,7 @@ class BodyLimits:
 
 
 def without_overload(app: ASGIApp) -> ASGIApp:
-    """Wrap an ASGI application that gets each body whole; those with too many values are answered 413."""
+    """Wrap an ASGI application: a body with too many values is answered 413. Each body must come as one message."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

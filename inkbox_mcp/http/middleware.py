@@ -1,4 +1,4 @@
-"""What a request passes on its way to the SDK and its answer on the way back, in one list."""
+"""The middleware between a request and the SDK, in one list."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,32 +21,32 @@ from inkbox_mcp.service import Service
 from inkbox_mcp.telemetry.metrics import Metrics
 
 SECONDS_TO_READ = 20.0
-"""How long a request's body may take to come."""
+"""Seconds for a request's body."""
 
 Layer = Callable[[ASGIApp], ASGIApp]
 """Wraps an application in another one."""
 
 
 def layers(service: Service, path: str, drain: Drain, metrics: Metrics | None) -> Iterator[Layer]:
-    """Yield what a request passes, the outermost first.
+    """Yield the layers, the outermost first.
 
     Args:
-        service: whose settings say what is needed.
-        path: where MCP is served.
-        drain: finishes calls before the end.
-        metrics: where failures of the authorization server are counted.
+        service: its settings decide which layers are needed.
+        path: of the MCP endpoint.
+        drain: finishes calls at shutdown.
+        metrics: counts failures of the authorization server.
     """
     settings = service.settings
-    # All that follows compares paths.
+    # All further layers compare paths.
     yield partial(OneSpelling, path=path)
-    # A call counts as under way from its first byte on.
+    # A call counts as running from its first byte on.
     yield drain.around
-    # Before anything reads a body.
+    # Before any layer that reads a body.
     yield partial(BodyLimits, seconds=SECONDS_TO_READ)
-    # Before the first span.
+    # Before any layer that starts a span.
     yield TraceContextMiddleware
     if settings.allowed_origins:
-        # Before authentication: the request by which a browser asks whether it may call carries no token.
+        # Before authentication: a browser's preflight request has no token.
         yield partial(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
@@ -54,7 +54,6 @@ def layers(service: Service, path: str, drain: Drain, metrics: Metrics | None) -
             allow_headers=("*",),
             expose_headers=("Mcp-Session-Id", "WWW-Authenticate"),
         )
-    # Where somebody has to say who they are, only those who may call go on.
     if settings.token:
         yield partial(Authentication, verifier=StaticToken(settings.token), path=path, is_write=service.is_write)
     elif settings.auth_issuer and settings.auth_audience:
@@ -66,16 +65,16 @@ def layers(service: Service, path: str, drain: Drain, metrics: Metrics | None) -
             metadata_url=metadata_url(settings.auth_audience),
             is_write=service.is_write,
         )
-    # Of those who may call: nothing behind this waits for the client any more.
+    # After authentication. It reads the whole body, so no further layer waits for the client.
     yield partial(RequestBodyLimitMiddleware, max_body_size=DEFAULT_MAX_REQUEST_BODY_SIZE)
-    # Before anything is routed.
+    # Before routing.
     yield partial(Hosts, settings=settings, open_paths=(ALIVE_PATH, READY_PATH))
     if settings.per_request_keys:
-        # After authentication: the key is added to the account that it found.
+        # After authentication, which found the account that the key is added to.
         yield bound_to_keys
-    # Before anything validates a body.
+    # Before the body is validated.
     yield without_overload
-    # Of those who may call, and before the SDK, whose gaps it closes.
+    # Right before the SDK, whose gaps it closes.
     yield partial(Endpoint, path=path, has_sessions=not settings.stateless)
-    # Of calls alone, whose questions end when nobody waits for the answer any more.
+    # A question to the human ends when its request does.
     yield noticing_who_leaves

@@ -1,4 +1,4 @@
-"""Serving MCP over streamable HTTP on one port until a signal comes."""
+"""Serves MCP over streamable HTTP on one port until a signal comes."""
 
 import gc
 import logging
@@ -22,8 +22,7 @@ def serve_http(settings: Settings) -> None:
     """Serve until a signal comes.
 
     Raises:
-        SettingsError: the settings name a tool that does not exist, a store that cannot be used, or a port that cannot
-            be had.
+        SettingsError: the settings name an unknown tool, an unusable store, or a port that cannot be opened.
     """
     if not (settings.is_local or settings.request_state_keys or settings.confirm == "never"):
         logger.warning(
@@ -37,11 +36,11 @@ def serve_http(settings: Settings) -> None:
 
 
 async def _serve(service: Service, metrics: PrometheusMetrics | None, listener: socket) -> None:
-    """Serve until a signal comes; calls under way are finished first."""
+    """Serve until a signal comes, then finish the running calls."""
     configure()
     drain = Drain(MCP_PATH, service.settings.drain_timeout)
     app = build_app(server_of(service, caller), service, drain, metrics)
-    # A full collection would look through all that was loaded, again and again, while every call waits.
+    # Otherwise each full collection would scan all loaded modules while every call waits.
     gc.collect()
     gc.freeze()
     await serve_app(app, listener, drain.finish)

@@ -1,19 +1,19 @@
-"""One spelling for the endpoint's path, so that no guard behind this can be passed by another one."""
+"""Normalizes the endpoint's path, so that no other spelling of it can bypass a later check."""
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class OneSpelling:
-    """ASGI middleware after which a request that reaches the endpoint has the endpoint's path, to the letter.
+    """ASGI middleware after which a request for the endpoint has exactly the endpoint's path.
 
-    `/mcp/` is the endpoint, too. A proxy's prefix (`root_path`) and line breaks at the end, both of which the router
-    passes over, are taken away. What is no path is not found: the URL that a client sends to a proxy names a host of
-    its own, whatever `Host` says.
+    `/mcp/` becomes `/mcp`. A proxy's prefix (`root_path`) and line breaks at the end, which the router ignores, are
+    removed. A target that is no path is answered 404: the full URL that clients send to a proxy has a host of its own,
+    which may differ from `Host`.
 
     Args:
-        app: what compares paths.
-        path: the endpoint's.
+        app: the application that compares paths.
+        path: of the endpoint.
     """
 
     def __init__(self, app: ASGIApp, path: str) -> None:

@@ -1,4 +1,4 @@
-"""The trace that gateways send in the `traceparent` header of a request, which spans of tool calls then belong to."""
+"""Continues the trace that a gateway sends in the `traceparent` header of a request."""
 
 from opentelemetry.context import attach, detach, get_current
 from opentelemetry.propagate import extract
@@ -7,10 +7,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class TraceContextMiddleware:
-    """Continues the trace that the `traceparent` header of an HTTP request names, as an ASGI middleware.
+    """ASGI middleware that continues the trace of the `traceparent` header.
 
-    A trace that the message itself names in `_meta` goes first, and so does a span that is already there because the
-    operator has OpenTelemetry's own instrumentation of the web framework.
+    A trace in the message's `_meta` has priority over it. So has a span that exists already because the operator uses
+    OpenTelemetry's own instrumentation of the web framework.
     """
 
     def __init__(self, app: ASGIApp) -> None:
