@@ -1,4 +1,4 @@
-"""The command `inkbox-mcp`, which is also `python -m inkbox_mcp`: a recording answers first, then the server."""
+"""The command `inkbox-mcp`, also as `python -m inkbox_mcp`. A recording answers first, before the server is loaded."""
 
 import sys
 

@@ -1,14 +1,14 @@
-"""Which characters of a text are hidden from the person who reads it, and which hidden ones its writing needs.
+"""Finds the characters of a text that are hidden from a person, and those among them that a script needs.
 
-A model reads what a person does not see, so hidden characters can carry instructions or a message. Hidden are:
+A model reads characters that a person does not see, so hidden characters can carry instructions. Hidden are:
 
 - the general categories control, format, surrogate, private use, unassigned, line separator and paragraph separator,
-- what Unicode calls Default_Ignorable_Code_Point (DerivedCoreProperties.txt),
+- Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt),
 - the format controls and blanks of Egyptian hieroglyphs, and other characters that are drawn as a blank.
 
-Only a few of them are needed, each in its place and alone: styles and joiners of emoji, the joiners of scripts whose
-letters change shape, and the direction marks beside letters that are written from right to left. They are needed only
-where people write them, and there are never many, so that they cannot spell a message.
+A few of them are needed, each only in its place: styles and joiners of emoji, joiners in scripts whose letters change
+shape, and direction marks beside letters that are written from right to left. Their number is limited, so that they
+cannot spell a message.
 """
 
 import re
@@ -16,7 +16,7 @@ import unicodedata
 from functools import cache
 
 LAYOUT = frozenset("\t\n\r")
-"""Control characters that lay out a text of several lines."""
+"""Control characters of a text with several lines."""
 
 _SEEN = LAYOUT | frozenset(map(chr, range(0x20, 0x7F)))
 
@@ -25,13 +25,13 @@ IGNORABLE = re.compile(
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
     "\u2800\U00013430-\U0001343f\U00013441\U00013442\U00016fe4\U0001d159]"
 )
-"""Default_Ignorable_Code_Point of Unicode 18, and after it what is drawn as a blank or only arranges its neighbours."""
+"""Default_Ignorable_Code_Point of Unicode 18, then characters drawn as a blank or only arranging their neighbours."""
 
 _CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 # Hexadecimal ranges of code points. Prepended_Concatenation_Mark: format characters that are drawn, such as U+06DD.
 _DRAWN = "600-605 6DD 70F 890-891 8E2 110BD 110CD"
-# Assigned by Unicode 15 to 18, which Pythons from 3.11 on do not all know: the answer is the same on each of them.
+# Assigned by Unicode 15 to 18. Not every supported Python knows them, so this table makes the results the same.
 _NEWER = """
 58B-58C 5C8-5C9 88F 897 B53-B54 C5C CDC CF3 ECE 1ACF-1AF0 1B4E-1B4F 1B7F 1C89-1C8A 208F 209D-209F 20C1-20C4 2427-2429
 2B96 2E60-2E63 2FFC-2FFF 31E4-31E5 31EF A7CB-A7CF A7D2 A7D4 A7DA-A7DD A7E2 A7F1 AB6C-AB6D FBC3-FBD2 FD90-FD91 FDC8-FDCE
@@ -46,7 +46,7 @@ _NEWER = """
 1FA87-1FA8F 1FAAD-1FAAF 1FABB-1FABF 1FAC6 1FAC8 1FACC-1FACF 1FADA-1FADD 1FADF 1FAE8-1FAEB 1FAEF 1FAF7-1FAFA 1FBCB-1FBEF
 1FBFA 2B739-2B73F 2B81E 2CEA2-2CEAD 2EBF0-2EE5D 31350-33479 3D000-3FC3F
 """
-# Emoji that a style changes: those that are text by themselves, and the oldest of the others (emoji-data.txt).
+# Emoji that a style changes: those with text presentation, and the oldest of the others (emoji-data.txt).
 _STYLED = """
 A9 AE 203C 2049 2122 2139 2194-2199 21A9-21AA 231A-231B 2328 23CF 23E9-23F3 23F8-23FA 24C2 25AA-25AB 25B6 25C0 25FB-25FE
 2600-2604 260E 2611 2614-2615 2618 261D 2620 2622-2623 2626 262A 262E-262F 2638-263A 2640 2642 2648-2653 265F-2660 2663
@@ -58,7 +58,7 @@ A9 AE 203C 2049 2122 2139 2194-2199 21A9-21AA 231A-231B 2328 23CF 23E9-23F3 23F8
 1F58A-1F58D 1F590 1F5A5 1F5A8 1F5B1-1F5B2 1F5BC 1F5C2-1F5C4 1F5D1-1F5D3 1F5DC-1F5DE 1F5E1 1F5E3 1F5E8 1F5EF 1F5F3 1F5FA
 1F6CB 1F6CD-1F6CF 1F6E0-1F6E5 1F6E9 1F6F0 1F6F3
 """
-# What stands before and after a joiner in emoji-zwj-sequences.txt.
+# Characters before and after a joiner in emoji-zwj-sequences.txt.
 _JOINED_BEFORE = """
 2640 2642 26D3 26F9 2764 1F344 1F34B 1F3C3-1F3C4 1F3CA-1F3CC 1F3F3-1F3F4 1F3FB-1F3FF 1F408 1F415 1F426 1F430 1F43B 1F441
 1F466-1F469 1F46E-1F471 1F473 1F477 1F481-1F482 1F486-1F487 1F48B 1F575 1F62E 1F635-1F636 1F642 1F645-1F647 1F64B
@@ -70,7 +70,7 @@ _JOINED_AFTER = """
 1F3EB 1F3ED 1F430 1F466-1F469 1F48B 1F4A5 1F4A8 1F4AB 1F4BB-1F4BC 1F525 1F527 1F52C 1F5E8 1F680 1F692 1F7E9 1F7EB 1F91D
 1F9AF-1F9B3 1F9BA 1F9BC-1F9BD 1F9D1-1F9D2 1FA70 1FA79 1FAEF 1FAF2
 """
-# Joining_Type of cursive letters (ArabicShaping.txt): D joins both its neighbours, R only the one before it.
+# Joining_Type of cursive letters (ArabicShaping.txt): D joins both neighbours, R only the one before it.
 _DUAL_JOINING = """
 620 626 628 62A-62E 633-63F 641-647 649-64A 66E-66F 678-687 69A-6BF 6C1-6C2 6CC 6CE 6D0-6D1 6FA-6FC 6FF 712-714 71A-71D
 71F-727 729 72B 72D-72E 74E-758 75C-76A 76D-770 772 775-777 77A-77F 7CA-7EA 841-845 848 84A-853 855 860 862-865 868 886
@@ -87,23 +87,23 @@ _STYLES = frozenset("\ufe0e\ufe0f")
 _DIRECTIONS = frozenset("\u061c\u200e\u200f")
 _KEYCAP = "\u20e3"
 _VIRAMA = 9  # a combining class
-_MOST_COMBINED = 8  # marks on one letter; no script has as many
-# England, Scotland and Wales, the only flags that are written with tags (emoji-sequences.txt).
+_MOST_COMBINED = 8  # marks on one letter; no script has so many
+# England, Scotland and Wales, the only flags with tags (emoji-sequences.txt).
 _FLAGS = frozenset(
     "".join(chr(0xE0000 + ord(letter)) for letter in region) + "\U000e007f" for region in ("gbeng", "gbsct", "gbwls")
 )
 
 
 def hidden_characters(text: str) -> set[str]:
-    """Return the hidden characters of a text that it never needs, whatever stands beside them."""
+    """Return the hidden characters of a text that no script needs anywhere."""
     return {char for char in set(text) - _SEEN if _is_hidden(char) and not _MARKS.match(char)}
 
 
 def unneeded_marks(text: str) -> dict[int, str]:
-    """Return the joiners, styles, directions and tags of a text that its writing does not need, by their positions.
+    """Return the joiners, styles, direction marks and tags that a text does not need, by their positions.
 
-    Only eight of them, and one for every twelve characters that are seen, are looked at: no writing has more, and more
-    could carry a message.
+    At most eight, plus one for every twelve visible characters, can be needed: no script has more, and more could carry
+    a message.
     """
     runs = list(_MARKS.finditer(text))
     enough = 8 + (len(text) - sum(len(run[0]) for run in runs)) // 12
@@ -118,7 +118,7 @@ def _is_hidden(char: str) -> bool:
 
 
 def _is_needed(text: str, run: re.Match[str]) -> bool:
-    """Whether a run of marks is one that people write in this place."""
+    """Whether a script needs this run of marks in this place."""
     mark, before, after = run[0], text[run.start() - 1 : run.start()], text[run.end() : run.end() + 1]
     if mark in _STYLES and (before.isascii() or after == _KEYCAP):
         return after == _KEYCAP and before in set("0123456789#*")
@@ -134,12 +134,12 @@ def _is_needed(text: str, run: re.Match[str]) -> bool:
 
 
 def _shapes(text: str, run: re.Match[str]) -> bool:
-    """Whether a joiner or a non-joiner parts or shapes the letters beside it (compare RFC 5892, appendix A)."""
+    """Whether a joiner or non-joiner separates or shapes the letters beside it (compare RFC 5892, appendix A)."""
     before, after = text[run.start() - 1 : run.start()], text[run.end() : run.end() + 1]
     if before and unicodedata.combining(before) == _VIRAMA:
         return True
     if run[0] == _JOINER and before.isalpha() and after and unicodedata.combining(after) == _VIRAMA:
-        return True  # the older way to write some conjuncts of Bengali and Kannada
+        return True  # the older spelling of some conjuncts of Bengali and Kannada
     left, right = _bases(text, run)
     if run[0] == _NON_JOINER:
         return _is_cursive(left) and _is_cursive(right)
@@ -151,10 +151,10 @@ def _is_cursive(char: str) -> bool:
 
 
 def _directs(text: str, run: re.Match[str]) -> bool:
-    """Whether a direction mark stands where a word, or the space or sign beside it, begins or ends."""
+    """Whether a direction mark is at the begin or end of a word, or of the space or sign beside it."""
     left, right = _bases(text, run)
     if _MARKS.match(left) or _MARKS.match(right) or (_is_right_to_left(left) and _is_right_to_left(right)):
-        return False  # between two such letters it changes nothing
+        return False  # between two such letters it has no effect
     near = [left, right]
     if not left.isalpha() and run.start() > 1:
         near.append(text[run.start() - 2])
@@ -168,7 +168,7 @@ def _is_right_to_left(char: str) -> bool:
 
 
 def _bases(text: str, run: re.Match[str]) -> tuple[str, str]:
-    """Return the characters on both sides of a run, looking through combining marks; none where the text ends."""
+    """Return the characters on both sides of a run, skipping combining marks; empty at the ends of the text."""
     start, end = run.span()
     while start and run.start() - start < _MOST_COMBINED and _combines(text[start - 1]):
         start -= 1
@@ -187,6 +187,6 @@ def _among(char: str, ranges: str) -> bool:
 
 @cache
 def _pattern(ranges: str) -> re.Pattern[str]:
-    """Compile a table when it is first needed: most texts need none."""
+    """Compile a table on its first use: most texts need none."""
     ends = (one.partition("-") for one in ranges.split())
     return re.compile("".join(["[", *(rf"\U{int(a, 16):08x}-\U{int(b or a, 16):08x}" for a, _, b in ends), "]"]))

@@ -1,4 +1,4 @@
-"""The command line: what to run."""
+"""The command line: checks the options, then serves or runs a subcommand."""
 
 import logging
 import os
@@ -34,11 +34,10 @@ def main(arguments: Sequence[str] | None = None, beginning: Beginning | None = N
 
     Args:
         arguments: without the program's name; default: those of this process.
-        beginning: how far the conversation has come that is to be served; see `inkbox_mcp.stdio.warm_start`.
+        beginning: what was answered before anything was loaded; see `inkbox_mcp.stdio.warm_start`.
 
     Returns:
-        The exit status: 0 when all went well, 1 when the demo or the doctor found something wrong, 2 when an option
-        stopped the start.
+        The exit status: 0 for success, 1 if the demo or the doctor found an error, 2 if an option stopped the start.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     closed = fill_closed_streams()
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str] | None = None, beginning: Beginning | None = N
             return import_module(f"inkbox_mcp.commands.{arguments[0]}").run(arguments[1:])
         return _serve(arguments, beginning, closed)
     except SettingsError as error:
-        # A key that was pasted in the wrong place is not repeated: clients keep what their servers write.
+        # The message may contain a key that was put in the wrong place, and clients keep their servers' output.
         message = re.sub(r"ApiKey_\S+", "ApiKey_…", " ".join(str(error).split()))
         sys.stderr.write(f"inkbox-mcp: {one_line(message)}\n")
         return 2
@@ -66,8 +65,8 @@ def _serve(arguments: Sequence[str], beginning: Beginning | None, closed: Collec
     if exposed := exposes_key():
         logger.warning("%s holds your API key and can be read by others; chmod 600 it", CONFIG_FILE)
     if beginning and (exposed or settings.no_warm_start):
-        beginning.folder = None  # no recording, so that every start has this warning
-    # After the options are checked: loading the rest takes most of the start.
+        beginning.folder = None  # without a recording, so that every start logs this warning
+    # Imported after the options are checked, because it takes most of the start.
     if settings.http:
         from inkbox_mcp.http.serve import serve_http
 

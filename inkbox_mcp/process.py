@@ -1,7 +1,7 @@
-"""How a process loads what it runs, is stopped by signals, and ends.
+"""How a process loads its code, reacts to signals, and exits.
 
-SIGINT ends a server, and over stdio SIGTERM: calls in flight are cancelled, connections to Inkbox closed, and the
-process exits with status 0. The end of input lets calls finish for a second, and SIGTERM over HTTP for longer.
+SIGINT stops a server, and over stdio SIGTERM too: running calls are cancelled, connections to Inkbox are closed, and
+the process exits with status 0. At the end of input, calls have a second to finish; after SIGTERM over HTTP, longer.
 """
 
 import gc
@@ -24,7 +24,7 @@ SECONDS_FOR_THREADS = 1.0
 
 @contextmanager
 def for_good() -> Generator[None]:
-    """Load it without looking for garbage in it: that would take a tenth of the start and most of the end."""
+    """Import modules without garbage collection, which would take a tenth of the start and most of the exit."""
     gc.disable()
     try:
         yield
@@ -34,12 +34,12 @@ def for_good() -> Generator[None]:
 
 
 def run(serve: Callable[..., Awaitable[None]], *arguments: object) -> None:
-    """Run a server, on the faster event loop where the extra `speed` is installed."""
+    """Run a server, on uvloop if it is installed."""
     anyio.run(serve, *arguments, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
 def leave_on_signals() -> None:
-    """End with status 0 on a signal during the start; `stop_on_signals` takes the signals over once a server runs."""
+    """Exit with status 0 on a signal during the start, until `stop_on_signals` handles signals."""
 
     def leave(_: int, __: FrameType | None) -> NoReturn:
         os._exit(0)
@@ -49,14 +49,14 @@ def leave_on_signals() -> None:
 
 
 async def stop_on_signals(stop: Callable[[], None], drain: Callable[[], Awaitable[None]] | None = None) -> None:
-    """Stop a server on the first signal; what does not end by itself is left behind after `SECONDS_TO_STOP`.
+    """Stop a server on a signal, and exit after `SECONDS_TO_STOP` even if something still runs.
 
     Args:
-        stop: begins the end.
-        drain: awaited before that, after a first SIGTERM.
+        stop: tells the server to stop.
+        drain: awaited before `stop`, after a first SIGTERM.
     """
     if sys.platform == "win32":  # pragma: no cover
-        return  # the event loop takes no signal handlers there
+        return  # the event loop has no signal handlers there
 
     def end() -> None:
         stop()
@@ -80,14 +80,14 @@ async def stop_on_signals(stop: Callable[[], None], drain: Callable[[], Awaitabl
 
 
 def leave_threads_behind(status: int) -> None:
-    """End this process with a status, if a thread would keep it waiting, such as one that waits for a locked file."""
+    """Exit with a status even if a thread still runs, such as one that waits for a locked file."""
     deadline = time.monotonic() + SECONDS_FOR_THREADS
     threads = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
     for thread in threads:
         if not thread.daemon:
             thread.join(max(0, deadline - time.monotonic()))
     if any(thread.is_alive() and not thread.daemon for thread in threads):
-        from inkbox_mcp.telemetry.tracing import shut_down  # most starts have loaded it, the others need not
+        from inkbox_mcp.telemetry.tracing import shut_down  # slow to import, and mostly imported already
 
         shut_down()
         os._exit(status)

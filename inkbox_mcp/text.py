@@ -1,6 +1,6 @@
-"""Text that others wrote, made safe to show to a model: seen by a person too, or taken out.
+"""Makes text from strangers safe for a model: removes characters that a person would not see, and quotes it.
 
-Which characters are hidden, and which of those writing needs, is in `inkbox_mcp.characters`.
+`inkbox_mcp.characters` decides which characters are hidden.
 """
 
 import unicodedata
@@ -16,12 +16,12 @@ MAX_ADDRESS = 320
 MAX_HANDLE = 255
 """Characters of a handle."""
 
-# Any of these could end a quotation, or look to a reader as if it did.
+# Each of these ends a quotation, or looks to a reader as if it did.
 _DOUBLE_QUOTES = str.maketrans(dict.fromkeys('"\u201c\u201d\u201e\u201f\u2033\u2036\u301d\u301e\u301f\uff02', "'"))
 
 
 def visible(data: T) -> T:
-    """Take the hidden characters that writing does not need out of every string of JSON data, keys included."""
+    """Remove hidden characters that no script needs from all strings of JSON data, names of fields included."""
     match data:
         case str():
             return cast("T", _visible(data))
@@ -30,14 +30,14 @@ def visible(data: T) -> T:
         case dict():
             return cast("T", _visible_members(cast("dict[str, object]", data)))
         case float() if not isfinite(data):
-            # A number that is too large for JSON; null would say that there is none.
+            # A number that is too large for JSON. Null would mean that there is none.
             return cast("T", str(data).replace("inf", "Infinity"))
         case _:
             return data
 
 
 def one_line(text: str) -> str:
-    """Take everything hidden out of a text, joiners and styles too, and make line breaks and other blanks spaces."""
+    """Remove all hidden characters from a text, and replace line breaks and other blanks by spaces."""
     if not _is_plain(text):
         text = IGNORABLE.sub("", text.translate(dict.fromkeys(map(ord, hidden_characters(text)))))
         text = "".join(char if char.isprintable() else " " for char in text)
@@ -45,18 +45,18 @@ def one_line(text: str) -> str:
 
 
 def quoted(text: str, limit: int) -> str:
-    """Put a text that others wrote between double quotes, as one line that cannot end them.
+    """Put a text from strangers between double quotes, as one line without double quotes.
 
     Args:
-        text: such as an address that the API sent, or an argument.
-        limit: characters that are shown of it; a longer one ends in "…".
+        text: such as an address from the API, or an argument.
+        limit: the most characters of it to show; a longer text ends in "…".
     """
     line = one_line(text[: 8 * limit]).translate(_DOUBLE_QUOTES)
     return f'"{line if len(line) <= limit and len(text) <= 8 * limit else line[: limit - 1] + "…"}"'
 
 
 def first_hidden(text: str) -> int | None:
-    """Return the position of the first character that `visible` would take out, or that is a line break or a tab."""
+    """Return the position of the first character that `visible` removes, or that is a line break or a tab."""
     if _is_plain(text):
         return None
     hidden = hidden_characters(text) | LAYOUT
@@ -88,18 +88,18 @@ def _visible_members(data: dict[str, object]) -> dict[str, object]:
     values = {key: visible(value) for key, value in data.items()}
     members = {visible(key): value for key, value in values.items()}
     if len(members) < len(values):
-        # Two names look the same: the one that hides nothing is the field that programs know.
+        # If two names become the same, the one without hidden characters is the real field.
         members |= {key: value for key, value in values.items() if key in members}
     return members
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a text holds neither hidden characters nor line breaks, as nearly all do."""
+    """Whether a text has neither hidden characters nor line breaks, like nearly all."""
     return text.isprintable() and (text.isascii() or not IGNORABLE.search(text))
 
 
 def same(one: str | None, other: str | None) -> bool:
-    """Whether two texts are one to an API that trims and normalises what it stores."""
+    """Whether two texts are the same for an API that trims and normalizes text."""
     return one == other or (one is not None and other is not None and _stored(one) == _stored(other))
 
 

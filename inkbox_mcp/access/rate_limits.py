@@ -1,9 +1,9 @@
-"""How many calls a tenant may make: a sliding window for each, shared by replicas through Redis or kept in memory.
+"""Limits the calls of each tenant by a sliding window, in memory or shared by replicas through Redis.
 
-What counts is the calls of the current window and, of those of the window before, the share by which the sliding one
-still covers it. Fixed windows would let twice the rate through where they meet. A log of every call would be exact, and
-cost Redis one entry per call and its correctness whatever the clocks of the replicas differ by; here are two numbers
-per tenant, and the clock is that of Redis.
+The window counts the calls of the current fixed window, plus those of the previous one in proportion to its overlap
+with the sliding window. Fixed windows alone would allow twice the rate around their boundary. A log of all calls would
+be exact, but needs one entry per call, and depends on the replicas' clocks. Here each tenant has two numbers, and the
+clock is Redis's own.
 """
 
 import logging
@@ -21,11 +21,11 @@ from inkbox_mcp.telemetry.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 STORE_PATIENCE = 0.25
-"""Seconds that a call waits for the store, at most."""
+"""The most seconds that a call waits for the store."""
 STORE_PAUSE = 5.0
-"""Seconds without asking a store that did not answer; then one call finds out whether it does again."""
+"""Seconds without requests to a store that failed; then one call tries it again."""
 MAX_TENANTS = 100_000
-"""Tenants in one window, in memory: about 20 MB."""
+"""The most tenants in memory for one window, about 20 MB."""
 
 _CONNECTIONS = 16
 
@@ -33,17 +33,17 @@ _CONNECTIONS = 16
 class RateLimit:
     """A limit of calls for each tenant.
 
-    Where Redis does not answer, the limit is kept in this process's memory until it does again.
+    While Redis does not answer, this process counts in its own memory.
 
     Args:
         rate: see `inkbox_mcp.settings.values.Rate`.
-        store: the URL of the Redis that replicas share, or None for a limit in memory.
-        metrics: where failures of the store are counted.
-        clock: seconds that never go back.
+        store: the URL of a Redis that replicas share; None for memory.
+        metrics: counts failures of the store.
+        clock: monotonic seconds.
 
     Raises:
-        ValueError: the URL is not understood.
-        ImportError: the store's packages are not installed; the message is one line that says how to get them.
+        ValueError: the URL is invalid.
+        ImportError: the store's packages are not installed; the message says how to install them.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class RateLimit:
                 await self._redis.aclose()
 
     async def take(self, tenant: str) -> float | None:
-        """Count one call of a tenant, if it may make one now.
+        """Count one call of a tenant, if the limit allows it.
 
         Args:
-            tenant: whatever tells tenants apart.
+            tenant: identifies the tenant.
 
         Returns:
-            None: go ahead. Otherwise the seconds after which it may, in tenths and never 0; nothing was counted.
+            None if the call was counted; otherwise the seconds until it may be made, in tenths and never 0.
         """
         store_was_lost = self._ask_again_at is not None
         if not self._redis or not self._is_time_to_ask():
@@ -84,7 +84,7 @@ class RateLimit:
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the store, calls go on
             self._lose_store(error)
             return self._memory.take(tenant)
-        # An answer to what was asked before the store was lost says nothing about how it is now.
+        # An answer to a request from before the failure does not show that the store works again.
         if store_was_lost and self._ask_again_at is not None:
             self._ask_again_at = None
             logger.info("the rate-limit store answers again")
@@ -95,20 +95,20 @@ class RateLimit:
             return True
         if self._clock() < self._ask_again_at:
             return False
-        self._ask_again_at = self._clock() + STORE_PAUSE  # one call asks, the others do not wait for it
+        self._ask_again_at = self._clock() + STORE_PAUSE  # other calls do not wait for the one that tries the store
         return True
 
     def _lose_store(self, error: Exception) -> None:
         self._metrics.lost("rate_limit_store")
         if self._ask_again_at is None:
-            # Of the error only its type: messages hold the URL, and that the password.
+            # Only the type of the error: its message has the URL, which may have a password.
             name = type(error).__name__
             logger.warning("the rate-limit store failed (%s); until it is back, each process limits on its own", name)
         self._ask_again_at = self._clock() + STORE_PAUSE
 
 
 class _Memory:
-    """The windows of one process; not those of `limits`, which looks at all tenants whenever one makes a call."""
+    """The windows of one process. Those of the package `limits` scan all tenants at each call."""
 
     def __init__(self, rate: Rate, clock: Callable[[], float]) -> None:
         self._rate = rate
@@ -126,13 +126,13 @@ class _Memory:
         wait = _wait(self._rate, self._previous.get(tenant, 0), count, self._rate.seconds - passed)
         if wait is None:
             if not count and len(self._current) >= MAX_TENANTS:
-                self._current.clear()  # whoever makes tenants up gets nothing by it: a new one has a new window anyway
+                self._current.clear()  # invented tenants gain nothing by this: each has a new window anyway
             self._current[tenant] = count + 1
         return wait
 
 
 class _Redis:
-    """The windows that replicas share."""
+    """Windows in Redis, shared by replicas."""
 
     def __init__(self, rate: Rate, url: str) -> None:
         try:
@@ -144,7 +144,7 @@ class _Redis:
             raise ImportError("--rate-limit-store needs an extra: pip install 'inkbox-mcp[rate-limit]'") from None
         try:
             self._pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
-                # Once more, because a connection that was kept may be one to a Redis that has since restarted.
+                # One retry, because a pooled connection may belong to a Redis that has restarted.
                 url,
                 max_connections=_CONNECTIONS,
                 retry=Retry(NoBackoff(), 1),
@@ -160,18 +160,18 @@ class _Redis:
 
     async def take(self, tenant: str) -> float | None:
         calls, seconds = self._rate.calls, self._rate.seconds
-        # Others read the store too, and a tenant's name may be long.
+        # Hashed, because others can read the store, and a name may be long.
         key = f"{sha256(tenant.encode()).hexdigest()[:32]}/{calls}/{seconds}"
         if await self._storage.acquire_sliding_window_entry(key, calls, seconds):
             return None
         previous, previous_left, current, current_left = await self._storage.get_sliding_window(key, seconds)
-        # A window is kept for twice its time, as the current one and as the previous one.
+        # Redis keeps a window for twice its length: as the current and as the previous one.
         left = max(current_left - seconds, 0) if current_left else previous_left
         return _wait(self._rate, previous, current, left) or _tenths(0)
 
 
 def _wait(rate: Rate, previous: int, current: int, left: float) -> float | None:
-    """Tell when there is room for one more call.
+    """Return the seconds until one more call is allowed; None for now.
 
     Args:
         rate: the limit.
@@ -188,5 +188,5 @@ def _wait(rate: Rate, previous: int, current: int, left: float) -> float | None:
 
 
 def _tenths(seconds: float) -> float:
-    """Round up to the next tenth, at least 2 ms away: at the very moment at which room is made there is none yet."""
+    """Round up to a tenth that is at least 2 ms later: exactly at the boundary the call is not allowed yet."""
     return math.floor(seconds * 10 + 1.02) / 10

@@ -1,8 +1,7 @@
-"""Who is calling, and the Inkbox API as their key sees it.
+"""The callers of a server, and the Inkbox API for each of them.
 
-A server has one key of its own, or takes each caller's from the request and has none. Every key gets an API object of
-its own, so that nothing remembered of one organisation can reach another; what they share is the pooled connection,
-which remembers nothing.
+A server has one key of its own, or reads the key from each request and has none. Each key has its own API object, so
+that nothing cached for one organization can reach another. They share only the connection, which stores nothing.
 """
 
 import math
@@ -29,9 +28,9 @@ from inkbox_mcp.telemetry.metrics import Metrics
 
 KEY_HEADER = "X-Inkbox-API-Key"
 MAX_TENANTS = 4096
-"""Keys whose API objects are kept; the one that was used longest ago goes first, and loses nothing but what it knew."""
+"""The most API objects that are cached. The least recently used one is dropped first, which costs only its caches."""
 
-# The sandbox keeps each key's organisation apart; the embedded one has a single user, who needs no key.
+# In the sandbox each key is an organization. The embedded one has a single user, who needs no key.
 SANDBOX_KEY = SecretStr("ApiKey_00000000-0000-4000-8000-000000000000.sandbox")
 
 
@@ -40,12 +39,13 @@ class Caller:
     """Who makes a call.
 
     Attributes:
-        keys: the Inkbox keys that the request brought, as they stood in its headers.
+        keys: the Inkbox keys in the request's headers, as written.
         name: for limits and logs.
-        request_id: what the caller calls the request.
-        may_write: whether the caller may change something.
-        principal: all that says who the caller is, key and account; None where nothing does.
-        left: waits until nobody waits for the answer any more; for ever where that ends the call.
+        request_id: the caller's own id of the request.
+        may_write: whether the caller may use tools that change something.
+        principal: identifies the caller by key and account; None if the request has neither.
+        left: returns when nobody waits for the answer any more. Over stdio it never returns: there the call is
+            cancelled.
     """
 
     keys: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class Caller:
 
 
 LOCAL = Caller()
-"""The only client there is, over stdio."""
+"""The only caller over stdio."""
 
 
 class Tenants:
@@ -65,8 +65,8 @@ class Tenants:
 
     Args:
         settings: see `inkbox_mcp.settings.options`.
-        transport: another way to reach the API than the settings name.
-        metrics: where requests and refusals are counted.
+        transport: makes another transport to the API than the settings name.
+        metrics: counts requests and refusals.
 
     Raises:
         SettingsError: the store of the rate limit cannot be used.
@@ -105,11 +105,11 @@ class Tenants:
             await self._limit.aclose()
 
     async def admit(self, caller: Caller) -> PinnedAPI:
-        """Let a call in and return the API for it.
+        """Return the API for a call, if its caller may make one now.
 
         Raises:
-            NotConfigured: the request brought no key and should have, or brought one that nobody wants.
-            OverLimit: its caller makes more calls than the operator allows.
+            NotConfigured: the request needs a key and has none, or has one that is not allowed.
+            OverLimit: the caller exceeds the operator's rate limit.
         """
         api = self.api(caller)
         if self._limit and (wait := await self._limit.take(caller.name)):
@@ -132,11 +132,10 @@ class Tenants:
             raise NotConfigured("the request has no Inkbox API key.").advised(
                 f"Tell the user: put the key into the header {KEY_HEADER} of this MCP server's entry in the client."
             )
-        # A call that is under way keeps its own, and the next one must wait for it: keys that somebody makes up do not
-        # part them.
+        # The object of a running call is found again even after the cache dropped it: both calls must share its locks.
         api = self._by_key.pop(key, None) or self._in_use.get(key)
         if not api:
-            # One whose calls are slow, or many, leaves turns to the others.
+            # A quarter, so that a tenant with many or slow calls leaves turns to others.
             api = self._api(SecretStr(key), math.ceil(self._settings.max_concurrency / 4))
         self._in_use[key] = api
         self._by_key[key] = api

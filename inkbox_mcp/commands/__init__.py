@@ -1,5 +1,5 @@
-"""What the command runs besides serving MCP: the demo, the sandbox, the doctor, and the table of tools.
+"""The subcommands: demo, sandbox, doctor and tools.
 
-Each command is a module of its name with a function `run`, from the arguments after the name to the exit status. What a
-command line may hold, and what is written on a terminal, must be decided here.
+Each one is a module of its name with a function `run`, which takes the arguments after the name and returns the exit
+status. Parsing flags and writing to a terminal must live here.
 """

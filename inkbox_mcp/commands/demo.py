@@ -1,4 +1,4 @@
-"""The tour: a real MCP client starts a real server on a temporary sandbox and plays a mailbox's whole life."""
+"""`inkbox-mcp demo`: a real MCP client starts a real server on a temporary sandbox and shows a mailbox's whole life."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ Check = Callable[[dict[str, Any]], bool]
 
 @dataclass(frozen=True)
 class Step:
-    """One call of the tour, and what must come back: an error's code, or a result that passes the check."""
+    """One call of the tour, with the expected error code or a check of the result."""
 
     says: str
     tool: str
@@ -81,7 +81,7 @@ STEPS = (
 def run(arguments: Sequence[str]) -> int:
     """Run the command `demo` and return its exit status."""
     Parser("demo", "Watch a real MCP client run a mailbox's whole life on a temporary sandbox.").choose(arguments)
-    load({}, {})  # the server that the tour starts reads the config file too, and could only stop
+    load({}, {})  # the tour's server reads the config file too; this reports its errors
     try:
         return anyio.run(play)
     except* SettingsError as errors:  # of stdout
@@ -98,10 +98,10 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 async def play(steps: Sequence[Step] = STEPS) -> int:
-    """Play every step and print what an agent sees.
+    """Make every call and print what an agent sees.
 
     Returns:
-        0 when every step answered as expected, otherwise 1.
+        0 if all results were as expected, otherwise 1.
     """
     with tempfile.TemporaryDirectory() as folder:
         server = StdioServerParameters(

@@ -1,4 +1,4 @@
-"""`inkbox-mcp doctor`: is everything right, and if not, what mends it?"""
+"""`inkbox-mcp doctor`: checks a set-up, and says how to fix it."""
 
 import json
 import os
@@ -46,12 +46,12 @@ SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: what was looked at.
-        ok: whether it is as it should be.
-        found: what was seen.
+        name: of the check.
+        ok: whether it passed.
+        found: what was found.
         mend: what to do when it is not.
     """
 
@@ -75,12 +75,12 @@ def run(arguments: Sequence[str]) -> int:
 
 
 async def examine(settings: Settings, sources: dict[str, str], unused: Sequence[str] = ()) -> list[Check]:
-    """Look at everything between this command and a working tool.
+    """Check everything between this command and a working tool.
 
     Args:
-        settings: the options, checked.
-        sources: where each option that was set came from.
-        unused: what was set beside them, and has no effect here.
+        settings: the checked options.
+        sources: the place of each option that is set.
+        unused: places of settings without effect.
     """
     checks = [_versions(), _options(settings, sources)]
     if unused:
@@ -94,7 +94,7 @@ async def examine(settings: Settings, sources: dict[str, str], unused: Sequence[
 
 
 def as_text(checks: list[Check]) -> str:
-    """Write one screen for a person."""
+    """Format the checks for a person."""
     width = max(len(check.name) for check in checks)
     lines: list[str] = []
     for check in checks:
@@ -107,7 +107,7 @@ def as_text(checks: list[Check]) -> str:
 
 
 def as_json(checks: list[Check]) -> str:
-    """Write the same for a program."""
+    """Format the checks as JSON."""
     ok = all(check.ok for check in checks)
     shown = [
         {"name": check.name, "ok": check.ok, "found": "\n".join(_lines(check))}
@@ -118,7 +118,7 @@ def as_json(checks: list[Check]) -> str:
 
 
 def _lines(check: Check) -> list[str]:
-    """Return what was found without what a terminal would obey: answers and variables may have been made for that."""
+    """Return the lines of a result without terminal control characters, which answers and variables may contain."""
     lines = check.found.split("\n") if check.name == "options" else [check.found]
     return ["  ".join(map(one_line, line.split("  "))) for line in lines]
 
@@ -143,11 +143,11 @@ def _options(settings: Settings, sources: dict[str, str]) -> Check:
 
 
 def _shown(value: object) -> str:
-    """Write a value; of the key, only enough to tell one from another."""
+    """Format a value; of a key, show only enough to distinguish it from others."""
     secret = getattr(value, "get_secret_value", None)
     if not secret:
         return ", ".join(map(_shown, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else str(value)
-    # What is no key of Inkbox's may be another secret, of which nothing is shown.
+    # Anything else may be another secret, so nothing of it is shown.
     return f"{secret()[:11]}…" if re.match(r"ApiKey_[0-9a-f]{8}-[0-9a-f-]{27}\.", secret()) else "…"
 
 
@@ -165,7 +165,7 @@ def _key(settings: Settings) -> Check:
 
 
 async def _network(base_url: str) -> list[Check]:
-    """Go to the API step by step, each with its time; behind a proxy only the whole way can be gone."""
+    """Check DNS, TCP and TLS one after the other, each with its time. Behind a proxy they cannot be checked."""
     url = urlsplit(base_url)
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
     try:
@@ -229,7 +229,7 @@ async def _account(api: InkboxAPI, settings: Settings) -> list[Check]:
 
 
 def _mend(error: InkboxError) -> str:
-    """Say to a person what the error says to a model."""
+    """Return advice for a person, like an error's advice for a model."""
     match error:
         case Unauthorized():
             return "put a valid key into INKBOX_API_KEY, or into ~/.inkbox/config"

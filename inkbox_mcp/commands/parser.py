@@ -1,4 +1,4 @@
-"""The flags of a command line: what is read, and what is refused."""
+"""Parses the flags of a command line."""
 
 import argparse
 import re
@@ -11,7 +11,7 @@ from inkbox_mcp.commands.terminal import show
 from inkbox_mcp.settings.options import Group, SettingsError, options
 
 COMMANDS = ("demo", "sandbox", "tools", "doctor")
-"""What may only come first."""
+"""The subcommands, which must be the first argument."""
 
 SECRETS = """\
 Each option is also an environment variable: --read-only is INKBOX_MCP_READ_ONLY. Secrets have no flag:
@@ -21,25 +21,25 @@ INKBOX_MCP_REQUEST_STATE_KEYS.
 
 
 class Parser(argparse.ArgumentParser):
-    """Reads the flags of a command; says what is wrong in one line, and of values nothing: one may be a secret."""
+    """Parses the flags of a command. Its errors are one line, without values: one may be a secret."""
 
     def __init__(self, command: str, description: str) -> None:
         """Make the parser of a command.
 
         Args:
-            command: its name, or nothing.
+            command: its name, or an empty string.
             description: for its help.
         """
         super().__init__(
             prog=f"inkbox-mcp {command}".rstrip(),
             description=description,
             allow_abbrev=False,
-            argument_default=argparse.SUPPRESS,  # so that only what was given overrides
+            argument_default=argparse.SUPPRESS,  # so that only given flags override
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
     def choose(self, arguments: Sequence[str]) -> dict[str, Any]:
-        """Return what was chosen, by name; lists that were given one after another are one list.
+        """Return the given values by option name. A repeated list flag makes one list.
 
         Raises:
             SettingsError: a flag is unknown, lacks its value, or was given twice.
@@ -53,7 +53,7 @@ class Parser(argparse.ArgumentParser):
         return {name: _joined(name, value, name in lists) for name, value in vars(chosen).items()}
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the command line, without the values in it."""
+        """Raise `SettingsError` without the values of flags."""
         message = re.sub(r"(invalid [^:]*: ).*?(?= \(choose from '|$)", r"\1…", message, flags=re.DOTALL)
         raise SettingsError(re.sub(r"ignored explicit argument .*", "takes no value", message, flags=re.DOTALL))
 
@@ -63,7 +63,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def server_parser(command: str, description: str) -> Parser:
-    """Make the parser of a command that has all options of a server."""
+    """Make the parser of a command with all options of a server."""
     parser = Parser(command, description)
     parser.epilog = SECRETS
     groups = {group: parser.add_argument_group(group.value) for group in Group}
@@ -85,7 +85,7 @@ def _refuse_secret(_: str) -> NoReturn:
 
 
 def _without_values(arguments: Sequence[str]) -> str:
-    """Name what was not understood: flags, and a single word in lower case, such as a misspelt command."""
+    """Name unknown flags, and a first word in lower case, such as a misspelt command."""
     shown = ["".join(re.findall(r"\A(?:--[^= \t:]*|-.?)", argument)) or "…" for argument in arguments]
     if re.fullmatch(r"[a-z]{1,16}", arguments[0]):
         shown[0] = arguments[0]
@@ -96,6 +96,6 @@ def _joined(name: str, value: Any, is_list: bool) -> Any:
     if not isinstance(value, list):
         return value
     values = cast("list[str]", value)
-    if len(values) > 1 and not is_list:  # one of them would silently not count
+    if len(values) > 1 and not is_list:  # one of the values would be ignored silently
         raise SettingsError(f"--{name.replace('_', '-')} was given twice")
     return ",".join(values)

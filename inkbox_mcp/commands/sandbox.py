@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     except SettingsError as error:
         raise SettingsError(str(error).replace("--sandbox-", "--")) from None
     leave_on_signals()
-    # After the options are checked: loading it takes most of the start.
+    # Imported after the options are checked, because it takes most of the start.
     from inkbox_mcp.http.asgi_server import listening, origin, serve_app
     from inkbox_mcp.sandbox import Store, StoreError, create_app
 

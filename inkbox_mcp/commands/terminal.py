@@ -1,4 +1,4 @@
-"""What commands write on stdout, whatever is at its other end: a terminal of any encoding, a closed pipe, nothing."""
+"""Writes to stdout, be it a terminal of any encoding, a closed pipe, or closed itself."""
 
 import io
 import os
@@ -8,14 +8,14 @@ from inkbox_mcp.settings.options import SettingsError
 
 
 def fill_closed_streams() -> list[str]:
-    """Put nothing where stdin, stdout or stderr was closed, before some file or connection takes its number.
+    """Open /dev/null for closed standard streams, before a file or connection gets the same descriptor.
 
     Returns:
-        The names of those that were closed.
+        The names of the closed streams.
     """
     closed = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
     if closed:
-        while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:  # a new descriptor is the lowest that is free
+        while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:  # a new descriptor gets the lowest free number
             pass
         os.close(fd)
     for name in closed:
@@ -24,23 +24,23 @@ def fill_closed_streams() -> list[str]:
 
 
 def show_what_can_be_shown() -> None:
-    """Have characters replaced that a terminal's encoding does not know."""
+    """Replace characters that the terminal's encoding does not have."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def show(text: str) -> None:
-    """Write on stdout; a reader that has seen enough, such as `head`, misses nothing.
+    """Write to stdout. A reader that has closed the pipe, such as `head`, is no error.
 
     Raises:
-        SettingsError: it cannot be written, for instance because the disk is full.
+        SettingsError: the text cannot be written, such as to a full disk.
     """
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        # Python would try again at the end.
+        # Python would try again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             raise SettingsError(f"stdout: {error.strerror or error}") from None

@@ -1,4 +1,4 @@
-"""`inkbox-mcp tools`: the reference tables, which the documentation shows too, made from what they describe."""
+"""`inkbox-mcp tools`: the tables of tools and options, which the documentation shows too."""
 
 import json
 from collections.abc import Sequence

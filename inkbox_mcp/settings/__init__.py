@@ -1,5 +1,5 @@
-"""Every option once: which there are, what their values may be, and where they come from.
+"""Every option once: its name, its values, and the sources they are read from.
 
 Whatever can be configured must be declared and checked here, before anything else is loaded. This package does not know
-who uses an option.
+the users of an option.
 """

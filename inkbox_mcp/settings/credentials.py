@@ -1,4 +1,4 @@
-"""What people put where a key or an option's value should be: quotes, placeholders, whole lines of other files."""
+"""Recognizes common mistakes in keys and option values: quotes, placeholders, whole lines of other files."""
 
 import re
 
@@ -18,19 +18,19 @@ _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 
 
 def without_wrapping(text: str) -> str:
-    """Return a key without the blanks, line breaks and quotes that came along when it was copied."""
+    """Return a key without the blanks, line breaks and quotes around it."""
     return text.strip().rstrip(",;").strip(_QUOTES).strip()
 
 
 def unfilled(text: str) -> bool:
-    """Whether a value is, or has in it, a placeholder that some program should have replaced."""
+    """Whether a value is or contains a placeholder that some program should have replaced."""
     return bool(_UNFILLED.search(text))
 
 
 def not_a_key(text: str) -> str | None:
-    """Say what a text is that somebody put where the API key should be; None where it may be a key.
+    """Explain why a text cannot be an API key; return None if it may be one.
 
-    Nothing of the text is repeated: it may hold the key.
+    The explanation does not repeat the text, which may contain the key.
     """
     if not text:
         return "it is empty"

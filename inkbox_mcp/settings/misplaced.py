@@ -1,8 +1,8 @@
-"""Names that can only be meant for an option of this server, where they have no effect.
+"""Finds names that are surely meant as options of this server but have no effect where they stand.
 
 Other Inkbox software reads the same file and variables of the same prefix, such as INKBOX_VAULT_KEY and
-INKBOX_SIGNING_KEY. So a name counts as meant when it is an option's, whatever its case and punctuation, or differs from
-one by a slip of the finger; the longer the name, the more slips.
+INKBOX_SIGNING_KEY. So a name counts only if it is an option's name, apart from case, punctuation and a few typing
+errors. Longer names may have more of them.
 """
 
 import re
@@ -12,10 +12,10 @@ from inkbox_mcp.settings.options import SHARED_NAMES, Option, options
 
 
 def meant_in_the_environment(variable: str) -> Option | None:
-    """Return the option that a variable must be meant for, which is none of ours by its exact name."""
+    """Return the option that a variable is surely meant for; it is not the exact name of one."""
     letters = _letters(variable)
     if "inkbox" not in letters and not (letters.startswith("in") and "mcp" in letters):
-        return None  # nearly all, and looking at each of them would take its time
+        return None  # nearly all variables; comparing each of them would be slow
     for name, option in _names().items():
         for ours in (f"inkboxmcp{name}", f"mcpinkbox{name}"):
             if _slips(letters, ours, max(1, _allowed(name))):
@@ -26,10 +26,10 @@ def meant_in_the_environment(variable: str) -> Option | None:
 
 
 def meant_in_the_config(key: str) -> Option | None:
-    """Return the option that a line of the config file must be meant for.
+    """Return the option that a line of the config file is surely meant for.
 
     Args:
-        key: what stands before the equals sign; the whole line, where there is none.
+        key: the text before the equals sign; the whole line, if it has none.
     """
     line = re.sub(r"^(export|set)\s+", "", key.strip())
     for candidate in dict.fromkeys((line, line.partition(":")[0], *line.split()[:1])):
@@ -53,14 +53,14 @@ def _letters(name: str) -> str:
 
 
 def _allowed(name: str) -> int:
-    """Return how many slips a name may have: in short ones each makes another word."""
+    """Return how many typing errors a name may have. In a short name, each of them makes another word."""
     if name in map(_letters, SHARED_NAMES):
         return 0
     return 2 if len(name) >= 10 else 1 if len(name) >= 5 else 0
 
 
 def _slips(written: str, meant: str, allowed: int) -> bool:
-    """Whether one differs from the other by so many letters: left out, added, wrong, or in the wrong order."""
+    """Whether two names differ by at most so many letters: missing, extra, wrong or swapped."""
     if abs(len(written) - len(meant)) > allowed:
         return False
     before: list[int] = []

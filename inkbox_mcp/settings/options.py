@@ -1,8 +1,8 @@
 """Every option once: its flag, environment name, default and rule.
 
 An option is a field of `Settings`. `read_only` is the flag `--read-only` and the environment variable
-`INKBOX_MCP_READ_ONLY`; the API key and the base URL keep the names that all Inkbox software shares. Where values come
-from is in `inkbox_mcp.settings.sources`, what they may be in `inkbox_mcp.settings.values`.
+`INKBOX_MCP_READ_ONLY`; the API key and the base URL have the names that all Inkbox software shares.
+`inkbox_mcp.settings.sources` reads values, `inkbox_mcp.settings.values` checks them.
 """
 
 from collections.abc import Iterator
@@ -40,16 +40,16 @@ from inkbox_mcp.settings.values import (
 ENVIRONMENT_PREFIX = "INKBOX_MCP_"
 SHARED_NAMES = {"api_key": "INKBOX_API_KEY", "base_url": "INKBOX_BASE_URL"}
 
-# Command lines are visible to every process of the machine.
+# Every process of the machine can read command lines.
 _NEVER_FLAGS = {"api_key", "token", "request_state_keys"}
 
 
 class SettingsError(Exception):
-    """An option is unknown or its value is not allowed; the message is one line that names it."""
+    """An option is unknown, or its value is not allowed. The message is one line that names it."""
 
 
 class Mark(Enum):
-    """What else is to be known of an option; it stands in the annotation of its field."""
+    """A property of an option, in the annotation of its field."""
 
     HTTP = "needs --http"
     SANDBOX = "needs --sandbox"
@@ -57,7 +57,7 @@ class Mark(Enum):
 
 
 class Group(Enum):
-    """What an option is about, as help and documentation group it; it stands in the annotation of its field."""
+    """The group of an option in help and documentation, in the annotation of its field."""
 
     INKBOX = "Inkbox"
     CALLERS = "Who may call"
@@ -69,7 +69,7 @@ Confirm = Literal["auto", "always", "never"]
 
 
 class Settings(BaseModel):
-    """The options of a server, checked."""
+    """The checked options of a server."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
 
@@ -297,7 +297,7 @@ class Option:
 
 
 def options() -> list[Option]:
-    """List every option, in the order in which the documentation shows those of a group."""
+    """List all options, in the order of the documentation."""
     return [
         Option(
             name,

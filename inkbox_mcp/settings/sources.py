@@ -1,8 +1,8 @@
-"""Where options come from: flags, environment variables and `~/.inkbox/config`.
+"""Reads options from flags, environment variables and `~/.inkbox/config`.
 
-A flag wins over the environment, the environment over the file. Whatever is not understood stops the start: a misspelt
-safety option must never leave the server less safe than it was meant to be. The file and the prefix `INKBOX_` are
-shared with all Inkbox software, so there only what can be meant for this server is judged.
+A flag has priority over the environment, the environment over the file. An option that is not understood stops the
+start: a misspelt safety option must never leave the server less safe than intended. The file and the prefix `INKBOX_`
+are shared with all Inkbox software, so there only names that are surely meant for this server are refused.
 """
 
 import difflib
@@ -21,18 +21,18 @@ from inkbox_mcp.settings.options import ENVIRONMENT_PREFIX, SHARED_NAMES, Mark, 
 
 CONFIG_FILE = Path("~/.inkbox/config")
 
-# Of a Service named inkbox it makes INKBOX_PORT.
+# For a Service named inkbox, Kubernetes sets INKBOX_PORT.
 _OF_KUBERNETES = re.compile(r"(tcp|udp|sctp)://")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where an option was set, and to what.
+    """The place and the value of an option that is set.
 
     Attributes:
         where: such as `--port` or `INKBOX_MCP_PORT`.
-        value: as it was written.
-        is_flag: whether it was set for this start alone.
+        value: as written.
+        is_flag: whether it is a flag, so for this start only.
     """
 
     where: str
@@ -42,23 +42,23 @@ class Source:
 
 @dataclass
 class Sources:
-    """All that was set.
+    """All options that are set.
 
     Attributes:
         options: by option name.
-        ignored: what other Inkbox software may read, and this server does not.
+        ignored: names that other Inkbox software may read, and this server does not.
     """
 
     options: dict[str, Source] = field(default_factory=dict[str, Source])
     ignored: list[str] = field(default_factory=list[str])
 
     def places(self, settings: Settings) -> dict[str, str]:
-        """Return where each option was set that has an effect, by its name."""
+        """Return the places of the options that have an effect, by option name."""
         idle = {where for places in self.without_effect(settings).values() for where in places}
         return {name: source.where for name, source in self.options.items() if source.where not in idle}
 
     def without_effect(self, settings: Settings) -> dict[str, list[str]]:
-        """Return what was set and has no effect, by the flag that it would need."""
+        """Return the places of options without effect, by the flag that they need."""
         off = {
             **({} if settings.http else {Mark.HTTP: "--http"}),
             **({} if settings.sandbox else {Mark.SANDBOX: "--sandbox"}),
@@ -71,13 +71,13 @@ class Sources:
         return found
 
     def unused(self, settings: Settings) -> list[str]:
-        """Return everything that was set and has no effect, each with its reason where that is known."""
+        """Return all places without effect, each with its reason if known."""
         needing = self.without_effect(settings).items()
         return [*(f"{where} (needs {flag})" for flag, places in needing for where in places), *self.ignored]
 
 
 def load(flags: Mapping[str, Any], environment: Mapping[str, str], config_file: Path = CONFIG_FILE) -> Settings:
-    """Gather the options from flags, environment and file, and check them.
+    """Read the options from flags, environment and file, and check them.
 
     Args:
         flags: option names and values from the command line, only those given.
@@ -91,7 +91,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], config_file: 
 
 
 def gather(flags: Mapping[str, Any], environment: Mapping[str, str], config_file: Path = CONFIG_FILE) -> Sources:
-    """Find the options that are set, and where; see `load`."""
+    """Read the options without checking values; see `load`."""
     sources = Sources()
     config = list(_read_config(config_file))
     for key, value in config:
@@ -105,10 +105,10 @@ def gather(flags: Mapping[str, Any], environment: Mapping[str, str], config_file
 
 
 def check(sources: Sources) -> Settings:
-    """Check the options that are set; see `load`."""
+    """Check the values of options; see `load`."""
     given = sources.options
     for source in given.values():
-        # A placeholder for the key is explained by the first call, see `inkbox_mcp.settings.values`.
+        # The first call explains a placeholder for the key; see `inkbox_mcp.settings.values`.
         if source is not given.get("api_key") and isinstance(source.value, str) and unfilled(source.value):
             raise SettingsError(f"{source.where}: is still a placeholder that nothing replaced, such as ${{NAME}}")
     settings = _validated(given)
@@ -118,12 +118,12 @@ def check(sources: Sources) -> Settings:
     for name in for_http:
         if given[name].is_flag:
             raise SettingsError(f"{given[name].where}: {Mark.HTTP.value}")
-    # An environment that several servers share may have it; there is a warning, see `Sources.without_effect`.
+    # Several servers may share an environment, so variables are not refused; `Sources.without_effect` warns of them.
     return _validated({name: source for name, source in given.items() if name not in for_http})
 
 
 def exposes_key(config_file: Path = CONFIG_FILE) -> bool:
-    """Whether the file holds a key that other users of this machine can read."""
+    """Whether the file has a key that other users of this machine can read."""
     if not dict(_read_config(config_file)).get("api_key"):
         return False
     return os.name == "posix" and bool(config_file.expanduser().stat().st_mode & 0o077)
@@ -135,7 +135,7 @@ def _validated(given: Mapping[str, Source]) -> Settings:
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
         message = details["msg"].removeprefix("Value error, ")
-        if not details["loc"]:  # options that do not fit together; the message names them
+        if not details["loc"]:  # options that exclude or need each other; the message names them
             raise SettingsError(message) from None
         name = str(details["loc"][0])
         where = given[name].where if name in given else name
@@ -146,7 +146,7 @@ def _take_from_environment(environment: Mapping[str, str], sources: Sources) -> 
     by_variable = {option.environment: option for option in options()}
     for variable, value in environment.items():
         if option := by_variable.get(variable):
-            # Hosts and compose files set what was left out to nothing. Of a limit, it may be what was not filled in.
+            # MCP hosts and compose files set omitted values to nothing; an empty limit may be a mistake.
             if value.strip() or Mark.LIMIT in option.marks:
                 _refuse_empty(option, value)
                 sources.options[option.name] = Source(variable, value)
@@ -160,7 +160,7 @@ def _take_from_environment(environment: Mapping[str, str], sources: Sources) -> 
 
 
 def _refuse_empty(option: Option, value: str) -> None:
-    # Of a token, its own rule says what it must be.
+    # The token's own rule has a better message.
     if not value.strip() and option.name != "token":
         raise SettingsError(f"{option.environment}: is set and empty; give it a value, or do not set it")
 
@@ -172,23 +172,23 @@ def _judge_other_lines(config: Iterable[tuple[str, str | None]], file: Path, sou
         meant = None if "ApiKey_" in key else meant_in_the_config(key)
         if meant and meant.name not in SHARED_NAMES:
             places = " or ".join(filter(None, (meant.flag, meant.environment)))
-            shown = key if value is not None else meant.name  # a whole line may hold a secret
+            shown = key if value is not None else meant.name  # a whole line may contain a secret
             raise SettingsError(f"{shown} in {file}: has no effect there; use {places}")
         if ("ApiKey_" in key or meant) and (name := meant.name if meant else "api_key") not in sources.options:
             raise SettingsError(
                 f'{file}: a line that has the {name} does not begin with "{name} = ", and has no effect'
             )
         if value is not None:
-            # Of what may be no name, but a part of some secret, nothing is shown.
+            # A text that does not look like a name may be a part of a secret, so it is not shown.
             shown = key if re.fullmatch(r"[a-z][a-z_.-]{0,40}|[A-Z][A-Z_]{0,40}", key) else "a line"
             sources.ignored.append(f"{shown} in {file}")
 
 
 def _read_config(file: Path) -> Iterator[tuple[str, str | None]]:
-    """Read `~/.inkbox/config`: keys and values without quotes; a line that is no `key = value` has the value None."""
+    """Read `~/.inkbox/config`: keys and unquoted values. A line without an equals sign has the value None."""
     try:
         lines = file.expanduser().read_text(encoding="utf-8-sig").splitlines()
-    except (FileNotFoundError, NotADirectoryError, RuntimeError):  # the last: there is no home directory
+    except (FileNotFoundError, NotADirectoryError, RuntimeError):  # RuntimeError: no home directory
         return
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: cannot be read ({type(error).__name__})") from None

@@ -1,4 +1,4 @@
-"""The types of option values that several options share, or that take more than a line to check."""
+"""The types of option values, with their rules."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from inkbox_mcp.settings.credentials import not_a_key, without_wrapping
 _PLAIN_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl, config=ConfigDict(url_preserve_empty_path=True))
 
 HOST_AND_PORT = r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]*|\*))?"
-"""Of a URL, in lower case; `*` is any port, and so is none."""
+"""Host and port of a URL, in lower case. `*` and a missing port mean any port."""
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -22,11 +22,11 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 @dataclass(frozen=True)
 class Rate:
-    """So many calls in so many seconds.
+    """A number of calls in a number of seconds.
 
     Attributes:
-        calls: how many.
-        seconds: in how many.
+        calls: the most calls.
+        seconds: the length of the window.
         written: as the operator wrote it, such as `10/s`.
     """
 
@@ -39,7 +39,7 @@ class Rate:
         """Read a rate such as `10/s`, `600/m`, `1000/h` or `5/10s`.
 
         Raises:
-            ValueError: it is none; the message is half a sentence that begins with "must".
+            ValueError: the text is not a rate; the message begins with "must".
         """
         match = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,3})?([smh])", text)
         if not match:
@@ -53,8 +53,7 @@ class Rate:
 
 def _key(key: SecretStr) -> SecretStr:
     text = without_wrapping(key.get_secret_value())
-    # What is known to be something else, such as a placeholder, is explained by the first call: a server without a key
-    # starts, too.
+    # The first call explains placeholders and the like: a server starts without a key, too.
     if not not_a_key(text) and not re.fullmatch(r"[\x21-\x7e]+", text):
         raise ValueError("must be the key alone, without spaces or line breaks")
     return SecretStr(text)
@@ -67,7 +66,7 @@ def _token(token: SecretStr) -> SecretStr:
 
 
 def _state_keys(value: object) -> object:
-    """Split secrets; each is as long as what is made of it, and none is there twice, as the SDK wants them."""
+    """Split secrets. The SDK wants them different, and of at least 32 bytes."""
     if not isinstance(value, str):
         return value
     keys = [key.strip() for key in value.split(",")]
@@ -77,7 +76,7 @@ def _state_keys(value: object) -> object:
 
 
 def _split(text: str, example: str) -> SplitResult:
-    # Printable ASCII only, and no backslash: there URL parsers differ, and the one that connects is not this one.
+    # Printable ASCII without backslash: URL parsers differ in the rest, and another parser connects.
     if not re.fullmatch(r"[\x21-\x5b\x5d-\x7e]+", text):
         raise ValueError(f"must be a URL such as {example}")
     url = urlsplit(text)
@@ -87,19 +86,19 @@ def _split(text: str, example: str) -> SplitResult:
         raise ValueError(f"must be a URL such as {example}")
     if "@" in url.netloc or "?" in text or "#" in text:
         raise ValueError("must not have a user name, a query or a fragment")
-    _ = url.port  # raises ValueError when it is no port
+    _ = url.port  # raises ValueError for an invalid port
     return url
 
 
 def _base_url(text: str) -> str:
     _split(text, "https://inkbox.ai")
-    _PLAIN_URL.validate_python(text)  # such as 256.1.1.1, which only what connects would refuse
+    _PLAIN_URL.validate_python(text)  # refuses 256.1.1.1, for example, which urlsplit accepts
     return text.rstrip("/")
 
 
 def _exact_url(text: str) -> str:
     _split(text, "https://mcp.example.com/mcp")
-    # Tokens are compared with it character by character, and clients get it as this type writes it.
+    # Tokens must match it exactly, and clients get it as this type writes it.
     if (plain := str(_PLAIN_URL.validate_python(text))) != text:
         raise ValueError(f"must be written as {plain}")
     return text
@@ -112,7 +111,7 @@ def _origins(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _host_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    # One that no header can equal would leave out what it was meant to allow.
+    # A name that no header can equal would not allow the host that was meant.
     if not all(name.isascii() and re.fullmatch(HOST_AND_PORT, name.lower()) for name in names):
         raise ValueError("must be hosts as in URLs, such as mcp.example.com or [2001:db8::1]:8443, without https://")
     return names
@@ -136,13 +135,13 @@ def _database(text: str) -> str:
     try:
         return text if text == ":memory:" else str(Path(text).expanduser())
     except RuntimeError:
-        if Path(text).parts[0] == "~":  # this user has none, which is no fault where there is no sandbox
+        if Path(text).parts[0] == "~":  # no home directory, which matters only with --sandbox
             return text
         raise ValueError("names a home directory that does not exist") from None
 
 
 def home_directory() -> Path | None:
-    """Return this user's home directory, whether it exists or not; None where the system knows of none."""
+    """Return this user's home directory, even if it does not exist; None if the system knows none."""
     try:
         return Path("~").expanduser()
     except RuntimeError:
@@ -150,7 +149,7 @@ def home_directory() -> Path | None:
 
 
 def _names(value: object) -> object:
-    """Split a comma-separated list; an empty one is no list, because it would mean the opposite of a full one."""
+    """Split a comma-separated list. An empty one is refused: it would allow everything instead of some names."""
     if not isinstance(value, str):
         return value
     names = tuple(name.strip() for name in value.split(","))
@@ -180,10 +179,10 @@ def _rate(value: object) -> object:
 
 
 def parse_store(text: str) -> str:
-    """Check the URL of a store; it is returned as it was.
+    """Check the URL of a store, and return it unchanged.
 
     Raises:
-        ValueError: it is none; the message begins with "must" and does not repeat the URL, which may hold a password.
+        ValueError: the URL is invalid; the message does not repeat it, because it may contain a password.
     """
     try:
         url = urlsplit(text)

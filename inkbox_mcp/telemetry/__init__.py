@@ -1,5 +1,5 @@
-"""What is seen from outside: logs, metrics and traces.
+"""What operators see: logs, metrics and traces.
 
-Everything that leaves the process beside answers and requests must live here. None of it may hold arguments, results or
-keys; this package does not know tools.
+Everything that leaves the process besides requests and answers must live here. It must not contain arguments, results
+or keys. This package does not know tools.
 """

@@ -1,4 +1,4 @@
-"""What is logged on stderr, for people or for programs; of arguments and results nothing is logged."""
+"""Logs to stderr, as text or JSON, without arguments and results."""
 
 import io
 import json
@@ -12,10 +12,10 @@ from inkbox_mcp.text import one_line
 
 
 def log_to_stderr(level: str, form: str = "text") -> None:
-    """Log our own lines at the chosen level, and of others only warnings: their debug lines hold arguments.
+    """Log our own lines at the chosen level, and only warnings of libraries, whose debug lines contain arguments.
 
     Args:
-        level: of our own lines: debug, info, warning or error.
+        level: of our own lines; debug, info, warning or error.
         form: text or json.
     """
     handler = logging.StreamHandler(sys.stderr)
@@ -27,13 +27,13 @@ def log_to_stderr(level: str, form: str = "text") -> None:
 
 
 def _of_others(record: logging.LogRecord) -> bool:
-    """Shorten what libraries log, who repeat headers, session ids and texts of exceptions that strangers wrote."""
+    """Shorten the lines of libraries, which repeat headers, session ids and the messages of exceptions."""
     if record.name.partition(".")[0] == "inkbox_mcp":
         return True
     error = record.exc_info[1] if record.exc_info else None
     kind = type(error).__name__ if error else ""
     if kind == "ClientDisconnect":
-        return False  # nobody's fault
+        return False  # a client that leaves is no error
     record.msg, record.args = one_line(f"{record.getMessage()} {kind}")[:120], None
     if error:
         record.msg += "\n" + "".join(traceback.format_tb(error.__traceback__))
@@ -42,7 +42,7 @@ def _of_others(record: logging.LogRecord) -> bool:
 
 
 def give_up_lost_lines() -> None:
-    """Forget lines that nobody reads any more: Python would try again at the end, and end with status 120."""
+    """Discard unwritten lines if stderr is closed. Python would try again at exit, and exit with status 120."""
     try:
         if sys.stderr:  # pyright: ignore[reportUnnecessaryComparison]  # None where it was closed at the start
             sys.stderr.flush()
@@ -51,27 +51,26 @@ def give_up_lost_lines() -> None:
 
 
 class TextFormatter(logging.Formatter):
-    """Writes a line for people; within a tool call it ends with the request's id."""
+    """Formats a line for people. Within a tool call it ends with the request's id."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's own name
-        """Write a record without its traceback."""
+        """Format a record without its traceback."""
         line, known = super().formatMessage(record), request_id()
         return f"{line} [{known}]" if known else line
 
 
 class JSONFormatter(logging.Formatter):
-    """Writes a JSON object per line.
+    """Formats a record as one line of JSON.
 
-    `time` (RFC 3339, UTC), `level`, `logger` and `message` are always there, `request_id` within a tool call,
-    `trace_id` where the call is traced, and `exception` with a traceback. What a record has as `fields` stands beside
-    them.
+    Members are `time` (RFC 3339, UTC), `level`, `logger` and `message`; `request_id` within a tool call, `trace_id` if
+    the call is traced, `exception` with a traceback, and the record's `fields`.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write a record."""
+        """Format a record."""
         told: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

@@ -1,20 +1,20 @@
-"""What is counted, for Prometheus."""
+"""Prometheus metrics."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
 
 Dependency = Literal["issuer", "rate_limit_store"]
-"""What a server may need besides Inkbox."""
+"""What a server may depend on besides Inkbox."""
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-"""Upper ends of the histograms' buckets: from an answer of the sandbox to the default `--timeout`."""
+"""Upper bounds of the histograms' buckets, from the sandbox's fastest answer to the default `--timeout`."""
 
 
 class Metrics:
-    """Counts nothing, so that callers need not ask whether metrics are on."""
+    """Counts nothing: what callers use when metrics are off."""
 
     def limited_to(self, concurrency: int) -> None:
-        """Tell how many requests to Inkbox may be under way at once."""
+        """Set how many requests to Inkbox may be under way at once."""
 
     def in_flight(self) -> AbstractContextManager[object]:
         """Count a tool call as under way while the context lasts."""
@@ -53,7 +53,7 @@ class Metrics:
 
 
 class PrometheusMetrics(Metrics):
-    """Counts for Prometheus, apart from what else this process may count.
+    """Counts for Prometheus, in a registry of its own.
 
     Raises:
         ImportError: prometheus-client is not installed; the message is one line that says how to get it.
@@ -74,7 +74,7 @@ class PrometheusMetrics(Metrics):
             ProcessCollector,
         )
 
-        # A second series for each one that is wanted.
+        # They would double the number of series.
         prometheus_client.disable_created_metrics()
         self._registry = registry = CollectorRegistry()
         PlatformCollector(registry)
@@ -100,7 +100,7 @@ class PrometheusMetrics(Metrics):
             registry=registry,
         )
         for dependency in get_args(Dependency):
-            self._failures.labels(dependency)  # a series that began with a failure would not show that one
+            self._failures.labels(dependency)  # a series must start at 0, or its first failure would not show
         self._upstream_seconds = Histogram(
             "inkbox_mcp_upstream_request_duration_seconds",
             "Time of requests to Inkbox.",
@@ -113,7 +113,7 @@ class PrometheusMetrics(Metrics):
         )
 
     def limited_to(self, concurrency: int) -> None:
-        """Tell how many requests to Inkbox may be under way at once."""
+        """Set how many requests to Inkbox may be under way at once."""
         self._max_concurrency.set(concurrency)
 
     def in_flight(self) -> AbstractContextManager[object]:
@@ -142,18 +142,18 @@ class PrometheusMetrics(Metrics):
         self._upstream_retries.labels(operation).inc()
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
-        """Write the numbers; of the process it reads files, so it belongs into a thread.
+        """Return the metrics as text. It reads files about the process, so run it in a thread.
 
         Args:
             accept: the `Accept` header of the request: OpenMetrics where it is asked for, Prometheus' text otherwise.
 
         Returns:
-            The body of the answer and its content type.
+            The body and its content type.
         """
         from prometheus_client.exposition import choose_encoder
 
         try:
             encode, content_type = choose_encoder(accept)
-        except (TypeError, ValueError):  # a version that is none
+        except (TypeError, ValueError):  # an invalid version
             encode, content_type = choose_encoder("")
         return encode(self._registry), content_type

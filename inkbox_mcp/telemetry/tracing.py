@@ -1,9 +1,8 @@
-"""Traces: one span for each request to Inkbox, in the trace that the caller of a tool began.
+"""Traces: one span for each request to Inkbox, in the trace of the tool call.
 
-The SDK makes the span of a tool call, and continues the trace that the message's `_meta` names. Here is what it
-leaves to others: the requests to Inkbox; `inkbox_mcp.http.trace_context` reads the header that gateways send. Only
-OpenTelemetry's API is needed; whether anything is recorded is up to the operator, see `configure`. No span holds what
-an argument held.
+The SDK makes the span of a tool call and continues the trace in the message's `_meta`.
+`inkbox_mcp.http.trace_context` continues the trace in a gateway's header. This module needs OpenTelemetry's API only;
+the operator decides whether spans are recorded, see `configure`. No span contains the value of an argument.
 """
 
 import atexit
@@ -31,19 +30,19 @@ from inkbox_mcp import __version__
 logger = logging.getLogger(__name__)
 
 ASKING = ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-"""The environment variables by which an operator asks for traces."""
+"""Environment variables that switch traces on."""
 SECONDS_TO_SEND = 1.0
-"""How long the end of a process may be put off for its last spans."""
+"""The most seconds that a process waits at exit to send its last spans."""
 
 _tracer = get_tracer("inkbox_mcp", __version__)
 
 
 class Exchange:
-    """One request to Inkbox and its answer, as far as its span tells about them.
+    """One request to Inkbox and its answer, with their span.
 
     Attributes:
-        headers: what the request carries so that the trace goes on where it arrives.
-        status: the HTTP status of the answer, once there is one.
+        headers: to send with the request, so that Inkbox continues the trace.
+        status: the HTTP status of the answer; None before it.
     """
 
     def __init__(self, span: Span) -> None:
@@ -51,19 +50,19 @@ class Exchange:
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         inject(self.headers)
-        # What the caller and its own services tell each other is not Inkbox's business.
+        # These are for the caller's own services, not for Inkbox.
         for name in ("baggage", "tracestate"):
             self.headers.pop(name, None)
 
     def answered(self, status: int) -> None:
-        """Note the HTTP status of the answer; 400 and above make the span a failed one."""
+        """Set the HTTP status of the answer; 400 and above mark the span as failed."""
         self.status = status
         self._span.set_attribute("http.response.status_code", status)
         if status >= 400:
             self._fail(str(status))
 
     def ended(self, error: BaseException) -> None:
-        """Note what ended the request, by its type only: messages of exceptions repeat arguments."""
+        """Set the type of the exception that ended the request. Messages of exceptions repeat arguments."""
         if self.status is None or self.status < 400:
             kind = type(error)
             self._fail(kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}")
@@ -80,8 +79,8 @@ def client_span(method: str, base_url: str, template: str, resend: int) -> Gener
     Args:
         method: GET, POST, PATCH or DELETE.
         base_url: such as `https://inkbox.ai`.
-        template: the path without the names in it, such as `/api/v1/mail/mailboxes/{}`.
-        resend: how many times the same request was sent before.
+        template: the path without names, such as `/api/v1/mail/mailboxes/{}`.
+        resend: how often the request was sent before.
     """
     attributes = _attributes(method, base_url, template)
     with _tracer.start_as_current_span(
@@ -107,16 +106,16 @@ def _attributes(method: str, base_url: str, template: str) -> dict[str, str | in
         "server.address": url.hostname or "",
         "server.port": url.port or (443 if url.scheme == "https" else 80),
         "url.template": template,
-        # The conventions want a whole URL, and this word where a part of it may not be told.
+        # The conventions require a whole URL, with this word for secret parts.
         "url.full": base_url + template.replace("{}", "REDACTED"),
     }
 
 
 def configure() -> None:
-    """Set OpenTelemetry up as its standard environment variables say, if any of `ASKING` does; once per process.
+    """Set up OpenTelemetry from its standard environment variables, once per process.
 
-    Without one of them, or with `OTEL_SDK_DISABLED`, nothing is done and nothing is loaded. Where the extra `otel` is
-    missing, a warning is logged.
+    Without any of `ASKING`, or with `OTEL_SDK_DISABLED`, it does nothing and loads nothing. If the extra `otel` is
+    missing, it logs a warning.
     """
     asked = [variable for variable in ASKING if os.environ.get(variable)]
     if not asked or _is_off() or not _is_unset():
@@ -129,23 +128,23 @@ def configure() -> None:
         pass
     else:
         _set_defaults()
-        # The console exporter takes what stdout is now, and over stdio that belongs to the protocol.
+        # The console exporter keeps the stdout of this moment, which over stdio belongs to the protocol.
         with redirect_stdout(sys.stderr):
             initialize()
-        atexit.register(shut_down)  # before the SDK's own, which was registered before
+        atexit.register(shut_down)  # runs before the SDK's own, which was registered earlier
     if _is_unset():
         logger.warning("%s is set, but no traces are sent; that needs pip install 'inkbox-mcp[otel]'", asked[0])
 
 
 def shut_down(seconds: float = SECONDS_TO_SEND) -> None:
-    """Send the spans that are not sent yet and end tracing; needed before `os._exit`, other ends do it themselves.
+    """Send the remaining spans and end tracing. Call it before `os._exit`; a normal exit calls it by itself.
 
     Args:
-        seconds: how long it may take at most.
+        seconds: the most time to wait.
     """
     shutdown = getattr(get_tracer_provider(), "shutdown", None)
     if shutdown:
-        # It would wait for a collector that does not answer, as long as half a minute.
+        # In a thread: it would wait half a minute for a collector that does not answer.
         thread = threading.Thread(target=shutdown, daemon=True)
         thread.start()
         thread.join(seconds)
@@ -161,7 +160,7 @@ def _is_unset() -> bool:
 
 
 def _set_defaults() -> None:
-    """Choose what the operator leaves open: the exporter that the extra brings, and traces only."""
+    """Set defaults for unset variables: the extra's exporter, and traces only."""
     defaults = {
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_METRICS_EXPORTER": "none",
