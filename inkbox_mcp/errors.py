@@ -1,18 +1,18 @@
-"""What can go wrong in a call, and what its reader can do about it.
+"""The errors of a call, with advice for the model that reads them.
 
     InkboxError
     ├── InvalidArguments        the call's arguments break the tool's rules
     ├── NotAllowed              the operator's limits
     ├── Declined                the human said no
     │   └── Unanswered          or nobody answered
-    ├── CannotAsk               the human must be asked and cannot be
+    ├── CannotAsk               the human must be asked, and the client cannot ask
     ├── NotConfigured           no API key
     ├── Unreachable             no answer, and nothing can have changed: safe to repeat
     ├── OutcomeUnknown          a change was sent and no answer came back
     ├── UnexpectedResponse      the answer is not what the API promises
     │   └── TooLarge            more than this server takes
-    ├── ResultTooLarge          there is more than a result may hold
-    ├── OperationMoved          this organisation's API does it with another operation
+    ├── ResultTooLarge          more than a result may have
+    ├── OperationMoved          another operation does it in this organization's API generation
     └── APIError                the API refused, with a status and a reason
         ├── Unauthorized        401
         ├── Forbidden           403
@@ -24,8 +24,8 @@
         ├── Unavailable         503
         └── ServerError         any other 5xx
 
-Each class says once what its reader, a language model with one chance to do the right thing next, should do. An
-operation may say it better for the errors it knows, see `inkbox_mcp.toolkit.operation.operation`.
+Each class has advice for its reader, a language model with one chance to do the right thing next. An operation may have
+better advice for the errors it knows; see `inkbox_mcp.toolkit.operation.operation`.
 """
 
 import json
@@ -36,21 +36,21 @@ from typing import Any, ClassVar, Self, cast
 from inkbox_mcp.text import one_line, quoted
 
 MAX_DETAIL = 500
-"""Characters of the API's own words quoted in an error."""
-# What is read of them: items of a list or an object, levels of lists and objects, bits of a number.
+"""The most characters that an error quotes of the API's own words."""
+# The most that is read of them: items of a list or an object, levels of nesting, bits of a number.
 _MAX_ITEMS, _MAX_DEPTH, _LONG_BITS = 10, 4, 64
 _TELLING = ("loc", "msg", "message", "code", "error")
 
 
 class InkboxError(Exception):
-    """A failed call, in words for the model that made it.
+    """A failed call, described for the model that made it.
 
     Attributes:
         code: the machine-readable name of this kind of error.
-        advice: what to do next, one or two sentences.
+        advice: what to do next, in one or two sentences.
         retryable: whether the same call may succeed later.
-        retry_after: seconds to wait before that, when the API said so.
-        status: the HTTP status the API answered with, or None when there was no answer.
+        retry_after: seconds to wait before that; None if the API did not say.
+        status: the HTTP status of the API's answer; None if there was none.
     """
 
     code: ClassVar[str] = "error"
@@ -64,16 +64,16 @@ class InkboxError(Exception):
         self.looked_up: str | None = None
 
     def advised(self, looked_up: str) -> Self:
-        """Return this error with advice that comes from looking at the very case, better than any general one."""
+        """Set advice for this very case, which has priority over general advice, and return the error."""
         self.looked_up = looked_up
         return self
 
     def explain(self, tool: str, advice: str | None = None) -> str:
-        """Tell the model what failed, why, what to do next, and whether trying again helps.
+        """Describe what failed, why, what to do next, and whether trying again helps.
 
         Args:
-            tool: the name of the tool that was called.
-            advice: what to do next, where the operation knows better than the error's class.
+            tool: the name of the called tool.
+            advice: the operation's advice; None for the advice of the error's class.
 
         Returns:
             One paragraph of plain text.
@@ -100,7 +100,7 @@ class InvalidArguments(InkboxError):
 
 
 class NotAllowed(InkboxError):
-    """The operator of this server does not let it touch this; nothing was sent."""
+    """The operator's limits do not allow the call; nothing was sent."""
 
     code = "not_allowed"
     advice = "Nothing was sent. Stay within what is allowed, or tell the user, who can change the server's options."
@@ -132,7 +132,7 @@ class Unanswered(Declined):
 
 
 class CannotAsk(InkboxError):
-    """The operator wants the human asked, and the client cannot ask; nothing was sent."""
+    """The operator requires a human's consent, and the client cannot ask; nothing was sent."""
 
     code = "cannot_ask"
     advice = "Nothing was changed. Tell the user to do it in the Inkbox console, or to use a client that can ask."
@@ -142,7 +142,7 @@ class CannotAsk(InkboxError):
 
 
 class NotConfigured(InkboxError):
-    """The server was started without what it needs, mostly an API key; nothing was sent."""
+    """The server lacks a setting that it needs, mostly the API key; nothing was sent."""
 
     code = "not_configured"
     advice = (
@@ -182,7 +182,7 @@ class UnexpectedResponse(InkboxError):
 
 
 class TooLarge(UnexpectedResponse):
-    """The answer is larger than this server takes; nothing of it is known but its status."""
+    """The answer is larger than this server reads; only its status is known."""
 
     retryable = False
     advice = "Tell the user that Inkbox's answer is too large for this server."
@@ -192,12 +192,12 @@ class TooLarge(UnexpectedResponse):
 
     @property
     def of_success(self) -> bool:
-        """Whether its status says that what was asked for was done."""
+        """Whether the status says that the request succeeded."""
         return 200 <= (self.status or 0) < 300
 
 
 class ResultTooLarge(InkboxError):
-    """There is more to show than a result may hold; nothing was changed."""
+    """The result is larger than results may be; nothing was changed."""
 
     code = "result_too_large"
     advice = "Tell the user, who can look at it in the Inkbox console."
@@ -207,7 +207,7 @@ class ResultTooLarge(InkboxError):
 
 
 class OperationMoved(InkboxError):
-    """This organisation is on another generation of the API, where another operation does it; nothing was changed."""
+    """The organization is on the API generation in which another operation does this; nothing was changed."""
 
     code = "operation_moved"
 
@@ -244,7 +244,7 @@ class Unauthorized(APIError):
 
 
 class Forbidden(APIError):
-    """403: the key has no organisation, or only an admin-scoped key may do this."""
+    """403: the key has no organization, or only an admin-scoped key may do this."""
 
     code = "forbidden"
     advice = (
@@ -254,10 +254,10 @@ class Forbidden(APIError):
 
 
 class NotFound(APIError):
-    """404: no such thing in this organisation.
+    """404: the organization has no such object.
 
     Attributes:
-        after_lost: whether the answer to an earlier attempt was lost, which may have deleted it.
+        after_lost: whether an earlier attempt lost its answer, and so may have deleted the object.
     """
 
     after_lost = False
@@ -269,7 +269,7 @@ class Conflict(APIError):
     """409: the change contradicts what already exists.
 
     Attributes:
-        repeated: whether an earlier attempt reached the API, which may have made what is in the way.
+        repeated: whether an earlier attempt reached the API, and so may have made the conflicting object.
     """
 
     repeated = False
@@ -285,7 +285,7 @@ class Invalid(APIError):
 
 
 class RateLimited(APIError):
-    """429: too many calls; `retry_after` says how long to wait when the API said so."""
+    """429: too many calls; `retry_after` has the seconds to wait, if the API sent them."""
 
     code = "rate_limited"
     retryable = True
@@ -293,7 +293,7 @@ class RateLimited(APIError):
 
 
 class OverLimit(RateLimited):
-    """The operator of this server lets each caller make only so many calls; nothing was sent."""
+    """The caller exceeds the operator's own rate limit; nothing was sent."""
 
     advice = "Nothing was sent. Make fewer calls."
 
@@ -303,7 +303,7 @@ class OverLimit(RateLimited):
 
 
 class Unavailable(APIError):
-    """503: the API could not do it now; nothing was changed."""
+    """503: the API cannot do this now; nothing was changed."""
 
     code = "unavailable"
     retryable = True
@@ -311,7 +311,7 @@ class Unavailable(APIError):
 
 
 class ServerError(APIError):
-    """Any other 5xx: a fault on the API's side."""
+    """Any other 5xx: a fault of the API."""
 
     code = "server_error"
     retryable = True
@@ -330,22 +330,22 @@ _BY_STATUS: dict[int, type[APIError]] = {
 
 
 def api_error(status: int, detail: object = None, retry_after: float | None = None) -> APIError:
-    """Choose the error for a status that is not a success."""
+    """Return the error for a status that is not a success."""
     kind = _BY_STATUS.get(status, ServerError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIError)
     return kind(status, detail, retry_after)
 
 
 def quote_detail(detail: object) -> str:
-    """Put the API's own reason into quotes: one line, printable, at most `MAX_DETAIL` characters.
+    """Quote the API's own reason: one line, printable, at most `MAX_DETAIL` characters.
 
-    The reason is text from outside: it may repeat what strangers wrote, so it never reaches the model raw.
+    The reason may repeat text of strangers, so the model never gets it raw.
     """
     text = one_line(_detail_text(_shortened(detail))[: 8 * MAX_DETAIL]).removesuffix(".")
     return f"{quoted(text, MAX_DETAIL)}." if text else ""
 
 
 def _shortened(detail: object, depth: int = 0) -> object:
-    """Cut what is long, deep or large out of the API's reason: the work on it does not grow with it."""
+    """Cut long, deep or large parts of the API's reason, so that its size does not matter for the work on it."""
     match detail:
         case None | bool() | float():
             return detail
@@ -374,7 +374,7 @@ def _detail_text(detail: object) -> str:
         case list():
             return "; ".join(_detail_text(item) for item in cast("list[object]", detail))
         case {"loc": list(), "msg": str() as message}:
-            # FastAPI's field error; its `input` repeats what was sent and is left out.
+            # FastAPI's field error. Its `input` repeats the sent value, and is left out.
             loc = cast("dict[str, list[object]]", detail)["loc"]
             names = [str(part) for part in loc if part not in ("body", "query", "path")]
             return f"{'.'.join(names)}: {message}" if names else message
@@ -387,7 +387,7 @@ def _detail_text(detail: object) -> str:
 
 
 def status_line(status: int) -> str:
-    """Name a status as HTTP does, such as "404 Not Found"."""
+    """Return a status with its name, such as "404 Not Found"."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -395,7 +395,7 @@ def status_line(status: int) -> str:
 
 
 def machine_fields(error: InkboxError) -> dict[str, Any]:
-    """Give a program what the text gives a model: code, status, retryable, retry_after."""
+    """Return the fields of an error for programs: code, status, retryable, retry_after."""
     fields = {
         "code": error.code,
         "status": error.status,

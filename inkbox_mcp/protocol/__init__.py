@@ -1,5 +1,5 @@
-"""An MCP request in, a result out: the SDK ends here.
+"""MCP requests in, MCP results out: the SDK ends here.
 
-Everything that turns MCP's types into ours and back must live here. This package does not know transports: who calls is
-handed in. What runs without the SDK must not import it; nothing below does.
+Everything that translates between the SDK's types and ours must live here. This package does not know transports: they
+pass in the caller of a request. No package below imports the SDK.
 """

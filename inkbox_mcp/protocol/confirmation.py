@@ -1,8 +1,8 @@
-"""Asking the human before something that cannot be undone.
+"""Asks the human before a call that cannot be undone.
 
-A 2026-07-28 client is answered with the question and calls again with the answer, see
-`inkbox_mcp.protocol.request_state`; an earlier one is asked over its session. The answer is kept under a key that says
-what was asked, see `inkbox_mcp.toolkit.questions`, so that it counts for nothing else.
+A 2026-07-28 client gets the question as the result, and calls again with the answer; see
+`inkbox_mcp.protocol.request_state`. An earlier client is asked over its session. The answer has a key made from the
+question, so that it counts for no other one; see `inkbox_mcp.toolkit.questions`.
 """
 
 from typing import Any
@@ -30,14 +30,14 @@ from inkbox_mcp.settings.options import Confirm
 from inkbox_mcp.toolkit.questions import Question
 
 NO_FIELDS: ElicitRequestedSchema = {"type": "object", "properties": {}}
-"""The form has no fields: accepting it is the answer."""
+"""The form has no fields: accepting it means yes."""
 
 
 class Confirmation:
-    """Puts questions to the humans whose clients use a server.
+    """Asks the humans who use a server's clients.
 
     Args:
-        mode: whether to go ahead (auto) or to refuse (always) where a client cannot ask.
+        mode: whether to continue (auto) or to refuse (always) if a client cannot ask.
         timeout: seconds in which a question must be answered.
     """
 
@@ -48,21 +48,21 @@ class Confirmation:
     async def confirm(
         self, context: ServerRequestContext[Any, Any], params: CallToolRequestParams, caller: Caller, question: Question
     ) -> InputRequiredResult | None:
-        """Put a question to the human whose client this is.
+        """Ask the human who uses the client.
 
         Args:
-            context: the request, for what its client can do.
-            params: the call, which carries the answer when it was asked before.
-            caller: who calls.
-            question: what to ask.
+            context: of the request; knows the client's capabilities.
+            params: of the call; contain the answer if the question was asked before.
+            caller: of the request.
+            question: to ask.
 
         Returns:
-            None to go ahead, or the question for the client to ask.
+            None to continue, or the question for the client to ask.
 
         Raises:
-            Declined: the human said no.
-            Unanswered: nobody said anything in time.
-            CannotAsk: `always`, and the client cannot ask.
+            Declined: the human did not agree.
+            Unanswered: nobody answered in time.
+            CannotAsk: the mode is `always`, and the client cannot ask.
         """
         answer = None
         if _can_ask(context.session.client_capabilities):
@@ -87,7 +87,7 @@ class Confirmation:
     async def _ask(
         self, context: ServerRequestContext[Any, Any], caller: Caller, question: Question
     ) -> ElicitResult | None:
-        """Ask over the session; None where the transport has no way back to the client."""
+        """Ask over the session; return None if the transport cannot send requests to the client."""
         answer: list[ElicitResult | None] = []
 
         async def ask() -> None:
@@ -114,6 +114,6 @@ class Confirmation:
 
 
 def _can_ask(capabilities: ClientCapabilities | None) -> bool:
-    """An empty capability means forms (specification 2025-11-25, client/elicitation)."""
+    """Whether the client can show forms. An empty capability means forms (2025-11-25, client/elicitation)."""
     elicitation = capabilities and capabilities.elicitation
     return elicitation is not None and (elicitation.form is not None or elicitation.url is None)

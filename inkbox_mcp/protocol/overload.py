@@ -1,6 +1,6 @@
-"""How much a message may hold beside a tool's arguments.
+"""Limits the number of values in a message, besides a tool's arguments.
 
-It is counted before the SDK validates the message, which can take a thousand times as long.
+They are counted before the SDK validates the message, which can take a thousand times as long.
 """
 
 import json
@@ -9,17 +9,17 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 MAX_VALUES = 1000
-"""Values of a message beside a tool's arguments: clients send some dozens, and the SDK tries each in several ways."""
+"""The most values besides a tool's arguments. Clients send some dozens; the SDK tries each in several ways."""
 
 SMALL_MESSAGE = 16_384
-"""Bytes of a message that cannot hold enough values to matter."""
+"""Smaller messages, in bytes, cannot have too many values."""
 
 
 def is_overloaded(message: bytes | bytearray) -> bool:
-    """Whether a JSON-RPC message has more than `MAX_VALUES` values; a tool's arguments are checked by the tool.
+    """Whether a JSON-RPC message has more than `MAX_VALUES` values. The tool checks its arguments itself.
 
     Args:
-        message: as it came; what is no JSON is for its reader to refuse.
+        message: as received. Invalid JSON is not overloaded: its reader refuses it.
     """
     if len(message) <= SMALL_MESSAGE:
         return False
@@ -27,7 +27,7 @@ def is_overloaded(message: bytes | bytearray) -> bool:
         read: Any = from_json(message)
     except ValueError:
         try:
-            read = json.loads(message)  # which takes what the other does not: surrogates, and more depth
+            read = json.loads(message)  # accepts surrogates and more depth, like the SDK
         except (ValueError, RecursionError):
             return False
     match read:

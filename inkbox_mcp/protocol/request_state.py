@@ -1,8 +1,8 @@
-"""What a question to a 2026-07-28 client carries, so that its answer can be trusted when the client calls again.
+"""The state of a question to a 2026-07-28 client, which proves that the server asked it.
 
-Client and model write the second call, so that what it says was asked and accepted proves nothing. The question
-therefore carries a state that only this server can make: the SDK seals it, bound to the tool, the arguments, the caller
-and the time, and it names the question. Whatever is wrong with a state that comes back, the human is asked anew.
+The client writes the second call, so its claim that the human was asked proves nothing. Therefore the question has a
+state that only this server can make. The SDK seals it, bound to the tool, the arguments, the caller and the time; it
+also names the question. If a returned state is invalid, the human is asked again.
 """
 
 import os
@@ -22,19 +22,20 @@ from inkbox_mcp.access.tenants import Caller
 from inkbox_mcp.toolkit.questions import Question
 
 MAX_USED = 65_536
-"""States that were used and are remembered; when there are more, humans are asked anew until some have expired."""
+"""The most used states that are remembered. Above it, no state counts until some have expired."""
 
 CLOCKS_APART = 60.0
-"""Seconds for which a state may outlive its time here, because the clock of the replica that made it is ahead."""
+"""Seconds by which the clock of another replica may be ahead, so that its states expire later."""
 
 
 class SealedQuestions:
-    """Server middleware that seals the states of questions, and drops those that are not to be trusted.
+    """Server middleware that seals states, and drops invalid ones.
 
     Args:
-        keys: secrets of at least 32 bytes; the first seals, all open. Without any, states are this process's own.
+        keys: secrets of at least 32 bytes. The first one seals, all open. Without keys, only this process's own states
+            are valid.
         timeout: seconds in which a question must be answered.
-        caller_of: says who sent a request.
+        caller_of: returns the caller of a request.
     """
 
     def __init__(self, keys: Sequence[SecretStr], timeout: float, caller_of: Callable[[Any], Caller]) -> None:
@@ -58,7 +59,7 @@ class SealedQuestions:
 
         try:
             return await self._boundary(ctx, note)
-        except (MCPError, RecursionError):  # the latter from arguments that are nested deeply
+        except (MCPError, RecursionError):  # RecursionError: deeply nested arguments
             if accepted:
                 raise
         untrusted = {name: value for name, value in ctx.params.items() if name != "requestState"}
@@ -66,11 +67,11 @@ class SealedQuestions:
 
 
 class Tickets:
-    """The states of questions, each of which counts once in this process.
+    """Issues states, each of which counts once in this process.
 
     Args:
         timeout: seconds in which a question must be answered.
-        clock: seconds that only grow.
+        clock: monotonic seconds.
     """
 
     def __init__(self, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -83,14 +84,14 @@ class Tickets:
         return f"{question.key} {secrets.token_hex(16)}"
 
     def redeem(self, state: str | None, question: Question) -> bool:
-        """Use a state up.
+        """Use a state.
 
         Args:
-            state: as it was issued; None where there is none to be trusted.
-            question: what an answer is needed for.
+            state: as issued; None if there is no valid one.
+            question: that was answered.
 
         Returns:
-            Whether it is this question's, and was not used before.
+            Whether the state is this question's, and was not used before.
         """
         now = self._clock()
         while self._used and next(iter(self._used.values())) < now:

@@ -1,8 +1,8 @@
-"""The folder of recordings on disk: what is written there, and what is deleted again.
+"""Writes recordings to disk and deletes old ones.
 
-`inkbox-mcp/<digest>/<digest>` in the user's cache. Other programs and people may have put anything at these places, so
-each folder is opened by itself and none through a link, and only what has a name of ours, belongs to this user and is
-private is taken for ours. All else is left as it is.
+They are at `inkbox-mcp/<digest>/<digest>` in the user's cache directory. Other programs may have put anything there. So
+each folder is opened by itself, never through a link, and only private files of this user with our kind of name are
+touched. Everything else is left alone.
 """
 
 import os
@@ -15,26 +15,26 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 MOST_KEPT = 16
-"""Recordings for the same settings, and settings with recordings."""
+"""The most recordings for the same settings, and the most settings with recordings."""
 SECONDS_TO_WRITE = 600
-"""A file that is being written for longer was left behind by a process that was killed."""
+"""An unfinished file that is older was left by a killed process."""
 
 _NAME = re.compile(r"[0-9a-f]{32}")
 _UNFINISHED = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{16}\.new")
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
-# Folders on the way, such as /home, may be there to pass through and not to be read.
+# Parent folders, such as /home, may be executable but not readable.
 _ON_THE_WAY = _FOLDER | getattr(os, "O_PATH", 0)
 
 
 def keep(path: Path, content: bytes) -> None:
-    """Write a recording, and delete those that were written longest ago.
+    """Write a recording, and delete the oldest ones.
 
     Args:
-        path: where; up to three of its folders are made, so that a home that does not exist is not.
+        path: of the file. At most its last three folders are made, so a missing home directory is not.
         content: of the file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     if not path.is_absolute():
         return
@@ -68,7 +68,7 @@ def _opened(name: str, folder: int | None, flags: int = _FOLDER) -> Generator[in
 @contextmanager
 def _made(name: str, folder: int | None, flags: int = _FOLDER) -> Generator[int]:
     with suppress(FileExistsError):
-        os.mkdir(name, 0o700, dir_fd=folder)  # paths can be turned into links meanwhile
+        os.mkdir(name, 0o700, dir_fd=folder)  # by descriptor: a path could become a link meanwhile
     with _opened(name, folder, flags) as fd:
         yield fd
 
@@ -86,7 +86,7 @@ def _write(folder: int, name: str, content: bytes) -> None:
 
 
 def _forget(folder: int, kept: int) -> None:
-    """Delete recordings of a folder but the newest, and what was never finished."""
+    """Delete all recordings of a folder but the newest, and unfinished files."""
     for name in _newest_first(folder, _NAME, stat.S_IFREG | 0o600)[kept:]:
         os.unlink(name, dir_fd=folder)
     for entry in list(_ours(folder, _UNFINISHED, stat.S_IFREG | 0o600)):
@@ -98,7 +98,7 @@ def _forget_folder(recordings: int, name: str) -> None:
     with suppress(OSError), _opened(name, recordings) as folder:
         if _is_ours(os.fstat(folder), stat.S_IFDIR | 0o700):
             _forget(folder, 0)
-            os.rmdir(name, dir_fd=recordings)  # fails where something is left that is not ours
+            os.rmdir(name, dir_fd=recordings)  # fails if the folder has files that are not ours
 
 
 def _newest_first(folder: int, name: re.Pattern[str], mode: int) -> list[str]:
@@ -109,10 +109,11 @@ def _newest_first(folder: int, name: re.Pattern[str], mode: int) -> list[str]:
 def _ours(folder: int, name: re.Pattern[str], mode: int) -> Iterator[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            with suppress(FileNotFoundError):  # another start was faster
+            with suppress(FileNotFoundError):  # another process deleted it
                 if name.fullmatch(entry.name) and _is_ours(entry.stat(follow_symlinks=False), mode):
                     yield entry
 
 
 def _is_ours(info: os.stat_result, mode: int) -> bool:
-    return info.st_uid == os.geteuid() and info.st_mode & 0o170777 == mode  # the rest is what a folder above hands down
+    # Other bits, such as setgid, are inherited from a folder.
+    return info.st_uid == os.geteuid() and info.st_mode & 0o170777 == mode

@@ -1,8 +1,8 @@
-"""A client's pipes, read and written on the event loop, line by line.
+"""Reads and writes a client's pipes on the event loop, line by line.
 
-The SDK's own transport has a thread that waits for stdin and cannot be told to stop, and each message crosses threads.
-Here a signal finds nothing that blocks, and a call takes two thirds of the time. Where stdin or stdout is no pipe, but
-a terminal, a file or anything on Windows, `inkbox_mcp.stdio.warm_start.pipes_available` says no.
+The SDK's own transport reads stdin in a thread that cannot be stopped, and each message crosses threads. Here nothing
+blocks when a signal comes, and a call takes two thirds of the time. Terminals, files and Windows need the SDK's
+transport; see `inkbox_mcp.stdio.warm_start.pipes_available`.
 """
 
 import asyncio
@@ -16,25 +16,25 @@ import anyio
 CHUNK = 1 << 18
 MAX_LINE = 1 << 24
 MAX_UNSENT = 1 << 22
-"""How many bytes of answers may wait for the client to read them before no more requests are taken."""
+"""The most bytes of unread answers before reading of requests pauses."""
 SECONDS_TO_FINISH = 1
-"""How long calls under way may go on when the client has closed stdin."""
+"""Seconds that running calls have after the client closed stdin."""
 
 Line = bytes | bytearray | None
-"""A line without its end; None is one that was too long."""
+"""A line without its line break; None stands for one that was too long."""
 
 
 class Pipes:
-    """Both of a client's pipes."""
+    """A client's two pipes."""
 
     def __init__(self, stdin: int, stdout: int, cancel: Callable[[], None], unread: bytes = b"") -> None:
-        """Serve two descriptors that do not block.
+        """Use two non-blocking descriptors.
 
         Args:
-            stdin: where requests come from.
-            stdout: where answers go.
-            cancel: ends whoever uses this.
-            unread: what has been read before.
+            stdin: to read requests from.
+            stdout: to write answers to.
+            cancel: cancels the user of the pipes.
+            unread: bytes that were read before.
         """
         self._stdin, self._stdout, self._cancel = stdin, stdout, cancel
         self._lines: deque[Line] = deque()
@@ -51,7 +51,7 @@ class Pipes:
         self._cut(unread)
 
     def hang_up(self) -> None:
-        """End at once: nothing more is written, so that a client that does not read cannot put the end off."""
+        """Stop at once without writing more, so that a client that does not read cannot delay the end."""
         self.hung_up = True
         self._cancel()
 
@@ -59,7 +59,7 @@ class Pipes:
         """Return the next line that is not blank.
 
         Raises:
-            anyio.EndOfStream: the client has closed stdin, and has its answers or waited long enough.
+            anyio.EndOfStream: the client closed stdin, and running calls have finished or run out of time.
         """
         if len(self._unsent) > MAX_UNSENT:
             await self.send_all()
@@ -71,21 +71,21 @@ class Pipes:
                 return line
 
     def begun(self) -> None:
-        """Note that a request came, which the end of stdin will not cut short at once."""
+        """Count a request as running; the end of stdin waits for it."""
         self._under_way += 1
 
     def settled(self) -> None:
-        """Note that a request has its answer, or needs none any more."""
+        """Count a request as finished: answered, or cancelled."""
         self._under_way -= 1
         if self._ended and not self._under_way:
             self._all_settled.set()
 
     def write(self, line: bytes) -> None:
-        """Put a line, with its end, behind those that wait; `send_all` sends them."""
+        """Queue a line, with its line break, for `send_all`."""
         self._unsent += line
 
     async def send_all(self) -> None:
-        """Write what waits; when this is cancelled, the rest of a line stays for whoever writes next."""
+        """Write all queued lines. After a cancellation, the rest of a line stays queued."""
         async with self._sending:
             while self._unsent and not self.hung_up:
                 try:
@@ -96,7 +96,7 @@ class Pipes:
                     self.hang_up()
 
     def close(self) -> None:
-        """Read no more; whoever opened the pipes closes them."""
+        """Stop reading. The pipes stay open: their opener closes them."""
         self._read_on(False)
 
     async def _wait_for_lines(self) -> None:
@@ -117,12 +117,12 @@ class Pipes:
             loop.add_reader(self._stdin, self._read) if reading else loop.remove_reader(self._stdin)
 
     def _read(self) -> None:
-        if self._lines:  # as long as nobody takes them, no more are read
+        if self._lines:  # stop reading until these are processed
             self._read_on(False)
             return
         try:
             data = os.read(self._stdin, CHUNK)
-        except BlockingIOError:  # another process reads the same pipe
+        except BlockingIOError:  # another process read from the same pipe
             return
         except OSError:
             data = b""
@@ -150,9 +150,9 @@ class Pipes:
 
 @contextmanager
 def taken_over() -> Generator[tuple[int, int]]:
-    """Yield descriptors of stdin and stdout that do not block; meanwhile 0 reads nothing, and 1 writes to stderr.
+    """Yield non-blocking descriptors of stdin and stdout. Meanwhile 0 reads nothing, and 1 writes to stderr.
 
-    At the end all is as it was: whoever started this process may use the same pipes after it.
+    At the end both are restored, because the parent process may use the same pipes afterwards.
     """
     own, blocked = (os.dup(0), os.dup(1)), (os.get_blocking(0), os.get_blocking(1))
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123

@@ -1,4 +1,4 @@
-"""The recordings of how conversations begin, see `inkbox_mcp.stdio.warm_start`, made by listening to one."""
+"""Records the beginning of a conversation, for `inkbox_mcp.stdio.warm_start`."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -8,7 +8,7 @@ from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPC
 from inkbox_mcp.stdio.cache import keep
 from inkbox_mcp.stdio.warm_start import Beginning, digest, read
 
-# What is answered the same at any time, also by an error.
+# Methods whose answers never change, errors included.
 SAME_EVERY_TIME = {
     "initialize",
     "notifications/initialized",
@@ -23,17 +23,17 @@ MOST_LINES = 16
 
 
 class Recorder:
-    """Listens to a conversation as long as all that is asked is answered the same every time."""
+    """Records a conversation up to the first request whose answer may change."""
 
     def __init__(self, beginning: Beginning) -> None:
-        """Listen from the beginning on; what the client was answered then, it is not answered again."""
+        """Record from the beginning, which may have been answered from a recording."""
         self._folder = Path(beginning.folder) if beginning.folder else None
         self._answered = [answer for _, answer in beginning.exchanges if answer]
         self._exchanges: list[list[bytes]] = []
         self._asked: dict[RequestId, list[bytes]] = {}
 
     def heard(self, line: bytes, message: JSONRPCMessage | None) -> None:
-        """Note a line of the client; `message` is None when it is none."""
+        """Record a line of the client; `message` is None if the line is not a message."""
         if self._folder is None:
             return
         asks = isinstance(message, JSONRPCRequest | JSONRPCNotification) and message.method in SAME_EVERY_TIME
@@ -42,12 +42,12 @@ class Recorder:
             return
         self._exchanges.append([line, b""])
         if isinstance(message, JSONRPCRequest):
-            if message.id in self._asked:  # whose answer would be whose?
+            if message.id in self._asked:  # two open requests share an id, so their answers cannot be distinguished
                 self._folder = None
             self._asked[message.id] = self._exchanges[-1]
 
     def said(self, message: JSONRPCMessage, line: bytes) -> bool:
-        """Note an answer; return whether the client has it already."""
+        """Record an answer, and return whether the client has it already."""
         if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id in self._asked:
             self._asked.pop(message.id)[1] = line
         if line in self._answered:
@@ -56,7 +56,7 @@ class Recorder:
         return False
 
     def finish(self) -> None:
-        """Write what was heard, if all of it was answered and it is not written yet."""
+        """Write the recording, if every request was answered and it is not on disk yet."""
         folder, self._folder = self._folder, None
         if folder is None or self._asked or not self._exchanges:
             return
@@ -64,5 +64,5 @@ class Recorder:
         if [list(exchange) for exchange in read(str(path))] == self._exchanges:
             return
         rest = b"".join(line + b"\n" + (answer or b"\n") for line, answer in self._exchanges)
-        with suppress(OSError):  # a home that is missing or cannot be written is no reason to say anything
+        with suppress(OSError):  # without a writable home there are no recordings
             keep(path, digest(rest).encode() + b"\n" + rest)

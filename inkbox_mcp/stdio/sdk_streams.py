@@ -1,7 +1,7 @@
-"""The streams of messages that the SDK reads from and writes to.
+"""The message streams that the SDK reads and writes.
 
-`Messages` are a client's pipes. `Requests` and `Answers` wrap the streams of the SDK's own stdio transport, so that the
-end of input waits for the calls that are under way, too.
+`Messages` uses a client's pipes. `Requests` and `Answers` wrap the streams of the SDK's own stdio transport, so that
+the end of input also waits for running calls there.
 """
 
 from collections import deque
@@ -30,16 +30,16 @@ from inkbox_mcp.stdio.warm_start import Beginning
 
 
 class Messages(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMessage]):
-    """Both streams of a conversation."""
+    """The two streams of a conversation over pipes."""
 
     def __init__(self, pipes: Pipes, direct: DirectCalls, beginning: Beginning, line: Line) -> None:
-        """Go on with a conversation.
+        """Continue a conversation.
 
         Args:
             pipes: the client's.
-            direct: takes its lines first.
-            beginning: what has been said and answered before, which is not answered again.
-            line: the first that nobody has answered.
+            direct: gets the client's lines first.
+            beginning: the lines that were answered before; the SDK gets them too, but its answers are dropped.
+            line: the first unanswered line.
         """
         self._pipes, self._direct = pipes, direct
         self._before: deque[Line] = deque([*(line for line, _ in beginning.exchanges), line])
@@ -47,7 +47,7 @@ class Messages(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMess
         self._recorder = Recorder(beginning)
 
     async def receive(self) -> SessionMessage:
-        """Return the next message; what is none is answered with an error.
+        """Return the next message. A line that is not a message is answered with an error.
 
         Raises:
             anyio.EndOfStream: see `Pipes.line`.
@@ -65,7 +65,7 @@ class Messages(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMess
         """Write a message.
 
         Raises:
-            anyio.BrokenResourceError: the client no longer reads, or this has hung up.
+            anyio.BrokenResourceError: the client closed stdout, or the pipes hung up.
         """
         try:
             await self._write(item.message)
@@ -76,7 +76,7 @@ class Messages(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMess
             raise anyio.BrokenResourceError
 
     async def aclose(self) -> None:
-        """Read no more; whoever opened the pipes closes them."""
+        """Stop reading. The pipes stay open: their opener closes them."""
         self._recorder.finish()
         self._pipes.close()
 
@@ -120,10 +120,10 @@ class _Write(Protocol):
 
 
 class Requests(ObjectReceiveStream[SessionMessage | Exception]):
-    """What a client says; at its end, calls under way have a second to finish."""
+    """A client's messages. At the end of input, running calls have a second to finish."""
 
     def __init__(self, stream: _Read) -> None:
-        """Read the SDK's stream."""
+        """Wrap the SDK's stream."""
         self._stream = stream
         self._metadata = ServerMessageMetadata(on_request_unanswered=self.settled)
         self._under_way = 0
@@ -134,7 +134,7 @@ class Requests(ObjectReceiveStream[SessionMessage | Exception]):
         """Return the next message.
 
         Raises:
-            anyio.EndOfStream: the client has closed stdin, and has its answers or waited long enough.
+            anyio.EndOfStream: the client closed stdin, and running calls have finished or run out of time.
         """
         try:
             item = await self._stream.receive()
@@ -150,21 +150,21 @@ class Requests(ObjectReceiveStream[SessionMessage | Exception]):
         return SessionMessage(item.message, self._metadata)
 
     async def settled(self) -> None:
-        """Note that a request has its answer, or needs none any more."""
+        """Count a request as finished: answered, or cancelled."""
         self._under_way -= 1
         if self._ended and not self._under_way:
             self._all_settled.set()
 
     async def aclose(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         await self._stream.aclose()
 
 
 class Answers(ObjectSendStream[SessionMessage]):
-    """What a client is answered."""
+    """The messages to a client."""
 
     def __init__(self, stream: _Write, requests: Requests) -> None:
-        """Write to the SDK's stream, and tell the other when a request has its answer."""
+        """Wrap the SDK's stream, and count answered requests as finished."""
         self._stream, self._requests = stream, requests
 
     async def send(self, item: SessionMessage) -> None:
@@ -176,5 +176,5 @@ class Answers(ObjectSendStream[SessionMessage]):
                 await self._requests.settled()
 
     async def aclose(self) -> None:
-        """Write no more."""
+        """Stop writing."""
         await self._stream.aclose()

@@ -1,4 +1,4 @@
-"""Serving one client over stdin and stdout, until it closes one of them or a signal comes."""
+"""Serves one client over stdin and stdout, until it closes one of them or a signal comes."""
 
 import logging
 import os
@@ -23,13 +23,13 @@ async def serve_stdio(service: Service, beginning: Beginning | None = None) -> N
 
     Args:
         service: see `inkbox_mcp.service`.
-        beginning: what the client has said and was answered before.
+        beginning: the lines that were answered before the server was loaded.
     """
     if not pipes_available():
         await _serve_with_threads(service)
         return
     beginning = beginning or Beginning()
-    # A stray print is kept off the wire here, and by `taken_over` where it comes from a child or an extension.
+    # `redirect_stdout` keeps stray prints off the wire, `taken_over` those of child processes and extensions.
     with taken_over() as (stdin, stdout), redirect_stdout(sys.stderr):
         async with anyio.create_task_group() as tasks:
             pipes = Pipes(stdin, stdout, tasks.cancel_scope.cancel, beginning.unread)
@@ -39,7 +39,7 @@ async def serve_stdio(service: Service, beginning: Beginning | None = None) -> N
 
 
 async def serve_pipes(service: Service, pipes: Pipes, beginning: Beginning) -> None:
-    """Serve one client over its pipes, plain calls at once and all else by the SDK, which is loaded for it."""
+    """Serve one client over its pipes. The SDK is imported by the first line that is no plain call."""
     async with service.tenants, anyio.create_task_group() as tasks:
         calls = DirectCalls(service, pipes, tasks, beginning.exchanges)
         try:
@@ -50,12 +50,12 @@ async def serve_pipes(service: Service, pipes: Pipes, beginning: Beginning) -> N
             messages, server = Messages(pipes, calls, beginning, line), server_of(service)
             await server.run(messages, messages, server.create_initialization_options())
         except anyio.EndOfStream:
-            pass  # nothing was said that the SDK had to hear
+            pass  # no line needed the SDK
         tasks.cancel_scope.cancel()
 
 
 async def _serve_with_threads(service: Service) -> None:
-    """Serve a terminal, files, or anything on Windows."""
+    """Serve a terminal, a file, or any client on Windows, by the SDK's own transport."""
     with for_good():
         from mcp.server.stdio import stdio_server
 
@@ -66,21 +66,21 @@ async def _serve_with_threads(service: Service) -> None:
     try:
         async with stdio_server() as (read, write), anyio.create_task_group() as tasks:
             tasks.start_soon(stop_on_signals, tasks.cancel_scope.cancel)
-            # The transport owns the wire now; a stray print would still reach it when Python flushes stdout at exit.
+            # The transport owns stdout now, but Python would flush stray prints to it at exit.
             with redirect_stdout(sys.stderr):
                 try:
                     requests = Requests(read)
                     answers = Answers(write, requests)
                     await server.run(requests, answers, server.create_initialization_options())
                 except anyio.get_cancelled_exc_class():
-                    # A signal came, or the client no longer reads. A thread of the transport is blocked in reading
-                    # stdin and would keep the interpreter waiting.
+                    # A signal came, or the client closed stdout. A thread of the transport still reads stdin, and would
+                    # block the interpreter's exit.
                     shut_down()
                     os._exit(0)
             tasks.cancel_scope.cancel()
     except* BrokenPipeError:
         logger.info("the client no longer reads")
-    except* OSError as errors:  # such as a disk that is full
+    except* OSError as errors:  # such as a full disk
         failed = errors.exceptions
     if failed:
         raise SettingsError("the answers cannot be written to stdout, or nothing can be read from stdin")

@@ -1,34 +1,36 @@
-"""What a client said at its last start, it says again: it is answered from a recording, and nothing else is loaded.
+"""Answers the beginning of a conversation from a recording, before anything else is loaded.
 
-A recording is the beginning of a conversation, line by line as the client wrote it and as the SDK answered. As long as
-a client says the same bytes it gets the same bytes; the first other line loads the server, which hears all lines from
-the beginning, and whose answers to those that were answered are dropped. `inkbox_mcp.stdio.recording` makes the
-recordings. They are kept by all that an answer can depend on: arguments, variables, the config file, Python, the files
-of this package, and the versions of all packages. Whoever cannot be answered so has a normal start.
+A client begins every conversation with the same lines. A recording has these lines and the SDK's answers, byte by byte.
+As long as the client sends the recorded lines, it gets the recorded answers. The first other line loads the server. The
+SDK then gets all lines from the beginning, and its answers to the answered ones are dropped.
+
+`inkbox_mcp.stdio.recording` makes the recordings. Their key is everything that an answer can depend on: arguments,
+variables, the config file, Python, the files of this package, and the versions of all packages. Without a matching
+recording, the start is a normal one.
 """
 
 import os
 import stat
 import sys
 
-# `signal` makes enumerations and `hashlib` loads OpenSSL: either takes longer than all that is done here.
+# Not `signal`, which builds enumerations, nor `hashlib`, which loads OpenSSL: each takes longer than this module.
 try:
     from _blake2 import blake2b
 except ImportError:
     from hashlib import blake2b
-signals = __import__("_signal")  # type checkers do not know it
+signals = __import__("_signal")  # unknown to type checkers
 
 Exchange = tuple[bytes, bytes]
-"""A line of a client, and the line that answers it or nothing."""
+"""A line of a client, and its answer, which may be empty."""
 
 
 class Beginning:
-    """How far a conversation has come before the server is loaded.
+    """The part of a conversation before the server is loaded.
 
     Attributes:
-        folder: where recordings for these settings are; None when there can be none.
-        exchanges: what was said and answered.
-        unread: what was read after it.
+        folder: of the recordings for these settings; None if nothing can be recorded.
+        exchanges: the client's lines and their answers.
+        unread: bytes that were read after these lines.
     """
 
     def __init__(self, folder: str | None = None) -> None:
@@ -38,13 +40,13 @@ class Beginning:
 
 
 def converse(arguments: list[str]) -> Beginning | None:
-    """Answer a client as long as a recording can.
+    """Answer a client from a recording, as far as possible.
 
     Args:
         arguments: of the command line.
 
     Returns:
-        The conversation that the server is to go on with, or None when the client has closed a pipe or a signal came.
+        The beginning of the conversation, for the server to continue; None if the client closed a pipe.
     """
     folder = recordings(arguments)
     beginning = Beginning(folder)
@@ -59,10 +61,10 @@ def converse(arguments: list[str]) -> Beginning | None:
 
 
 def pipes_available() -> bool:
-    """Whether stdin and stdout are pipes or sockets of which nobody else depends on their blocking."""
+    """Whether stdin and stdout are pipes or sockets that may be made non-blocking."""
     try:
         modes = [os.fstat(fd).st_mode for fd in (0, 1)]
-        # Who writes to stderr, such as a log, is not prepared to be told to try again.
+        # A pipe shared with stderr must stay blocking: logging cannot handle non-blocking writes.
         shared = any(os.path.sameopenfile(fd, 2) for fd in (0, 1))
     except OSError:  # one of them is closed
         return False
@@ -74,7 +76,7 @@ def _leave(_: object, __: object) -> None:
 
 
 def _answer(folder: str, beginning: Beginning) -> bool:
-    """Return whether there is more to answer."""
+    """Answer lines from a recording; return whether the conversation continues."""
     recorded: list[Exchange] | None = None
     while True:
         line, newline, rest = beginning.unread.partition(b"\n")
@@ -98,9 +100,9 @@ def _answer(folder: str, beginning: Beginning) -> bool:
 
 
 def recordings(arguments: list[str]) -> str | None:
-    """Return the folder of the recordings for what an answer depends on; None where nothing can be recorded."""
+    """Return the folder of recordings for everything an answer depends on; None if nothing can be recorded."""
     home = os.environ.get("HOME", "")
-    # Traces tell when a request came, and a file that does not block cannot be waited for here.
+    # Traces need the SDK, and this module can only wait on blocking descriptors.
     traced = any(name.startswith("OTEL_") for name in os.environ)
     if not home or traced or not pipes_available() or not (os.get_blocking(0) and os.get_blocking(1)):
         return None
@@ -116,7 +118,7 @@ def recordings(arguments: list[str]) -> str | None:
 
 
 def may_be_ours(variable: str) -> bool:
-    """Whether a variable may be meant for this server, also where it is misspelt."""
+    """Whether a variable may be meant for this server, even if it is misspelt."""
     letters = variable.replace("_", "").replace("-", "").casefold()
     return "inkbox" in letters or (letters.startswith("in") and "mcp" in letters)
 
@@ -129,7 +131,7 @@ def _cache(home: str) -> str:
 
 
 def _installed(path: str) -> list[str]:
-    """Return the names of the distributions in a directory of `sys.path`; they tell the versions."""
+    """Return the names of the distributions in a directory of `sys.path`, which contain their versions."""
     try:
         return sorted(name for name in os.listdir(path) if name.endswith("-info"))  # noqa: PTH208
     except OSError:  # a zip file, or nothing
@@ -137,7 +139,7 @@ def _installed(path: str) -> list[str]:
 
 
 def _own_files() -> list[tuple[str, int, int]]:
-    """Return all files of the package, of which this one's folder is only a part."""
+    """Return the path, time and size of every Python file of the package."""
     found: list[tuple[str, int, int]] = []
     folders = [os.path.dirname(os.path.dirname(__file__))]  # noqa: PTH120
     for folder in folders:
@@ -151,12 +153,12 @@ def _own_files() -> list[tuple[str, int, int]]:
 
 
 def digest(data: bytes) -> str:
-    """Return a name for some bytes."""
+    """Return a digest of 32 hexadecimal digits."""
     return blake2b(data, digest_size=16).hexdigest()
 
 
 def is_private(folder: str) -> bool:
-    """Whether a folder is there, belongs to this user, and is nobody else's to read or write."""
+    """Whether a folder exists, belongs to this user, and is private."""
     try:
         info = os.lstat(folder)
     except OSError:
@@ -165,7 +167,7 @@ def is_private(folder: str) -> bool:
 
 
 def read(path: str) -> list[Exchange]:
-    """Return the exchanges of a recording; none when it is not there, not ours or damaged."""
+    """Return the exchanges of a recording; none if it is missing, not private, or damaged."""
     try:
         with open(path, "rb", opener=_open_no_link) as file:
             info = os.fstat(file.fileno())

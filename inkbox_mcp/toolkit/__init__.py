@@ -1,5 +1,4 @@
-"""What a tool is made of: its declaration, its schemas, the types of its arguments, paging, and its bounds.
+"""The parts of a tool: declaration, schemas, argument types, paging, questions and bounds.
 
-Everything that more than one tool needs to be declared must live here. This package does not know which tools there
-are, who calls, nor MCP.
+Everything that several tools need must live here. This package does not know the tools themselves, callers, or MCP.
 """

@@ -1,8 +1,8 @@
-"""Which IP addresses belong to hosts on the public internet.
+"""Decides whether an IP address may belong to a host on the public internet.
 
-The table is our own, because Python's differs from version to version. Sources: the IANA IPv4 and IPv6 Special-Purpose
-Address Registries as of July 2026, all of their rows, also those that are reachable (relays and sinks of protocols are
-nobody's web server); RFC 5771 and RFC 4291 for multicast; and the addresses at which clouds serve their own machines.
+The table is our own, because Python's depends on its version. Sources: all rows of the IANA IPv4 and IPv6
+Special-Purpose Address Registries as of July 2026, including reachable ones (relays and sinks of protocols are not web
+servers); RFC 5771 and RFC 4291 for multicast; and the metadata addresses of clouds.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -38,7 +38,7 @@ _IPV4 = {
     }.items()
 }
 _UNICAST = IPv6Network("2000::/3")
-"""All that IANA gives out of IPv6; what is outside is named below where that says more than "reserved"."""
+"""The IPv6 space that IANA assigns. Ranges outside are listed below if "reserved" would say too little."""
 
 _IPV6 = {
     IPv6Network(network): what
@@ -66,11 +66,11 @@ _IPV6 = {
     }.items()
 }
 _ISATAP = {0x00005EFE, 0x02005EFE}
-"""The first half of an interface identifier that stands for an IPv4 address (RFC 5214)."""
+"""The first half of an interface identifier that contains an IPv4 address (RFC 5214)."""
 
 
 def why_not_public(address: IPv4Address | IPv6Address) -> str | None:
-    """Say what an address is that is no host's on the public internet; None for one that may be."""
+    """Explain why an address is not a public host's; return None if it may be one."""
     if isinstance(address, IPv4Address):
         return next((what for network, what in _IPV4.items() if address in network), None)
     found = next((what for network, what in _IPV6.items() if address in network), None)

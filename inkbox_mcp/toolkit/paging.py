@@ -1,7 +1,7 @@
-"""Searching and paging lists that the API only returns whole.
+"""Searches and pages lists that the API returns whole.
 
-A cursor names the last item seen by its creation time and id, and a page holds what is strictly older: items that are
-created or deleted between two pages neither repeat nor hide others.
+A cursor is the creation time and id of the last item of a page; the next page has strictly older items. So items that
+are created or deleted between two pages neither repeat nor hide others.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any
 
 Item = dict[str, Any]
 Position = tuple[datetime, str]
-"""When something was created, and its id."""
+"""An item's creation time and id."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OLDEST, _NEWEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -23,7 +23,7 @@ _CURSOR = re.compile(r"(-?[0-9]{1,18})_(.{0,100})")
 
 
 def matching(items: Iterable[Item], search: str | None, fields: tuple[str, ...]) -> list[Item]:
-    """Keep the items that hold the text in one of their fields, in any case."""
+    """Return the items that contain the text in one of these fields, ignoring case."""
     if not search:
         return list(items)
     wanted = search.casefold()
@@ -31,15 +31,15 @@ def matching(items: Iterable[Item], search: str | None, fields: tuple[str, ...])
 
 
 def page(items: Sequence[Item], limit: int, cursor: str | None) -> tuple[list[Item], str | None]:
-    """Cut one page out of a list, newest first.
+    """Return one page of a list, newest first.
 
     Args:
         items: objects with `created_at` (ISO 8601) and `id`.
         limit: items per page.
-        cursor: as returned with the page before, or None for the first page.
+        cursor: as returned with the previous page; None for the first page.
 
     Returns:
-        The page, and the cursor of the next one or None on the last.
+        The page, and the cursor of the next page; None on the last one.
     """
     positions = _positions(items)
     older: Iterable[int] = range(len(items))
@@ -53,10 +53,10 @@ def page(items: Sequence[Item], limit: int, cursor: str | None) -> tuple[list[It
 
 
 def decode_cursor(cursor: str) -> Position:
-    """Read the position that a cursor names.
+    """Parse a cursor.
 
     Raises:
-        ValueError: the text is no cursor.
+        ValueError: the text is not a cursor.
     """
     found = _CURSOR.fullmatch(cursor)
     if not found:
@@ -72,9 +72,9 @@ def _encode(position: Position) -> str:
 
 
 def _positions(items: Sequence[Item]) -> list[Position]:
-    """Place items in time; those without a readable creation time count as the oldest."""
+    """Return the positions of items. Those without a valid creation time are the oldest."""
     with suppress(KeyError, TypeError, ValueError):
-        # All at once, for nearly always all of them can be read, and one by one takes twice as long.
+        # The fast path, which is twice as fast: nearly always all creation times are valid.
         found = [(datetime.fromisoformat(item["created_at"]), str(item["id"])) for item in items]
         if all(created.tzinfo for created, _ in found):
             return found

@@ -1,8 +1,8 @@
-r"""The question to the human before a call: what it shows, and what stands for it.
+r"""The question to the human before a call: its text, and the key of its answer.
 
-It shows values as they will be sent. Characters that are not seen, or that look like others, are written as escapes
-(`sup\u200bport`), so that two values never look the same unless they are. An answer is kept under a key that is made of
-the arguments themselves, so that it counts for these and for no others.
+The text shows values exactly as they will be sent. Hidden characters, and those that look like others, are shown as
+escapes (`sup\u200bport`), so that different values never look the same. The key is made from the arguments, so that an
+answer counts for no others.
 """
 
 import hashlib
@@ -14,18 +14,18 @@ from typing import Any
 
 from inkbox_mcp.text import one_line
 
-# Quotes and what looks like them; without them nothing in a value can look like its end.
+# Quotes and characters that look like them. They are escaped, so that nothing in a value looks like its end.
 _QUOTES = frozenset("\"'`´\\ʹʺʻʼʽˈˊˋ′″‴‵‶‷⁗〃＂＇")  # noqa: RUF001  # look-alikes are what it lists
 _BLANK = frozenset("\u2800\u3164\uffa0\u115f\u1160")
 
 
 @dataclass(frozen=True)
 class Question:
-    """What the human is asked.
+    """A question to the human.
 
     Attributes:
-        text: the question, complete in itself.
-        key: stands for this question about these arguments, and for nothing else.
+        text: the complete question.
+        key: identifies this question about these arguments.
     """
 
     text: str
@@ -38,7 +38,7 @@ def question(operation: str, template: str, arguments: Mapping[str, Any]) -> Que
     Args:
         operation: the tool's name.
         template: the question, with arguments in braces.
-        arguments: as they will be sent, without those that are omitted.
+        arguments: as they will be sent, without omitted ones.
     """
     text = template.format_map({name: escaped(str(value)) for name, value in arguments.items()})
     asked = json.dumps([operation, template, arguments], sort_keys=True, separators=(",", ":"))
@@ -46,7 +46,7 @@ def question(operation: str, template: str, arguments: Mapping[str, Any]) -> Que
 
 
 def escaped(value: str) -> str:
-    r"""Write a value so that each of its characters is seen: `des\u212a-1` for one with a Kelvin sign."""
+    r"""Return a value in which every character is visible, such as `des\u212a-1` for one with a Kelvin sign."""
     composed = unicodedata.is_normalized("NFC", value)
     return "".join(char if _is_seen(char, composed) else _escape(char) for char in value)
 

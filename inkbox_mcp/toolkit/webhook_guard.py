@@ -1,8 +1,8 @@
-"""The webhook guard: mail events go where a webhook URL says, so a fooled model could leak a whole inbox.
+"""Checks webhook URLs. Inkbox sends mail events to them, so a deceived model could leak a whole inbox.
 
-A URL must be https to a host on the public internet, written in the one plain way: what resolvers, proxies and HTTP
-libraries read differently is refused rather than interpreted. Where a public name points to is not looked up, because
-Inkbox makes the request, from its network, later. `--allow-webhook-hosts` names the hosts that may be used at all.
+A URL must be https, to a host on the public internet, in plain notation: notations that resolvers, proxies and HTTP
+libraries read differently are refused. Names are not resolved, because Inkbox makes the request later, from its own
+network. `--allow-webhook-hosts` restricts the hosts further.
 """
 
 import re
@@ -17,10 +17,10 @@ _HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([^:]*))?")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _TUNNEL = "give a public host name, or the one of a tunnel to this machine"
-# Why no host on the internet has a name, by the name's last labels. Private are those of RFC 6761, 7686, 8375 and 9476,
-# of RFC 6762, appendix G, of ICANN (.internal, and the report on name collisions), and those of Kubernetes, Docker,
-# Consul, Nomad, other platforms, clouds and routers. Names in .ts.net are missing: outside a Tailscale network only the
-# ones exist that their owner published with Funnel, which is made for webhooks.
+# Why a name is not a public host's, by its last labels. Private endings are those of RFC 6761, 7686, 8375 and 9476, of
+# RFC 6762, appendix G, of ICANN (.internal, and the report on name collisions), and of Kubernetes, Docker, Consul,
+# Nomad, other platforms, clouds and routers. Names in .ts.net are allowed: outside a Tailscale network they exist only
+# if their owner published them with Funnel, which is made for webhooks.
 _NOT_PUBLIC = {
     ending: why
     for why, endings in {
@@ -46,10 +46,10 @@ _NOT_PUBLIC = {
 
 
 def webhook_url(text: str) -> str:
-    """Check a webhook URL; it is returned as it was.
+    """Check a webhook URL, and return it unchanged.
 
     Raises:
-        ValueError: what is wrong with it, in words for the model that chose it.
+        ValueError: the URL is refused; the message is for the model that chose it.
     """
     if re.search(r"[\s\\]", text):
         raise ValueError("must be a URL without spaces or backslashes")
@@ -71,9 +71,9 @@ def webhook_url(text: str) -> str:
 
 
 def webhook_host(url: str) -> str:
-    """Return the host of a webhook URL in lower case, without the brackets of IPv6 and the dot of the root.
+    """Return the host of a webhook URL in lower case, without IPv6's brackets and a final dot.
 
-    It is what `webhook_url` checked, read by the same rules.
+    It is the host that `webhook_url` checked, found by the same rules.
     """
     found = _AUTHORITY.match(url)
     host, _ = _host_and_port(found[1]) if found else ("", None)
@@ -139,7 +139,7 @@ def _ipv6(host: str) -> IPv6Address:
 
 
 def _is_disguised(label: str) -> bool:
-    """Whether an international label is not the one way to write a name that is seen: no registry gives those out."""
+    """Whether an "xn--" label is invalid, or not the normal form of a visible name; registries allow neither."""
     if not label.startswith("xn--"):
         return False
     punycode = label.removeprefix("xn--")
