@@ -119,7 +119,7 @@ def recordings(arguments: list[str]) -> str | None:
 
 def may_be_ours(variable: str) -> bool:
     """Whether a variable may be meant for this server, even if it is misspelt."""
-    letters = variable.replace("_", "").replace("-", "").casefold()
+    letters = "".join(filter(str.isalnum, variable)).casefold()
     return "inkbox" in letters or (letters.startswith("in") and "mcp" in letters)
 
 
