@@ -137,7 +137,7 @@ class Service:
             try:
                 api = await self.tenants.admit(caller)
                 args = operation.parse(arguments)
-                if changed := await api.allow(args.model_dump()):
+                if changed := await api.allow(args):
                     args = args.model_copy(update=changed)
                 if self.may_ask(operation) and (asked := await self._consent(operation, api, args, ask)):
                     outcome = "asked"
@@ -186,7 +186,7 @@ class Service:
                 return asked
             agreed = question
             current().restart()
-            await api.allow(args.model_dump())  # the human may have taken minutes
+            await api.allow(args)  # the human may have taken minutes
         raise Declined("what it would do changed each time the user had agreed.")
 
 

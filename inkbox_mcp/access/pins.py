@@ -17,7 +17,8 @@ from inkbox_mcp.api.generations import address_of
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, Path
 from inkbox_mcp.api.paths import path as path_to
 from inkbox_mcp.errors import NotAllowed, NotFound
-from inkbox_mcp.toolkit.operation import Result
+from inkbox_mcp.toolkit.marks import Mark, marked, marks, texts
+from inkbox_mcp.toolkit.operation import Args, Result
 from inkbox_mcp.toolkit.webhook_guard import webhook_host
 
 DOMAIN = "inkboxmail.com"
@@ -30,9 +31,9 @@ class PinnedAPI(InkboxAPI):
         connection: see `InkboxAPI`.
         api_key: see `InkboxAPI`.
         share: see `InkboxAPI`.
-        handles: what an `agent_handle` may be.
+        handles: what a handle may be.
         addresses: what an address may be; one given by its local part alone counts as one of Inkbox's domain.
-        webhook_hosts: what the host of a `webhook_url` may be.
+        webhook_hosts: what the host of a webhook's URL may be.
     """
 
     def __init__(
@@ -49,13 +50,13 @@ class PinnedAPI(InkboxAPI):
         self._handles = _Patterns(handles)
         self._addresses = _Patterns(addresses)
         self._webhook_hosts = _Patterns(webhook_hosts)
+        self._is_pinned = bool(self._handles or self._addresses)
 
-    async def allow(self, arguments: Mapping[str, Any]) -> dict[str, str]:
+    async def allow(self, args: Args) -> dict[str, Any]:
         """Refuse a call whose arguments name what is not allowed.
 
         Args:
-            arguments: checked arguments; every tool names an address `email_address`, a handle `agent_handle`, a wanted
-                address `email_local_part` and a webhook `webhook_url`.
+            args: checked arguments, whose types say what they name.
 
         Returns:
             The arguments that must be sent in another form, the one that was compared: an address by its local part
@@ -64,42 +65,49 @@ class PinnedAPI(InkboxAPI):
         Raises:
             NotAllowed: naming the argument and the patterns.
         """
-        if handle := arguments.get("agent_handle"):
-            self._handles.require("agent_handle", handle)
-            if self._addresses:
-                await self._allow_address_of(handle, arguments)
-        if url := arguments.get("webhook_url"):
-            self._webhook_hosts.require("webhook_url's host", webhook_host(url))
-        address = _full(arguments.get("email_address") or "")
-        if not address or not (self._addresses or self._handles):
-            return {}
-        self._addresses.require("email_address", address)
-        if not self._addresses and address not in await self._addresses_of_handles():
-            raise NotAllowed("email_address", f"mailboxes of {self._handles}")
-        return {"email_address": address}
+        owners = marked(args, Mark.HANDLE, Mark.NEW_HANDLE, Mark.NEW_OWNER)
+        for argument, handle in owners:
+            self._handles.require(argument, handle)
+        if self._addresses:
+            await self._allow_mailboxes_of_handles(args)
+        elif self._handles and not owners:
+            for argument in _new_addresses(args):
+                raise NotAllowed(argument, f"mailboxes of {self._handles}")
+        for argument, url in marked(args, Mark.WEBHOOK_URL):
+            self._webhook_hosts.require(f"{argument}'s host", webhook_host(url))
+        return await self._allow_addresses(args) if self._is_pinned else {}
 
-    async def _allow_address_of(self, handle: str, arguments: Mapping[str, Any]) -> None:
+    async def _allow_mailboxes_of_handles(self, args: Args) -> None:
         """Refuse an identity whose mailbox, wanted or there already, is at an address that is not allowed."""
-        # A random address would match no pattern, and the agent could not use what it made.
-        if "email_local_part" in arguments:
-            self._require_address("email_local_part", arguments)
-        elif "mailbox_local_part" in arguments:
-            if await self.generation(again=True) == "identity":
-                self._addresses.require("agent_handle's mailbox", _full(handle))  # addresses are made of handles there
-            elif arguments["with_mailbox"]:
-                self._require_address("mailbox_local_part", arguments)
-        else:
+        for argument, handle in marked(args, Mark.HANDLE):
             try:
                 identity = await self.get(path_to(IDENTITIES, handle), Result)
             except NotFound:
-                return
+                continue
             if address := address_of(identity.model_dump()):
-                self._addresses.require("agent_handle's mailbox", _full(address))
+                self._addresses.require(f"{argument}'s mailbox", _full(address))
+        made = marked(args, Mark.NEW_HANDLE)
+        if made and await self.generation(again=True) == "identity":
+            for argument, handle in made:
+                self._addresses.require(f"{argument}'s mailbox", _full(handle))  # addresses are made of handles there
+            return
+        for argument in _new_addresses(args):
+            # A random address would match no pattern, and the agent could not use what it made.
+            for place, local_part in texts(args, argument) or [(f"a random address (pass {argument})", "")]:
+                self._addresses.require(place, _full(local_part))
 
-    def _require_address(self, argument: str, arguments: Mapping[str, Any]) -> None:
-        """Refuse a wanted address, or a random one."""
-        wanted = arguments[argument]
-        self._addresses.require(argument if wanted else f"a random address (pass {argument})", _full(wanted or ""))
+    async def _allow_addresses(self, args: Args) -> dict[str, Any]:
+        """Refuse an address that is not allowed, and return the arguments with addresses in full."""
+        addresses = marked(args, Mark.ADDRESS)
+        for argument, address in addresses:
+            self._addresses.require(argument, _full(address))
+        if addresses and not self._addresses:
+            allowed = await self._addresses_of_handles()
+            for argument, address in addresses:
+                if _full(address) not in allowed:
+                    raise NotAllowed(argument, f"mailboxes of {self._handles}")
+        found = [name for name, mark in marks(type(args)).items() if mark is Mark.ADDRESS and texts(args, name)]
+        return {name: _all_full(getattr(args, name)) for name in found}
 
     def check(self, method: str, path: Path, data: object) -> None:
         """Refuse an answer about what is not allowed: the API may read a name in another way than it is read here.
@@ -161,6 +169,21 @@ class _Patterns(tuple[str, ...]):
 
     def __str__(self) -> str:
         return " or ".join(self)
+
+
+def _new_addresses(args: Args) -> list[str]:
+    """Return the arguments that hold the address of a mailbox that the call makes; none if it makes none."""
+    marks_of = marks(type(args))
+    switches = [getattr(args, name) for name, mark in marks_of.items() if mark is Mark.WITH_MAILBOX]
+    makes_one = any(switches) or not switches
+    return [name for name, mark in marks_of.items() if mark is Mark.NEW_LOCAL_PART and makes_one]
+
+
+def _all_full(value: object) -> object:
+    """Return the value of an argument, one address or a list of them, with each in full."""
+    if isinstance(value, list):
+        return [_all_full(item) for item in cast("list[object]", value)]
+    return _full(value) if isinstance(value, str) else value
 
 
 def _full(address: str) -> str:

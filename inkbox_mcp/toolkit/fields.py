@@ -2,7 +2,8 @@
 
 Each is an ordinary `str` or `int` for pydantic, checked so that a value can be put into a URL path, a mail header or
 a JSON body without leaving its place. The rules that JSON Schema can carry are in the annotation; the others are
-functions, because a model reads their sentence when it got the value wrong.
+functions, because a model reads their sentence when it got the value wrong. What a text names, for the operator's
+limits, is its type's `Mark`.
 """
 
 import re
@@ -13,6 +14,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from inkbox_mcp.text import first_hidden, first_unseen, quoted
+from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.paging import decode_cursor
 from inkbox_mcp.toolkit.webhook_guard import webhook_url
 
@@ -125,27 +127,47 @@ def _boolean(value: object) -> object:
     return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
 
 
-Text = Annotated[str, AfterValidator(_one_line)]
-"""One line of text."""
+Text = Annotated[str, Mark.PLAIN, AfterValidator(_one_line)]
+"""One line of text that names nothing which the operator limits."""
 
 ListItem = Annotated[Text, AfterValidator(_list_item)]
 """One line of a list, of at most `LIST_ITEM_LENGTH` characters."""
 
-AgentHandle = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_one_line), AfterValidator(_handle)]
-"""The handle of an agent identity, without its leading @."""
+_Handle = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_one_line), AfterValidator(_handle)]
 
-LocalPart = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_one_line), AfterValidator(_local_part)]
-"""The part of an address before the @."""
+AgentHandle = Annotated[_Handle, Mark.HANDLE]
+"""The handle of an agent identity that exists, without its leading @."""
+
+NewAgentHandle = Annotated[_Handle, Mark.NEW_HANDLE]
+"""The handle of an agent identity that the call makes."""
+
+NewMailboxOwner = Annotated[_Handle, Mark.NEW_OWNER]
+"""The handle of an agent identity that gets the mailbox that the call makes."""
+
+LocalPart = Annotated[
+    str,
+    Mark.NEW_LOCAL_PART,
+    Field(min_length=1, max_length=64),
+    AfterValidator(_one_line),
+    AfterValidator(_local_part),
+]
+"""The part before the @ of the address of a mailbox that the call makes; None for a random one."""
 
 MailboxAddress = Annotated[
-    str, Field(min_length=1, max_length=320), AfterValidator(_one_line), AfterValidator(_mailbox_address)
+    str,
+    Mark.ADDRESS,
+    Field(min_length=1, max_length=320),
+    AfterValidator(_one_line),
+    AfterValidator(_mailbox_address),
 ]
-"""A mailbox's full address, or its local part."""
+"""The full address of a mailbox that exists, or its local part."""
 
-DisplayName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_display_name)]
+DisplayName = Annotated[str, Mark.PLAIN, Field(min_length=1, max_length=255), AfterValidator(_display_name)]
 """The sender name people see."""
 
-WebhookURL = Annotated[str, Field(max_length=2048), AfterValidator(_one_line), AfterValidator(webhook_url)]
+WebhookURL = Annotated[
+    str, Mark.WEBHOOK_URL, Field(max_length=2048), AfterValidator(_one_line), AfterValidator(webhook_url)
+]
 """An https URL on the public internet, see `inkbox_mcp.toolkit.webhook_guard`."""
 
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
@@ -154,13 +176,16 @@ WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 """True or false; 1 and 0 are neither."""
 
-ResourceID = Annotated[str, AfterValidator(_one_line), AfterValidator(_uuid)]
+WithMailbox = Annotated[Boolean, Mark.WITH_MAILBOX]
+"""Whether the call makes a mailbox; without such an argument, a call with a `LocalPart` does."""
+
+ResourceID = Annotated[str, Mark.PLAIN, AfterValidator(_one_line), AfterValidator(_uuid)]
 """A UUID."""
 
 PageSize = Annotated[WholeNumber, Field(ge=1, le=200)]
 """How many items one page of a list holds."""
 
-SearchText = Annotated[str, Field(max_length=320), AfterValidator(_one_line)]
+SearchText = Annotated[str, Mark.PLAIN, Field(max_length=320), AfterValidator(_one_line)]
 """Text to look for; empty finds everything."""
 
 Cursor = Annotated[Text, AfterValidator(_cursor)]

@@ -5,7 +5,7 @@ checks a call's arguments (`parse`) and runs (`run`).
 """
 
 import difflib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
@@ -19,7 +19,8 @@ from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.errors import APIError, InkboxError, InvalidArguments, OperationMoved
 from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_NAME, MAX_PROBLEMS, MAX_RESULT, excess, named
-from inkbox_mcp.toolkit.questions import Question, question
+from inkbox_mcp.toolkit.marks import Mark, marks, texts
+from inkbox_mcp.toolkit.questions import Question, arguments_in, question
 from inkbox_mcp.toolkit.schema import argument_schema, result_schema
 
 
@@ -108,6 +109,10 @@ class Operation(Generic[A, R]):
         moved: which tool and arguments to use in the other generation.
         changes: the arguments that name what the call changes; two calls that change the same thing take turns.
         max_result: bytes of a result's text.
+
+    Raises:
+        TypeError: an argument has a type that the operator's limits do not see (`inkbox_mcp.toolkit.marks`), or what is
+            declared by an argument's name is about none.
     """
 
     function: Callable[[InkboxAPI, A], Awaitable[R]]
@@ -120,6 +125,21 @@ class Operation(Generic[A, R]):
     only: Generation | None
     moved: str
     max_result: int
+
+    def __post_init__(self) -> None:
+        """Refuse a declaration that would fail, or let something pass, in a call."""
+        text = [name for name, mark in marks(self.args).items() if mark is not Mark.WITH_MAILBOX]
+        self._require_arguments("changes", self.changes, text)
+        self._require_arguments("nullable", self.args.nullable, self.args.model_fields)
+        match self.confirm:
+            case None | str():
+                templates = [self.confirm or ""]
+            case Mapping():
+                templates = [*self.confirm.values()]
+            case _:
+                templates = []
+        for template in templates:
+            self._require_arguments("confirm", arguments_in(template), self.args.model_fields)
 
     @property
     def name(self) -> str:
@@ -170,8 +190,7 @@ class Operation(Generic[A, R]):
         Raises:
             InkboxError: when it did not work; `explain` tells the model.
         """
-        values = (getattr(args, name) for name in self.changes)
-        names = [value.partition("@")[0].casefold() for value in values if value]
+        names = [text.partition("@")[0].casefold() for name in self.changes for _, text in texts(args, name)]
         await self._require_generation(api)
         try:
             async with api.alone(*names):
@@ -218,6 +237,11 @@ class Operation(Generic[A, R]):
         """Tell the model about a failed call of this operation."""
         advice = next((text for kind, text in self.advice.items() if isinstance(error, kind)), None)
         return error.explain(self.name, advice)
+
+    def _require_arguments(self, option: str, names: Iterable[str], arguments: Iterable[str]) -> None:
+        """Refuse an option that names something other than these arguments."""
+        if others := sorted({*names} - {*arguments}):
+            raise TypeError(f"{self.name}: {option} names {', '.join(others)}, and can name {', '.join(arguments)}")
 
     def _too_many(self, given: Mapping[str, Any]) -> str:
         """Say that there are more arguments than any tool takes, without looking at their values."""
@@ -267,7 +291,7 @@ def operation(
         max_result: bytes of a result's text.
 
     Raises:
-        TypeError: what is destructive has no question.
+        TypeError: what is destructive has no question; or see `Operation`.
     """
     if hints.destructive and not confirm:
         raise TypeError("a destructive operation needs a question to the human: pass confirm")

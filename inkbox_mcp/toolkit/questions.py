@@ -10,6 +10,7 @@ import json
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from string import Formatter
 from typing import Any
 
 from inkbox_mcp.text import one_line
@@ -43,6 +44,22 @@ def question(operation: str, template: str, arguments: Mapping[str, Any]) -> Que
     text = template.format_map({name: escaped(str(value)) for name, value in arguments.items()})
     asked = json.dumps([operation, template, arguments], sort_keys=True, separators=(",", ":"))
     return Question(text, hashlib.sha256(asked.encode()).hexdigest())
+
+
+def arguments_in(template: str) -> set[str]:
+    """Find the arguments that a question shows.
+
+    Raises:
+        TypeError: it shows one in another form than as it is, or is no template.
+    """
+    try:
+        fields = [field for _, *field in Formatter().parse(template) if field[0] is not None]
+    except ValueError as error:
+        raise TypeError(f"the question {template!r} is no template: {error}") from None
+    for name, specification, conversion in fields:
+        if specification or conversion:
+            raise TypeError(f"the question {template!r} shows {name} in another form than as it is: write {{{name}}}")
+    return {str(name) for name, *_ in fields}
 
 
 def escaped(value: str) -> str:

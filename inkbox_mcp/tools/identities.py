@@ -13,7 +13,16 @@ from inkbox_mcp.api.paths import IDENTITIES, path
 from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OperationMoved, OutcomeUnknown
 from inkbox_mcp.text import MAX_ADDRESS, quoted
-from inkbox_mcp.toolkit.fields import AgentHandle, Boolean, Cursor, DisplayName, LocalPart, PageSize, SearchText
+from inkbox_mcp.toolkit.fields import (
+    AgentHandle,
+    Cursor,
+    DisplayName,
+    LocalPart,
+    NewAgentHandle,
+    PageSize,
+    SearchText,
+    WithMailbox,
+)
 from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Args, Result, operation
 from inkbox_mcp.toolkit.paging import matching, page
 from inkbox_mcp.tools.account import NO_API
@@ -39,9 +48,9 @@ class Identity(Result):
 
 class CreateIdentity(Args):
     agent_handle: Annotated[
-        AgentHandle, Field(description='New handle, e.g. "sales-agent": 3-63 lowercase letters, digits, hyphens.')
+        NewAgentHandle, Field(description='New handle, e.g. "sales-agent": 3-63 lowercase letters, digits, hyphens.')
     ]
-    with_mailbox: Annotated[Boolean, Field(description="Create its mailbox too. Default: true.")] = True
+    with_mailbox: Annotated[WithMailbox, Field(description="Create its mailbox too. Default: true.")] = True
     mailbox_display_name: Annotated[
         DisplayName | None, Field(description="Sender name, 1-255 characters. Default: the handle.")
     ] = None

@@ -13,11 +13,11 @@ from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OutcomeUnknown, Unavailable
 from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, quoted, same
 from inkbox_mcp.toolkit.fields import (
-    AgentHandle,
     Cursor,
     DisplayName,
     LocalPart,
     MailboxAddress,
+    NewMailboxOwner,
     PageSize,
     SearchText,
     WebhookURL,
@@ -52,7 +52,7 @@ WITH_ITS_IDENTITY = "A mailbox and its identity are inseparable here. Next: call
 
 class CreateMailbox(Args):
     agent_handle: Annotated[
-        AgentHandle,
+        NewMailboxOwner,
         Field(description='Existing identity to own it, e.g. "sales-agent"; 1-255 characters.'),
     ]
     display_name: Annotated[

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import httpx2
 import jsonschema
@@ -15,6 +15,7 @@ from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.errors import InvalidArguments, quote_detail
 from inkbox_mcp.protocol.overload import is_overloaded
 from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_ITEMS, MAX_PROBLEMS, MAX_RESULT, MAX_STRING
+from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Result, operation
 from inkbox_mcp.tools import all_operations
 from tests.conftest import KEY, Agent, Connect, text
@@ -112,7 +113,7 @@ def test_too_many_arguments_and_large_values_are_never_validated() -> None:
 
     class Seen(Args):
         said: ClassVar[list[Any]] = []
-        line: str | None = None
+        line: Annotated[str, Mark.PLAIN] | None = None
 
         @model_validator(mode="before")
         @classmethod

@@ -31,6 +31,7 @@ from inkbox_mcp.sandbox import Store
 from inkbox_mcp.service import MAX_QUESTIONS, Service
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.telemetry.metrics import PrometheusMetrics
+from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.operation import DESTRUCTIVE, Args, Result, operation
 from inkbox_mcp.toolkit.questions import Question, escaped, question
 from inkbox_mcp.tools import all_operations
@@ -238,7 +239,7 @@ async def test_a_tool_that_takes_any_text_asks_about_what_it_will_send() -> None
     """Whether or not the type of an argument lets such characters through."""
 
     class Purge(Args):
-        label: Annotated[str, Field(max_length=100)]
+        label: Annotated[str, Mark.PLAIN, Field(max_length=100)]
 
     @operation(DESTRUCTIVE, confirm="Purge {label}?")
     async def purge_label(api: InkboxAPI, args: Purge) -> Result:
