@@ -100,13 +100,19 @@ class InvalidArguments(InkboxError):
 
 
 class NotAllowed(InkboxError):
-    """The operator's limits do not allow the call; nothing was sent."""
+    """The operator's limits do not allow the call; nothing was sent.
+
+    Attributes:
+        argument: the thing that is not allowed, mostly an argument's name.
+        allowed: what is allowed, mostly patterns.
+    """
 
     code = "not_allowed"
     advice = "Nothing was sent. Stay within what is allowed, or tell the user, who can change the server's options."
 
     def __init__(self, argument: str, allowed: str) -> None:
         super().__init__(f"{argument} is outside what this server's operator allows ({allowed}).")
+        self.argument, self.allowed = argument, allowed
 
 
 class Declined(InkboxError):

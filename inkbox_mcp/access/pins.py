@@ -7,21 +7,29 @@ mailboxes of these handles, which takes a look at the identities; given addresse
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from http import HTTPStatus
 from typing import Any, cast
+from urllib.parse import unquote
 
 from pydantic import SecretStr
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.connection import Connection
 from inkbox_mcp.api.generations import address_of
-from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, Path
+from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, WEBHOOKS, WHOAMI, Path
 from inkbox_mcp.api.paths import path as path_to
-from inkbox_mcp.errors import NotAllowed, NotFound
+from inkbox_mcp.errors import NotAllowed, NotFound, UnexpectedResponse
 from inkbox_mcp.toolkit.marks import Mark, marked, marks, texts
 from inkbox_mcp.toolkit.operation import Args, Result
 from inkbox_mcp.toolkit.webhook_guard import webhook_host
 
 DOMAIN = "inkboxmail.com"
+
+_IDENTITY, _MAILBOX = path_to(IDENTITIES, ""), path_to(MAILBOXES, "")
+_LISTS = frozenset({IDENTITIES.template, MAILBOXES.template})
+# A subscription is reached through its mailbox, which is looked up before; whoami is about the key.
+_UNCHECKED = frozenset({WHOAMI.template, WEBHOOKS.template, path_to(WEBHOOKS, "").template})
+_CHECKED = _LISTS | {path.template for path in (_IDENTITY, _MAILBOX, path_to(IDENTITIES, "", Path("mailbox")))}
 
 
 class PinnedAPI(InkboxAPI):
@@ -70,9 +78,8 @@ class PinnedAPI(InkboxAPI):
             self._handles.require(argument, handle)
         if self._addresses:
             await self._allow_mailboxes_of_handles(args)
-        elif self._handles and not owners:
-            for argument in _new_addresses(args):
-                raise NotAllowed(argument, f"mailboxes of {self._handles}")
+        elif self._handles and not owners and (new := _new_addresses(args)):
+            raise NotAllowed(new[0], f"mailboxes of {self._handles}")
         for argument, url in marked(args, Mark.WEBHOOK_URL):
             self._webhook_hosts.require(f"{argument}'s host", webhook_host(url))
         return await self._allow_addresses(args) if self._is_pinned else {}
@@ -81,11 +88,11 @@ class PinnedAPI(InkboxAPI):
         """Refuse an identity whose mailbox, wanted or there already, is at an address that is not allowed."""
         for argument, handle in marked(args, Mark.HANDLE):
             try:
-                identity = await self.get(path_to(IDENTITIES, handle), Result)
+                await self.get(path_to(IDENTITIES, handle), Result)  # `check` looks at its mailbox
             except NotFound:
                 continue
-            if address := address_of(identity.model_dump()):
-                self._addresses.require(f"{argument}'s mailbox", _full(address))
+            except NotAllowed as error:
+                raise NotAllowed(error.argument.replace("agent_handle", argument), error.allowed) from None
         made = marked(args, Mark.NEW_HANDLE)
         if made and await self.generation(again=True) == "identity":
             for argument, handle in made:
@@ -109,13 +116,36 @@ class PinnedAPI(InkboxAPI):
         found = [name for name, mark in marks(type(args)).items() if mark is Mark.ADDRESS and texts(args, name)]
         return {name: _all_full(getattr(args, name)) for name in found}
 
+    def permit(self, path: Path) -> None:
+        """Refuse a request whose answers have no rule here, or whose path has a name that is not allowed.
+
+        A resource that is new has to be given a rule: in `check` for an object, in `get_list` for a list.
+
+        Raises:
+            NotAllowed: naming the path without its names, or the patterns.
+        """
+        if not self._is_pinned or path.template in _UNCHECKED:
+            return
+        if path.template not in _CHECKED:
+            raise _no_rule(path)
+        # Also what a tool took for plain text, or found in an answer.
+        if path.startswith(_IDENTITY):
+            self._handles.require("agent_handle", _name(path, _IDENTITY))
+        elif path.startswith(_MAILBOX):
+            self._addresses.require("email_address", _full(_name(path, _MAILBOX)))
+
     def check(self, method: str, path: Path, data: object) -> None:
         """Refuse an answer about what is not allowed: the API may read a name in another way than it is read here.
 
         Raises:
             NotAllowed: naming the patterns.
+            UnexpectedResponse: it is no list, and `get_list` could not leave out what is not allowed.
         """
-        if not isinstance(data, dict) or not path.startswith((IDENTITIES, MAILBOXES)):
+        if not self._is_pinned or path.template not in _CHECKED:
+            return
+        if method == "GET" and path.template in _LISTS and not isinstance(data, list):
+            raise UnexpectedResponse("Inkbox sent something other than a list of objects.", status=HTTPStatus.OK)
+        if not isinstance(data, dict):
             return
         try:
             self._require(path, cast("dict[str, Any]", data))
@@ -127,23 +157,29 @@ class PinnedAPI(InkboxAPI):
     def _require(self, path: Path, item: Mapping[str, Any]) -> None:
         address = _full(address_of(item) or "")
         if path.startswith(IDENTITIES):
-            self._handles.require("agent_handle in Inkbox's answer", str(item.get("agent_handle")))
+            self._handles.require("agent_handle in Inkbox's answer", str(item.get("agent_handle") or ""))
             if address:
                 self._addresses.require("agent_handle's mailbox", address)
         elif self._addresses:
             self._addresses.require("email_address in Inkbox's answer", address)
-        elif self._handles and path != MAILBOXES and path.lower() != path_to(MAILBOXES, address).lower():
+        elif self._handles and path.template not in _LISTS and path.lower() != path_to(MAILBOXES, address).lower():
             raise NotAllowed("email_address in Inkbox's answer", f"mailboxes of {self._handles}")
 
     async def get_list(self, path: Path) -> list[dict[str, Any]]:
-        """GET a bare array of objects, less those that are not allowed."""
+        """GET a bare array of objects, less those that are not allowed.
+
+        Raises:
+            NotAllowed: which of them are allowed cannot be told.
+        """
+        if self._is_pinned and path.template not in _LISTS:
+            raise _no_rule(path)
         items = await super().get_list(path)
-        if path == IDENTITIES:
+        if path.template == IDENTITIES.template:
             mine = [item for item in items if self._handles.match(str(item.get("agent_handle")))]
             return [item for item in mine if not (address := address_of(item)) or self._addresses.match(_full(address))]
-        if path == MAILBOXES and self._addresses:
+        if self._addresses:
             return [item for item in items if self._addresses.match(_full(str(item.get("email_address"))))]
-        if path == MAILBOXES and self._handles:
+        if self._handles:
             allowed = await self._addresses_of_handles()
             return [item for item in items if _full(str(item.get("email_address"))) in allowed]
         return items
@@ -169,6 +205,15 @@ class _Patterns(tuple[str, ...]):
 
     def __str__(self) -> str:
         return " or ".join(self)
+
+
+def _no_rule(path: Path) -> NotAllowed:
+    return NotAllowed(path.template, "only what inkbox_mcp.access.pins has a rule for")
+
+
+def _name(path: Path, resource: Path) -> str:
+    """Return the name that stands in a path behind its resource."""
+    return unquote(path.partition("?")[0].removeprefix(resource).partition("/")[0])
 
 
 def _new_addresses(args: Args) -> list[str]:

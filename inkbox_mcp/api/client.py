@@ -166,6 +166,16 @@ class InkboxAPI:
     def known_generation(self, generation: Generation | None) -> None:
         self._generation, self._learned = generation, anyio.current_time()
 
+    def permit(self, path: Path) -> None:
+        """Refuse a request that must not be sent. This class refuses none.
+
+        Args:
+            path: of the request.
+
+        Raises:
+            NotAllowed: the request may be about an object that the operator does not allow.
+        """
+
     def check(self, method: str, path: Path, data: object) -> None:
         """Refuse an answer that must not be passed on. This class refuses none.
 
@@ -199,6 +209,7 @@ class InkboxAPI:
         unique: bool = True,
     ) -> T:
         """Send a request, repeat it where that is safe, and read the answer."""
+        self.permit(path)
         if self._api_key is None:
             raise NotConfigured
         key, call = self._api_key, current()

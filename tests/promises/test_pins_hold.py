@@ -1,18 +1,34 @@
 """Limits hold: what was compared with the operator's patterns is what is sent, and what came back is compared too."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import httpx2
 import pytest
 from mcp import Client
 from mcp.client import ClientRequestContext
 from mcp.types import ElicitRequestParams, ElicitResult
+from pydantic import Field
 
+from inkbox_mcp.access.tenants import LOCAL
+from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, WEBHOOKS, WHOAMI, Path, path
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Generation, Store, create_app
+from inkbox_mcp.service import Answer, Service
 from inkbox_mcp.settings.options import Settings
+from inkbox_mcp.toolkit.fields import (
+    AgentHandle,
+    LocalPart,
+    MailboxAddress,
+    NewAgentHandle,
+    NewMailboxOwner,
+    Text,
+    WebhookURL,
+    WithMailbox,
+)
+from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Operation, Result, operation
 from tests.conftest import KEY, Agent, text
 from tests.test_confirmation import Human
 
@@ -226,3 +242,381 @@ async def test_lists_hold_nothing_that_only_looks_allowed() -> None:
             assert (await agent.ask("list_mailboxes"))["total"] == 0
     async with answered({**IDENTITY, "agent_handle": "des\u212a-1"}, allow_handles="desk-1") as agent:
         assert (await agent.ask("list_identities"))["total"] == 0
+
+
+# Tools to come, which call their arguments what they like.
+
+Inbox = Annotated[MailboxAddress, Field(description="Its address.")]
+
+
+class Ran(Result):
+    """What a tool would have sent."""
+
+    given: dict[str, Any]
+
+
+class Sends(Args):
+    """Addresses by names that no tool has."""
+
+    mailbox: MailboxAddress | None = None
+    inbox: Inbox | None = None
+    recipients: list[MailboxAddress] | None = None
+    more: Annotated[list[Inbox | None], Field(max_length=20)] | None = None
+    subject: Text = ""
+
+
+class SendsTwice(Sends):
+    """The same, inherited."""
+
+    copy_to: MailboxAddress | None = None
+
+
+class Moves(Args):
+    """Handles by names that no tool has."""
+
+    source: AgentHandle | None = None
+    target: AgentHandle | None = None
+    watchers: list[AgentHandle] | None = None
+
+
+class Hooks(Args):
+    """Webhooks by names that no tool has."""
+
+    first: WebhookURL | None = None
+    others: list[WebhookURL] | None = None
+
+
+class Opens(Args):
+    """A new mailbox, of an agent that exists, beside another one that does."""
+
+    whose: NewMailboxOwner
+    like: AgentHandle | None = None
+    start: LocalPart | None = None
+
+
+class Renames(Args):
+    """A new mailbox for an agent that may have another one."""
+
+    whose: AgentHandle
+    start: LocalPart | None = None
+
+
+class Founds(Args):
+    """A new agent."""
+
+    named: NewAgentHandle
+    reachable: WithMailbox = True
+    start: LocalPart | None = None
+
+
+class Reserves(Args):
+    """A new mailbox that nobody has."""
+
+    start: LocalPart | None = None
+
+
+class Peeks(Args):
+    """A name that is declared as if it were none."""
+
+    note: Text
+
+
+@operation(READ_ONLY)
+async def get_sent(api: InkboxAPI, args: Sends) -> Ran:
+    """Return what it was called with."""
+    return Ran(given=args.supplied())
+
+
+@operation(ADDITIVE)
+async def send_twice(api: InkboxAPI, args: SendsTwice) -> Ran:
+    """Return what it was called with."""
+    return Ran(given=args.supplied())
+
+
+@operation(ADDITIVE)
+async def move_all(api: InkboxAPI, args: Moves) -> Ran:
+    """Return what it was called with."""
+    return Ran(given=args.supplied())
+
+
+@operation(ADDITIVE)
+async def hook_all(api: InkboxAPI, args: Hooks) -> Ran:
+    """Return what it was called with."""
+    return Ran(given=args.supplied())
+
+
+@operation(ADDITIVE)
+async def open_mailbox(api: InkboxAPI, args: Opens) -> Ran:
+    """Return what it was called with."""
+    return Ran(given=args.supplied())
+
+
+@operation(ADDITIVE)
+async def rename_mailbox(api: InkboxAPI, args: Renames) -> Ran:
+    """Return what it was called with."""
+    return Ran(given=args.supplied())
+
+
+@operation(ADDITIVE)
+async def found_agent(api: InkboxAPI, args: Founds) -> Ran:
+    """Return what it was called with."""
+    return Ran(given=args.supplied())
+
+
+@operation(ADDITIVE)
+async def reserve_address(api: InkboxAPI, args: Reserves) -> Ran:
+    """Return what it was called with."""
+    return Ran(given=args.supplied())
+
+
+class Future:
+    """A server with pins that has a tool to come, on an Inkbox with an agent inside the pins and one outside."""
+
+    def __init__(self, service: Service, inkbox: MovingInkbox) -> None:
+        self._service = service
+        self.inkbox = inkbox
+
+    async def call(self, tool: Operation[Any, Any], **arguments: Any) -> Answer:
+        """Call the tool."""
+        answer = await self._service.call(tool, arguments, LOCAL)
+        assert isinstance(answer, Answer)
+        return answer
+
+    async def run(self, work: Callable[[InkboxAPI], Awaitable[object]]) -> str | None:
+        """Call a tool that does this, and return the text of its error."""
+
+        @operation(READ_ONLY)
+        async def get_work(api: InkboxAPI, args: Args) -> Ran:
+            await work(api)
+            return Ran(given={})
+
+        answer = await self.call(get_work)
+        return answer.text if answer.is_error else None
+
+
+@asynccontextmanager
+async def future(**limits: Any) -> AsyncGenerator[Future]:
+    """Make one."""
+    inkbox = MovingInkbox()
+    with inkbox.store:
+        unlimited = Settings.model_validate({"sandbox": True})
+        async with Client(build_server(unlimited, transport=lambda: httpx2.MockTransport(inkbox))) as client:
+            for name in ("ours", "outside"):
+                await Agent(client).ask("create_identity", agent_handle=name, mailbox_local_part=name)
+        settings = Settings.model_validate({"sandbox": True, "confirm": "never", **limits})
+        service = Service(settings, lambda: httpx2.MockTransport(inkbox))
+        async with service.tenants:
+            inkbox.requests.clear()
+            yield Future(service, inkbox)
+
+
+ADDRESSES = {"allow_addresses": "ours@inkboxmail.com,ours-*@inkboxmail.com"}
+HANDLES = {"allow_handles": "ours,ours-*"}
+
+
+@pytest.mark.parametrize("limit", [ADDRESSES, HANDLES, {**ADDRESSES, **HANDLES}], ids=["addresses", "handles", "both"])
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        ({"mailbox": "outside"}, "mailbox"),
+        ({"inbox": "OUTSIDE@inkboxmail.com"}, "inbox"),
+        ({"mailbox": "ours", "inbox": "outside"}, "inbox"),
+        ({"recipients": ["ours", "outside"]}, "recipients.1"),
+        ({"more": [None, "ours", "ours@evil.example"]}, "more.2"),
+        ({"mailbox": "ours", "copy_to": "outside"}, "copy_to"),
+    ],
+)
+async def test_an_address_is_compared_whatever_it_is_called(
+    limit: dict[str, str], arguments: dict[str, Any], place: str
+) -> None:
+    """Alone, optional, in a list, one of several, and inherited; the error names the one that is not allowed."""
+    async with future(**limit) as server:
+        answer = await server.call(send_twice, **arguments)
+        assert (answer.meta or {}).get("code") == "not_allowed"
+        assert answer.text.startswith(f"send_twice failed: {place} is outside")
+        assert server.inkbox.changes() == []
+
+
+@pytest.mark.parametrize("limit", [ADDRESSES, HANDLES], ids=["addresses", "handles"])
+async def test_every_address_is_sent_as_it_was_compared(limit: dict[str, str]) -> None:
+    """Also those in lists; other text is sent as it came."""
+    full = "ours@inkboxmail.com"
+    async with future(**limit) as server:
+        answer = await server.call(
+            get_sent, mailbox="Ours", recipients=["ours", "OURS@inkboxmail.com"], more=["ours", None], subject="ours"
+        )
+        assert answer.data == {
+            "given": {"mailbox": full, "recipients": [full, full], "more": [full, None], "subject": "ours"}
+        }
+        assert (await server.call(get_sent, subject="outside")).data == {"given": {"subject": "outside"}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        ({"source": "outside"}, "source"),
+        ({"source": "ours", "target": "outside"}, "target"),
+        ({"watchers": ["ours", "@outside"]}, "watchers.1"),
+    ],
+)
+async def test_a_handle_is_compared_whatever_it_is_called(arguments: dict[str, Any], place: str) -> None:
+    """By itself where handles are limited, and by its mailbox where addresses are."""
+    async with future(**HANDLES) as server:
+        assert f"failed: {place} is outside" in (await server.call(move_all, **arguments)).text
+        assert server.inkbox.requests == []
+    async with future(**ADDRESSES) as server:
+        assert f"failed: {place}'s mailbox is outside" in (await server.call(move_all, **arguments)).text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        ({"first": "https://evil.example.org/"}, "first's host"),
+        ({"others": ["https://hooks.example.com/", "https://evil.example.org/"]}, "others.1's host"),
+    ],
+)
+async def test_a_webhook_is_compared_whatever_it_is_called(arguments: dict[str, Any], place: str) -> None:
+    """By its host."""
+    async with future(allow_webhook_hosts="hooks.example.com") as server:
+        assert f"{place} is outside" in (await server.call(hook_all, **arguments)).text
+        assert not (await server.call(hook_all, first="https://hooks.example.com/")).is_error
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "problem"),
+    [
+        (open_mailbox, {"whose": "ours"}, "a random address (pass start)"),
+        (open_mailbox, {"whose": "ours", "start": "outside"}, "start"),
+        (open_mailbox, {"whose": "ours", "start": "ours-2", "like": "outside"}, "like's mailbox"),
+        (open_mailbox, {"whose": "ours", "start": "ours-2", "like": "ours"}, None),
+        (rename_mailbox, {"whose": "outside", "start": "ours-2"}, "whose's mailbox"),
+        (rename_mailbox, {"whose": "ours", "start": "outside"}, "start"),
+        (rename_mailbox, {"whose": "ours", "start": "ours-2"}, None),
+        (found_agent, {"named": "any"}, "a random address (pass start)"),
+        (found_agent, {"named": "any", "start": "outside"}, "start"),
+        (found_agent, {"named": "any", "start": "ours-2"}, None),
+        (found_agent, {"named": "any", "reachable": False}, None),
+        (reserve_address, {}, "a random address (pass start)"),
+        (reserve_address, {"start": "outside"}, "start"),
+        (reserve_address, {"start": "ours-2"}, None),
+    ],
+)
+async def test_a_new_mailbox_is_made_only_at_an_allowed_address(
+    tool: Operation[Any, Any], arguments: dict[str, Any], problem: str | None
+) -> None:
+    """Whatever the arguments are called, and whatever else the tool takes."""
+    async with future(**ADDRESSES) as server:
+        answer = await server.call(tool, **arguments)
+        assert answer.is_error is (problem is not None)
+        assert problem is None or f"{tool.name} failed: {problem} is outside" in answer.text
+
+
+async def test_a_new_mailbox_where_addresses_are_made_of_handles_is_at_an_allowed_one() -> None:
+    """Whatever the handle is called."""
+    async with future(**ADDRESSES) as server:
+        server.inkbox.generation = "identity"
+        assert "named's mailbox is outside" in (await server.call(found_agent, named="any", start="ours")).text
+        assert not (await server.call(found_agent, named="ours-3")).is_error
+
+
+async def test_a_new_mailbox_belongs_to_an_allowed_handle() -> None:
+    """One that would belong to nobody is not made."""
+    async with future(**HANDLES) as server:
+        assert "whose is outside" in (await server.call(open_mailbox, whose="outside")).text
+        assert "start is outside" in (await server.call(reserve_address, start="ours")).text
+        assert not (await server.call(open_mailbox, whose="ours")).is_error
+        assert server.inkbox.requests == []
+
+
+MESSAGES = Path("messages")
+UNRULED: list[Path] = [
+    path(MAILBOXES, "ours@inkboxmail.com", MESSAGES),
+    path(IDENTITIES, "ours", MESSAGES),
+    path(Path("/api/v1/mail/messages"), "1"),
+    Path("/api/v1/mail/threads").where(email_address="ours@inkboxmail.com"),
+    Path(f"{MAILBOXES}/ours@inkboxmail.com"),
+    Path(f"{MAILBOXES}-of-all"),
+]
+
+
+@pytest.mark.parametrize("limit", [ADDRESSES, HANDLES], ids=["addresses", "handles"])
+@pytest.mark.parametrize("unruled", UNRULED)
+async def test_a_resource_without_a_rule_is_not_touched(limit: dict[str, str], unruled: Path) -> None:
+    """Nothing could be left out of its answers; the error says where the rule is to be added."""
+    every: list[Callable[[InkboxAPI], Awaitable[object]]] = [
+        lambda api: api.get(unruled, Result),
+        lambda api: api.get_list(unruled),
+        lambda api: api.post(unruled, {}, Result),
+        lambda api: api.delete(unruled),
+    ]
+    async with future(**limit) as server:
+        for work in every:
+            message = await server.run(work)
+            assert f"{unruled.template} is outside" in (message or "")
+            assert "inkbox_mcp.access.pins has a rule" in (message or "")
+        assert server.inkbox.requests == []
+
+
+async def test_a_resource_without_a_rule_can_be_used_without_limits() -> None:
+    """A rule is only for limits."""
+    async with future() as server:
+        assert "404" in (await server.run(lambda api: api.get(UNRULED[2], Result)) or "")
+        assert server.inkbox.requests == ["GET /api/v1/mail/messages/1"]
+
+
+@pytest.mark.parametrize("limit", [ADDRESSES, HANDLES], ids=["addresses", "handles"])
+async def test_a_list_has_to_be_read_as_a_list(limit: dict[str, str]) -> None:
+    """An object that holds one, and a list of what belongs to no agent here, would be passed on whole."""
+    async with future(**limit) as server:
+        for resource in (WEBHOOKS, WHOAMI, path(MAILBOXES, "ours@inkboxmail.com")):
+            message = await server.run(lambda api, resource=resource: api.get_list(resource))
+            assert f"{resource.template} is outside" in (message or "")
+        assert server.inkbox.requests == []
+    options = Settings.model_validate({"api_key": KEY, **limit})
+    page = {"items": [OTHERS, IDENTITY]}
+    service = Service(options, lambda: httpx2.MockTransport(lambda _: httpx2.Response(200, json=page)))
+    async with service.tenants:
+        server = Future(service, MovingInkbox())
+        for resource in (MAILBOXES, IDENTITIES, MAILBOXES.where(limit="9")):
+            message = await server.run(lambda api, resource=resource: api.get(resource, Result))
+            assert "something other than a list" in (message or "")
+
+
+@pytest.mark.parametrize("limit", [ADDRESSES, HANDLES], ids=["addresses", "handles"])
+@pytest.mark.parametrize(("resource", "field"), [(MAILBOXES, "email_address"), (IDENTITIES, "agent_handle")])
+async def test_a_list_with_a_query_holds_what_is_allowed(limit: dict[str, str], resource: Path, field: str) -> None:
+    """As one without."""
+    found: list[dict[str, Any]] = []
+    async with future(**limit) as server:
+
+        async def work(api: InkboxAPI) -> None:
+            found.extend(await api.get_list(resource.where(limit="9")))
+
+        assert await server.run(work) is None
+        names = {item[field].partition("@")[0] for item in found}
+        assert "ours" in names
+        assert "outside" not in names
+
+
+async def test_a_name_that_a_tool_took_for_plain_text_is_compared_in_the_path() -> None:
+    """Before it is sent: a deletion has no answer that could show it."""
+
+    @operation(ADDITIVE)
+    async def delete_peeked(api: InkboxAPI, args: Peeks) -> Result:
+        await api.delete(path(MAILBOXES, args.note))
+        return Result()
+
+    @operation(ADDITIVE)
+    async def unlink_peeked(api: InkboxAPI, args: Peeks) -> Result:
+        await api.delete(path(IDENTITIES, args.note, Path("mailbox")))
+        return Result()
+
+    async with future(**ADDRESSES) as server:
+        assert "email_address is outside" in (await server.call(delete_peeked, note="outside")).text
+        assert server.inkbox.requests == []
+        assert not (await server.call(delete_peeked, note="ours")).is_error
+    async with future(**HANDLES) as server:
+        for note in ("outside", "ours/mailbox", "ours?x=/mailbox"):
+            assert "agent_handle is outside" in (await server.call(unlink_peeked, note=note)).text
+        assert server.inkbox.requests == []
+        assert not (await server.call(unlink_peeked, note="ours")).is_error
