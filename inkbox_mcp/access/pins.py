@@ -220,7 +220,7 @@ def _new_addresses(args: Args) -> list[str]:
     """Return the arguments that hold the address of a mailbox that the call makes; none if it makes none."""
     marks_of = marks(type(args))
     switches = [getattr(args, name) for name, mark in marks_of.items() if mark is Mark.WITH_MAILBOX]
-    makes_one = any(switches) or not switches
+    makes_one = not switches or any(on is not False for on in switches)  # where it is omitted, the API decides
     return [name for name, mark in marks_of.items() if mark is Mark.NEW_LOCAL_PART and makes_one]
 
 

@@ -305,7 +305,7 @@ class Founds(Args):
     """A new agent."""
 
     named: NewAgentHandle
-    reachable: WithMailbox = True
+    reachable: WithMailbox | None = None
     start: LocalPart | None = None
 
 
@@ -451,6 +451,21 @@ async def test_every_address_is_sent_as_it_was_compared(limit: dict[str, str]) -
         assert (await server.call(get_sent, subject="outside")).data == {"given": {"subject": "outside"}}
 
 
+async def test_an_address_that_nobody_wrote_is_compared_too() -> None:
+    """A tool's own default is where the call would go."""
+
+    class Falls(Args):
+        back: MailboxAddress = "outside"
+
+    @operation(ADDITIVE)
+    async def send_back(api: InkboxAPI, args: Falls) -> Ran:
+        return Ran(given=args.supplied())
+
+    async with future(**ADDRESSES) as server:
+        assert "back is outside" in (await server.call(send_back)).text
+        assert (await server.call(send_back, back="ours")).data == {"given": {"back": "ours@inkboxmail.com"}}
+
+
 @pytest.mark.parametrize(
     ("arguments", "place"),
     [
@@ -495,6 +510,7 @@ async def test_a_webhook_is_compared_whatever_it_is_called(arguments: dict[str, 
         (found_agent, {"named": "any"}, "a random address (pass start)"),
         (found_agent, {"named": "any", "start": "outside"}, "start"),
         (found_agent, {"named": "any", "start": "ours-2"}, None),
+        (found_agent, {"named": "any", "reachable": True, "start": "outside"}, "start"),
         (found_agent, {"named": "any", "reachable": False}, None),
         (reserve_address, {}, "a random address (pass start)"),
         (reserve_address, {"start": "outside"}, "start"),
