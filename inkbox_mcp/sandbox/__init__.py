@@ -6,12 +6,12 @@
     app = create_app(store)  # an ASGI application
     later = create_app(store, "identity")  # the same mailboxes, as the API's identity generation shows them
 
-It imports nothing from the rest of the package: a client that works against it agrees with the specification,
-not with itself.
+It imports nothing from the rest of the package, so that a client that works against it agrees with the
+specification, not with itself.
 
-Any well-formed API key works and is an organisation of its own, which begins in the spec generation with the
-identities `sales-agent` and `support-agent`, and in the identity generation empty. Only a key whose secret is
-`no-organization` has none, and is answered 403.
+Every well-formed API key is an organization of its own. In the spec generation it begins with the identities
+`sales-agent` and `support-agent`, in the identity generation empty. A key with the secret `no-organization` has no
+organization, and is answered 403.
 """
 
 from inkbox_mcp.sandbox.app import Generation, create_app

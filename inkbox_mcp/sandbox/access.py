@@ -1,4 +1,4 @@
-"""Whose request it is."""
+"""The API key and the organization of a request."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -20,7 +20,7 @@ _SERVICE_TOKEN = APIKeyHeader(
 
 
 class KeyDescription(BaseModel):
-    """What `whoami` says of a key in either generation."""
+    """The fields of `whoami` that both generations have."""
 
     auth_type: Literal["api_key"] = "api_key"
     auth_subtype: Literal["api_key.admin_scoped"] = "api_key.admin_scoped"
@@ -35,12 +35,12 @@ class KeyDescription(BaseModel):
 async def api_key(
     key: Annotated[str | None, Depends(_API_KEY)], token: Annotated[str | None, Depends(_SERVICE_TOKEN)]
 ) -> APIKey:
-    """The key of the request, from the header's present name or its older one."""
+    """Read the key of the request, from the header's current or older name."""
     return read_key(token if key is None else key)
 
 
 def organization(request: Request, key: Annotated[APIKey, Depends(api_key)]) -> Organization:
-    """The organisation whose key the request carries."""
+    """Return the organization of the request's key."""
     store: Store = request.app.state.store
     return store.organization(key.organization_id)
 

@@ -12,16 +12,16 @@ from inkbox_mcp.sandbox import identity_generation, problems, spec_generation
 from inkbox_mcp.sandbox.store import Store
 
 Generation = Literal["spec", "identity"]
-"""Which API: the one of the specification, or the later one where a mailbox lives and dies with its identity."""
+"""The API of the specification, or the later one, in which a mailbox is created and deleted with its identity."""
 
 _ROUTERS = {"spec": spec_generation.ROUTERS, "identity": identity_generation.ROUTERS}
 
 
 def create_app(store: Store, generation: Generation = "spec") -> FastAPI:
-    """An ASGI application that answers as a generation of the Inkbox REST API does, from and into `store`.
+    """Make an ASGI application that answers like one generation of the Inkbox REST API, with the data of `store`.
 
-    It needs no lifespan, and serves every path with and without a trailing slash. It leaves `store` open: who
-    opened it closes it. Applications of both generations may share one store.
+    It needs no lifespan, and serves every path with and without a trailing slash. It does not close `store`.
+    Applications of both generations may share one store.
     """
     app = FastAPI(
         title="Inkbox sandbox",
@@ -29,7 +29,7 @@ def create_app(store: Store, generation: Generation = "spec") -> FastAPI:
         description="The mailboxes and identities of the Inkbox REST API, on this machine.",
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
-        # Its spans would name addresses; who traces the server sees the requests to the sandbox anyway.
+        # Its spans would contain addresses. The server's own traces show the requests to the sandbox anyway.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.store = store
@@ -43,14 +43,14 @@ def create_app(store: Store, generation: Generation = "spec") -> FastAPI:
 
 
 class OptionalTrailingSlash:
-    """Middleware that serves `/path/` as `/path`, without a redirect: the SDKs follow none."""
+    """Middleware that serves `/path/` as `/path` without a redirect, because the SDKs do not follow redirects."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap `app`."""
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, less one trailing slash."""
+        """Pass the request on, without one trailing slash."""
         if scope["type"] == "http" and scope["path"] != "/":
             scope = {**scope, "path": scope["path"].removesuffix("/")}
         await self.app(scope, receive, send)

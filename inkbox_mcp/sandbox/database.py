@@ -1,4 +1,4 @@
-"""The SQLite file: how it is opened, its transactions, its clock."""
+"""Opens the SQLite file, and provides its transactions and its clock."""
 
 import os
 import sqlite3
@@ -15,14 +15,14 @@ _opening = threading.Lock()
 
 
 class StoreError(Exception):
-    """The file cannot be used as a sandbox's database; the message names the file and says why."""
+    """The file cannot be used as a sandbox's database; the message names the file and the reason."""
 
 
 class Database:
-    """One SQLite file, shared by threads: one writes and one reads at a time.
+    """One SQLite file, shared by threads: one thread writes and one reads at a time.
 
-    Transactions last well under a millisecond, so a lock costs less than a pool. Reading has a connection of its own,
-    because one that writes may have to wait for another process; `:memory:` is nobody else's, and has only one.
+    Transactions take well under a millisecond, so a lock costs less than a pool. Reading has its own connection,
+    because writing may wait for another process. `:memory:` has no other process, and one connection.
     """
 
     def __init__(self, path: str | Path, *, busy_timeout: float) -> None:
@@ -44,24 +44,24 @@ class Database:
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection]:
-        """Lend the connection for statements that change nothing and see one moment."""
+        """Yield the connection for statements that change nothing, on one snapshot."""
         with self._reading.taken() as connection, _transaction(connection, "DEFERRED"):
             yield connection
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
-        """Lend the connection for statements that happen together or not at all."""
+        """Yield the connection for statements that are committed together or not at all."""
         with self._writing.taken() as connection, _transaction(connection):
             yield connection
 
     def close(self) -> None:
-        """Close the file; closing twice does no harm."""
+        """Close the file; closing twice is allowed."""
         self._reading.close()
         self._writing.close()
 
 
 class _Shared:
-    """A connection that threads take one after another."""
+    """A connection that one thread uses at a time."""
 
     def __init__(self, connection: sqlite3.Connection, busy_timeout: float) -> None:
         self._connection = connection
@@ -70,7 +70,7 @@ class _Shared:
 
     @contextmanager
     def taken(self) -> Generator[sqlite3.Connection]:
-        # While one waits for another process, the others would add up their waiting.
+        # Bounded: while one thread waits for another process, the waits of the others would add up.
         if not self._lock.acquire(timeout=max(self._busy_timeout, 1)):
             error = sqlite3.OperationalError("database is locked")
             error.sqlite_errorcode = sqlite3.SQLITE_BUSY
@@ -86,20 +86,20 @@ class _Shared:
 
 
 def tick(connection: sqlite3.Connection) -> int:
-    """Microseconds since the epoch, later than every other tick of this file; needs a transaction."""
+    """Return microseconds since the epoch, later than all earlier ticks of this file; needs a transaction."""
     now = time.time_ns() // 1000
     connection.execute("UPDATE clock SET microseconds = max(microseconds + 1, ?)", (now,))
     return connection.execute("SELECT microseconds FROM clock").fetchone()["microseconds"]
 
 
 def is_busy(error: sqlite3.OperationalError) -> bool:
-    """Whether another process kept the file locked for too long."""
+    """Whether another process locked the file for too long."""
     return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _open(path: str | Path, busy_timeout: float) -> sqlite3.Connection:
-    # Closing a file drops every lock the process holds on it. The creator closes it before anyone can have
-    # connected, as long as no other thread is opening it as well.
+    # Closing a file drops all locks of this process on it. The lock here keeps other threads from opening the file
+    # before its creator has closed it.
     with _opening:
         if str(path) != ":memory:":
             _create_file(Path(path))
@@ -127,7 +127,7 @@ def _create_file(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    # Before anything is written, for the file may be another program's.
+    # Before anything is written: the file may be another program's.
     with _transaction(connection, "DEFERRED"):
         _version(connection)
     _write_ahead(connection, busy_timeout)
@@ -142,7 +142,7 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     if version == SCHEMA_VERSION:
         return
     steps = [MIGRATIONS[number] for number in range(version, SCHEMA_VERSION)] if version else [SCHEMA]
-    # Not executescript(), which would end the transaction that makes all of it happen or none.
+    # Not executescript(), which would commit the transaction.
     for statement in "".join(script for step in steps for script in step).split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -150,7 +150,7 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    """The version of the file's schema, or 0 for a file that is still empty."""
+    """Return the version of the file's schema; 0 for an empty file."""
     version, application = _pragma(connection, "user_version"), _pragma(connection, "application_id")
     if application == APPLICATION_ID and not 1 <= version <= SCHEMA_VERSION:
         raise sqlite3.DatabaseError(f"its schema is version {version}, this release's is {SCHEMA_VERSION}")
@@ -162,8 +162,8 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _write_ahead(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    # Unlike every other statement, the change of a new file to WAL does not wait for a lock: of two processes
-    # that make the file at the same moment one would fail.
+    # Unlike other statements, changing a new file to WAL does not wait for a lock: if two processes create the file
+    # at the same moment, one would fail.
     deadline = time.monotonic() + busy_timeout
     while True:
         try:
@@ -191,7 +191,7 @@ def _transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Gen
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # A full disk makes SQLite roll back by itself.
+        # On a full disk, SQLite has rolled back by itself.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise

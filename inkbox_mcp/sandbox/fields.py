@@ -1,4 +1,4 @@
-"""The fields of bodies and answers; what is checked here is what the OpenAPI document says."""
+"""The types of fields in bodies and answers. The OpenAPI document shows the same rules."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -9,7 +9,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def absent() -> Any:
-    """A default that the document does not show, for a field that may be left out but not null."""
+    """Return a default that the document does not show, for a field that may be omitted but not null."""
     return None
 
 
@@ -33,7 +33,7 @@ Timestamp = Annotated[str, BeforeValidator(_iso_8601), Field(json_schema_extra={
 
 FilterMode = Literal["blacklist", "whitelist"]
 
-# NUL is text to JSON and to SQLite but to no database a real server runs on.
+# JSON and SQLite allow NUL in text; the databases of real servers do not.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
 DisplayName = Annotated[Text, StringConstraints(max_length=255)]
@@ -44,7 +44,7 @@ LocalPart = Annotated[
     Field(examples=["sales.team"]),
 ]
 
-# A slash would make an identity that no path can name.
+# A path could not name an identity with a slash.
 AgentHandle = Annotated[
     str,
     StringConstraints(min_length=1, max_length=255, pattern=r"^[^/\x00]+$"),
@@ -59,7 +59,7 @@ AgentHandle = Annotated[
     ),
 ]
 
-# In the identity generation a handle is a host name and a local part too.
+# In the identity generation a handle is also a host name and a local part.
 GlobalHandle = Annotated[
     str,
     StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$"),
@@ -74,7 +74,7 @@ GlobalHandle = Annotated[
     ),
 ]
 
-# Controls and U+FEFF are spelled out, for not every dialect that reads the document takes \s for the same characters.
+# Controls and U+FEFF are listed, because \s differs between regex dialects.
 WebhookURL = Annotated[
     str,
     StringConstraints(

@@ -1,4 +1,4 @@
-"""API keys: their format, and the organisation that each one is."""
+"""API keys: their format, and the organization of each key."""
 
 import hashlib
 import re
@@ -8,18 +8,18 @@ from uuid import UUID
 from inkbox_mcp.sandbox.problems import Forbidden, Unauthorized
 
 NO_ORGANIZATION = "no-organization"
-"""The secret of a key that belongs to no organisation: `ApiKey_<uuid>.no-organization` is answered 403."""
+"""The secret of a key without an organization: `ApiKey_<uuid>.no-organization` is answered 403."""
 
 _FORMAT = re.compile(r"ApiKey_([0-9A-Fa-f-]{32,36})\.([!-~]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class APIKey:
-    """A key that was read; its secret is gone.
+    """A parsed key, without its secret.
 
     Attributes:
         key_id: The public part of the key.
-        organization_id: Derived from the whole key by a hash, so that the database never holds a key.
+        organization_id: A hash of the whole key, so that the database never contains a key.
     """
 
     key_id: UUID
@@ -27,10 +27,10 @@ class APIKey:
 
 
 def read_key(text: str | None) -> APIKey:
-    """Read a key of the form `ApiKey_<uuid>.<secret>`.
+    """Parse a key of the form `ApiKey_<uuid>.<secret>`.
 
     Raises:
-        Unauthorized: There is none, or it has another form.
+        Unauthorized: The key is missing, or has another form.
         Forbidden: Its secret is `NO_ORGANIZATION`.
     """
     if not text:

@@ -1,4 +1,4 @@
-"""Why a request is refused, and how that looks on the wire."""
+"""Refusals of requests, and their answers."""
 
 import json
 import sqlite3
@@ -18,13 +18,13 @@ class Refusal(Exception):
     status: ClassVar[int]
 
     def __init__(self, detail: str | dict[str, str]) -> None:
-        """Keep what the answer carries."""
+        """Make a refusal with the `detail` of its answer."""
         super().__init__(detail)
         self.detail = detail
 
 
 class BadRequest(Refusal):
-    """400: a value that the field's type allows and its meaning does not."""
+    """400: the field's type allows the value, its meaning does not."""
 
     status = 400
 
@@ -42,31 +42,31 @@ class Forbidden(Refusal):
 
 
 class NotFound(Refusal):
-    """404: nothing by that name in this organisation."""
+    """404: the organization has no object of this name."""
 
     status = 404
 
 
 class Conflict(Refusal):
-    """409: something else already has the name or the place."""
+    """409: another object has the name or the place."""
 
     status = 409
 
 
 class Unavailable(Refusal):
-    """503: bad luck; the same request may work the next time."""
+    """503: bad luck; the same request may succeed the next time."""
 
     status = 503
 
 
 class Problem(BaseModel):
-    """Every error but a 422 and a taken handle of the identity generation."""
+    """The body of all errors but 422 and a taken handle of the identity generation."""
 
     detail: str
 
 
 class HandleUnavailable(BaseModel):
-    """Why nobody can have a handle of the identity generation: an identity has it, or a mailbox its address."""
+    """Why a handle of the identity generation is taken: by an identity, or by a mailbox with its address."""
 
     code: Literal["agent_handle_unavailable"] = "agent_handle_unavailable"
     message: str
@@ -74,7 +74,7 @@ class HandleUnavailable(BaseModel):
 
 
 class HandleProblem(BaseModel):
-    """A handle that cannot be had."""
+    """The body of the error for a taken handle."""
 
     detail: HandleUnavailable
 
@@ -102,10 +102,10 @@ async def refused(_: Request, error: Refusal) -> Response:
 
 
 async def invalid(_: Request, error: RequestValidationError) -> Response:
-    """Answer 422 as FastAPI does, and survive any `input`: lone surrogates, NaN, bytes, great depth."""
+    """Answer 422 like FastAPI, for any `input`: lone surrogates, NaN, bytes, deep nesting."""
     try:
         text = json.dumps({"detail": error.errors()}, default=_as_text)
-        # JSON has no NaN and no infinity, though Python reads and writes them.
+        # JSON has neither NaN nor infinity; Python reads and writes them.
         text = json.dumps(json.loads(text, parse_constant=_as_null), separators=(",", ":"))
     except RecursionError:
         return JSONResponse({"detail": "There was an error parsing the body"}, 400)
@@ -113,7 +113,7 @@ async def invalid(_: Request, error: RequestValidationError) -> Response:
 
 
 async def busy(_: Request, error: sqlite3.OperationalError) -> Response:
-    """Answer 503 when another process holds the database for too long."""
+    """Answer 503 if another process locked the database for too long."""
     if not is_busy(error):
         raise error
     return JSONResponse({"detail": "The database is busy; retry the request"}, 503)

@@ -1,7 +1,7 @@
-"""The rows of identities and mailboxes, which go by the API's field names in either generation.
+"""The rows of identities and mailboxes, with the API's field names of both generations.
 
-Every function takes a connection and leaves the transaction to its caller. A row is found only in its own
-organisation, and a deleted mailbox never.
+Every function takes a connection; its caller handles the transaction. Rows are found only in their own organization,
+and deleted mailboxes never.
 """
 
 import sqlite3
@@ -15,7 +15,7 @@ from inkbox_mcp.sandbox.problems import Conflict, NotFound, Unavailable
 SENDING_DOMAIN = "inkboxmail.com"
 
 RANDOM_ADDRESSES = 5
-"""How many random addresses are tried before a create is answered 503."""
+"""The number of random addresses to try before a create is answered 503."""
 
 Row = dict[str, Any]
 
@@ -29,27 +29,27 @@ _IDENTITIES = "SELECT * FROM identities WHERE organization_id = ?"
 
 
 class HandleTaken(Conflict):
-    """An identity of the organisation has the handle."""
+    """An identity of the organization has the handle."""
 
 
 class HasMailbox(Conflict):
-    """The identity has a mailbox, and gets no second one."""
+    """The identity already has a mailbox."""
 
 
 class AddressTaken(Conflict):
-    """The address is somebody's, or was."""
+    """The address is or was in use."""
 
 
 def list_mailboxes(connection: sqlite3.Connection, organization_id: str) -> list[Row]:
-    """The mailboxes, newest first."""
+    """Return the mailboxes, newest first."""
     return connection.execute(f"{_MAILBOXES} ORDER BY created_at DESC", (organization_id,)).fetchall()
 
 
 def find_mailbox(connection: sqlite3.Connection, organization_id: str, name: str | UUID) -> Row:
-    """The mailbox by its id, or by a local part or full address in any case.
+    """Return a mailbox by its id, or by its local part or full address, ignoring case.
 
     Raises:
-        NotFound: The organisation has none by that name.
+        NotFound: The organization has no such mailbox.
     """
     row = None
     if isinstance(name, UUID):
@@ -68,12 +68,12 @@ def find_mailbox(connection: sqlite3.Connection, organization_id: str, name: str
 def insert_mailbox(
     connection: sqlite3.Connection, identity: Row, display_name: str, local_parts: Callable[[], str] | str
 ) -> Row:
-    """Insert a mailbox of an identity, at one local part or at the first free one of a few generated ones.
+    """Insert a mailbox of an identity, at a given local part or at the first free one of a few generated ones.
 
     Raises:
-        HasMailbox: The identity has one already.
-        AddressTaken: The one address is not free.
-        Unavailable: The generated addresses were all taken.
+        HasMailbox: The identity has a mailbox already.
+        AddressTaken: The given address is taken.
+        Unavailable: All generated addresses were taken.
     """
     row = {"id": str(uuid4()), "organization_id": identity["organization_id"], "identity_id": identity["id"]}
     row |= {"display_name": display_name, "now": tick(connection)}
@@ -99,10 +99,10 @@ def insert_mailbox(
 
 
 def update_mailbox(connection: sqlite3.Connection, row: Row, changes: Row) -> Row:
-    """Set columns of a mailbox; `updated_at` moves only if a value differs.
+    """Set columns of a mailbox; `updated_at` changes only if a value differs.
 
     Raises:
-        HasMailbox: Its new identity has another one.
+        HasMailbox: The new identity has another mailbox.
     """
     if all(row[name] == value for name, value in changes.items()):
         return row
@@ -121,7 +121,7 @@ def update_mailbox(connection: sqlite3.Connection, row: Row, changes: Row) -> Ro
 
 
 def delete_mailbox(connection: sqlite3.Connection, row: Row) -> None:
-    """Hide a mailbox for ever: its subscriptions go, its identity may have another, its address is never free."""
+    """Delete a mailbox: its subscriptions are deleted, its identity may get another, its address stays taken."""
     connection.execute("DELETE FROM webhook_subscriptions WHERE mailbox_id = ?", (row["id"],))
     connection.execute(
         "UPDATE mailboxes SET status = 'deleted', identity_id = NULL, updated_at = ? WHERE id = ?",
@@ -130,16 +130,16 @@ def delete_mailbox(connection: sqlite3.Connection, row: Row) -> None:
 
 
 def list_identities(connection: sqlite3.Connection, organization_id: str) -> list[Row]:
-    """The identities with their mailboxes, newest first."""
+    """Return the identities with their mailboxes, newest first."""
     found = connection.execute(f"{_IDENTITIES} ORDER BY created_at DESC", (organization_id,)).fetchall()
     return [_with_mailbox(connection, row) for row in found]
 
 
 def find_identity(connection: sqlite3.Connection, organization_id: str, name: str | UUID) -> Row:
-    """The identity by its id, or by a handle that may begin with `@`, with its mailbox.
+    """Return an identity with its mailbox, by its id, or by a handle that may begin with `@`.
 
     Raises:
-        NotFound: The organisation has none by that name.
+        NotFound: The organization has no such identity.
     """
     key, value = ("id", str(name)) if isinstance(name, UUID) else ("agent_handle", name.lstrip("@"))
     statement = f"{_IDENTITIES} AND {key} = ?"
@@ -155,7 +155,7 @@ def insert_identity(
     """Insert an active identity without a mailbox.
 
     Raises:
-        HandleTaken: It is taken in this organisation.
+        HandleTaken: An identity of this organization has the handle.
     """
     now = tick(connection)
     try:
@@ -170,10 +170,10 @@ def insert_identity(
 
 
 def update_identity(connection: sqlite3.Connection, row: Row, changes: Row) -> Row:
-    """Set columns of an identity; `updated_at` moves only if a value differs.
+    """Set columns of an identity; `updated_at` changes only if a value differs.
 
     Raises:
-        HandleTaken: Its new handle is taken in this organisation.
+        HandleTaken: An identity of this organization has the new handle.
     """
     if all(row[name] == value for name, value in changes.items()):
         return row
@@ -190,12 +190,12 @@ def update_identity(connection: sqlite3.Connection, row: Row, changes: Row) -> R
 
 
 def delete_identity(connection: sqlite3.Connection, row: Row) -> None:
-    """Delete an identity whose mailbox was unlinked or deleted before."""
+    """Delete an identity; its mailbox must be unlinked or deleted first."""
     connection.execute("DELETE FROM identities WHERE id = ?", (row["id"],))
 
 
 def delete_identity_without_mailbox(connection: sqlite3.Connection, organization_id: str, agent_handle: str) -> None:
-    """Delete the identity by that handle, if there is one and it has no mailbox."""
+    """Delete the identity of this handle, if it exists and has no mailbox."""
     connection.execute(
         "DELETE FROM identities WHERE organization_id = ? AND agent_handle = ?"
         " AND id NOT IN (SELECT identity_id FROM mailboxes WHERE identity_id IS NOT NULL)",
@@ -204,7 +204,7 @@ def delete_identity_without_mailbox(connection: sqlite3.Connection, organization
 
 
 def owner_of_address(connection: sqlite3.Connection, local_part: str) -> str | None:
-    """The handle of the identity, of whichever organisation, that has a mailbox at that local part."""
+    """Return the handle of the identity, of any organization, with a mailbox at this local part."""
     row = connection.execute(
         "SELECT agent_handle FROM identities JOIN mailboxes ON identities.id = identity_id WHERE local_part = ?",
         (local_part,),

@@ -1,10 +1,10 @@
-"""What a sandbox's database holds, and how a file of an earlier release is brought up to date."""
+"""The schema of a sandbox's database, and migrations from earlier releases."""
 
 SCHEMA_VERSION = 2
-APPLICATION_ID = 0x496E6B62  # "Inkb": tells our file from another program's
+APPLICATION_ID = 0x496E6B62  # "Inkb": distinguishes our file from other programs' files
 
-# Uniqueness lives here and nowhere else. A deleted mailbox keeps its row, and so its address, and gives up
-# its identity. The clock makes every timestamp later than the one before, whichever process takes it.
+# Uniqueness is enforced here only. A deleted mailbox keeps its row, and so its address, but loses its identity. The
+# clock makes every timestamp later than all earlier ones, across processes.
 _ORGANIZATIONS = """
 CREATE TABLE clock (microseconds INTEGER NOT NULL);
 INSERT INTO clock VALUES (0);
@@ -52,7 +52,7 @@ _MAILBOXES_INDEX = """
 CREATE INDEX mailboxes_newest_first ON mailboxes (organization_id, created_at DESC);
 """
 
-# A subscription keeps no secret: the sandbox delivers nothing, so it has nothing to sign.
+# A subscription has no secret: the sandbox delivers nothing, so it signs nothing.
 _WEBHOOK_SUBSCRIPTIONS = """
 CREATE TABLE webhook_subscriptions (
     id TEXT NOT NULL PRIMARY KEY,
@@ -81,8 +81,8 @@ FROM former_mailboxes;
 DROP TABLE former_mailboxes;
 """
 
-# By the version that each one leaves behind. SQLite cannot take a NOT NULL back from a column, hence the copy;
-# an index goes with its table, and its name is free only then.
+# By the version that each one produces. SQLite cannot drop NOT NULL from a column, so the table is copied. An index
+# is dropped with its table; only then is its name free.
 MIGRATIONS = {
     1: (_FROM_1_ADD_COLUMNS, _MAILBOXES, _FROM_1_COPY_MAILBOXES, _MAILBOXES_INDEX, _WEBHOOK_SUBSCRIPTIONS),
 }

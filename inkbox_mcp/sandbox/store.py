@@ -1,4 +1,4 @@
-"""Everything the sandbox remembers."""
+"""The data of the sandbox."""
 
 import secrets
 import sqlite3
@@ -17,7 +17,7 @@ FIRST_IDENTITIES = ("sales-agent", "support-agent")
 
 
 def random_local_part() -> str:
-    """A random local part that looks like `abc-xyz`."""
+    """Return a random local part such as `abc-xyz`."""
     letters = [secrets.choice(string.ascii_lowercase) for _ in range(6)]
     return "".join(letters[:3]) + "-" + "".join(letters[3:])
 
@@ -27,10 +27,10 @@ class Organization:
     """What one API key can see and change.
 
     Attributes:
-        id: The organisation's id.
-        created_at: When its key was first seen, in microseconds since the epoch.
-        local_part: Makes an address for a mailbox that asks for none.
-        database: Where its rows are, among those of others.
+        id: The organization's id.
+        created_at: When its key was first used, in microseconds since the epoch.
+        local_part: Generates local parts.
+        database: With its rows, and those of other organizations.
     """
 
     id: str
@@ -39,37 +39,37 @@ class Organization:
     database: Database
 
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Lend the connection for statements that change nothing."""
+        """Yield the connection for statements that change nothing."""
         return self.database.reading()
 
     def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Lend the connection for statements that happen together or not at all."""
+        """Yield the connection for statements that are committed together or not at all."""
         return self.database.transaction()
 
     def list_mailboxes(self) -> list[SimpleNamespace]:
-        """The mailboxes, newest first, for a look into the store past the API."""
+        """Return the mailboxes, newest first, without going through the API."""
         with self.reading() as connection:
             return [SimpleNamespace(**row) for row in rows.list_mailboxes(connection, self.id)]
 
     def list_identities(self) -> list[SimpleNamespace]:
-        """The identities, newest first, for a look into the store past the API."""
+        """Return the identities, newest first, without going through the API."""
         with self.reading() as connection:
             return [SimpleNamespace(**row) for row in rows.list_identities(connection, self.id)]
 
 
 class Store:
-    """The organisations of a sandbox, in a SQLite file that survives restarts and may be shared by processes.
+    """The organizations of a sandbox, in a SQLite file that processes may share.
 
-    Both generations of the API serve the same file; one of an earlier release is brought up to date.
+    Both generations of the API use the same file. A file of an earlier release is migrated.
 
     Args:
-        path: The file, made with its directory when missing and readable by its owner only; `:memory:` for a
-            store that lives as long as the object.
-        local_part: Makes an address for a mailbox that asks for none; tried a few times if it repeats itself.
+        path: The file. It is created with its directory if missing, readable by its owner only. `:memory:` is a store
+            that lives as long as the object.
+        local_part: Generates a local part for a mailbox without a chosen one; called again if the address is taken.
         busy_timeout: Seconds to wait for another process that writes, before a request is answered 503.
 
     Raises:
-        StoreError: The file cannot be opened, is not a database, or is one of another program or a later release.
+        StoreError: The file cannot be opened, is not a database, or is another program's or a later release's.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class Store:
         local_part: Callable[[], str] = random_local_part,
         busy_timeout: float = 10.0,
     ) -> None:
-        """Open the file; the caller closes the store, alone or with a `with` statement."""
+        """Open the file; close the store with `close` or a `with` statement."""
         self._database = Database(path, busy_timeout=busy_timeout)
         self._local_part = local_part
 
     def organization(self, organization_id: str) -> Organization:
-        """The organisation by that id, which begins with two identities the first time it is seen.
+        """Return the organization of this id. A new one begins with two identities.
 
         Neither has a mailbox, and only the spec generation shows identities without one.
         """
@@ -98,7 +98,7 @@ class Store:
         return Organization(organization_id, row["created_at"], self._local_part, self._database)
 
     def close(self) -> None:
-        """Close the file; closing twice does no harm."""
+        """Close the file; closing twice is allowed."""
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -114,7 +114,7 @@ class Store:
 
 def _begin(connection: sqlite3.Connection, organization_id: str) -> None:
     statement = "INSERT INTO organizations VALUES (?, ?) ON CONFLICT DO NOTHING"
-    # No row is inserted when another thread or process saw the same new key a moment earlier.
+    # No row is inserted if another thread or process inserted it a moment earlier.
     if connection.execute(statement, (organization_id, tick(connection))).rowcount:
         for handle in FIRST_IDENTITIES:
             rows.insert_identity(connection, organization_id, handle)

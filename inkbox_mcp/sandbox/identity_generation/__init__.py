@@ -1,7 +1,7 @@
-"""The later generation of the API: every identity has a mailbox, made and deleted with it.
+"""The later generation of the API: every identity has a mailbox, created and deleted with it.
 
-A mailbox's name is its identity's, a webhook is a subscription of its own, and handles are unique in the whole
-service, for each is also the local part of its mailbox.
+A mailbox's name is its identity's name, and a webhook is a subscription. Handles are unique in the whole service,
+because each is also the local part of its mailbox.
 """
 
 from inkbox_mcp.sandbox.identity_generation import identities, mailboxes, signing_keys, webhooks, whoami
