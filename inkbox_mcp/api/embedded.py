@@ -1,7 +1,7 @@
 """The embedded sandbox as an HTTPX2 transport: in this process, without a port."""
 
 import asyncio
-from functools import partial
+import threading
 
 import anyio
 import httpx2
@@ -25,8 +25,10 @@ class SandboxTransport(httpx2.AsyncBaseTransport):
     """
 
     def __init__(self, database: str, generation: Generation) -> None:
-        self._opened = partial(_Opened, database, generation)
+        self._database = database
+        self._generation: Generation = generation
         self._opening: asyncio.Task[_Opened] | None = None
+        self._closed = threading.Event()
         self._under_way: set[asyncio.Task[httpx2.Response]] = set()
         self._turns = asyncio.Semaphore(MOST_UNDER_WAY)
 
@@ -49,17 +51,30 @@ class SandboxTransport(httpx2.AsyncBaseTransport):
         return await asyncio.shield(task)
 
     async def aclose(self) -> None:
-        """Close the database when no thread uses it any more."""
-        if self._under_way:
-            await asyncio.wait(self._under_way)
-        if self._opening and self._opening.done() and not _failed(self._opening):
-            await anyio.to_thread.run_sync(self._opening.result().store.close, abandon_on_cancel=True)
+        """Close the database when no thread uses it any more, even if this wait is cancelled."""
+        self._closed.set()
+        if self._opening is None or not self._opening.done() or _failed(self._opening):
+            return  # a thread that is still opening the database closes it
+        close = self._opening.result().store.close
+        try:
+            if self._under_way:
+                await asyncio.wait(self._under_way)
+        except asyncio.CancelledError:
+            threading.Thread(target=close, daemon=True).start()
+            raise
+        await anyio.to_thread.run_sync(close, abandon_on_cancel=True)
 
     async def _open(self) -> "_Opened":
         if self._opening is None or (self._opening.done() and _failed(self._opening)):
-            self._opening = asyncio.create_task(anyio.to_thread.run_sync(self._opened))
+            self._opening = asyncio.create_task(anyio.to_thread.run_sync(self._open_file))
             self._opening.add_done_callback(_failed)
         return await asyncio.shield(self._opening)
+
+    def _open_file(self) -> "_Opened":
+        opened = _Opened(self._database, self._generation)
+        if self._closed.is_set():
+            opened.store.close()
+        return opened
 
     def _ended(self, task: asyncio.Task[httpx2.Response]) -> None:
         self._under_way.discard(task)
