@@ -256,8 +256,15 @@ def test_a_message_is_counted_as_its_reader_reads_it() -> None:
     many = "[" + "1," * 50_000 + "1]"
     for written in (f'{{"a":"\\ud800","b":{many}}}', f'{{"a":{"[" * 500}{"]" * 500},"b":{many}}}', f'{{"b":{many}}}'):
         assert is_overloaded(written.encode())
-    for broken in (many[:-1], f"{many},", "[" * 50_000, "[" * 50_000 + "]" * 50_000, "9" * 50_000, "\xff" * 20_000):
+    for broken in (many[:-1], f"{many},", "[" * 50_000, "9" * 50_000, "\xff" * 20_000):
         assert not is_overloaded(broken.encode("latin-1"))
+    deep = "[" * 50_000 + "]" * 50_000
+    try:
+        json.loads(deep)
+    except RecursionError:
+        assert not is_overloaded(deep.encode())
+    else:  # how deep Python reads depends on its version and on the size of the stack
+        assert is_overloaded(deep.encode())
 
 
 # What comes back.
