@@ -6,7 +6,6 @@ It knows of MCP only what it writes, so that it costs little beside the server; 
 # Whatever is loaded here is loaded again for each measurement.
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -230,6 +229,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
             shown = steady(server, job["seconds"])
         else:
             shown = answers(server)
+    import resource  # Windows has none, and loads this module when it collects tests
+
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     shown["cpu"] = (used.ru_utime + used.ru_stime) * 1000
     return shown

@@ -1,5 +1,6 @@
 """Programs that a benchmark starts: found, waited for, and ended whatever happens."""
 
+import os
 import shutil
 import signal
 import socket
@@ -8,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from os import killpg
 from pathlib import Path
 from typing import IO
 
@@ -134,7 +134,7 @@ def _start(
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
-        killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 

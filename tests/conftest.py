@@ -1,5 +1,6 @@
 """Fixtures that the tests share."""
 
+import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
@@ -18,6 +19,14 @@ from inkbox_mcp.telemetry.metrics import Dependency, Metrics
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
 KEY = "ApiKey_11111111-1111-4111-8111-111111111111.top-secret"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that another system than this one can run; see `markers` in pyproject.toml."""
+    if sys.platform != "linux" and item.get_closest_marker("linux"):
+        pytest.skip("needs programs that are installed on Linux only")
+    if sys.platform == "win32" and item.get_closest_marker("posix"):
+        pytest.skip("needs signals, file modes or a shell, as POSIX has them")
 
 
 class Clock:

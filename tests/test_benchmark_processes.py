@@ -21,6 +21,7 @@ from inkbox_mcp.toolkit.operation import Result
 from inkbox_mcp.tools.mailboxes import ListMailboxes, list_mailboxes
 from tests.processes import PATIENCE
 
+pytestmark = pytest.mark.linux
 ROOT = Path(__file__).parent.parent
 CHILD = """
 import signal, sys, time

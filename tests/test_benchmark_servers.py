@@ -34,6 +34,7 @@ from benchmarks.stub import inkbox_stub
 from benchmarks.wrk import load
 from tests.processes import PATIENCE
 
+pytestmark = pytest.mark.linux
 ROOT = Path(__file__).parent.parent
 
 

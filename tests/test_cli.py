@@ -21,6 +21,8 @@ from tests.conftest import KEY
 from tests.processes import PATIENCE, Running, environment, run, start, start_process, stdio_agent, upstream
 from tests.test_settings import SAMPLES
 
+pytestmark = pytest.mark.posix
+
 
 @pytest.fixture(autouse=True)
 def _signals_restored() -> Generator[None]:  # pyright: ignore[reportUnusedFunction]

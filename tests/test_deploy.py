@@ -39,6 +39,8 @@ from inkbox_mcp.telemetry.metrics import PrometheusMetrics
 from tests.conftest import KEY
 from tests.processes import COMMAND, Running, start_process
 
+pytestmark = pytest.mark.linux
+
 ROOT = Path(__file__).parent.parent
 OPERATING = "docs/operating.md"
 FILES = [

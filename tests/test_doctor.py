@@ -15,6 +15,8 @@ from tests.conftest import KEY
 from tests.faults import Fault, faulty_inkbox, refusal
 from tests.processes import run
 
+pytestmark = pytest.mark.posix
+
 
 async def found(settings: dict[str, object], sources: dict[str, str] | None = None) -> dict[str, Check]:
     """Examine and return the checks by name."""

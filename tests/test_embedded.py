@@ -16,6 +16,8 @@ from inkbox_mcp.settings.options import Settings
 from tests.conftest import Agent
 from tests.processes import PATIENCE, start
 
+pytestmark = pytest.mark.posix
+
 TIMEOUT = 0.5
 """Seconds that a call may take; the file stays locked for as long as a test likes."""
 WELL_BEFORE_THE_LOCK_IS_GIVEN_UP = 8

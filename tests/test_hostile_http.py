@@ -18,6 +18,8 @@ from mcp import Client
 from tests.conftest import Agent
 from tests.processes import COMMAND, PATIENCE, environment
 
+pytestmark = pytest.mark.posix
+
 ENVELOPE = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},

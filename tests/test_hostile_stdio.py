@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from tests.processes import COMMAND, PATIENCE, environment
 
+pytestmark = pytest.mark.posix
+
 ENVELOPE = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},

@@ -16,6 +16,8 @@ from inkbox_mcp import __version__
 from tests.conftest import KEY, Agent
 from tests.processes import PATIENCE, serve_http, start, upstream
 
+pytestmark = pytest.mark.posix
+
 BOTH_SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 
 HEADERS = {"Accept": "application/json, text/event-stream"}

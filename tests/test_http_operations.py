@@ -27,6 +27,8 @@ from tests.faults import FINE, Fault, FaultyInkbox, Hold, faulty_inkbox, refusal
 from tests.processes import PATIENCE, Running, serve_http
 from tests.test_http import HEADERS
 
+pytestmark = pytest.mark.posix
+
 META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},

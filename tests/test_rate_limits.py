@@ -25,6 +25,8 @@ from inkbox_mcp.settings.values import Rate, parse_store
 from tests.conftest import Clock, Losses
 from tests.redis_server import redis_on_port, redis_on_socket
 
+pytestmark = pytest.mark.linux
+
 
 async def taken(limit: RateLimit, calls: int, tenant: str = "acme") -> int:
     """Make calls and return how many of them were let through."""

@@ -32,6 +32,8 @@ from tests.conftest import KEY, Agent, Connect
 from tests.faults import Fault, FaultyInkbox, faulty_inkbox, refusal
 from tests.processes import serve_http, stdio_agent
 
+pytestmark = pytest.mark.posix
+
 SECRET = KEY.rpartition(".")[2]
 """The part of the key that must stay secret; the part before it names the key."""
 

@@ -15,6 +15,8 @@ import pytest
 from tests.conftest import KEY
 from tests.processes import Running, start, start_process, stdio_agent, upstream
 
+pytestmark = pytest.mark.posix
+
 BOTH_SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 
 

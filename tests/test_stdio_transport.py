@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import pty
 import select
 import signal
 import socket
@@ -272,6 +271,8 @@ def test_it_serves_on_one_socket_for_both_directions(tmp_path: Path) -> None:
 
 def test_it_serves_on_a_terminal_and_leaves_it_blocking(tmp_path: Path) -> None:
     """Which it shares with a shell; a developer may try it by hand, and leave with Ctrl-C."""
+    import pty  # Windows has none, and collects this module
+
     ours, its = pty.openpty()
     with running(tmp_path, its, its, ours, ours, stderr=its) as wire:
         assert b"waiting for an MCP client" in os.read(ours, 4096)

@@ -28,6 +28,8 @@ from tests.processes import PATIENCE, serve_http
 from tests.test_http import HEADERS, INITIALIZE
 from tests.test_http_operations import CALL, CALL_HEADERS
 
+pytestmark = pytest.mark.posix
+
 
 def key(number: int) -> str:
     """Return the key of an organisation of its own."""

@@ -31,6 +31,8 @@ from inkbox_mcp.telemetry.tracing import ASKING, client_span
 from tests.conftest import KEY, Agent, Connect
 from tests.processes import PATIENCE, environment, serve_http, start
 
+pytestmark = pytest.mark.posix
+
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OTHER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TEMPLATE = "/api/v1/mail/mailboxes/{}"

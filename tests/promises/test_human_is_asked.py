@@ -41,6 +41,8 @@ from tests.test_confirmation import ADDRESS, Desk, Human
 from tests.test_http_operations import CALL, CALL_HEADERS, META
 from tests.test_metrics import samples
 
+pytestmark = pytest.mark.posix
+
 OPERATIONS = all_operations()
 DELETE = {"email_address": ADDRESS}
 ACCEPT = ElicitResult(action="accept", content={})

@@ -20,6 +20,8 @@ from inkbox_mcp.http.connections import Limits, Server
 from inkbox_mcp.http.limits import BodyLimits
 from tests.processes import COMMAND, PATIENCE, start_process
 
+pytestmark = pytest.mark.posix
+
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SHORT, LONG = 0.2, 3600.0
 """Seconds: those that a test waits for, and those that it cannot mean."""

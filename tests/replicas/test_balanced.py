@@ -17,7 +17,7 @@ from tests.replicas.haproxy import Balancer, balance
 from tests.replicas.machine import machine
 from tests.replicas.replicas import Replicas
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.linux]
 
 AGENTS = 64
 DRAIN = 3.0

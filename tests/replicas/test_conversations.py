@@ -22,7 +22,7 @@ from tests.replicas.machine import machine
 from tests.replicas.replicas import Replicas
 from tests.test_http import HEADERS, open_stream
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.linux]
 
 ROUND_ROBIN = {"balance leastconn": "balance roundrobin"}
 

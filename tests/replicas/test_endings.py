@@ -24,7 +24,7 @@ from tests.replicas.machine import Program, listens, machine
 from tests.test_hostile_http import GOOD_CALL
 from tests.test_http import open_stream
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.linux]
 
 SLACK = 2.0
 """Seconds that an end may take on a busy machine beside those that it is given."""

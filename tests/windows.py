@@ -1,0 +1,37 @@
+"""Makes this process take its system for Windows, as far as that can be had elsewhere.
+
+What others' packages choose when they are loaded, such as the event loop, stays this system's. What is missing on
+Windows is missing to whatever is loaded afterwards.
+"""
+
+import importlib
+import importlib.abc
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+FIRST = ("asyncio", "subprocess", "anyio._backends._asyncio", "fastapi", "mcp.client.stdio", "uvicorn")
+MODULES = frozenset({"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"})
+SIGNALS = ("SIGALRM", "SIGCONT", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGSTOP", "SIGUSR1", "SIGUSR2")
+OF_OS = ("O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "fork", "geteuid", "getuid", "killpg", "mkfifo", "setsid", "uname")
+
+
+class _Missing(importlib.abc.MetaPathFinder):
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> None:
+        if fullname in MODULES:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
+def pretend() -> None:
+    """Take away what Windows lacks."""
+    for name in FIRST:
+        importlib.import_module(name)
+    for name in MODULES - {"posix"}:
+        sys.modules.pop(name, None)
+    sys.meta_path.insert(0, _Missing())
+    for module, names in ((signal, SIGNALS), (os, OF_OS)):
+        for name in names:
+            if hasattr(module, name):
+                delattr(module, name)
+    sys.platform = "win32"
