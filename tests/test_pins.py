@@ -87,8 +87,10 @@ def test_the_image_holds_what_was_tested() -> None:
 
 
 def test_the_build_system_is_asked_for_once() -> None:
-    """The group that is pinned is what [build-system] says."""
-    assert PROJECT["dependency-groups"]["build"] == PROJECT["build-system"]["requires"]
+    """The group that is pinned, and what the checks build with, is what [build-system] says."""
+    asked_for = PROJECT["build-system"]["requires"]
+    assert PROJECT["dependency-groups"]["build"] == asked_for
+    assert {*asked_for} <= {*EXTRAS["dev"]}
 
 
 @pytest.mark.parametrize("file", [CHECKS, IMAGE, BUILD])
@@ -168,6 +170,42 @@ def test_actions_are_pinned_by_commit() -> None:
         for action in actions:
             assert re.search(rf"uses: {re.escape(action)} # v\d+\.\d+\.\d+$", text, re.MULTILINE), action
             assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", action), action
+
+
+def test_every_python_that_is_promised_is_tested() -> None:
+    """From the oldest that can be installed on, and the oldest dependencies with that one."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    classifier = re.compile(r"Programming Language :: Python :: (3\.\d+)")
+    promised = [found[1] for line in PROJECT["project"]["classifiers"] if (found := classifier.fullmatch(line))]
+    assert workflow["jobs"]["linux"]["strategy"]["matrix"]["python"] == promised
+    assert {*workflow["jobs"]["elsewhere"]["strategy"]["matrix"]["python"]} <= {*promised}
+    assert PROJECT["project"]["requires-python"] == f">={promised[0]}"
+    assert f"python{promised[0]} -m venv" in (ROOT / ".ci/lowest").read_text(encoding="utf-8")
+
+
+def test_jobs_may_only_read_and_must_end() -> None:
+    """No job has rights of its own, keeps the token for what it runs, or waits for hours."""
+    for file in (ROOT / ".github/workflows").iterdir():
+        workflow = yaml.safe_load(file.read_text(encoding="utf-8"))
+        assert workflow["permissions"] == {"contents": "read"}
+        assert "concurrency" in workflow
+        for job in workflow["jobs"].values():
+            assert "permissions" not in job
+            assert job["timeout-minutes"] <= 60
+            for step in job["steps"]:
+                if step.get("uses", "").startswith("actions/checkout@"):
+                    assert step["with"] == {"persist-credentials": False}
+                if (script := step.get("run", "")).startswith(".ci/"):
+                    assert os.access(ROOT / script, os.X_OK), script
+
+
+def test_the_checks_build_what_is_published_and_measure_coverage() -> None:
+    """A wheel that cannot be installed, or code without tests, does not pass."""
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert "\nstep .ci/package\n" in script
+    assert re.search(r"^step pytest -n auto --cov\b", script, re.MULTILINE)
+    assert PROJECT["tool"]["coverage"]["run"]["branch"]
+    assert PROJECT["tool"]["coverage"]["report"]["fail_under"] >= 95
 
 
 def test_hooks_are_pinned_by_commit_or_come_from_the_environment() -> None:

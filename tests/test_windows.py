@@ -1,6 +1,7 @@
 """What can be said about Windows on another system: nothing is loaded or needed that it lacks."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,7 +46,7 @@ def on_windows(script: str, *arguments: str, home: Path, stdin: str = "") -> str
     ran = subprocess.run(
         [sys.executable, "-c", script, *arguments],
         input=stdin,
-        env={"HOME": str(home), "PYTHONPATH": str(ROOT)},
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT)},
         cwd=ROOT,
         capture_output=True,
         text=True,
