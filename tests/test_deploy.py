@@ -26,7 +26,6 @@ from typing import Any, cast
 
 import anyio
 import compose_spec
-import dockerfile
 import httpx2
 import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs]
 import pytest
@@ -82,6 +81,8 @@ class Instruction:
 
 def instructions(text: str) -> list[Instruction]:
     """Parse a Dockerfile as Docker does."""
+    import dockerfile  # Linux only, and this module is collected everywhere
+
     parsed = cast("list[Any]", dockerfile.parse_string(text))  # pyright: ignore[reportUnknownMemberType]
     return [Instruction(each.cmd.upper(), each.value, each.flags, each.json) for each in parsed]
 

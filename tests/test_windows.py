@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_every_module_can_be_loaded(tmp_path: Path) -> None:
 def test_it_serves_over_stdio(tmp_path: Path) -> None:
     """A client starts, calls and leaves; the second start is no other than the first, and nothing is recorded."""
     version = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"id": 1, "method": "initialize", "params": version},
         {"method": "notifications/initialized"},
         {"id": 2, "method": "tools/call", "params": {"name": "list_identities", "arguments": {}}},

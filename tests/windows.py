@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 FIRST = ("asyncio", "subprocess", "anyio._backends._asyncio", "fastapi", "mcp.client.stdio", "uvicorn")
-MODULES = frozenset({"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"})
+MODULES = frozenset({"dockerfile", "fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"})
 SIGNALS = ("SIGALRM", "SIGCONT", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGSTOP", "SIGUSR1", "SIGUSR2")
 OF_OS = ("O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "fork", "geteuid", "getuid", "killpg", "mkfifo", "setsid", "uname")
 
