@@ -203,7 +203,8 @@ def test_the_checks_build_what_is_published_and_measure_coverage() -> None:
     """A wheel that cannot be installed, or code without tests, does not pass."""
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert "\nstep .ci/package\n" in script
-    assert re.search(r"^step pytest -n auto --cov\b", script, re.MULTILINE)
+    assert '\nstep pytest -n auto "${coverage[@]}"\n' in script
+    assert "coverage=(--cov " in script
     assert PROJECT["tool"]["coverage"]["run"]["branch"]
     assert PROJECT["tool"]["coverage"]["report"]["fail_under"] >= 95
 
