@@ -206,7 +206,7 @@ def test_the_checks_build_what_is_published_and_measure_coverage() -> None:
     assert '\nstep pytest -n auto "${coverage[@]}"\n' in script
     assert "coverage=(--cov " in script
     assert PROJECT["tool"]["coverage"]["run"]["branch"]
-    assert PROJECT["tool"]["coverage"]["report"]["fail_under"] >= 95
+    assert PROJECT["tool"]["coverage"]["report"]["fail_under"] >= 97
 
 
 def test_hooks_are_pinned_by_commit_or_come_from_the_environment() -> None:
