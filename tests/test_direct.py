@@ -21,6 +21,7 @@ from inkbox_mcp.stdio.direct import Agreement
 from inkbox_mcp.stdio.pipes import Pipes
 from inkbox_mcp.stdio.serve import serve_pipes
 from inkbox_mcp.stdio.warm_start import Beginning
+from tests.cold_starts import answers_of_the_sdk, record
 from tests.processes import PATIENCE
 from tests.test_hostile_stdio import ENVELOPE, HANDSHAKE
 from tests.test_warm_start import Session, legacy, loaded, modern, rpc, whole
@@ -101,12 +102,12 @@ ERAS = [*LATEST, *(pytest.param(era, marks=pytest.mark.slow) for era in EARLIER)
 def test_plain_calls_are_answered_with_the_bytes_of_the_sdk_and_without_it(era: str, tmp_path: Path) -> None:
     """Whatever comes of them."""
     lines = [*opening(era), *said(era, PLAIN)]
-    by_the_sdk, _ = whole(tmp_path, lines, "--no-warm-start")
-    whole(tmp_path, opening(era))
+    by_the_sdk = answers_of_the_sdk(lines)
+    record(tmp_path, opening(era))
     directly, _ = whole(tmp_path, lines)
     assert same_every_time(directly) == same_every_time(by_the_sdk)
     assert {b'"isError":true' in answer for answer in directly} == {True, False}
-    loaded(tmp_path, opening(era))
+    record(tmp_path, opening(era), by_module=False)
     assert "mcp" not in loaded(tmp_path, lines)
 
 
@@ -116,8 +117,8 @@ def test_whatever_is_more_than_a_plain_call_is_answered_by_the_sdk(era: str, tmp
     get = {"params": GET}
     between = [message for number, other in enumerate(OTHER) for message in (other, {"id": f"get {number}", **get})]
     lines = [*opening(era), *said(era, [{"id": "c", "params": CREATE}, *between])]
-    by_the_sdk, _ = whole(tmp_path, lines, "--no-warm-start")
-    whole(tmp_path, opening(era))
+    by_the_sdk = answers_of_the_sdk(lines)
+    record(tmp_path, opening(era))
     directly, _ = whole(tmp_path, lines)
     assert same_every_time(directly) == same_every_time(by_the_sdk)
 
@@ -127,17 +128,17 @@ def test_whatever_is_more_than_a_plain_call_is_answered_by_the_sdk(era: str, tmp
 @pytest.mark.parametrize("other", OTHER, ids=lambda other: json.dumps(other)[:60])
 def test_whatever_is_more_than_a_plain_call_is_for_the_sdk(other: dict[str, Any], era: str, tmp_path: Path) -> None:
     """However little more it is."""
-    loaded(tmp_path, opening(era))
+    record(tmp_path, opening(era), by_module=False)
     assert "mcp" in loaded(tmp_path, [*opening(era), *said(era, [other])])
 
 
 def test_pings_do_not_load_the_sdk(tmp_path: Path) -> None:
     """Clients that keep a connection alive send one after the other, each with another id."""
     lines = [*legacy("2025-11-25"), *(rpc(id=number, method="ping") for number in range(50, 60))]
-    by_the_sdk, _ = whole(tmp_path, lines, "--no-warm-start")
-    whole(tmp_path, legacy("2025-11-25"))
+    by_the_sdk = answers_of_the_sdk(lines)
+    record(tmp_path, legacy("2025-11-25"))
     assert whole(tmp_path, lines)[0] == by_the_sdk
-    loaded(tmp_path, legacy("2025-11-25"))
+    record(tmp_path, legacy("2025-11-25"), by_module=False)
     assert "mcp" not in loaded(tmp_path, lines)
 
 
@@ -237,7 +238,7 @@ def test_a_cancellation_of_nothing_changes_nothing_and_loads_nothing(tmp_path: P
     lines = legacy("2025-11-25")
     others: list[Any] = [12, "no", 1.5, None, []]
     late = [rpc(method="notifications/cancelled", params={"requestId": other}) for other in others]
-    loaded(tmp_path, lines)
+    record(tmp_path, lines, by_module=False)
     assert "mcp" not in loaded(tmp_path, [*lines, call(10, **LIST), *late, call(11, **LIST)])
 
 
@@ -354,7 +355,7 @@ async def test_an_answer_that_the_client_reads_late_is_not_followed_by_another()
 def test_the_end_of_input_is_heard_although_the_client_does_not_read(tmp_path: Path) -> None:
     """Not even what its pings are answered with, which is more than the pipe holds."""
     lines = legacy("2025-11-25")
-    whole(tmp_path, lines)
+    record(tmp_path, lines)
     session = Session(tmp_path)
     session.stdin.write(b"".join([*lines, *(rpc(id=number, method="ping") for number in range(10, 2500))]))
     session.stdin.close()
@@ -368,7 +369,7 @@ def test_the_end_of_input_is_heard_although_the_client_does_not_read(tmp_path: P
 def test_a_request_that_is_called_like_a_notification_is_answered_by_the_sdk(tmp_path: Path) -> None:
     """With an error, for there is no such method."""
     opening, request = legacy("2025-11-25"), rpc(id=9, method="notifications/cancelled", params={"requestId": 1})
-    whole(tmp_path, opening)
+    record(tmp_path, opening)
     *_, answer = Session(tmp_path).end(b"".join([*opening, request])).splitlines()
     assert (json.loads(answer)["id"], json.loads(answer)["error"]["code"]) == (9, -32601)
 
@@ -378,8 +379,8 @@ def test_a_client_whose_name_is_no_utf8_is_served(era: str, tmp_path: Path) -> N
     """The SDK took it, and so it is on record."""
     lines = [line.replace(b'"test"', b'"t\xff"') for line in opening(era)]
     call = [line.replace(b'"test"', b'"t\xff"') for line in said(era, PLAIN[:1])]
-    by_the_sdk, _ = whole(tmp_path, [*lines, *call], "--no-warm-start")
-    whole(tmp_path, lines)
+    by_the_sdk = answers_of_the_sdk([*lines, *call])
+    record(tmp_path, lines)
     assert whole(tmp_path, [*lines, *call])[0] == by_the_sdk
 
 

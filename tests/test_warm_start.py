@@ -21,6 +21,7 @@ from inkbox_mcp.settings.misplaced import meant_in_the_environment
 from inkbox_mcp.settings.options import options
 from inkbox_mcp.stdio.cache import MOST_KEPT
 from inkbox_mcp.stdio.warm_start import may_be_ours
+from tests.cold_starts import record
 from tests.processes import COMMAND, PATIENCE, environment
 from tests.test_hostile_stdio import CALL, ENVELOPE, HANDSHAKE
 
@@ -66,7 +67,8 @@ OPENINGS = {
     "long numbers and strange names": [rpc(id=10**30, method="ping"), rpc(id='"\u202e\\', method="ping")],
     "lines that end as elsewhere": [line.replace(b"\n", b"\r\n") for line in legacy("2025-11-25")],
 }
-ALIKE = {*HANDSHAKE_PROTOCOL_VERSIONS[:-1], "1999-01-01", "methods that it lacks", "a page that is none"}
+REALLY_COLD = {HANDSHAKE_PROTOCOL_VERSIONS[-1], MODERN_PROTOCOL_VERSIONS[-1], "two handshakes"}
+"""Those that a real cold start shows, too, where there is no time for all."""
 
 
 def choices(everything: Iterable[Any], alike: Container[Any]) -> list[Any]:
@@ -124,15 +126,32 @@ def whole(home: Path, lines: list[bytes], *arguments: str, **variables: str) -> 
     return answers, loaded
 
 
-@pytest.mark.parametrize("opening", choices(OPENINGS, ALIKE))
+def recorded(home: Path) -> dict[str, bytes]:
+    """Return all recordings, by their places."""
+    cache = home / ".cache" / "inkbox-mcp"
+    return {str(file.relative_to(cache)): file.read_bytes() for file in cache.glob("*/*")}
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
 def test_a_warm_start_answers_with_the_bytes_of_a_cold_one(opening: str, tmp_path: Path) -> None:
     """Whatever a client begins with, of any era, errors included."""
     lines = OPENINGS[opening]
-    cold, loaded = whole(tmp_path, lines)
-    assert loaded
+    cold = record(tmp_path, lines)
     assert whole(tmp_path, lines) == (cold, False)
-    assert whole(tmp_path, lines, "--no-warm-start") == (cold, True)
     assert all(json.loads(answer) for answer in cold if answer)
+
+
+@pytest.mark.parametrize("opening", choices(OPENINGS, OPENINGS.keys() - REALLY_COLD))
+def test_a_cold_start_answers_and_records_the_bytes_of_the_sdk_in_this_process(opening: str, tmp_path: Path) -> None:
+    """With which other tests compare, because a cold start takes a second."""
+    lines = OPENINGS[opening]
+    by_the_sdk = record(tmp_path, lines)
+    by_the_sdk_recorded = recorded(tmp_path)
+    shutil.rmtree(tmp_path / ".cache")
+    assert whole(tmp_path, lines) == (by_the_sdk, True)
+    assert recorded(tmp_path) == by_the_sdk_recorded
+    assert len(by_the_sdk_recorded) == 1
+    assert whole(tmp_path, lines, "--no-warm-start") == (by_the_sdk, True)
 
 
 def test_what_needs_a_human_loads_the_sdk_which_knows_what_was_said(era: str, tmp_path: Path) -> None:
@@ -145,7 +164,7 @@ def test_what_needs_a_human_loads_the_sdk_which_knows_what_was_said(era: str, tm
     else:
         opening = [rpc(id=0, method="server/discover", params=meta)]
     create = {"name": "create_mailbox", "arguments": {"agent_handle": "sales-agent"}, **meta}
-    whole(tmp_path, opening)
+    record(tmp_path, opening)
     session = Session(tmp_path)
     for line in opening:
         session.ask(line)
@@ -162,7 +181,7 @@ def test_what_needs_a_human_loads_the_sdk_which_knows_what_was_said(era: str, tm
 def test_calls_while_it_loads_are_neither_lost_nor_answered_twice(cut: int, tmp_path: Path) -> None:
     """From whichever line on all comes at once, cancellations included."""
     opening = legacy("2025-11-25")
-    whole(tmp_path, opening)
+    record(tmp_path, opening)
     session = Session(tmp_path)
     calls = [rpc(id=number, method="tools/call", params=CALL) for number in range(10, 20)]
     cancelled = rpc(method="notifications/cancelled", params={"requestId": 2})
@@ -200,7 +219,7 @@ def test_a_conversation_is_the_same_whether_it_starts_warm_or_cold(seed: int, tm
     ]
     lines = [*opening[: random.randint(1, 4)], *random.choices([*noise, *opening[1:]], k=random.randint(0, 6))]
     data = b"".join(lines)[: None if random.random() < 0.7 else -1]
-    whole(tmp_path, opening)
+    record(tmp_path, opening)
     answers: list[list[str]] = []
     for arguments in ([], ["--no-warm-start"]):
         session = Session(tmp_path, *arguments)
@@ -249,7 +268,8 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 def test_a_recording_that_cannot_be_trusted_is_ignored(damage: str, tmp_path: Path) -> None:
     """The start is a normal one."""
     lines = legacy("2025-11-25")
-    cold, _ = whole(tmp_path, lines)
+    cold = record(tmp_path, lines)
+    assert whole(tmp_path, lines) == (cold, False)
     DAMAGE[damage](only_recording(tmp_path))
     assert whole(tmp_path, lines) == (cold, True)
 
@@ -274,7 +294,8 @@ def test_recordings_are_for_this_user_only(tmp_path: Path) -> None:
 def test_other_settings_are_another_recording(arguments: list[str], variables: dict[str, str], tmp_path: Path) -> None:
     """Whatever an answer may depend on."""
     lines = legacy("2025-11-25")
-    whole(tmp_path, lines)
+    record(tmp_path, lines)
+    assert not whole(tmp_path, lines)[1]
     assert whole(tmp_path, lines, *arguments, **variables)[1]
 
 
@@ -283,7 +304,7 @@ def test_other_settings_are_another_recording(arguments: list[str], variables: d
 )
 def test_a_misspelt_limit_stops_a_start_that_a_recording_could_answer(variable: str, tmp_path: Path) -> None:
     """It would answer for a server that is not limited."""
-    whole(tmp_path, legacy("2025-11-25"))
+    record(tmp_path, legacy("2025-11-25"))
     session = Session(tmp_path, **{variable: "1"})
     assert session.process.wait(PATIENCE) == 2
     session.process.communicate()
@@ -329,7 +350,7 @@ def test_a_recording_does_not_outlive_a_change_of_any_file(tmp_path: Path) -> No
 def test_an_option_that_is_wrong_stops_a_start_before_a_client_speaks(tmp_path: Path) -> None:
     """There is no recording of what never started."""
     lines = legacy("2025-11-25")
-    whole(tmp_path, lines)
+    record(tmp_path, lines)
     command = [*COMMAND, "--sandbox", "--sandbox-db", ":memory:", "--frobnicate"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(tmp_path))
     assert process.stderr
@@ -341,7 +362,7 @@ def test_an_option_that_is_wrong_stops_a_start_before_a_client_speaks(tmp_path: 
 def test_a_client_that_never_says_the_same_fills_no_disk(tmp_path: Path) -> None:
     """As one with random ids; what others have put there is not counted, and stays."""
     recordings = tmp_path / ".cache" / "inkbox-mcp"
-    whole(tmp_path, [rpc(id=0, method="ping")])
+    record(tmp_path, [rpc(id=0, method="ping")])
     folder = only_recording(tmp_path).parent
     for number in range(50):
         (folder / str(number)).touch()
@@ -367,7 +388,7 @@ def test_a_cache_that_cannot_be_written_harms_nobody(place: str, tmp_path: Path)
 def test_a_signal_ends_a_server_that_has_loaded_nothing(number: signal.Signals, tmp_path: Path) -> None:
     """With status 0, as any other."""
     lines = legacy("2025-11-25")
-    whole(tmp_path, lines)
+    record(tmp_path, lines)
     session = Session(tmp_path)
     session.ask(lines[0])
     assert not session.is_loaded()
@@ -379,7 +400,7 @@ def test_a_signal_ends_a_server_that_has_loaded_nothing(number: signal.Signals, 
 def test_a_client_that_has_stopped_reading_ends_it(tmp_path: Path) -> None:
     """Without a word."""
     lines = legacy("2025-11-25")
-    whole(tmp_path, lines)
+    record(tmp_path, lines)
     session = Session(tmp_path)
     session.stdout.close()
     session.stdin.write(lines[0])
@@ -429,7 +450,7 @@ def test_a_first_call_loads_no_sdk_and_no_web_server(tmp_path: Path) -> None:
     """Only what it takes to check its arguments and to ask Inkbox."""
     lines = legacy("2025-11-25")
     nobody = {"INKBOX_BASE_URL": "http://127.0.0.1:1", "INKBOX_API_KEY": "ApiKey_x.y"}
-    loaded(tmp_path, lines, **nobody)
+    record(tmp_path, lines, arguments=[], by_module=False, **nobody)
     first = loaded(tmp_path, [*lines, LIST_CALL], **nobody)
     assert {"inkbox_mcp.service", "httpx2", "pydantic"} <= first
     for name in ("mcp", "mcp_types", "starlette", "jsonschema", "cryptography", "uvicorn", "fastapi", "sqlite3"):

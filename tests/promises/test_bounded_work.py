@@ -18,6 +18,7 @@ from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_ITEMS, MAX_PROBLEMS, MA
 from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Result, operation
 from inkbox_mcp.tools import all_operations
+from tests.cold_starts import answers_of_the_sdk, record
 from tests.conftest import KEY, Agent, Connect, text
 from tests.processes import PATIENCE, serve_http
 from tests.test_direct import call as stdio_call
@@ -213,8 +214,8 @@ def test_over_stdio_every_flood_has_a_short_answer(era: str, tmp_path: Path) -> 
     floods = [body(**flood, modern=era == "2026-07-28") + b"\n" for flood in WIRE.values()]
     unknown = said(era, [{"id": 1, "params": {"name": "x" * 1_000_000}}])
     lines = [*opening(era), *floods, *unknown, *said(era, [{"id": 1, "params": {"name": "whoami"}}])]
-    by_the_sdk, _ = whole(tmp_path, lines, "--no-warm-start")
-    whole(tmp_path, opening(era))
+    by_the_sdk = answers_of_the_sdk(lines)
+    record(tmp_path, opening(era))
     directly, _ = whole(tmp_path, lines)
     said_nothing = len(opening(era))
     for answer in (*by_the_sdk[said_nothing:], *directly[said_nothing:]):
