@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx2
@@ -48,6 +49,18 @@ class Losses(Metrics):
     def lost(self, dependency: Dependency) -> None:
         """Note it."""
         self.of.append(dependency)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load Schemathesis where its tests may run: that takes a second."""
+    if config.getoption("markexpr") != "not slow":
+        config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the module that needs it where it is not loaded; its tests are slow ones."""
+    loaded = config.pluginmanager.has_plugin("schemathesis.pytest.plugin")
+    return True if collection_path.name == "test_sandbox_schemathesis.py" and not loaded else None
 
 
 @pytest.fixture
@@ -121,6 +134,26 @@ def connect() -> Connect:
             yield Agent(client)
 
     return connect
+
+
+class SharedHTTP(Protocol):
+    """Returns the origin of a server on an empty sandbox, which all tests of a worker share; they must not change it.
+
+    The first that asks for these options and variables starts the server, which ends after the last test.
+    """
+
+    def __call__(self, *options: str, **variables: str) -> str:
+        """Return it."""
+        ...
+
+
+@pytest.fixture(scope="session")
+def shared_http(tmp_path_factory: pytest.TempPathFactory) -> Generator[SharedHTTP]:
+    """Return the function that finds or starts a server for tests which only read."""
+    from tests.shared_servers import sharing  # it needs this module
+
+    with sharing(lambda: tmp_path_factory.mktemp("shared")) as origin:
+        yield origin
 
 
 @pytest.fixture

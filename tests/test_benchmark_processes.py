@@ -202,6 +202,7 @@ def test_a_benchmark_that_lacks_a_program_says_so_and_begins_nothing(module: str
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_the_framework_benchmark_shows_what_a_call_takes_each_way() -> None:
     """In microseconds of processor time."""
     ended = benchmark("benchmarks.framework", "--rounds", "1")

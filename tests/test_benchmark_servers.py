@@ -101,6 +101,7 @@ def client(peer: Peer, measure: str, inkbox: Inkbox, home: Path) -> dict[str, An
     return json.loads(output([sys.executable, "-m", "benchmarks.client", json.dumps(job)], PATIENCE, ROOT))
 
 
+@pytest.mark.slow
 def test_servers_by_hand_and_with_decorators_answer_the_same_data_as_ours(inkbox: Inkbox, tmp_path: Path) -> None:
     """All five tools; a result's text too says what its data say."""
     answers = {peer.name: client(peer, "answers", inkbox, tmp_path) for peer in (ours(), mcpserver(), loop())}
@@ -110,6 +111,7 @@ def test_servers_by_hand_and_with_decorators_answer_the_same_data_as_ours(inkbox
     assert all(answer["wire"] > answer["text"] > len(ADDRESS) for answer in answers.values())
 
 
+@pytest.mark.slow
 def test_a_server_answers_the_same_to_clients_of_both_eras_over_http(inkbox: Inkbox, tmp_path: Path) -> None:
     """If its data differ that stops the benchmark with both of them."""
     with serving(ours(), "sessions", inkbox.origin, tmp_path) as service:
@@ -128,6 +130,7 @@ def test_a_server_that_serves_stdio_only_is_no_http_service(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("measure", "shown", "calls"),
     [
@@ -146,6 +149,7 @@ def test_a_measure_of_a_real_server_is_positive(
     assert inkbox.requests == calls if calls < 2 else inkbox.requests > calls
 
 
+@pytest.mark.slow
 def test_httpx2_alone_gets_one_mailbox_after_another(inkbox: Inkbox) -> None:
     """The least number of calls is twice the warm-up."""
     script = "import sys, anyio, benchmarks.direct as d; print(anyio.run(d.measure, sys.argv[1], 0))"
@@ -290,6 +294,7 @@ def has(*programs: str) -> bool:
     return all(shutil.which(program, path=places) for program in programs)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has("wrk", "nginx"), reason="needs the Debian packages wrk and nginx")
 def test_wrk_counts_right_answers_and_stops_at_a_wrong_one(tmp_path: Path) -> None:
     """With what was answered instead."""
@@ -305,6 +310,7 @@ def test_wrk_counts_right_answers_and_stops_at_a_wrong_one(tmp_path: Path) -> No
 PLAN = Plan(rounds=1, starts=1, first_results=1, seconds=1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has("nginx"), reason="needs the Debian package nginx")
 def test_a_comparison_names_the_server_that_fails(tmp_path: Path) -> None:
     """With the last line that it wrote."""

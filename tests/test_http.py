@@ -13,7 +13,7 @@ import pytest
 from mcp import Client, MCPError
 
 from inkbox_mcp import __version__
-from tests.conftest import KEY, Agent
+from tests.conftest import KEY, Agent, SharedHTTP
 from tests.processes import PATIENCE, serve_http, start, upstream
 
 pytestmark = pytest.mark.posix
@@ -75,7 +75,7 @@ async def test_it_says_that_it_is_healthy(tmp_path: Path) -> None:
         assert (await http.get("/")).status_code == 404
 
 
-async def test_a_web_page_cannot_reach_it_through_the_users_browser(tmp_path: Path) -> None:
+async def test_a_web_page_cannot_reach_it_through_the_users_browser(shared_http: SharedHTTP) -> None:
     """DNS rebinding: a foreign Host or Origin is refused, in either era, before anything is done."""
     modern = {
         "MCP-Protocol-Version": "2026-07-28",
@@ -84,7 +84,8 @@ async def test_a_web_page_cannot_reach_it_through_the_users_browser(tmp_path: Pa
     }
     params = {"name": "create_mailbox", "arguments": {"agent_handle": "sales-agent"}}
     call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-    async with serve_http("--sandbox", home=tmp_path) as (_, origin), httpx2.AsyncClient(base_url=origin) as http:
+    origin = shared_http()
+    async with httpx2.AsyncClient(base_url=origin) as http:
         port = httpx2.URL(origin).port
         requests: list[tuple[dict[str, Any], dict[str, str]]] = [(INITIALIZE, {}), (call, modern)]
         for body, extra in requests:

@@ -19,8 +19,8 @@ from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Result, operation
 from inkbox_mcp.tools import all_operations
 from tests.cold_starts import answers_of_the_sdk, record
-from tests.conftest import KEY, Agent, Connect, text
-from tests.processes import PATIENCE, serve_http
+from tests.conftest import KEY, Agent, Connect, SharedHTTP, text
+from tests.processes import PATIENCE
 from tests.test_direct import call as stdio_call
 from tests.test_direct import conversation, opening, said
 from tests.test_http_operations import CALL, CALL_HEADERS, META
@@ -184,16 +184,11 @@ WIRE: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("stateless", [False, True], ids=["sessions", "stateless"])
-async def test_over_http_every_flood_has_a_short_answer(stateless: bool, tmp_path: Path) -> None:
+async def test_over_http_every_flood_has_a_short_answer(stateless: bool, shared_http: SharedHTTP) -> None:
     """In both eras; and the server goes on serving."""
-    variables = {"INKBOX_MCP_SANDBOX": "true", "INKBOX_MCP_SANDBOX_DB": ":memory:"}
-    if stateless:
-        variables["INKBOX_MCP_STATELESS"] = "true"
+    origin = shared_http(*(["--stateless"] if stateless else []))
     common = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-    async with (
-        serve_http(home=tmp_path, **variables) as (_, origin),
-        httpx2.AsyncClient(base_url=origin, headers=common, timeout=PATIENCE) as http,
-    ):
+    async with httpx2.AsyncClient(base_url=origin, headers=common, timeout=PATIENCE) as http:
         hello = {**CALL, "method": "initialize", "params": INITIALIZE}
         session = (await http.post("/mcp", json=hello)).headers.get("mcp-session-id")
         earlier = {"Mcp-Session-Id": session} if session else {}

@@ -24,6 +24,7 @@ from inkbox_mcp.protocol.server import server_of
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
 from tests.authentication.authorization_server import Issuer, serve_issuer
+from tests.conftest import SharedHTTP
 from tests.processes import PATIENCE, serve_http, stdio_agent
 from tests.test_hostile_http import ENVELOPE, GOOD, message
 from tests.test_http_operations import CALL, CALL_HEADERS
@@ -92,34 +93,34 @@ FOREIGN = [
 OWN = ["localhost", "LOCALHOST:1", "LocalHost.", "localhost.:8000", "127.0.0.1:", "[::1]:8000", "[::1]"]
 
 
-async def test_on_loopback_no_path_answers_another_host(tmp_path: Path) -> None:
+async def test_on_loopback_no_path_answers_another_host(shared_http: SharedHTTP) -> None:
     """Not only the endpoint: metrics and health are for nobody's web page, and nothing is redirected."""
-    async with endpoint(tmp_path, "--metrics") as server:
-        for path in ("/metrics", "/healthz", "/readyz", "/mcp", "/mcp/", "/nothing", "/healthz/"):
-            for host in FOREIGN:
-                status, headers, _ = await server.ask(get(path, f"Host: {host}"), "GET")
-                assert (status, "location" in headers) == (421, False), (path, host)
-        for host in OWN:
-            assert (await server.ask(get("/metrics", f"Host: {host}"), "GET"))[0] == 200, host
-        ignored = get("/healthz", "Host: localhost", "X-Forwarded-Host: evil.example", "Forwarded: host=evil.example")
-        assert (await server.ask(ignored, "GET"))[0] == 200
-        claimed = get("/healthz", "Host: evil.example", "X-Forwarded-Host: localhost", "Forwarded: host=localhost")
-        assert (await server.ask(claimed, "GET"))[0] == 421
+    server = Endpoint(shared_http("--metrics"))
+    for path in ("/metrics", "/healthz", "/readyz", "/mcp", "/mcp/", "/nothing", "/healthz/"):
+        for host in FOREIGN:
+            status, headers, _ = await server.ask(get(path, f"Host: {host}"), "GET")
+            assert (status, "location" in headers) == (421, False), (path, host)
+    for host in OWN:
+        assert (await server.ask(get("/metrics", f"Host: {host}"), "GET"))[0] == 200, host
+    ignored = get("/healthz", "Host: localhost", "X-Forwarded-Host: evil.example", "Forwarded: host=evil.example")
+    assert (await server.ask(ignored, "GET"))[0] == 200
+    claimed = get("/healthz", "Host: evil.example", "X-Forwarded-Host: localhost", "Forwarded: host=localhost")
+    assert (await server.ask(claimed, "GET"))[0] == 421
 
 
-async def test_a_request_that_names_no_host_or_two_is_refused(tmp_path: Path) -> None:
+async def test_a_request_that_names_no_host_or_two_is_refused(shared_http: SharedHTTP) -> None:
     """HTTP/1.0 may leave it out, as balancers' probes do; a URL in place of a path names one that nobody compares."""
-    async with endpoint(tmp_path, "--metrics") as server:
-        for path, status in (("/metrics", 421), ("/mcp", 421), ("/nothing", 421), ("/healthz", 200), ("/readyz", 200)):
-            assert (await server.ask(get(path, version="1.0"), "GET"))[0] == status, path
-        assert (await server.ask(get("/metrics", "Host: localhost", version="1.0"), "GET"))[0] == 200
-        for second in ("evil.example", "localhost"):
-            for version in ("1.0", "1.1"):
-                raw = get("/healthz", "Host: localhost", f"Host: {second}", version=version)
-                assert (await server.ask(raw, "GET"))[0] == 400
-        for target in ("http://evil.example/healthz", "http://localhost/healthz", "//evil.example/healthz"):
-            status, headers, _ = await server.ask(get(target, "Host: localhost"), "GET")
-            assert (status, "location" in headers) == (404, False), target
+    server = Endpoint(shared_http("--metrics"))
+    for path, status in (("/metrics", 421), ("/mcp", 421), ("/nothing", 421), ("/healthz", 200), ("/readyz", 200)):
+        assert (await server.ask(get(path, version="1.0"), "GET"))[0] == status, path
+    assert (await server.ask(get("/metrics", "Host: localhost", version="1.0"), "GET"))[0] == 200
+    for second in ("evil.example", "localhost"):
+        for version in ("1.0", "1.1"):
+            raw = get("/healthz", "Host: localhost", f"Host: {second}", version=version)
+            assert (await server.ask(raw, "GET"))[0] == 400
+    for target in ("http://evil.example/healthz", "http://localhost/healthz", "//evil.example/healthz"):
+        status, headers, _ = await server.ask(get(target, "Host: localhost"), "GET")
+        assert (status, "location" in headers) == (404, False), target
 
 
 @pytest.mark.parametrize("headers", [[], [(b"host", b"localhost"), (b"host", b"evil.example")]], ids=["none", "two"])
@@ -213,18 +214,18 @@ SPELLINGS = ["/mcp", "/mcp/", "/mcp%2f", "/mcp%2F", "/mcp%0a", "/mcp/%0A", "/%6d
 ELSEWHERE = ["//mcp", "/mcp//", "/MCP", "/mcp%00", "/mcp%20", "/mcp;x", "/./mcp", "/x/../mcp", "/mcp/x", "/mcp%0d", "*"]
 
 
-async def test_every_spelling_that_reaches_the_endpoint_needs_the_token(tmp_path: Path) -> None:
+async def test_every_spelling_that_reaches_the_endpoint_needs_the_token(shared_http: SharedHTTP) -> None:
     """And every spelling that is served is served without a redirect."""
     good = GOOD["legacy"]
-    async with endpoint(tmp_path, INKBOX_MCP_TOKEN=TOKEN) as server:
-        for path in SPELLINGS:
-            status, headers, _ = await server.ask(good.spoilt(path=path))
-            assert (status, SESSION in headers) == (401, False), path
-            status, headers, _ = await server.ask(good.spoilt(path=path, Authorization=f"Bearer {TOKEN}"))
-            assert (status, SESSION in headers) == (200, True), path
-        for path in ELSEWHERE:
-            status, headers, _ = await server.ask(good.spoilt(path=path, Authorization=f"Bearer {TOKEN}"))
-            assert (status, "location" in headers) == (404, False), path
+    server = Endpoint(shared_http(INKBOX_MCP_TOKEN=TOKEN))
+    for path in SPELLINGS:
+        status, headers, _ = await server.ask(good.spoilt(path=path))
+        assert (status, SESSION in headers) == (401, False), path
+        status, headers, _ = await server.ask(good.spoilt(path=path, Authorization=f"Bearer {TOKEN}"))
+        assert (status, SESSION in headers) == (200, True), path
+    for path in ELSEWHERE:
+        status, headers, _ = await server.ask(good.spoilt(path=path, Authorization=f"Bearer {TOKEN}"))
+        assert (status, "location" in headers) == (404, False), path
 
 
 @pytest.mark.parametrize(
@@ -269,7 +270,7 @@ async def test_a_call_is_finished_before_the_end_in_every_spelling() -> None:
     assert under_way == [1, 1, 1]
 
 
-async def test_a_refused_request_gets_and_keeps_no_session(tmp_path: Path) -> None:
+async def test_a_refused_request_gets_and_keeps_no_session(shared_http: SharedHTTP) -> None:
     """Whatever it lacks; nor does an answer of that kind repeat the id of one that there is."""
     good = GOOD["legacy"]
     fine = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
@@ -295,19 +296,19 @@ async def test_a_refused_request_gets_and_keeps_no_session(tmp_path: Path) -> No
         "PUT": good.spoilt(verb="PUT"),
         "gzip": good.spoilt(Content_Encoding="gzip"),
     }
-    async with endpoint(tmp_path) as server:
-        _, headers, _ = await server.ask(good.spoilt())
-        ours: dict[str, Any] = {"Mcp-Session-Id": headers[SESSION]}
-        refused |= {
-            "no accept in a session": good.spoilt(Accept="text/html", **ours),
-            "no message in a session": good.spoilt(body=b"{}", **ours),
-            "PUT in a session": good.spoilt(verb="PUT", **ours),
-        }
-        for case, raw in refused.items():
-            status, headers, _ = await server.ask(raw, "GET" if case == "GET" else "POST")
-            assert 400 <= status < 500, case
-            assert SESSION not in headers, case
-        assert (await server.ask(good.spoilt(body=message("tools/list"), **ours)))[0] == 200
+    server = Endpoint(shared_http())
+    _, headers, _ = await server.ask(good.spoilt())
+    ours: dict[str, Any] = {"Mcp-Session-Id": headers[SESSION]}
+    refused |= {
+        "no accept in a session": good.spoilt(Accept="text/html", **ours),
+        "no message in a session": good.spoilt(body=b"{}", **ours),
+        "PUT in a session": good.spoilt(verb="PUT", **ours),
+    }
+    for case, raw in refused.items():
+        status, headers, _ = await server.ask(raw, "GET" if case == "GET" else "POST")
+        assert 400 <= status < 500, case
+        assert SESSION not in headers, case
+    assert (await server.ask(good.spoilt(body=message("tools/list"), **ours)))[0] == 200
 
 
 async def test_refused_requests_use_up_no_sessions() -> None:
@@ -334,72 +335,72 @@ async def test_refused_requests_use_up_no_sessions() -> None:
         assert sessions == {}
 
 
-async def test_a_refusal_is_a_sentence(tmp_path: Path) -> None:
+async def test_a_refusal_is_a_sentence(shared_http: SharedHTTP) -> None:
     """In JSON-RPC, with the request's id where there is one; the words are not about the SDK's classes."""
-    async with endpoint(tmp_path) as server:
-        for good in GOOD.values():
-            _, headers, _ = await server.ask(GOOD["legacy"].spoilt())
-            cases: list[tuple[dict[str, Any], int, int | None, str]] = [
-                ({"body": b"[%b]" % message("ping")}, -32600, None, "no batches"),
-                ({"body": b" \n[]"}, -32600, None, "no batches"),
-                ({"body": b"{}", "Mcp-Session-Id": headers[SESSION]}, -32600, None, "no JSON-RPC 2.0 message"),
-                ({"body": b"{", "Mcp-Session-Id": headers[SESSION]}, -32700, None, "no JSON"),
-                ({"MCP-Protocol-Version": "1999-01-01"}, -32022, 1, "Unsupported protocol version '1999-01-01'"),
-            ]
-            for changes, code, request_id, words in cases:
-                status, _, body = await server.ask(good.spoilt(**changes))
-                answer = json.loads(body)
-                assert (status, answer["error"]["code"], answer["id"]) == (400, code, request_id), body
-                assert words in answer["error"]["message"]
-                assert b"pydantic" not in body
-                assert code != -32022 or "2026-07-28" in answer["error"]["data"]["supported"]
+    server = Endpoint(shared_http())
+    for good in GOOD.values():
+        _, headers, _ = await server.ask(GOOD["legacy"].spoilt())
+        cases: list[tuple[dict[str, Any], int, int | None, str]] = [
+            ({"body": b"[%b]" % message("ping")}, -32600, None, "no batches"),
+            ({"body": b" \n[]"}, -32600, None, "no batches"),
+            ({"body": b"{}", "Mcp-Session-Id": headers[SESSION]}, -32600, None, "no JSON-RPC 2.0 message"),
+            ({"body": b"{", "Mcp-Session-Id": headers[SESSION]}, -32700, None, "no JSON"),
+            ({"MCP-Protocol-Version": "1999-01-01"}, -32022, 1, "Unsupported protocol version '1999-01-01'"),
+        ]
+        for changes, code, request_id, words in cases:
+            status, _, body = await server.ask(good.spoilt(**changes))
+            answer = json.loads(body)
+            assert (status, answer["error"]["code"], answer["id"]) == (400, code, request_id), body
+            assert words in answer["error"]["message"]
+            assert b"pydantic" not in body
+            assert code != -32022 or "2026-07-28" in answer["error"]["data"]["supported"]
 
 
-async def test_media_types_compare_without_case_and_as_lists(tmp_path: Path) -> None:
+async def test_media_types_compare_without_case_and_as_lists(shared_http: SharedHTTP) -> None:
     """Those of the body and those that are accepted."""
-    async with endpoint(tmp_path) as server:
-        for good in GOOD.values():
-            for kind in ("Application/JSON", "application/json;charset=utf-8", "APPLICATION/JSON ; charset=UTF-8"):
-                assert (await server.ask(good.spoilt(Content_Type=kind)))[0] == 200, kind
-            for kind in (
-                "application/jsonp",
-                "application/json-patch+json",
-                "text/json",
-                "application/json, text/html",
-            ):
-                assert (await server.ask(good.spoilt(Content_Type=kind)))[0] == 400, kind
-            for kinds in ("*/*", "Application/JSON;q=0.9, Text/Event-Stream", "application/*, text/*"):
-                assert (await server.ask(good.spoilt(Accept=kinds)))[0] == 200, kinds
-            for kinds in ("application/*", "text/event-stream", "application/jsonp, text/event-streams"):
-                assert (await server.ask(good.spoilt(Accept=kinds)))[0] == 406, kinds
-            two = good.spoilt(Accept="application/json", more=b"accept: text/event-stream\r\n")
-            assert (await server.ask(two))[0] == 200
+    server = Endpoint(shared_http())
+    for good in GOOD.values():
+        for kind in ("Application/JSON", "application/json;charset=utf-8", "APPLICATION/JSON ; charset=UTF-8"):
+            assert (await server.ask(good.spoilt(Content_Type=kind)))[0] == 200, kind
+        for kind in (
+            "application/jsonp",
+            "application/json-patch+json",
+            "text/json",
+            "application/json, text/html",
+        ):
+            assert (await server.ask(good.spoilt(Content_Type=kind)))[0] == 400, kind
+        for kinds in ("*/*", "Application/JSON;q=0.9, Text/Event-Stream", "application/*, text/*"):
+            assert (await server.ask(good.spoilt(Accept=kinds)))[0] == 200, kinds
+        for kinds in ("application/*", "text/event-stream", "application/jsonp, text/event-streams"):
+            assert (await server.ask(good.spoilt(Accept=kinds)))[0] == 406, kinds
+        two = good.spoilt(Accept="application/json", more=b"accept: text/event-stream\r\n")
+        assert (await server.ask(two))[0] == 200
 
 
-async def test_a_compressed_body_is_refused_with_a_sentence(tmp_path: Path) -> None:
+async def test_a_compressed_body_is_refused_with_a_sentence(shared_http: SharedHTTP) -> None:
     """Nothing here decompresses; and `identity` is no compression."""
-    async with endpoint(tmp_path) as server:
-        for good in GOOD.values():
-            for coding in ("gzip", "GZIP", "br", "deflate", "zstd", "x-gzip", "identity, gzip", "unknown"):
-                status, headers, body = await server.ask(good.spoilt(Content_Encoding=coding))
-                assert (status, headers["accept-encoding"]) == (415, "identity")
-                assert b"without Content-Encoding" in body
-            assert (await server.ask(good.spoilt(Content_Encoding="Identity")))[0] == 200
+    server = Endpoint(shared_http())
+    for good in GOOD.values():
+        for coding in ("gzip", "GZIP", "br", "deflate", "zstd", "x-gzip", "identity, gzip", "unknown"):
+            status, headers, body = await server.ask(good.spoilt(Content_Encoding=coding))
+            assert (status, headers["accept-encoding"]) == (415, "identity")
+            assert b"without Content-Encoding" in body
+        assert (await server.ask(good.spoilt(Content_Encoding="Identity")))[0] == 200
 
 
-async def test_a_stream_that_cannot_be_replayed_begins_anew(tmp_path: Path) -> None:
+async def test_a_stream_that_cannot_be_replayed_begins_anew(shared_http: SharedHTTP) -> None:
     """`Last-Event-ID` of a client that reconnects: nothing was kept, and the stream is there."""
     good = GOOD["legacy"]
-    async with endpoint(tmp_path) as server:
-        for event in ("5", "", "\xff", "x" * 5000):
-            _, headers, _ = await server.ask(good.spoilt())
-            stream = good.spoilt(verb="GET", body=b"", Mcp_Session_Id=headers[SESSION], Last_Event_ID=event)
-            status, headers, _ = await server.ask(stream, "GET")
-            assert (status, headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
-        assert (await server.ask(good.spoilt(verb="GET", body=b"", Last_Event_ID="5"), "GET"))[0] == 400
+    server = Endpoint(shared_http())
+    for event in ("5", "", "\xff", "x" * 5000):
+        _, headers, _ = await server.ask(good.spoilt())
+        stream = good.spoilt(verb="GET", body=b"", Mcp_Session_Id=headers[SESSION], Last_Event_ID=event)
+        status, headers, _ = await server.ask(stream, "GET")
+        assert (status, headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+    assert (await server.ask(good.spoilt(verb="GET", body=b"", Last_Event_ID="5"), "GET"))[0] == 400
 
 
-async def test_no_request_becomes_a_websocket(tmp_path: Path) -> None:
+async def test_no_request_becomes_a_websocket(shared_http: SharedHTTP) -> None:
     """It is answered as if it had not asked."""
     upgrade: dict[str, Any] = {
         "Connection": "Upgrade",
@@ -407,17 +408,16 @@ async def test_no_request_becomes_a_websocket(tmp_path: Path) -> None:
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
         "Sec-WebSocket-Version": "13",
     }
-    async with endpoint(tmp_path, INKBOX_MCP_TOKEN=TOKEN) as server:
-        assert (await server.ask(GOOD["legacy"].spoilt(verb="GET", body=b"", **upgrade), "GET"))[0] == 401
-        let_in = GOOD["legacy"].spoilt(verb="GET", body=b"", Authorization=f"Bearer {TOKEN}", **upgrade)
-        assert (await server.ask(let_in, "GET"))[0] == 400
+    server = Endpoint(shared_http(INKBOX_MCP_TOKEN=TOKEN))
+    assert (await server.ask(GOOD["legacy"].spoilt(verb="GET", body=b"", **upgrade), "GET"))[0] == 401
+    let_in = GOOD["legacy"].spoilt(verb="GET", body=b"", Authorization=f"Bearer {TOKEN}", **upgrade)
+    assert (await server.ask(let_in, "GET"))[0] == 400
 
 
-async def test_a_cursor_that_was_never_given_is_refused(era: str, tmp_path: Path) -> None:
+async def test_a_cursor_that_was_never_given_is_refused(era: str, tmp_path: Path, shared_http: SharedHTTP) -> None:
     """Over stdio, from a recording and anew, and over HTTP: the list would otherwise begin again, for ever."""
     cursors = ("", "x", "0", "é" * 2000)
-    server = serve_http("--sandbox", "--sandbox-db", ":memory:", home=tmp_path)
-    async with server as (_, origin), Client(f"{origin}/mcp", mode=era) as client:
+    async with Client(f"{shared_http()}/mcp", mode=era) as client:
         for cursor in cursors:
             with pytest.raises(MCPError, match="no such cursor") as refused:
                 await client.list_tools(cursor=cursor)
@@ -463,11 +463,11 @@ async def test_a_readers_body_is_read_in_time(monkeypatch: pytest.MonkeyPatch, i
     assert sent[0]["status"] == 408
 
 
-async def test_the_body_of_a_caller_who_is_refused_is_not_read(tmp_path: Path) -> None:
+async def test_the_body_of_a_caller_who_is_refused_is_not_read(shared_http: SharedHTTP) -> None:
     """Whoever is not let in takes no room: it is answered when its head has come."""
     head = GOOD["legacy"].spoilt(Content_Length="4000000", body=b"")
-    async with endpoint(tmp_path, INKBOX_MCP_TOKEN=TOKEN) as server:
-        assert (await server.ask(head))[0] == 401
+    server = Endpoint(shared_http(INKBOX_MCP_TOKEN=TOKEN))
+    assert (await server.ask(head))[0] == 401
 
 
 @pytest.fixture
@@ -477,10 +477,9 @@ def issuer() -> Generator[Issuer]:
         yield issuer
 
 
-async def test_what_is_not_meant_for_the_endpoint_is_not_changed(tmp_path: Path) -> None:
+async def test_what_is_not_meant_for_the_endpoint_is_not_changed(shared_http: SharedHTTP) -> None:
     """A call of each era still gets its answer, and its session."""
-    server = serve_http("--sandbox", "--sandbox-db", ":memory:", home=tmp_path)
-    async with server as (_, origin), httpx2.AsyncClient(base_url=origin, headers=CALL_HEADERS) as http:
+    async with httpx2.AsyncClient(base_url=shared_http(), headers=CALL_HEADERS) as http:
         assert (await http.post("/mcp/", json=CALL)).json()["result"]["structuredContent"]["total"] == 0
         listed = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": ENVELOPE}}
         answer = await http.post("/mcp", json=listed, headers={"Mcp-Method": "tools/list"})
