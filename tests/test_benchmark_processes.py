@@ -154,14 +154,16 @@ def test_a_program_that_is_missing_is_named_with_its_package() -> None:
 
 
 @pytest.fixture
-def own_sigterm() -> Generator[None]:
-    """Whatever SIGTERM does now it does again afterwards."""
-    before = signal.getsignal(signal.SIGTERM)
+def signals_of_a_terminal() -> Generator[None]:
+    """SIGINT raises KeyboardInterrupt, which a shell's background jobs ignore; afterwards all is as it was."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
-@pytest.mark.usefixtures("own_sigterm")
+@pytest.mark.usefixtures("signals_of_a_terminal")
 def test_a_benchmark_ends_with_a_status_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C and SIGTERM let it end what it started, without a word."""
 

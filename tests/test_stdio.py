@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from tests.conftest import KEY
-from tests.processes import Running, start, start_process, stdio_agent, upstream
+from tests.processes import COMMAND, Running, start, start_process, stdio_agent, upstream
 
 pytestmark = pytest.mark.posix
 
@@ -119,6 +119,18 @@ async def test_a_signal_ends_it_while_it_is_still_loading(
     """A start takes most of a second, and its client may change its mind."""
     command = (sys.executable, "-c", SIGNAL_WHILE_LOADING, *arguments, number.name)
     async with start_process(*command, home=tmp_path) as server:
+        assert await server.end() == (0, "", "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--http", "--port", "0"]], ids=["stdio", "http"])
+async def test_sigint_ends_it_although_the_shell_that_started_it_ignores_it(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    """As shells do for background jobs: a script that starts it with `&` and sends SIGINT means it."""
+    background = ("/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh")
+    async with start_process(*background, *COMMAND, *arguments, home=tmp_path) as server:
+        await (server.log("serving MCP at ") if arguments else server.initialize())
+        server.signal(signal.SIGINT)
         assert await server.end() == (0, "", "")
 
 
