@@ -22,7 +22,7 @@ from inkbox_mcp.protocol.server import build_server, server_of
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
 from tests.authentication.authorization_server import Issuer
-from tests.conftest import KEY, Agent
+from tests.conftest import KEY, Agent, SharedHTTP
 from tests.faults import FINE, Fault, FaultyInkbox, Hold, faulty_inkbox, refusal
 from tests.processes import PATIENCE, Running, serve_http
 from tests.test_http import HEADERS
@@ -189,18 +189,17 @@ async def test_the_log_is_json_for_programs(tmp_path: Path) -> None:
     assert "very-secret" not in json.dumps(line)
 
 
-async def test_metrics_count_calls_and_requests(tmp_path: Path) -> None:
+async def test_metrics_count_calls_and_requests(tmp_path: Path, shared_http: SharedHTTP) -> None:
     """By tool and outcome, by operation and status; they are not there unless they are asked for."""
-    async with faulty_inkbox() as inkbox:
-        async with serve(tmp_path, inkbox) as (_, http):
-            assert (await http.get("/metrics")).status_code == 404
-        async with serve(tmp_path, inkbox, "--metrics", "--rate-limit", "2/h") as (_, http):
-            async with Client(f"{http.base_url}/mcp") as client:
-                inkbox.fails(Fault(answers=refusal(503)))
-                await Agent(client).ask("list_mailboxes")
-                await Agent(client).refused("get_mailbox", email_address="nobody")
-                await Agent(client).refused("list_mailboxes")
-            shown = (await http.get("/metrics")).text
+    async with httpx2.AsyncClient(base_url=shared_http()) as http:
+        assert (await http.get("/metrics")).status_code == 404
+    async with faulty_inkbox() as inkbox, serve(tmp_path, inkbox, "--metrics", "--rate-limit", "2/h") as (_, http):
+        async with Client(f"{http.base_url}/mcp") as client:
+            inkbox.fails(Fault(answers=refusal(503)))
+            await Agent(client).ask("list_mailboxes")
+            await Agent(client).refused("get_mailbox", email_address="nobody")
+            await Agent(client).refused("list_mailboxes")
+        shown = (await http.get("/metrics")).text
     for line in (
         'inkbox_mcp_calls_total{outcome="ok",tool="list_mailboxes"} 1.0',
         'inkbox_mcp_calls_total{outcome="not_found",tool="get_mailbox"} 1.0',

@@ -22,7 +22,7 @@ from inkbox_mcp.calls import begin
 from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.http.callers import caller
 from inkbox_mcp.settings.options import Settings
-from tests.conftest import KEY, Agent
+from tests.conftest import KEY, Agent, SharedHTTP
 from tests.faults import Fault, faulty_inkbox, refusal
 from tests.processes import PATIENCE, serve_http
 from tests.test_http import HEADERS, INITIALIZE
@@ -91,10 +91,11 @@ async def test_thousands_of_calls_of_fifty_tenants_never_mix(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_without_a_key_the_tools_are_listed_and_a_call_says_what_is_missing(mode: str, tmp_path: Path) -> None:
+async def test_without_a_key_the_tools_are_listed_and_a_call_says_what_is_missing(
+    mode: str, shared_http: SharedHTTP
+) -> None:
     """The server has none that it could fall back to, not even in the file that all Inkbox software shares."""
-    server = serve_http("--sandbox", "--per-request-keys", home=tmp_path)
-    async with server as (_, origin), tenant_agent(origin, mode) as agent:
+    async with tenant_agent(shared_http("--per-request-keys"), mode) as agent:
         assert len((await agent.client.list_tools()).tools) == 16
         message = await agent.refused("list_mailboxes")
         assert "the request has no Inkbox API key" in message
@@ -107,12 +108,9 @@ async def test_a_key_of_its_own_stops_a_server_that_takes_keys_from_requests(tmp
         Settings.model_validate({"api_key": KEY, "per_request_keys": True, "http": True})
 
 
-async def test_a_session_belongs_to_the_key_that_opened_it(tmp_path: Path) -> None:
+async def test_a_session_belongs_to_the_key_that_opened_it(shared_http: SharedHTTP) -> None:
     """Who learns its id, but has another key or none, finds no session."""
-    async with (
-        serve_http("--sandbox", "--per-request-keys", home=tmp_path) as (_, origin),
-        httpx2.AsyncClient(base_url=origin, headers=HEADERS) as http,
-    ):
+    async with httpx2.AsyncClient(base_url=shared_http("--per-request-keys"), headers=HEADERS) as http:
         opened = await http.post("/mcp", json=INITIALIZE, headers={KEY_HEADER: key(1)})
         session = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
         listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}

@@ -186,8 +186,12 @@ def test_calls_while_it_loads_are_neither_lost_nor_answered_twice(cut: int, tmp_
     calls = [rpc(id=number, method="tools/call", params=CALL) for number in range(10, 20)]
     cancelled = rpc(method="notifications/cancelled", params={"requestId": 2})
     before = [session.ask(line) for line in opening[:cut]]
-    after = session.end(b"".join([*opening[cut:], *calls, cancelled]))
-    answers = [json.loads(line) for line in [*filter(None, before), *after.splitlines()]]
+    session.stdin.write(b"".join([*opening[cut:], *calls, cancelled]))
+    session.stdin.flush()
+    # All are awaited here: after the end of input a server that is still loading would have no more than a second.
+    after = [session.stdout.readline() for _ in range(13 - len([*filter(None, before)]))]
+    assert session.end() == b""
+    answers = [json.loads(line) for line in [*filter(None, before), *after]]
     assert sorted(str(answer["id"]) for answer in answers) == sorted(map(str, [0, "one", 2, *range(10, 20)]))
     assert all("result" in answer for answer in answers)
 
