@@ -1,6 +1,7 @@
 """Fixtures that the tests share."""
 
 import sys
+import os
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -61,6 +62,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave out the module that needs it where it is not loaded; its tests are slow ones."""
     loaded = config.pluginmanager.has_plugin("schemathesis.pytest.plugin")
     return True if collection_path.name == "test_sandbox_schemathesis.py" and not loaded else None
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Make `-n auto` three workers on two cores: one of them usually waits for a process or for time to pass."""
+    cores = yield
+    return cores if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores * 3 // 2
 
 
 @pytest.fixture
