@@ -201,6 +201,7 @@ def test_a_signal_ends_it_although_the_client_does_not_read(number: signal.Signa
     """At once: nothing waits for the client."""
     with piped(tmp_path) as wire:
         wire.write(HANDSHAKE)
+        wire.line()  # until it has loaded, a signal would end Python and not the server, or be ignored
         flood(wire)
         started = time.monotonic()
         wire.process.send_signal(number)
