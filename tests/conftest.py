@@ -1,7 +1,7 @@
 """Fixtures that the tests share."""
 
-import sys
 import os
+import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
