@@ -8,6 +8,7 @@
     ├── CannotAsk               the human must be asked, and the client cannot ask
     ├── NotConfigured           no API key
     ├── Unreachable             no answer, and nothing can have changed: safe to repeat
+    ├── TimedOut                what was waited for did not happen in time
     ├── OutcomeUnknown          a change was sent and no answer came back
     ├── UnexpectedResponse      the answer is not what the API promises
     │   └── TooLarge            more than this server takes
@@ -167,6 +168,17 @@ class Unreachable(InkboxError):
     code = "unreachable"
     retryable = True
     advice = "Nothing was changed. If it keeps failing, tell the user that the Inkbox API cannot be reached."
+
+
+class TimedOut(InkboxError):
+    """A call waited for something as long as it may, and has nothing to show for it."""
+
+    code = "timed_out"
+    retryable = True
+    advice = "Call again to go on waiting."
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"nothing came of it in {seconds:g} seconds.")
 
 
 class OutcomeUnknown(InkboxError):

@@ -11,19 +11,22 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import anyio
 from pydantic_core import to_json
 
 from inkbox_mcp.access.pins import PinnedAPI
 from inkbox_mcp.access.tenants import KEY_HEADER, Caller, Tenants
 from inkbox_mcp.api.connection import TransportFactory
 from inkbox_mcp.api.redaction import Redaction
-from inkbox_mcp.calls import begin, current
-from inkbox_mcp.errors import CannotAsk, Declined, InkboxError, Unauthorized, machine_fields
+from inkbox_mcp.calls import Call, Report, begin, current
+from inkbox_mcp.errors import CannotAsk, Declined, InkboxError, TimedOut, Unauthorized, machine_fields
 from inkbox_mcp.settings.options import Settings, SettingsError
 from inkbox_mcp.telemetry.metrics import Metrics
-from inkbox_mcp.toolkit.operation import Args, Operation
+from inkbox_mcp.toolkit.content import Block, Image, Text, rewritten
+from inkbox_mcp.toolkit.operation import Args, Operation, Result
+from inkbox_mcp.toolkit.progress import Progress
 from inkbox_mcp.toolkit.questions import Question
-from inkbox_mcp.toolkit.results import as_data
+from inkbox_mcp.toolkit.results import readable
 from inkbox_mcp.tools import all_operations
 
 logger = logging.getLogger(__name__)
@@ -32,6 +35,9 @@ Asked = TypeVar("Asked")
 
 MAX_QUESTIONS = 3
 """How often one call asks, where what it would do changes while the human thinks: an API may do so for ever."""
+
+SECONDS_TO_ANSWER = 1.0
+"""How long a tool that waits may take to answer when its time is over; its requests end before."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +48,13 @@ class Answer:
         text: what the model reads.
         data: the same as an object; None for a failure.
         meta: what programs want to know of a failure.
+        blocks: what the model is shown besides the text.
     """
 
     text: str
     data: dict[str, Any] | None = None
     meta: dict[str, Any] | None = None
+    blocks: tuple[Block, ...] = ()
 
     @property
     def is_error(self) -> bool:
@@ -82,6 +90,7 @@ class Service:
         settings: see `inkbox_mcp.settings.options`.
         operations: the tools that it offers, by their names.
         tenants: the way to what they work on; whoever runs the service enters and leaves it.
+        ending: set by whoever runs the service when it is about to stop: calls that wait answer then.
 
     Args:
         settings: see `inkbox_mcp.settings.options`.
@@ -100,6 +109,7 @@ class Service:
         self._harmless = {name: tool for name, tool in self.operations.items() if tool.hints.read_only}
         self._metrics = metrics or Metrics()
         self.tenants = Tenants(settings, transport, self._metrics)
+        self.ending = anyio.Event()
 
     def open_to(self, caller: Caller) -> dict[str, Operation[Any, Any]]:
         """Return the tools that a caller may use, by their names."""
@@ -109,9 +119,14 @@ class Service:
         """Whether this is the name of a tool that changes something."""
         return tool in self.operations and tool not in self._harmless
 
-    def may_ask(self, operation: Operation[Any, Any]) -> bool:
-        """Whether a call of a tool may need the human's consent."""
-        return self.settings.confirm != "never" and operation.confirm is not None
+    def is_plain(self, operation: Operation[Any, Any], *, wants_progress: bool) -> bool:
+        """Whether a call needs neither a way to ask its human nor one to report progress.
+
+        Args:
+            operation: the tool.
+            wants_progress: whether its client asks for reports.
+        """
+        return operation.is_plain(self.settings.confirm, wants_progress=wants_progress)
 
     async def call(
         self,
@@ -119,6 +134,7 @@ class Service:
         arguments: dict[str, Any] | None,
         caller: Caller,
         ask: Callable[[Question], Awaitable[Asked | None]] = cannot_ask,
+        report: Report | None = None,
     ) -> Answer | Asked:
         """Run one tool, and log and count it without its arguments.
 
@@ -127,25 +143,30 @@ class Service:
             arguments: as the model wrote them.
             caller: who calls.
             ask: puts a question to the human; returns None to go ahead, or what the client has to answer first.
+            report: sends a report of progress to the client; None where it wants none.
 
         Raises:
             Bug: a bug.
         """
-        outcome, started = "cancelled", time.perf_counter()
-        with begin(self.settings.timeout, caller.request_id) as state, self._metrics.in_flight():
+        outcome, started, waits = "cancelled", time.perf_counter(), operation.waits is not None
+        counted = self._metrics.waiting() if waits else self._metrics.in_flight()
+        with begin(self.settings.timeout, caller.request_id) as state, counted:
             api = None
             try:
                 api = await self.tenants.admit(caller)
                 args = operation.parse(arguments)
                 if changed := await api.allow(args):
                     args = args.model_copy(update=changed)
-                if self.may_ask(operation) and (asked := await self._consent(operation, api, args, ask)):
+                may_ask = operation.may_ask(self.settings.confirm)
+                if may_ask and (asked := await self._consent(operation, api, args, ask)):
                     outcome = "asked"
                     return asked
-                result = await operation.run(api, args)
-                data = as_data(operation, args, result, self.operations.values())
+                if report and operation.reports:
+                    state.reporter = Progress(report, api.redaction).report
+                result = await (self._wait(operation, api, args, state) if waits else operation.run(api, args))
+                data, blocks = readable(operation, args, result, self.operations.values())
                 outcome = "ok"
-                return _without_key(Answer(to_json(data).decode(), data), api.redaction)
+                return _without_key(Answer(to_json(data).decode(), data, blocks=blocks), api.redaction)
             except InkboxError as error:
                 outcome, state.status = error.code, error.status or state.status
                 if self.settings.per_request_keys and isinstance(error, Unauthorized):
@@ -162,8 +183,19 @@ class Service:
                 raise Bug(operation.name, state.request_id) from error
             finally:
                 seconds = time.perf_counter() - started
-                self._metrics.called(operation.name, outcome, seconds)
+                self._metrics.called(operation.name, outcome, None if waits else seconds)
                 _log_call(operation.name, outcome, state.status, seconds, caller.name)
+
+    async def _wait(self, operation: Operation[Any, Any], api: PinnedAPI, args: Args, call: Call) -> Result:
+        """Run a tool that waits, within its own time limit.
+
+        Raises:
+            TimedOut: it did not answer when its time was over.
+        """
+        call.begin_to_wait(operation.time_limit(args) or 0, self.ending)
+        with anyio.move_on_after(call.timeout + SECONDS_TO_ANSWER):
+            return await operation.run(api, args)
+        raise TimedOut(call.timeout)
 
     async def _consent(
         self,
@@ -214,12 +246,20 @@ def offered(settings: Settings) -> dict[str, Operation[Any, Any]]:
 
 def _without_key(answer: Answer, redaction: Redaction) -> Answer:
     """Take the API key out of an answer, whichever notation the API repeated it in."""
+    if answer.blocks:
+        answer = replace(answer, blocks=tuple(_block_without_key(block, redaction) for block in answer.blocks))
     if not redaction.finds(answer.text):
         return answer
     if answer.data is None:
         return replace(answer, text=redaction.hide(answer.text))
     data = redaction.hide(answer.data)
     return replace(answer, text=to_json(data).decode(), data=data)
+
+
+def _block_without_key(block: Block, redaction: Redaction) -> Block:
+    if isinstance(block, Image) and redaction.finds(block.base64):
+        return Text("The image was left out, because it holds the API key.")
+    return rewritten(block, redaction.hide)
 
 
 def _log_call(tool: str, outcome: str, status: int | None, seconds: float, caller: str) -> None:

@@ -1,7 +1,8 @@
 """Stops an HTTP server without failing a call: new calls go to other servers, running calls are finished.
 
 Balancers learn from `/readyz` that a server is about to stop, which takes a moment. Until then the server continues to
-serve, and closes each connection after its answer.
+serve, and closes each connection after its answer. Calls that wait for something are not waited for: when no new request
+can come any more, they are notified, and answer with what they know.
 """
 
 import logging
@@ -22,17 +23,19 @@ class Drain:
     Args:
         path: of the requests that are finished before the end; streams that clients keep open are not waited for.
         timeout: seconds until the end, at most.
+        end_waits: called when nothing new can come, so that calls that wait answer.
 
     Attributes:
         begun: whether the end was asked for.
         watched: whether a balancer asks for it, and must be given the time to notice.
     """
 
-    def __init__(self, path: str, timeout: float) -> None:
+    def __init__(self, path: str, timeout: float, end_waits: Callable[[], None] = lambda: None) -> None:
         self.begun = False
         self.watched = False
         self._path = path
         self._timeout = timeout
+        self._end_waits = end_waits
         self._under_way = 0
         self._changed = anyio.Event()
 
@@ -75,6 +78,7 @@ class Drain:
             await anyio.sleep(SECONDS_TO_ARRIVE)
             # A call that came after the last one was finished would be cut off.
             stop_reading()
+            self._end_waits()
             while self._under_way:
                 self._changed = anyio.Event()
                 await self._changed.wait()

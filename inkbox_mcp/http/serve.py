@@ -38,7 +38,7 @@ def serve_http(settings: Settings) -> None:
 async def _serve(service: Service, metrics: PrometheusMetrics | None, listener: socket) -> None:
     """Serve until a signal comes, then finish the running calls."""
     configure()
-    drain = Drain(MCP_PATH, service.settings.drain_timeout)
+    drain = Drain(MCP_PATH, service.settings.drain_timeout, service.ending.set)
     app = build_app(server_of(service, caller), service, drain, metrics)
     # Otherwise each full collection would scan all loaded modules while every call waits.
     gc.collect()

@@ -18,9 +18,12 @@ from mcp.types import (
     INVALID_PARAMS,
     CallToolRequestParams,
     CallToolResult,
+    ContentBlock,
+    ImageContent,
     InputRequiredResult,
     ListToolsResult,
     PaginatedRequestParams,
+    ResourceLink,
     TextContent,
 )
 
@@ -33,6 +36,7 @@ from inkbox_mcp.protocol.request_state import SealedQuestions
 from inkbox_mcp.service import Answer, Bug, Service
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.telemetry.metrics import Metrics
+from inkbox_mcp.toolkit.content import Block, Image, Link, Text
 
 INSTRUCTIONS = (
     "Manage the email mailboxes of your Inkbox organisation. Mailboxes belong to agent identities, at most one each. "
@@ -95,9 +99,14 @@ def server_of(service: Service, caller_of: CallerOf = _local) -> Server[Service]
         if operation is None:
             known = ", ".join(available)
             raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool {params.name[:64]!a}. The tools are: {known}.")
-        ask = partial(confirmation.confirm, context, params, caller)
+        wants_progress = "progress_token" in (context.meta or {})
         try:
-            answer = await service.call(operation, params.arguments, caller, ask)
+            if service.is_plain(operation, wants_progress=wants_progress):
+                answer = await service.call(operation, params.arguments, caller)
+            else:
+                ask = partial(confirmation.confirm, context, params, caller)
+                report = context.session.report_progress if wants_progress else None
+                answer = await service.call(operation, params.arguments, caller, ask, report)
         except Bug as bug:
             # The SDK would send the text of any other exception to handshake-era clients.
             raise MCPError(code=INTERNAL_ERROR, message=str(bug), data=bug.data) from bug
@@ -123,8 +132,25 @@ def server_of(service: Service, caller_of: CallerOf = _local) -> Server[Service]
 
 def _result(answer: Answer) -> CallToolResult:
     return CallToolResult(
-        content=[TextContent(text=answer.text)],
+        content=[TextContent(text=answer.text), *map(_block, answer.blocks)],
         structured_content=answer.data,
         is_error=answer.is_error,
         _meta=answer.meta,
     )
+
+
+def _block(block: Block) -> ContentBlock:
+    match block:
+        case Text():
+            return TextContent(text=block.text)
+        case Image():
+            return ImageContent(data=block.base64, mime_type=block.media_type)
+        case Link():
+            return ResourceLink(
+                uri=block.uri,
+                name=block.name,
+                title=block.title,
+                description=block.description,
+                mime_type=block.media_type,
+                size=block.size,
+            )

@@ -1,10 +1,10 @@
 """Plain calls over a client's pipes, answered without the SDK.
 
 Loading the SDK takes longer than all else before a first call, and most of the memory; what it does for a call that
-is no more than a tool's name and arguments can be said here in a page. So such calls are answered here, with the bytes
-that the SDK would write: calls of tools that need no human, their cancellations, and pings. Every other line is for the
-SDK. And only a conversation whose beginning is on record is taken up here: there the SDK itself has agreed with the
-client on the protocol, and a call has to say what was said then.
+is no more than a tool's name and arguments can be said here in a page. So plain calls (see `Operation.is_plain`) are
+answered here, with the bytes that the SDK would write, and so are their cancellations and pings. Every other line is
+for the SDK. And only a conversation whose beginning is on record is taken up here: there the SDK itself has agreed with
+the client on the protocol, and a call has to say what was said then.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from inkbox_mcp.access.tenants import LOCAL
 from inkbox_mcp.service import Answer, Bug, Service
 from inkbox_mcp.stdio.pipes import Line, Pipes
 from inkbox_mcp.stdio.warm_start import Exchange
+from inkbox_mcp.toolkit.content import Block, Image, Link, Text
 from inkbox_mcp.toolkit.operation import Operation
 
 INTERNAL_ERROR = -32603
@@ -67,7 +68,7 @@ class Agreement:
         meta = {"_meta": {**(answer.meta or {}), **self.stamp}}
         return {
             **(meta if answer.meta else {}),
-            "content": [{"text": answer.text, "type": "text"}],
+            "content": [{"text": answer.text, "type": "text"}, *map(_block, answer.blocks)],
             "isError": answer.is_error,
             **({"resultType": "complete"} if self.stamp else {}),
             **({} if answer.data is None else {"structuredContent": answer.data}),
@@ -142,9 +143,9 @@ class DirectCalls:
                 operation = self._service.operations.get(name)
                 plain = (
                     operation
-                    and not self._service.may_ask(operation)
                     and isinstance(params.get("arguments", {}), dict)
                     and _envelope(params) == agreement.envelope
+                    and self._service.is_plain(operation, wants_progress="progressToken" in params.get("_meta", {}))
                 )
                 return operation if plain else None
             case _:
@@ -187,6 +188,26 @@ class DirectCalls:
         self._pipes.write(to_json({"jsonrpc": "2.0", "id": request, **outcome}) + b"\n")
 
 
+def _block(block: Block) -> Members:
+    """Return a content block as the SDK writes it, in its order."""
+    match block:
+        case Text():
+            return {"text": block.text, "type": "text"}
+        case Image():
+            return {"data": block.base64, "mimeType": block.media_type, "type": "image"}
+        case Link():
+            known = {
+                "description": block.description,
+                "mimeType": block.media_type,
+                "name": block.name,
+                "size": block.size,
+                "title": block.title,
+                "type": "resource_link",
+                "uri": block.uri,
+            }
+            return {name: value for name, value in known.items() if value is not None}
+
+
 def _key(request: Id) -> Id:
     """Return what a request is known by, to the SDK too: "7" is 7."""
     try:
@@ -196,10 +217,7 @@ def _key(request: Id) -> Id:
 
 
 def _envelope(params: Any) -> Members | None:
-    """Return what a request has in its `_meta`, without the token for progress; None for something else.
-
-    Progress is optional, and of these calls nobody makes any.
-    """
+    """Return what a request has in its `_meta`, without the token for progress; None for something else."""
     match params:
         case {"_meta": {"progressToken": int() | str(), **rest}}:
             return rest

@@ -25,7 +25,12 @@ Line = bytes | bytearray | None
 
 
 class Pipes:
-    """A client's two pipes."""
+    """A client's two pipes.
+
+    Attributes:
+        before_end: called when the client closed stdin, before running calls get their time to finish.
+        hung_up: whether nothing more is written.
+    """
 
     def __init__(self, stdin: int, stdout: int, cancel: Callable[[], None], unread: bytes = b"") -> None:
         """Use two non-blocking descriptors.
@@ -47,6 +52,7 @@ class Pipes:
         self._sending = anyio.Lock(fast_acquire=True)
         self._under_way = 0
         self._all_settled = asyncio.Event()
+        self.before_end: Callable[[], None] = lambda: None
         self.hung_up = False
         self._cut(unread)
 
@@ -101,6 +107,7 @@ class Pipes:
 
     async def _wait_for_lines(self) -> None:
         if self._ended:
+            self.before_end()
             with anyio.move_on_after(SECONDS_TO_FINISH):
                 if self._under_way:
                     await self._all_settled.wait()

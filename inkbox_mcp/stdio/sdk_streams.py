@@ -5,6 +5,7 @@ the end of input also waits for running calls there.
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 import anyio
@@ -122,9 +123,15 @@ class _Write(Protocol):
 class Requests(ObjectReceiveStream[SessionMessage | Exception]):
     """A client's messages. At the end of input, running calls have a second to finish."""
 
-    def __init__(self, stream: _Read) -> None:
-        """Wrap the SDK's stream."""
+    def __init__(self, stream: _Read, before_end: Callable[[], None]) -> None:
+        """Wrap the SDK's stream.
+
+        Args:
+            stream: the SDK's.
+            before_end: called at the end of input, before running calls get their time to finish.
+        """
         self._stream = stream
+        self._before_end = before_end
         self._metadata = ServerMessageMetadata(on_request_unanswered=self.settled)
         self._under_way = 0
         self._all_settled = anyio.Event()
@@ -140,6 +147,7 @@ class Requests(ObjectReceiveStream[SessionMessage | Exception]):
             item = await self._stream.receive()
         except anyio.EndOfStream:
             self._ended = True
+            self._before_end()
             with anyio.move_on_after(SECONDS_TO_FINISH):
                 if self._under_way:
                     await self._all_settled.wait()

@@ -40,6 +40,7 @@ async def serve_stdio(service: Service, beginning: Beginning | None = None) -> N
 
 async def serve_pipes(service: Service, pipes: Pipes, beginning: Beginning) -> None:
     """Serve one client over its pipes. The SDK is imported by the first line that is no plain call."""
+    pipes.before_end = service.ending.set
     async with service.tenants, anyio.create_task_group() as tasks:
         calls = DirectCalls(service, pipes, tasks, beginning.exchanges)
         try:
@@ -69,7 +70,7 @@ async def _serve_with_threads(service: Service) -> None:
             # The transport owns stdout now, but Python would flush stray prints to it at exit.
             with redirect_stdout(sys.stderr):
                 try:
-                    requests = Requests(read)
+                    requests = Requests(read, service.ending.set)
                     answers = Answers(write, requests)
                     await server.run(requests, answers, server.create_initialization_options())
                 except anyio.get_cancelled_exc_class():

@@ -20,13 +20,17 @@ class Metrics:
         """Count a tool call as under way while the context lasts."""
         return nullcontext()
 
-    def called(self, tool: str, outcome: str, seconds: float) -> None:
+    def waiting(self) -> AbstractContextManager[object]:
+        """Count the call of a tool that waits for something to happen, instead of `in_flight`."""
+        return nullcontext()
+
+    def called(self, tool: str, outcome: str, seconds: float | None) -> None:
         """Count a tool call that is over.
 
         Args:
             tool: a name from the catalogue, never one that a client made up.
             outcome: `ok`, `asked`, `cancelled`, `bug` or an error's code.
-            seconds: how long it took.
+            seconds: how long it took; None where that says nothing, because the tool waits for something to happen.
         """
 
     def rate_limited(self) -> None:
@@ -85,6 +89,9 @@ class PrometheusMetrics(Metrics):
             "inkbox_mcp_call_duration_seconds", "Time of tool calls.", ["tool"], buckets=SECONDS, registry=registry
         )
         self._in_flight = Gauge("inkbox_mcp_calls_in_flight", "Tool calls under way.", registry=registry)
+        self._waiting = Gauge(
+            "inkbox_mcp_calls_waiting", "Calls of tools that wait for something to happen.", registry=registry
+        )
         self._max_concurrency = Gauge(
             "inkbox_mcp_max_concurrency",
             "Requests to Inkbox that may be under way at once.",
@@ -120,10 +127,15 @@ class PrometheusMetrics(Metrics):
         """Count a tool call as under way while the context lasts."""
         return self._in_flight.track_inprogress()
 
-    def called(self, tool: str, outcome: str, seconds: float) -> None:
+    def waiting(self) -> AbstractContextManager[object]:
+        """Count the call of a tool that waits while the context lasts; see `Metrics.waiting`."""
+        return self._waiting.track_inprogress()
+
+    def called(self, tool: str, outcome: str, seconds: float | None) -> None:
         """Count a tool call that is over; see `Metrics.called`."""
         self._calls.labels(tool, outcome).inc()
-        self._seconds.labels(tool).observe(seconds)
+        if seconds is not None:
+            self._seconds.labels(tool).observe(seconds)
 
     def rate_limited(self) -> None:
         """Count a tool call that `--rate-limit` refused."""

@@ -5,7 +5,7 @@ checks a call's arguments (`parse`) and runs (`run`).
 """
 
 import difflib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
@@ -19,6 +19,7 @@ from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.errors import APIError, InkboxError, InvalidArguments, OperationMoved
 from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_NAME, MAX_PROBLEMS, MAX_RESULT, excess, named
+from inkbox_mcp.toolkit.content import Block
 from inkbox_mcp.toolkit.marks import Mark, marks, texts
 from inkbox_mcp.toolkit.questions import Question, arguments_in, question
 from inkbox_mcp.toolkit.schema import argument_schema, result_schema
@@ -83,6 +84,12 @@ class Result(BaseModel):
         """Return a field that the API sent although it is not declared; None if it did not."""
         return (self.model_extra or {}).get(field)
 
+    def blocks(self) -> Sequence[Block]:
+        """Return what the model is shown besides the data; a result that has such content overrides this."""
+        return ()
+
+
+TimeLimit = float | Callable[[Any], float] | None
 
 Confirm = str | Mapping[Generation, str] | Callable[[Any], str | None] | None
 
@@ -108,7 +115,10 @@ class Operation(Generic[A, R]):
         only: the generation of the API that has this operation, if not both.
         moved: which tool and arguments to use in the other generation.
         changes: the arguments that name what the call changes; two calls that change the same thing take turns.
-        max_result: bytes of a result's text.
+        max_result: bytes of a result's text and its content blocks.
+        waits: for a tool that waits until something happens, the seconds that a call may take, or a function of the
+            arguments that returns them; None for all others, whose time limit is `--timeout`.
+        reports: whether it reports progress to clients that ask for it.
 
     Raises:
         TypeError: an argument has a type that the operator's limits do not see (`inkbox_mcp.toolkit.marks`), or what is
@@ -125,6 +135,8 @@ class Operation(Generic[A, R]):
     only: Generation | None
     moved: str
     max_result: int
+    waits: TimeLimit = None
+    reports: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a declaration that would fail, or let something pass, in a call."""
@@ -165,6 +177,23 @@ class Operation(Generic[A, R]):
     def output_schema(self) -> dict[str, Any]:
         """The JSON Schema of its result."""
         return result_schema(self.result.model_json_schema(mode="serialization"))
+
+    def may_ask(self, confirm: str) -> bool:
+        """Whether a call may need the human's consent; `confirm` is the operator's `--confirm`."""
+        return confirm != "never" and self.confirm is not None
+
+    def is_plain(self, confirm: str, *, wants_progress: bool) -> bool:
+        """Whether a call needs nothing of its client but to take the answer.
+
+        Args:
+            confirm: the operator's `--confirm`.
+            wants_progress: whether the client asks for reports.
+        """
+        return not (self.may_ask(confirm) or (self.reports and wants_progress))
+
+    def time_limit(self, args: A) -> float | None:
+        """Return the seconds that a call may take; None where `--timeout` says it."""
+        return self.waits(args) if callable(self.waits) else self.waits
 
     def parse(self, arguments: Mapping[str, Any] | None) -> A:
         """Check a call's arguments.
@@ -278,6 +307,8 @@ def operation(
     only: Generation | None = None,
     moved: str = "",
     max_result: int = MAX_RESULT,
+    waits: TimeLimit = None,
+    reports: bool = False,
 ) -> Callable[[Callable[[InkboxAPI, A], Awaitable[R]]], Operation[A, R]]:
     """Make a tool of an `async def verb_noun(api, args: Args) -> Result`.
 
@@ -288,17 +319,25 @@ def operation(
         changes: the arguments that name what the call changes.
         only: the generation of the API that has this operation, if not both.
         moved: which tool and arguments to use in the other generation.
-        max_result: bytes of a result's text.
+        max_result: bytes of a result's text and its content blocks.
+        waits: how many seconds a call may wait for something to happen, or a function of the arguments that returns
+            them. It learns from `Call.pause` when to answer.
+        reports: whether it calls `Call.report`.
 
     Raises:
-        TypeError: what is destructive has no question; or see `Operation`.
+        TypeError: what is destructive has no question, or what waits would keep others from what it changes; or see
+            `Operation`.
     """
     if hints.destructive and not confirm:
         raise TypeError("a destructive operation needs a question to the human: pass confirm")
+    if waits is not None and changes:
+        raise TypeError("an operation that waits would keep all others from what it changes: leave out changes")
 
     def declare(function: Callable[[InkboxAPI, A], Awaitable[R]]) -> Operation[A, R]:
         types = get_type_hints(function)
         args, result = types["args"], types["return"]
-        return Operation(function, args, result, hints, advice or {}, confirm, changes, only, moved, max_result)
+        return Operation(
+            function, args, result, hints, advice or {}, confirm, changes, only, moved, max_result, waits, reports
+        )
 
     return declare

@@ -8,15 +8,17 @@ from pydantic_core import to_json
 from inkbox_mcp.errors import ResultTooLarge
 from inkbox_mcp.text import visible
 from inkbox_mcp.toolkit.bounds import declared
+from inkbox_mcp.toolkit.content import Block, size, without_hidden
 from inkbox_mcp.toolkit.operation import Args, Operation, Result
 
 
-def as_data(
+def readable(
     operation: Operation[Any, Any], args: Args, result: Result, offered: Iterable[Operation[Any, Any]]
-) -> dict[str, Any]:
-    """Turn a result into plain data.
+) -> tuple[dict[str, Any], tuple[Block, ...]]:
+    """Turn a result into plain data and content blocks.
 
-    A change that was made stays made when too much is answered: then the declared fields say so, with a `note`.
+    A change that was made stays made when too much is answered: then the declared fields say so, with a `note`,
+    and there are no blocks.
 
     Args:
         operation: the tool.
@@ -29,12 +31,14 @@ def as_data(
     """
     data = result.model_dump(exclude_unset=True)
     # Measured before it is cleaned: that takes twenty times as long, and every other call would wait.
-    size = len(to_json(data))
-    if size > operation.max_result:
+    blocks = result.blocks()
+    total = len(to_json(data)) + sum(map(size, blocks))
+    if total > operation.max_result:
         if operation.hints.read_only:
-            raise _too_large(operation, args, size)
-        data = declared(data, operation.result.model_fields) | {"note": _note(operation, size, offered)}
-    return visible(data)
+            raise _too_large(operation, args, total)
+        data = declared(data, operation.result.model_fields) | {"note": _note(operation, total, offered)}
+        blocks = ()
+    return visible(data), tuple(map(without_hidden, blocks))
 
 
 def _too_large(operation: Operation[Any, Any], args: Args, size: int) -> ResultTooLarge:
