@@ -17,17 +17,21 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 from inkbox_mcp.api.connection import TransportFactory
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
-from inkbox_mcp.stdio.direct import Agreement
+from inkbox_mcp.stdio.direct import Agreement, DirectCalls
 from inkbox_mcp.stdio.pipes import Pipes
 from inkbox_mcp.stdio.serve import serve_pipes
 from inkbox_mcp.stdio.warm_start import Beginning
 from tests.cold_starts import answers_of_the_sdk, record
+from tests.conftest import KEY
+from tests.extra_tools import offering
+from tests.extra_tools.tools.trial import count_steps, show_all, wait_for_nothing
 from tests.processes import PATIENCE
 from tests.test_hostile_stdio import ENVELOPE, HANDSHAKE
 from tests.test_warm_start import Session, legacy, loaded, modern, rpc, whole
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="every call is the SDK's there")
 
+KINDS = ["text", "text", "image", "resource_link"]
 LIST = {"name": "list_mailboxes"}
 CREATE = {
     "name": "create_mailbox",
@@ -157,15 +161,19 @@ class Wire:
         """Write lines."""
         os.write(self._to, b"".join(lines))
 
+    async def line(self) -> bytes:
+        """Return the next line."""
+        with anyio.fail_after(PATIENCE):
+            while b"\n" not in self._read:
+                await anyio.wait_readable(self._back)
+                self._read += os.read(self._back, 1 << 16)
+        line, _, self._read = self._read.partition(b"\n")
+        return line
+
     async def hear(self) -> dict[str, Any]:
         """Return the next answer; not that to the handshake, which the SDK here never gave."""
         while True:
-            with anyio.fail_after(PATIENCE):
-                while b"\n" not in self._read:
-                    await anyio.wait_readable(self._back)
-                    self._read += os.read(self._back, 1 << 16)
-            line, _, self._read = self._read.partition(b"\n")
-            if (answer := json.loads(line))["id"] != 0:
+            if (answer := json.loads(await self.line())).get("id") != 0:
                 return answer
 
     def leave(self) -> None:
@@ -176,17 +184,24 @@ class Wire:
 @asynccontextmanager
 async def conversation(transport: TransportFactory, **chosen: Any) -> AsyncGenerator[Wire]:
     """Serve an Inkbox that answers as the test says, to a client of 2025-11-25; leave before the end."""
+    settings = Settings.model_validate({"api_key": "ApiKey_x.y", **chosen})
+    async with served(Service(settings, transport), [(HELLO, ACCEPTED)]) as wire:
+        yield wire
+
+
+@asynccontextmanager
+async def served(service: Service, exchanges: list[tuple[bytes, bytes]]) -> AsyncGenerator[Wire]:
+    """Serve a client whose conversation began with these lines and answers; leave before the end."""
     (stdin, to), (back, stdout) = os.pipe(), os.pipe()
     for fd in (stdin, stdout):
         os.set_blocking(fd, False)
     beginning = Beginning()
-    beginning.exchanges = [(HELLO, ACCEPTED)]
-    settings = Settings.model_validate({"api_key": "ApiKey_x.y", **chosen})
+    beginning.exchanges = exchanges
     try:
         with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as tasks:
                 pipes = Pipes(stdin, stdout, tasks.cancel_scope.cancel)
-                tasks.start_soon(serve_pipes, Service(settings, transport), pipes, beginning)
+                tasks.start_soon(serve_pipes, service, pipes, beginning)
                 yield Wire(to, back)
     finally:
         for fd in (stdin, back, stdout):
@@ -398,6 +413,116 @@ async def test_a_bug_is_an_error_that_tells_nothing_of_it(caplog: pytest.LogCapt
     assert re.fullmatch("[0-9a-f]{16}", error["data"]["request_id"])
     assert "RuntimeError" in caplog.text
     assert "https:" not in caplog.text
+
+
+async def answers_to(
+    service: Service, era: str, calls: list[dict[str, Any]], *, directly: bool, lines: int = 1
+) -> list[bytes]:
+    """Let a client of a protocol version begin and then call, and return the lines that the calls are answered with.
+
+    Args:
+        service: whose tools are called.
+        era: the protocol version.
+        calls: the parameters of calls, one after the other.
+        directly: whether the beginning is on record, so that plain calls need no SDK.
+        lines: how many answer each call.
+    """
+    exchanges: list[tuple[bytes, bytes]] = []
+    async with served(service, []) as wire:
+        for line in opening(era):
+            wire.say(line)
+            exchanges.append((line.rstrip(b"\n"), await wire.line() + b"\n" if b'"id"' in line else b""))
+        told = [] if directly else await _asked(wire, era, calls, lines)
+        wire.leave()
+    if directly:
+        async with served(service, exchanges) as wire:
+            told = await _asked(wire, era, calls, lines)
+            wire.leave()
+    return told
+
+
+async def _asked(wire: Wire, era: str, calls: list[dict[str, Any]], lines: int) -> list[bytes]:
+    told: list[bytes] = []
+    for line in said(era, [{"id": 100 + number, "params": params} for number, params in enumerate(calls)]):
+        wire.say(line)
+        told += [await wire.line() for _ in range(lines)]
+    return told
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_content_is_answered_with_the_bytes_of_the_sdk(era: str) -> None:
+    """Texts, images and links, with all that a link may have and with as little as it must."""
+    service = offering(show_all)
+    hidden = "a\u200bb\n\U000e0041" + KEY
+    named = {"name": 'é "1".pdf', "title": "Ünï 😀", "size": 10**12, "text": "\x00<&>\ud83d\ude00"}
+    shown = [{}, {"times": 2}, named, {"text": hidden, "name": hidden, "title": hidden}, {"size": 0}, {"text": "x" * 9}]
+    calls = [{"name": "show_all", "arguments": arguments} for arguments in shown]
+    directly = await answers_to(service, era, calls, directly=True)
+    assert directly == await answers_to(service, era, calls, directly=False)
+    assert [block["type"] for block in json.loads(directly[0])["result"]["content"]] == KINDS
+
+
+TOKEN = {"_meta": {"progressToken": "t"}}
+COUNT = {"name": "count_steps", "arguments": {"steps": 2}}
+
+
+@pytest.mark.parametrize("era", LATEST)
+async def test_a_call_is_plain_unless_it_may_ask_or_is_to_report(era: str) -> None:
+    """Of a tool that can do either, too."""
+    first = opening(era)[0]
+    agreed = [(first, STAMPED if era in MODERN_PROTOCOL_VERSIONS else ACCEPTED)]
+    plain = [COUNT, {**LIST, **TOKEN}, GET, {"name": "wait_for_nothing"}]
+    others = [{**COUNT, **TOKEN}, {"name": "wait_for_nothing", **TOKEN}, UPDATE, DELETE]
+    lines = said(era, [{"id": number, "params": params} for number, params in enumerate([*plain, *others])])
+    (stdin, to), (back, stdout) = os.pipe(), os.pipe()
+    os.write(to, b"".join(lines))
+    try:
+        async with anyio.create_task_group() as tasks:
+            service = offering(count_steps, wait_for_nothing)
+            calls = DirectCalls(service, Pipes(stdin, stdout, tasks.cancel_scope.cancel), tasks, agreed)
+            handed_out = [bytes(await calls.next_line() or b"") + b"\n" for _ in others]
+            tasks.cancel_scope.cancel()
+        assert handed_out == lines[len(plain) :]
+    finally:
+        for fd in (stdin, to, back, stdout):
+            os.close(fd)
+
+
+@pytest.mark.parametrize("era", LATEST)
+@pytest.mark.parametrize("directly", [True, False])
+async def test_a_client_that_asks_for_progress_gets_it_and_another_gets_the_answer_alone(
+    era: str, directly: bool
+) -> None:
+    """However its conversation is taken up."""
+    told = await answers_to(offering(count_steps), era, [COUNT], directly=directly)
+    assert json.loads(told[0])["result"]["structuredContent"] == {"steps": 2}
+    told = await answers_to(offering(count_steps), era, [{**COUNT, **TOKEN}], directly=directly, lines=3)
+    *reports, answer = map(json.loads, told)
+    assert [report["params"] for report in reports] == [
+        {"progressToken": "t", "progress": step, "total": 2, "message": f"step {step}"} for step in (1, 2)
+    ]
+    assert {report["method"] for report in reports} == {"notifications/progress"}
+    assert answer["result"]["structuredContent"] == {"steps": 2}
+
+
+@pytest.mark.parametrize("era", LATEST)
+@pytest.mark.parametrize("params", [{}, TOKEN], ids=["directly", "by the SDK"])
+async def test_a_call_that_waits_answers_when_the_client_closes_stdin(era: str, params: dict[str, Any]) -> None:
+    """It may still read, and has a second for that."""
+    service = offering(wait_for_nothing)
+    waiting = {"name": "wait_for_nothing", "arguments": {"seconds": 3600.0}, **params}
+    (line,) = said(era, [{"id": 101, "params": waiting}])
+    agreed = [(opening(era)[0], STAMPED if era in MODERN_PROTOCOL_VERSIONS else ACCEPTED)]
+    async with served(service, agreed) as wire:
+        wire.say(line, *said(era, [{"id": 102, "params": LIST}]))
+        heard: list[dict[str, Any]] = []
+        while not heard or heard[-1].get("id") != 102:  # which was taken up after the one that waits
+            heard.append(await wire.hear())
+        wire.leave()
+        while (answer := await wire.hear()).get("id") != 101:
+            heard.append(answer)
+        assert any("method" in one for one in heard) == bool(params)
+    assert answer["result"]["structuredContent"]["ended_early"] is True
 
 
 REFUSED = b'{"jsonrpc":"2.0","id":0,"error":{"code":-32602,"message":"Invalid request parameters"}}\n'

@@ -1,0 +1,1 @@
+"""The tools, as a file of `inkbox_mcp.tools` would declare them."""
