@@ -257,7 +257,7 @@ def _without_key(answer: Answer, redaction: Redaction) -> Answer:
 
 
 def _block_without_key(block: Block, redaction: Redaction) -> Block:
-    if isinstance(block, Image) and redaction.finds(block.base64):
+    if isinstance(block, Image) and redaction.is_in(block.data):
         return Text("The image was left out, because it holds the API key.")
     return rewritten(block, redaction.hide)
 

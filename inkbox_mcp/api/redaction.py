@@ -27,6 +27,7 @@ class Redaction:
 
     def __init__(self, key: str | None) -> None:
         self._pieces = tuple(_pieces(key)) if key else ()
+        self._secret = key.rpartition(".")[2].encode() if key else b""
 
     def finds(self, text: str) -> bool:
         """Whether a text shows the key or a piece of it."""
@@ -35,6 +36,10 @@ class Redaction:
             return True
         plain = _plain(text)
         return plain != text and any(piece in plain for piece in self._pieces)
+
+    def is_in(self, file: bytes) -> bool:
+        """Whether a file holds the key's secret part as it is; no model reads the notations of text out of a file."""
+        return self._secret != b"" and self._secret in file
 
     def hide(self, data: Any) -> Any:
         """Replace each word that shows the key, in all strings of JSON data, names of fields included."""

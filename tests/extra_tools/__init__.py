@@ -3,15 +3,25 @@
 `python -m tests.extra_tools` is `inkbox-mcp` with these tools beside its own.
 """
 
+import os
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
 
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.telemetry.metrics import Metrics
 from inkbox_mcp.toolkit.operation import Operation
 from tests.conftest import KEY
+from tests.processes import Running, environment, start_process
+
+COMMAND = (sys.executable, "-m", "tests.extra_tools")
 
 
 def offering(*operations: Operation[Any, Any], metrics: Metrics | None = None, **settings: Any) -> Service:
@@ -20,3 +30,35 @@ def offering(*operations: Operation[Any, Any], metrics: Metrics | None = None, *
     service = Service(checked, lambda: httpx2.MockTransport(lambda _: httpx2.Response(200, json=[])), metrics)
     service.operations.update({operation.name: operation for operation in operations})
     return service
+
+
+@asynccontextmanager
+async def extra_stdio(era: str, home: Path) -> AsyncGenerator[Client]:
+    """Connect a client to a process over stdio."""
+    command, *arguments = COMMAND
+    server = StdioServerParameters(command=command, args=[*arguments, "--sandbox"], env=environment(home))
+    with open(os.devnull, "a") as stderr:  # noqa: ASYNC230, PTH123
+        async with Client(stdio_client(server, errlog=stderr), mode=era) as client:
+            yield client
+
+
+@asynccontextmanager
+async def serve_extra(*arguments: str, home: Path) -> AsyncGenerator[tuple[Running, str]]:
+    """Start a process that serves HTTP on a free port; with it comes its origin."""
+    async with start_process(*COMMAND, "--http", "--port", "0", "--sandbox", *arguments, home=home) as server:
+        announcement = await server.log("serving MCP at ")
+        yield server, announcement.partition("serving MCP at ")[2].partition("/mcp")[0]
+
+
+@asynccontextmanager
+async def extra_http(era: str, home: Path) -> AsyncGenerator[Client]:
+    """Connect a client to a process over HTTP; one of 2025-11-25 has a session."""
+    async with serve_extra(home=home) as (_, origin), Client(f"{origin}/mcp", mode=era) as client:
+        yield client
+
+
+@asynccontextmanager
+async def extra_stateless(era: str, home: Path) -> AsyncGenerator[Client]:
+    """Connect a client to a process over HTTP without sessions."""
+    async with serve_extra("--stateless", home=home) as (_, origin), Client(f"{origin}/mcp", mode=era) as client:
+        yield client
