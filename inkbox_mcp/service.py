@@ -143,7 +143,7 @@ class Service:
             arguments: as the model wrote them.
             caller: who calls.
             ask: puts a question to the human; returns None to go ahead, or what the client has to answer first.
-            report: sends a report of progress to the client; None where it wants none.
+            report: sends a report of progress to the client, if it wants any; None where there is no way to.
 
         Raises:
             Bug: a bug.

@@ -99,14 +99,13 @@ def server_of(service: Service, caller_of: CallerOf = _local) -> Server[Service]
         if operation is None:
             known = ", ".join(available)
             raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool {params.name[:64]!a}. The tools are: {known}.")
-        wants_progress = "progress_token" in (context.meta or {})
         try:
-            if service.is_plain(operation, wants_progress=wants_progress):
+            # Whether the client wants progress is for the SDK to know: a client in this process sends no token.
+            if service.is_plain(operation, wants_progress=True):
                 answer = await service.call(operation, params.arguments, caller)
             else:
                 ask = partial(confirmation.confirm, context, params, caller)
-                report = context.session.report_progress if wants_progress else None
-                answer = await service.call(operation, params.arguments, caller, ask, report)
+                answer = await service.call(operation, params.arguments, caller, ask, context.session.report_progress)
         except Bug as bug:
             # The SDK would send the text of any other exception to handshake-era clients.
             raise MCPError(code=INTERNAL_ERROR, message=str(bug), data=bug.data) from bug
