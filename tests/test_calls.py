@@ -3,14 +3,26 @@
 import io
 import json
 import logging
+from dataclasses import replace
 
+import anyio
 import httpx2
 import pytest
 
-from inkbox_mcp.calls import begin
+from inkbox_mcp.access.tenants import LOCAL
+from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.paths import WHOAMI
+from inkbox_mcp.calls import begin, current
 from inkbox_mcp.calls import request_id as current_request_id
+from inkbox_mcp.service import Answer, Service
+from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.telemetry.logs import JSONFormatter, TextFormatter
-from tests.conftest import Connect
+from inkbox_mcp.toolkit.operation import IDEMPOTENT, READ_ONLY, operation
+from inkbox_mcp.tools.account import KeyHolder
+from tests.conftest import KEY, Connect
+from tests.extra_tools import offering
+from tests.extra_tools.tools.trial import Waited, Waiting, wait_for_nothing
+from tests.processes import PATIENCE
 
 
 @pytest.mark.parametrize("given", ["gateway-7", "0af7651916cd43dd8448eb211c80319c", "a/b:c.d+e=f@g_h", "x" * 128])
@@ -70,3 +82,125 @@ async def test_an_error_tells_its_requests_id(era: str, connect: Connect) -> Non
         result = await agent.call("get_mailbox", email_address="nobody")
         assert result.meta
         assert len(result.meta["request_id"]) == 16
+
+
+async def test_a_call_that_waits_has_a_time_limit_of_its_own() -> None:
+    """Longer or shorter than that of other calls, as its arguments say."""
+    seen: list[float] = []
+
+    @operation(READ_ONLY, waits=lambda args: args.seconds)
+    async def wait_long(api: InkboxAPI, args: Waiting) -> Waited:
+        """Say how long it may wait."""
+        seen.append(current().remaining)
+        return Waited(ended_early=True, looks=0)
+
+    service = offering(wait_long, timeout=30.0)
+    for seconds in (0.0, 5.0, 3600.0):
+        await service.call(wait_long, {"seconds": seconds}, LOCAL)
+    assert [round(remaining, 1) for remaining in seen] == [0.0, 5.0, 3600.0]
+    fixed = replace(wait_long, waits=7.0)
+    await service.call(fixed, {}, LOCAL)
+    assert round(seen[-1], 1) == 7.0
+
+
+async def test_the_time_that_a_human_takes_is_not_the_calls() -> None:
+    """It begins to wait when the human has agreed."""
+    asked: list[object] = []
+
+    async def agree(question: object) -> None:
+        asked.append(question)
+
+    service = offering(wait_for_nothing)
+    asking = replace(wait_for_nothing, confirm="Wait for nothing?")
+    answer = await service.call(asking, {"seconds": 0.1}, LOCAL, agree)
+    assert isinstance(answer, Answer)
+    assert answer.data
+    assert answer.data["looks"] > 1
+    assert len(asked) == 1
+
+
+async def test_requests_and_their_repetitions_end_with_the_time_limit() -> None:
+    """A request that is not answered takes no longer than the call may, and a pause that is longer is not begun."""
+    later = httpx2.Response(429, headers={"Retry-After": "60"}, json={"detail": "slow down"})
+    silent = anyio.Event()
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        if not silent.is_set():
+            silent.set()
+            return later
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    @operation(READ_ONLY, waits=0.2)
+    async def wait_for_account(api: InkboxAPI, args: Waiting) -> KeyHolder:
+        """Ask once."""
+        return await api.get(WHOAMI, KeyHolder)
+
+    service = Service(Settings.model_validate({"api_key": KEY}), lambda: httpx2.MockTransport(answer))
+    codes: list[str] = []
+    with anyio.fail_after(PATIENCE):
+        for _ in range(2):
+            told = await service.call(wait_for_account, {}, LOCAL)
+            assert isinstance(told, Answer)
+            codes.append((told.meta or {})["code"])
+    assert codes == ["rate_limited", "unreachable"]
+
+
+async def test_a_tool_that_does_not_answer_when_its_time_is_over_is_ended() -> None:
+    """Whatever it waits for; the model learns that it may go on waiting."""
+    service = offering(wait_for_nothing)
+    with anyio.fail_after(PATIENCE):
+        answer = await service.call(wait_for_nothing, {"seconds": 0.05, "stubborn": True}, LOCAL)
+    assert isinstance(answer, Answer)
+    assert answer.text == (
+        "wait_for_nothing failed: nothing came of it in 0.05 seconds. Call again to go on waiting. "
+        "Trying again may help."
+    )
+    assert (answer.meta or {})["code"] == "timed_out"
+
+
+async def test_a_call_that_waits_holds_no_turn_of_others() -> None:
+    """Not even where only one request may be under way at once."""
+    service = offering(wait_for_nothing, max_concurrency=1)
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(service.call, wait_for_nothing, {"seconds": 3600.0}, LOCAL)
+            await anyio.wait_all_tasks_blocked()
+            answer = await service.call(service.operations["list_identities"], {}, LOCAL)
+            assert isinstance(answer, Answer)
+            assert not answer.is_error
+            tasks.cancel_scope.cancel()
+
+
+async def test_a_call_that_waits_learns_that_the_server_is_about_to_stop() -> None:
+    """And answers at once; one that begins later does not wait at all."""
+    service = offering(wait_for_nothing)
+    answers: list[Answer] = []
+
+    async def wait() -> None:
+        answer = await service.call(wait_for_nothing, {"seconds": 3600.0}, LOCAL)
+        assert isinstance(answer, Answer)
+        answers.append(answer)
+
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            assert not answers
+            service.ending.set()
+        await wait()
+    assert [answer.data and answer.data["ended_early"] for answer in answers] == [True, True]
+
+
+async def test_other_calls_may_pause_too() -> None:
+    """Within their time, and with nobody to end it."""
+    with begin(0.05) as call:
+        assert await call.pause(0.001)
+        assert not await call.pause(3600)
+
+
+def test_a_tool_that_waits_keeps_nobody_from_what_it_changes() -> None:
+    """It would hold what others wait for."""
+    with pytest.raises(TypeError, match="leave out changes"):
+        operation(IDEMPOTENT, waits=1.0, changes=("email_address",))

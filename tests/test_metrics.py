@@ -11,11 +11,14 @@ import pytest
 from mcp import Client, MCPError
 from prometheus_client.parser import text_string_to_metric_families
 
+from inkbox_mcp.access.tenants import LOCAL
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.telemetry.metrics import Dependency, Metrics, PrometheusMetrics
 from tests.conftest import KEY, Agent, Handler
+from tests.extra_tools import offering
+from tests.extra_tools.tools.trial import wait_for_nothing
 
 MAILBOX = {
     "id": "6f1d7a4e-0000-4000-8000-000000000001",
@@ -83,6 +86,24 @@ async def test_requests_that_are_sent_again_or_not_answered_are_counted() -> Non
     assert told["inkbox_mcp_upstream_request_duration_seconds_count GET /api/v1/mail/mailboxes/{} none"] == 3
     assert told["inkbox_mcp_upstream_retries_total GET /api/v1/mail/mailboxes/{}"] == 2
     assert told["inkbox_mcp_calls_total unreachable get_mailbox"] == 1
+
+
+async def test_a_call_that_waits_is_no_slow_call_and_takes_nobodys_place() -> None:
+    """It is counted when it is over, and until then apart from the calls under way."""
+    metrics = PrometheusMetrics()
+    service = offering(wait_for_nothing, metrics=metrics)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(service.call, wait_for_nothing, {"seconds": 3600.0}, LOCAL)
+        await anyio.wait_all_tasks_blocked()
+        told = samples(metrics)
+        assert (told["inkbox_mcp_calls_waiting"], told["inkbox_mcp_calls_in_flight"]) == (1, 0)
+        service.ending.set()
+    await service.call(wait_for_nothing, {"seconds": "no number"}, LOCAL)
+    told = samples(metrics)
+    assert told["inkbox_mcp_calls_waiting"] == 0
+    assert told["inkbox_mcp_calls_total ok wait_for_nothing"] == 1
+    assert told["inkbox_mcp_calls_total invalid_arguments wait_for_nothing"] == 1
+    assert not [name for name in told if name.startswith("inkbox_mcp_call_duration_seconds")]
 
 
 async def test_a_call_is_in_flight_until_it_ends_or_is_cancelled() -> None:

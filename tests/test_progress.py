@@ -1,6 +1,5 @@
 """How a client hears of a call's progress: if it asked, only ever growing, and never to the harm of the call."""
 
-import json
 import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
 import pytest
 from mcp import Client
 
@@ -21,7 +19,7 @@ from inkbox_mcp.toolkit import progress
 from inkbox_mcp.toolkit.operation import READ_ONLY, operation
 from inkbox_mcp.toolkit.progress import MAX_MESSAGE, Progress
 from tests.conftest import KEY
-from tests.extra_tools import extra_http, extra_stateless, extra_stdio, offering, serve_extra
+from tests.extra_tools import extra_http, extra_stateless, extra_stdio, offering, serve_extra, wait_over_http
 from tests.extra_tools.tools.trial import Counted, Counting, count_steps, wait_for_nothing
 from tests.processes import PATIENCE
 
@@ -177,45 +175,16 @@ async def test_only_a_tool_that_is_declared_to_report_does() -> None:
     assert ear.heard == []
 
 
-CALL: dict[str, Any] = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "tools/call",
-    "params": {"name": "wait_for_nothing", "arguments": {"seconds": 0.5}, "_meta": {"progressToken": "t"}},
-}
-EARLIER = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
-LATEST = {
-    **EARLIER,
-    "MCP-Protocol-Version": "2026-07-28",
-    "Mcp-Method": "tools/call",
-    "Mcp-Name": "wait_for_nothing",
-}
-ENVELOPE = {
-    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-    "io.modelcontextprotocol/clientCapabilities": {},
-}
-
-
-@pytest.mark.parametrize("headers", [EARLIER, LATEST], ids=["earlier", "2026-07-28"])
-async def test_a_client_that_leaves_while_it_is_told_harms_nobody(headers: dict[str, str], tmp_path: Path) -> None:
-    """Its call ends, and the next client is served and told."""
-    params = CALL["params"]
-    if headers is LATEST:
-        params = {**params, "_meta": {**params["_meta"], **ENVELOPE}}
-    async with serve_extra("--stateless", home=tmp_path) as (_, origin), httpx2.AsyncClient(base_url=origin) as http:
-        for seconds in (3600.0, 0.1):
-            body = {**CALL, "params": {**params, "arguments": {"seconds": seconds}}}
-            async with http.stream("POST", "/mcp", json=body, headers=headers) as answer:
-                assert answer.headers["content-type"].startswith("text/event-stream")
-                lines = [json.loads(line.removeprefix("data: ")) async for line in _told(answer, seconds > 1)]
-        assert [line["params"]["progress"] for line in lines[:2]] == [1, 2]
-        assert lines[-1]["result"]["structuredContent"]["ended_early"] is False
-
-
-async def _told(answer: httpx2.Response, leave: bool) -> AsyncGenerator[str]:
-    async for line in answer.aiter_lines():
-        if line.startswith("data: "):
-            yield line
-            if leave:
-                return
+@pytest.mark.parametrize("arguments", [(), ("--stateless",)], ids=["sessions", "stateless"])
+async def test_a_client_that_leaves_while_it_is_told_harms_nobody(
+    arguments: tuple[str, ...], era: str, tmp_path: Path
+) -> None:
+    """The next client is served and told."""
+    async with serve_extra(*arguments, home=tmp_path) as (_, origin):
+        with anyio.fail_after(PATIENCE):
+            async with wait_over_http(origin, era, 3600.0) as messages:
+                assert (await anext(messages))["params"]["progress"] == 1
+            async with wait_over_http(origin, era, 0.1) as messages:
+                told = [message async for message in messages]
+    assert [message["params"]["progress"] for message in told[:2]] == [1, 2]
+    assert told[-1]["result"]["structuredContent"]["ended_early"] is False

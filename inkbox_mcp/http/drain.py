@@ -82,3 +82,4 @@ class Drain:
             while self._under_way:
                 self._changed = anyio.Event()
                 await self._changed.wait()
+        self._end_waits()  # also where the time was over before; there is a second left to answer

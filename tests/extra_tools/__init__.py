@@ -3,6 +3,7 @@
 `python -m tests.extra_tools` is `inkbox-mcp` with these tools beside its own.
 """
 
+import json
 import os
 import sys
 from collections.abc import AsyncGenerator
@@ -20,6 +21,15 @@ from inkbox_mcp.telemetry.metrics import Metrics
 from inkbox_mcp.toolkit.operation import Operation
 from tests.conftest import KEY
 from tests.processes import Running, environment, start_process
+
+HANDSHAKE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+ENVELOPE = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+HEADERS = {"Accept": "application/json, text/event-stream"}
+MODERN = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "wait_for_nothing"}
 
 COMMAND = (sys.executable, "-m", "tests.extra_tools")
 
@@ -62,3 +72,35 @@ async def extra_stateless(era: str, home: Path) -> AsyncGenerator[Client]:
     """Connect a client to a process over HTTP without sessions."""
     async with serve_extra("--stateless", home=home) as (_, origin), Client(f"{origin}/mcp", mode=era) as client:
         yield client
+
+
+@asynccontextmanager
+async def wait_over_http(origin: str, era: str, seconds: float) -> AsyncGenerator[AsyncGenerator[dict[str, Any]]]:
+    """Call the tool that waits, with nothing between the test and the wire, and yield what is sent; leave to leave.
+
+    Args:
+        origin: of the server.
+        era: "auto" for 2026-07-28, "legacy" for 2025-11-25, in a session where the server has them.
+        seconds: how long to wait.
+    """
+    meta = {"progressToken": "t", **(ENVELOPE if era == "auto" else {})}
+    params = {"name": "wait_for_nothing", "arguments": {"seconds": seconds}, "_meta": meta}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    async with httpx2.AsyncClient(base_url=origin, headers=HEADERS) as http:
+        headers = MODERN if era == "auto" else await _handshake(http)
+        async with http.stream("POST", "/mcp", json=call, headers=headers) as answer:
+            yield _messages(answer)
+
+
+async def _handshake(http: httpx2.AsyncClient) -> dict[str, str]:
+    hello = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HANDSHAKE}
+    session = (await http.post("/mcp", json=hello)).headers.get("mcp-session-id")
+    headers = {"Mcp-Session-Id": session} if session else {}
+    await http.post("/mcp", json={"jsonrpc": "2.0", "method": "notifications/initialized"}, headers=headers)
+    return headers
+
+
+async def _messages(answer: httpx2.Response) -> AsyncGenerator[dict[str, Any]]:
+    async for line in answer.aiter_lines():
+        if line.startswith("data: {"):
+            yield json.loads(line.removeprefix("data: "))
