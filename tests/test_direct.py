@@ -476,11 +476,12 @@ async def test_a_call_is_plain_unless_it_may_ask_or_is_to_report(era: str) -> No
     lines = said(era, [{"id": number, "params": params} for number, params in enumerate([*plain, *others])])
     (stdin, to), (back, stdout) = os.pipe(), os.pipe()
     os.write(to, b"".join(lines))
+    handed_out: list[bytes] = []
     try:
         async with anyio.create_task_group() as tasks:
             service = offering(count_steps, wait_for_nothing)
             calls = DirectCalls(service, Pipes(stdin, stdout, tasks.cancel_scope.cancel), tasks, agreed)
-            handed_out = [bytes(await calls.next_line() or b"") + b"\n" for _ in others]
+            handed_out += [bytes(await calls.next_line() or b"") + b"\n" for _ in others]
             tasks.cancel_scope.cancel()
         assert handed_out == lines[len(plain) :]
     finally:

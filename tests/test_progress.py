@@ -32,8 +32,8 @@ class Listener:
     def __init__(self) -> None:
         self.heard: list[Report] = []
 
-    async def __call__(self, done: float, total: float | None, message: str | None) -> None:
-        self.heard.append((done, total, message))
+    async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
+        self.heard.append((progress, total, message))
 
 
 @asynccontextmanager
@@ -66,8 +66,8 @@ async def test_a_client_hears_of_a_call_that_waits_while_it_waits(way: Any, era:
         with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as tasks:
 
-                async def enough(done: float, total: float | None, message: str | None) -> None:
-                    if done == 3:
+                async def enough(progress: float, total: float | None, message: str | None) -> None:
+                    if progress == 3:
                         tasks.cancel_scope.cancel()
 
                 await client.call_tool("wait_for_nothing", {"seconds": 3600.0}, progress_callback=enough)
