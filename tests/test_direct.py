@@ -12,6 +12,8 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from inkbox_mcp.api.connection import TransportFactory
@@ -21,6 +23,8 @@ from inkbox_mcp.stdio.direct import Agreement, DirectCalls
 from inkbox_mcp.stdio.pipes import Pipes
 from inkbox_mcp.stdio.serve import serve_pipes
 from inkbox_mcp.stdio.warm_start import Beginning
+from inkbox_mcp.telemetry.metrics import Metrics
+from inkbox_mcp.toolkit import progress
 from tests.cold_starts import answers_of_the_sdk, record
 from tests.conftest import KEY
 from tests.extra_tools import offering
@@ -460,6 +464,62 @@ async def test_content_is_answered_with_the_bytes_of_the_sdk(era: str) -> None:
     directly = await answers_to(service, era, calls, directly=True)
     assert directly == await answers_to(service, era, calls, directly=False)
     assert [block["type"] for block in json.loads(directly[0])["result"]["content"]] == KINDS
+
+
+TEXTS = st.text(max_size=20)
+
+
+@given(st.lists(st.fixed_dictionaries({"text": TEXTS, "name": TEXTS, "title": TEXTS, "size": st.integers(0)})))
+@settings(max_examples=10, deadline=None)
+def test_content_of_any_kind_is_answered_with_the_bytes_of_the_sdk(shown: list[dict[str, Any]]) -> None:
+    """Whatever stands in it."""
+    service = offering(show_all)
+    calls = [{"name": "show_all", "arguments": arguments} for arguments in shown]
+
+    async def both() -> None:
+        for era in LATEST:
+            directly = await answers_to(service, era, calls, directly=True)
+            assert directly == await answers_to(service, era, calls, directly=False)
+
+    anyio.run(both)
+
+
+class Both(Metrics):
+    """Notes when two calls have ended."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+        self.ended = anyio.Event()
+
+    def called(self, tool: str, outcome: str, seconds: float | None) -> None:
+        """Note it."""
+        self.outcomes.append(outcome)
+        if self.outcomes == ["ok", "ok"]:
+            self.ended.set()
+
+
+@pytest.mark.parametrize("era", LATEST)
+async def test_a_client_that_does_not_read_its_progress_gets_its_answer_when_it_does(
+    era: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call ends without it, and so do others."""
+    monkeypatch.setattr(progress, "SECONDS_TO_TAKE", 0.01)
+    both = Both()
+    service = offering(count_steps, metrics=both)
+    much = {"name": "count_steps", "arguments": {"steps": 10_000, "message": "x" * 300}, **TOKEN}
+    lines = said(era, [{"id": 101, "params": much}, {"id": 102, "params": LIST}])
+    agreed = [(opening(era)[0], STAMPED if era in MODERN_PROTOCOL_VERSIONS else ACCEPTED)]
+    async with served(service, agreed) as wire:
+        wire.say(*lines)
+        await both.ended.wait()
+        heard = [await wire.hear()]
+        while {101, 102} - {answer.get("id") for answer in heard}:
+            heard.append(await wire.hear())
+        wire.leave()
+    done = [answer["params"]["progress"] for answer in heard if "method" in answer]
+    assert done == list(range(1, len(done) + 1))
+    assert len(done) < 10_000
+    assert [answer.get("id") for answer in heard][-1] in {101, 102}
 
 
 TOKEN = {"_meta": {"progressToken": "t"}}

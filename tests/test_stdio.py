@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,8 @@ import anyio
 import pytest
 
 from tests.conftest import KEY
-from tests.processes import COMMAND, Running, start, start_process, stdio_agent, upstream
+from tests.extra_tools import COMMAND as EXTRA
+from tests.processes import COMMAND, PATIENCE, Running, environment, start, start_process, stdio_agent, upstream
 
 pytestmark = pytest.mark.posix
 
@@ -300,3 +302,23 @@ async def test_it_serves_without_a_home_directory() -> None:
         await server.initialize()
         answer = await server.request("tools/call", name="list_mailboxes", arguments={})
         assert answer["result"]["structuredContent"]["total"] == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a stand-in for what is no pipe")
+def test_a_call_that_waits_answers_at_the_end_of_a_file(tmp_path: Path) -> None:
+    """Where stdin is no pipe, the calls under way have a second, too."""
+    client = {"name": "test", "version": "1"}
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}
+    messages = [
+        {"id": 1, "method": "initialize", "params": hello},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/call", "params": {"name": "wait_for_nothing", "arguments": {"seconds": 3600}}},
+    ]
+    said = tmp_path / "said"
+    said.write_text("".join(json.dumps({"jsonrpc": "2.0", **message}) + "\n" for message in messages))
+    with said.open() as stdin:
+        ended = subprocess.run(
+            [*EXTRA, "--sandbox"], stdin=stdin, capture_output=True, env=environment(tmp_path), timeout=PATIENCE
+        )
+    *_, answer = map(json.loads, ended.stdout.splitlines())
+    assert answer["result"]["structuredContent"]["ended_early"] is True
