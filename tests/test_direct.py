@@ -466,6 +466,9 @@ async def test_content_is_answered_with_the_bytes_of_the_sdk(era: str) -> None:
     assert [block["type"] for block in json.loads(directly[0])["result"]["content"]] == KINDS
 
 
+SOON = 5.0
+"""Seconds in which something must have happened that happens at once."""
+
 TEXTS = st.text(max_size=20)
 
 
@@ -541,7 +544,9 @@ async def test_a_call_is_plain_unless_it_may_ask_or_is_to_report(era: str) -> No
         async with anyio.create_task_group() as tasks:
             service = offering(count_steps, wait_for_nothing)
             calls = DirectCalls(service, Pipes(stdin, stdout, tasks.cancel_scope.cancel), tasks, agreed)
-            handed_out += [bytes(await calls.next_line() or b"") + b"\n" for _ in others]
+            with anyio.move_on_after(SOON):
+                for _ in others:
+                    handed_out.append(bytes(await calls.next_line() or b"") + b"\n")
             tasks.cancel_scope.cancel()
         assert handed_out == lines[len(plain) :]
     finally:
