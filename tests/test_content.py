@@ -16,7 +16,7 @@ from inkbox_mcp.toolkit.bounds import MAX_RESULT
 from inkbox_mcp.toolkit.content import Image, Link, Text, size
 from tests.conftest import KEY
 from tests.extra_tools import extra_http, extra_stdio, offering
-from tests.extra_tools.tools.trial import make_all, show_all
+from tests.extra_tools.tools.trial import Shown, make_all, show_all
 
 SECRET = KEY.partition(".")[2]
 NOTATIONS = [
@@ -110,6 +110,13 @@ async def test_blocks_count_towards_what_a_result_may_hold(era: str) -> None:
     assert len(made.content) == 1
     less = await shown(era, text="x" * 4000, times=MAX_RESULT // 12000)
     assert len(less.content) == 1 + 3 * (MAX_RESULT // 12000)
+
+
+def test_what_the_api_calls_blocks_is_data() -> None:
+    """The API sends fields that nobody has heard of, under any name."""
+    result = Shown.model_validate({"text": "seen", "blocks": ["theirs"]})
+    assert result.model_dump() == {"text": "seen", "blocks": ["theirs"]}
+    assert list(result.blocks()) == []
 
 
 @pytest.mark.parametrize(

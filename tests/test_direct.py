@@ -544,9 +544,8 @@ async def test_a_call_is_plain_unless_it_may_ask_or_is_to_report(era: str) -> No
         async with anyio.create_task_group() as tasks:
             service = offering(count_steps, wait_for_nothing)
             calls = DirectCalls(service, Pipes(stdin, stdout, tasks.cancel_scope.cancel), tasks, agreed)
-            with anyio.move_on_after(SOON):
-                for _ in others:
-                    handed_out.append(bytes(await calls.next_line() or b"") + b"\n")
+            with anyio.fail_after(SOON):
+                handed_out += [bytes(await calls.next_line() or b"") + b"\n" for _ in others]
             tasks.cancel_scope.cancel()
         assert handed_out == lines[len(plain) :]
     finally:

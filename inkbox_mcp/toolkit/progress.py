@@ -15,7 +15,7 @@ from inkbox_mcp.text import one_line
 MAX_MESSAGE = 200
 """Characters of a report's message."""
 
-SECONDS_TO_TAKE = 1.0
+SECONDS_TO_TAKE = 0.5
 """How long a client may take to read a report; one that takes longer gets no more of them."""
 
 Send = Callable[[float, float | None, str | None], Awaitable[None]]
