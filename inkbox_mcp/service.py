@@ -22,7 +22,7 @@ from inkbox_mcp.calls import Call, Report, begin, current
 from inkbox_mcp.errors import CannotAsk, Declined, InkboxError, TimedOut, Unauthorized, machine_fields
 from inkbox_mcp.settings.options import Settings, SettingsError
 from inkbox_mcp.telemetry.metrics import Metrics
-from inkbox_mcp.toolkit.content import Block, Image, Text, rewritten
+from inkbox_mcp.toolkit.content import Block, without_key
 from inkbox_mcp.toolkit.operation import Args, Operation, Result
 from inkbox_mcp.toolkit.progress import Progress
 from inkbox_mcp.toolkit.questions import Question
@@ -247,19 +247,13 @@ def offered(settings: Settings) -> dict[str, Operation[Any, Any]]:
 def _without_key(answer: Answer, redaction: Redaction) -> Answer:
     """Take the API key out of an answer, whichever notation the API repeated it in."""
     if answer.blocks:
-        answer = replace(answer, blocks=tuple(_block_without_key(block, redaction) for block in answer.blocks))
+        answer = replace(answer, blocks=tuple(without_key(block, redaction) for block in answer.blocks))
     if not redaction.finds(answer.text):
         return answer
     if answer.data is None:
         return replace(answer, text=redaction.hide(answer.text))
     data = redaction.hide(answer.data)
     return replace(answer, text=to_json(data).decode(), data=data)
-
-
-def _block_without_key(block: Block, redaction: Redaction) -> Block:
-    if isinstance(block, Image) and redaction.is_in(block.data):
-        return Text("The image was left out, because it holds the API key.")
-    return rewritten(block, redaction.hide)
 
 
 def _log_call(tool: str, outcome: str, status: int | None, seconds: float, caller: str) -> None:

@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
+from inkbox_mcp.api.redaction import Redaction
 from inkbox_mcp.text import one_line, visible
 
 
@@ -68,11 +69,17 @@ def size(block: Block) -> int:
 
 def without_hidden(block: Block) -> Block:
     """Take hidden characters out of a block; all but a text is one line."""
-    return rewritten(block, visible if isinstance(block, Text) else one_line)
+    return _rewritten(block, visible if isinstance(block, Text) else one_line)
 
 
-def rewritten(block: Block, rewrite: Callable[[str], str]) -> Block:
-    """Rewrite every text of a block."""
+def without_key(block: Block, redaction: Redaction) -> Block:
+    """Take the API key out of a block; a picture that holds it is replaced by a text that says so."""
+    if isinstance(block, Image) and redaction.is_in(block.data):
+        return Text("The image was left out, because it holds the API key.")
+    return _rewritten(block, redaction.hide)
+
+
+def _rewritten(block: Block, rewrite: Callable[[str], str]) -> Block:
     return replace(block, **{name: rewrite(value) for name, value in _texts(block).items()})
 
 
