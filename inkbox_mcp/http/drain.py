@@ -1,8 +1,8 @@
 """Stops an HTTP server without failing a call: new calls go to other servers, running calls are finished.
 
 Balancers learn from `/readyz` that a server is about to stop, which takes a moment. Until then the server continues to
-serve, and closes each connection after its answer. Calls that wait for something are not waited for: when no new request
-can come any more, they are notified, and answer with what they know.
+serve, and closes each connection after its answer. Calls that wait for something are not waited for: when no new
+request can come any more, they are notified, and answer with what they know.
 """
 
 import logging

@@ -1,6 +1,7 @@
 """A tool that shows all kinds of content, one that reports progress, and one that waits."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import anyio
 from pydantic import PrivateAttr
@@ -8,15 +9,18 @@ from pydantic import PrivateAttr
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.calls import current
 from inkbox_mcp.toolkit.content import Block, Image, Link, Text
+from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Result, operation
+
+Plain = Annotated[str, Mark.PLAIN]
 
 
 class Showing(Args):
     """What is shown."""
 
-    text: str = "two\nlines"
-    name: str = "invoice.pdf"
-    title: str | None = None
+    text: Plain = "two\nlines"
+    name: Plain = "invoice.pdf"
+    title: Plain | None = None
     size: int | None = None
     times: int = 1
 
@@ -63,7 +67,7 @@ class Counting(Args):
     """How far to count."""
 
     steps: int = 3
-    message: str = "step"
+    message: Plain = "step"
 
 
 class Counted(Result):
