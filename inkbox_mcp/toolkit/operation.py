@@ -12,8 +12,8 @@ from http import HTTPStatus
 from inspect import cleandoc
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, TypeAdapter, ValidationError, model_validator
+from pydantic_core import CoreSchema, ErrorDetails
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.generations import Generation
@@ -72,13 +72,29 @@ class Args(BaseModel):
         return self.model_dump(exclude_unset=True, exclude=exclude)
 
 
-class Result(BaseModel):
-    """What a tool returns: the fields worth telling a client about.
+Also = Mapping[str, Any]
+"""Types of fields by their names; see `inkbox_mcp.toolkit.sent`."""
 
-    Those that the API sends beyond them are kept; those that it does not send stay absent.
+
+class Result(BaseModel):
+    """What a tool returns: its fields, and whatever the API sends beside them, as it sends it.
+
+    Fields that the API does not send stay absent. Those that no code here reads are in `also`: they are published like
+    the others, and passed on like the unknown ones.
     """
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    also: ClassVar[Also] = {}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Add the fields in `also`."""
+        published = handler(core_schema)
+        also = {name: handler(TypeAdapter[Any](kind).core_schema) for name, kind in cls.also.items()}
+        whole = handler.resolve_ref_schema(published)
+        whole["properties"] = {**whole.get("properties", {}), **also}
+        return published
 
     def sent(self, field: str) -> Any:
         """Return a field that the API sent although it is not declared; None if it did not."""
@@ -176,7 +192,10 @@ class Operation(Generic[A, R]):
     @cached_property
     def output_schema(self) -> dict[str, Any]:
         """The JSON Schema of its result."""
-        return result_schema(self.result.model_json_schema(mode="serialization"))
+        schema = result_schema(self.result.model_json_schema(mode="serialization"))
+        if not self.hints.read_only:  # see `inkbox_mcp.toolkit.results`
+            schema["properties"].setdefault("note", {"type": ["string", "null"]})
+        return schema
 
     def may_ask(self, confirm: str) -> bool:
         """Whether a call may need the human's consent; `confirm` is the operator's `--confirm`."""

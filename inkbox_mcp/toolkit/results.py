@@ -1,7 +1,7 @@
-"""A tool's result as its reader gets it: without hidden characters, and no larger than a result may be."""
+"""A tool's result as its reader gets it: as published, without hidden characters, and no larger than it may be."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 from pydantic_core import to_json
 
@@ -29,7 +29,7 @@ def readable(
     Raises:
         ResultTooLarge: there is too much to read.
     """
-    data = result.model_dump(exclude_unset=True)
+    data = fitting(result.model_dump(exclude_unset=True), operation.output_schema)
     # Measured before it is cleaned: that takes twenty times as long, and every other call would wait.
     blocks = result.blocks()
     total = len(to_json(data)) + sum(map(size, blocks))
@@ -39,6 +39,55 @@ def readable(
         data = declared(data, operation.result.model_fields) | {"note": _note(operation, total, offered)}
         blocks = ()
     return visible(data), tuple(map(without_hidden, blocks))
+
+
+def fitting(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Make what the API sent fit the published types: clients refuse a whole result for one field of another type.
+
+    A value of another type becomes its JSON text; a field that cannot be text either is left out. Those that a tool
+    cannot do without are right already, or there were no result.
+
+    Args:
+        value: plain data.
+        schema: as `inkbox_mcp.toolkit.schema.result_schema` makes it.
+    """
+    match value:
+        case dict() if _fits(value, schema):  # pyright: ignore[reportUnknownArgumentType]
+            known = schema.get("properties", {})
+            fields = [(name, item, known.get(name, {})) for name, item in cast("dict[str, Any]", value).items()]
+            return {name: fitting(item, its) for name, item, its in fields if _fits(item, its) or _may_be_text(its)}
+        case list() if "items" in schema and _fits(value, schema):  # pyright: ignore[reportUnknownArgumentType]
+            return [fitting(item, schema["items"]) for item in cast("list[Any]", value)]
+        case _:
+            return value if _fits(value, schema) or not _may_be_text(schema) else to_json(value).decode()
+
+
+def _fits(value: object, schema: Mapping[str, Any]) -> bool:
+    kinds = schema.get("type")
+    return kinds is None or _kind(value) in kinds or (isinstance(value, int) and "number" in kinds)
+
+
+def _may_be_text(schema: Mapping[str, Any]) -> bool:
+    return "string" in schema.get("type", [])
+
+
+def _kind(value: object) -> str:
+    """Return the name that JSON Schema has for the type of a value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case str():
+            return "string"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case list():
+            return "array"
+        case _:
+            return "object"
 
 
 def _too_large(operation: Operation[Any, Any], args: Args, size: int) -> ResultTooLarge:

@@ -1,17 +1,34 @@
-"""JSON Schemas that every model API accepts, made from pydantic's.
+"""JSON Schemas that every client and model API accepts, made from pydantic's.
 
 Model APIs refuse, drop or crash on parts of JSON Schema: `$ref` and `$defs`, `anyOf` in arguments, `title` noise,
 `additionalProperties`. What is published is flat and leaves these out; what they meant is enforced when a call comes.
 """
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, cast
+
+from inkbox_mcp.toolkit.unions import typed, union
 
 JSON = dict[str, Any]
 
+_NULL = {"type": "null"}
 
-# Lengths that only keep nonsense out are checked when a call comes.
-_NOISE = frozenset({"$defs", "additionalProperties", "maxItems", "minItems", "minLength", "title"})
+# Lengths that only keep nonsense out are checked when a call comes; the last three are none of JSON Schema's.
+_NOISE = frozenset(
+    {"$defs", "title", "maxItems", "minItems", "minLength", "decimal_places", "discriminator", "max_digits"}
+)
+# pydantic's own names, which it publishes for a limit on a type that has a validator of its own.
+_LIMITS = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+    "multiple_of": "multipleOf",
+}
+_HOLD_ONE = frozenset({"additionalProperties", "contains", "items", "not", "propertyNames"})
+_HOLD_MANY = frozenset({"allOf", "prefixItems"})
+_HOLD_NAMED = frozenset({"patternProperties", "properties"})
 
 
 def argument_schema(schema: JSON, nullable: AbstractSet[str] = frozenset()) -> JSON:
@@ -21,72 +38,110 @@ def argument_schema(schema: JSON, nullable: AbstractSet[str] = frozenset()) -> J
         schema: what pydantic generated.
         nullable: the arguments for which null is a value; the others lose their null, which only means "omitted".
     """
-    flat = _inline(schema, schema.get("$defs", {}), _NOISE)
-    flat["properties"] = {
-        name: _describe_arms(field) if name in nullable else _without_unsaid_limit(_without_null(field))
-        for name, field in flat["properties"].items()
-    }
-    return flat
+    flattening = _Flattening(schema, _NOISE | {"additionalProperties"})
+    root, path = flattening.resolve(schema)
+    fields: dict[str, JSON] = {}
+    for name, field in root.get("properties", {}).items():
+        node, way = flattening.resolve(field, path)
+        rest = flattening.flat({key: value for key, value in node.items() if key not in {"anyOf", "oneOf"}}, way)
+        union_of: list[JSON] = node.get("anyOf") or node.get("oneOf") or []
+        arms = [flattening.flat(arm, way) for arm in union_of]
+        if name in nullable:
+            fields[name] = _with_arms(rest, arms)
+        else:
+            arms = [_without_null(arm) for arm in arms if arm != _NULL]
+            fields[name] = _without_unsaid_limit(_without_null({**(union(arms) if arms else {}), **rest}))
+    return {**_without(flattening.flat({**root, "properties": {}}, path), "description"), "properties": fields}
 
 
 def result_schema(schema: JSON) -> JSON:
-    """Flatten the schema of a result model, and shorten it: results are for programs, and each byte is read by a model.
+    """Flatten the schema of a result model: its items with their fields, its formats, and what may be null.
 
-    Null stays, because the API sends it, in the short form; what is absent has no default; of a list's items, which
-    another tool describes, only the type is told.
+    What is absent has no default. Docstrings are left out: they speak to readers of the code.
+
+    Args:
+        schema: what pydantic generated, in its mode for serialization.
     """
-    flat = _inline(schema, schema.get("$defs", {}), _NOISE | {"default"})
-    flat["properties"] = {name: _short(field) for name, field in flat["properties"].items()}
-    return flat
+    flattening = _Flattening(schema, _NOISE | {"default"})
+    return _without(flattening.flat(schema), "description")
 
 
-def _inline(node: JSON, definitions: JSON, noise: AbstractSet[str]) -> JSON:
-    """Resolve references and drop noise, recursively."""
-    if "$ref" in node:
-        node = definitions[node["$ref"].removeprefix("#/$defs/")]
-    flat: JSON = {}
-    for key, value in node.items():
-        match key:
-            case "description" if "properties" in node:
-                continue  # a model's docstring speaks to readers of the code
-            case "default" if value is None:
+class _Flattening:
+    """Puts definitions in place of references, and leaves noise out.
+
+    Args:
+        schema: the whole schema, with its definitions.
+        noise: keywords to leave out.
+    """
+
+    def __init__(self, schema: JSON, noise: AbstractSet[str]) -> None:
+        self._definitions: JSON = schema.get("$defs", {})
+        self._noise = noise
+
+    def resolve(self, node: JSON, path: tuple[str, ...] = ()) -> tuple[JSON, tuple[str, ...]]:
+        """Look up what a node refers to, and add that to the path of definitions that lead here.
+
+        What a node says besides its reference, such as a description, goes before what the definition says. A
+        definition inside itself has no end: there it is only its type.
+        """
+        while "$ref" in node:
+            name = node["$ref"].removeprefix("#/$defs/")
+            definition = _without(self._definitions[name], "description")
+            if name in path:
+                definition = {key: value for key, value in definition.items() if key == "type"}
+            path = (*path, name)
+            node = {**definition, **_without(node, "$ref")}
+        return node, path
+
+    def flat(self, node: JSON, path: tuple[str, ...] = ()) -> JSON:
+        """Flatten a schema and all schemas in it."""
+        node, path = self.resolve(node, path)
+        flat: JSON = {}
+        for keyword, value in node.items():
+            if keyword in self._noise or (keyword == "default" and value is None):
                 continue
-            case _ if key in noise:
-                continue
-            case "properties":
-                flat[key] = {name: _inline(field, definitions, noise) for name, field in value.items()}
-            case "items":
-                flat[key] = _inline(value, definitions, noise)
-            case "anyOf":
-                flat[key] = [_inline(arm, definitions, noise) for arm in value]
-            case _:
-                flat[key] = value
-    return flat
+            match keyword:
+                case "anyOf" | "oneOf":
+                    flat = {**union([self.flat(arm, path) for arm in value]), **flat}
+                case "additionalProperties" if isinstance(value, bool):
+                    continue  # what is not known is passed on
+                case _ if keyword in _LIMITS:
+                    if isinstance(value, int | float):
+                        flat[_LIMITS[keyword]] = value
+                case _:
+                    flat[keyword] = self._inside(keyword, value, path)
+        return typed(flat)
+
+    def _inside(self, keyword: str, value: Any, path: tuple[str, ...]) -> Any:
+        if keyword in _HOLD_ONE and isinstance(value, dict):
+            return self.flat(cast("JSON", value), path)
+        if keyword in _HOLD_MANY:
+            return [self.flat(schema, path) for schema in value]
+        if keyword in _HOLD_NAMED:
+            return {name: self.flat(schema, path) for name, schema in value.items()}
+        return value
 
 
-def _short(field: JSON) -> JSON:
-    if "items" in field:
-        return {**field, "items": {"type": field["items"]["type"]}}
-    if "anyOf" in field:
-        kinds = [arm["type"] for arm in field["anyOf"]]
-        return {"type": kinds, **{key: value for key, value in field.items() if key != "anyOf"}}
-    return field
+def _without(schema: Mapping[str, Any], keyword: str) -> JSON:
+    return {key: value for key, value in schema.items() if key != keyword}
 
 
 def _without_unsaid_limit(field: JSON) -> JSON:
     """Leave out a length that the description does not mention: it only keeps nonsense out, and is checked anyway."""
     said = str(field.get("maxLength")) in field.get("description", "")
-    return {key: value for key, value in field.items() if key != "maxLength" or said}
+    return field if said else _without(field, "maxLength")
 
 
 def _without_null(field: JSON) -> JSON:
-    arms = [arm for arm in field.get("anyOf", []) if arm != {"type": "null"}]
-    if len(arms) != 1:
+    """Leave null out of the values that a field may have."""
+    if None not in field.get("enum", []):
         return field
-    return {**arms[0], **{key: value for key, value in field.items() if key != "anyOf"}}
+    return typed({**_without(field, "type"), "enum": [value for value in field["enum"] if value is not None]})
 
 
-def _describe_arms(field: JSON) -> JSON:
+def _with_arms(field: JSON, arms: list[JSON]) -> JSON:
     """Repeat the description on the first arm: some converters keep only one of the two."""
-    first, *others = field["anyOf"]
-    return {**field, "anyOf": [{**first, "description": field["description"]}, *others]}
+    if not arms:
+        return field
+    said = {key: value for key, value in field.items() if key == "description"}
+    return {"anyOf": [{**arms[0], **said}, *arms[1:]], **field}

@@ -3,7 +3,7 @@
 Source: https://inkbox.ai/docs/api/identities
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,8 +23,9 @@ from inkbox_mcp.toolkit.fields import (
     SearchText,
     WithMailbox,
 )
-from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Args, Result, operation
+from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Also, Args, Result, operation
 from inkbox_mcp.toolkit.paging import matching, page
+from inkbox_mcp.toolkit.sent import EmailAddressOrNull, IDOrNull, TextOrNull, TimeOrNull
 from inkbox_mcp.tools.account import NO_API
 
 Handle = Annotated[AgentHandle, Field(description='Its handle, e.g. "sales-agent".')]
@@ -34,11 +35,37 @@ NO_IDENTITY = (
 )
 
 
+class IdentityMailbox(Result):
+    """A mailbox as its identity shows it; its webhook is elsewhere."""
+
+    also: ClassVar[Also] = {
+        "id": IDOrNull,
+        "email_address": EmailAddressOrNull,
+        "display_name": TextOrNull,
+        "status": TextOrNull,
+        "created_at": TimeOrNull,
+        "updated_at": TimeOrNull,
+    }
+
+
 class Identity(Result):
-    """An agent identity as the API returns it, with its mailbox."""
+    """An agent identity as the API returns it, with its mailbox where the API shows that.
+
+    The spec generation has its `status`, the identity generation its `display_name`.
+    """
+
+    also: ClassVar[Also] = {
+        "id": IDOrNull,
+        "organization_id": TextOrNull,
+        "display_name": TextOrNull,
+        "status": TextOrNull,
+        "mailbox": IdentityMailbox | None,
+        "created_at": TimeOrNull,
+        "updated_at": TimeOrNull,
+    }
 
     agent_handle: str
-    email_address: str | None = None
+    email_address: EmailAddressOrNull = None
 
     @property
     def address(self) -> str | None:

@@ -3,7 +3,7 @@
 Source: https://inkbox.ai/docs/api/mail/mailboxes
 """
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -22,8 +22,9 @@ from inkbox_mcp.toolkit.fields import (
     SearchText,
     WebhookURL,
 )
-from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Args, Result, operation
+from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Also, Args, Result, operation
 from inkbox_mcp.toolkit.paging import matching, page
+from inkbox_mcp.toolkit.sent import ID, EmailAddress, IDOrNull, TextOrNull, TimeOrNull, URLOrNull
 from inkbox_mcp.tools.account import NO_API
 from inkbox_mcp.tools.identities import NO_IDENTITY, Handle, Identity
 
@@ -34,13 +35,15 @@ Address = Annotated[
 
 
 class Mailbox(Result):
-    """A mailbox as the API returns it, with its times too; the id is a UUID."""
+    """A mailbox as the API returns it; the identity generation leaves out its name, webhook and status."""
 
-    id: str
-    email_address: str
-    display_name: str | None = None
-    webhook_url: str | None = None
-    status: str = ""
+    also: ClassVar[Also] = {"agent_identity_id": IDOrNull, "created_at": TimeOrNull, "updated_at": TimeOrNull}
+
+    id: ID
+    email_address: EmailAddress
+    display_name: TextOrNull = None
+    webhook_url: URLOrNull = None
+    status: TextOrNull = None
 
 
 NO_MAILBOX = (

@@ -4,16 +4,18 @@ Source: https://inkbox.ai/docs/api/webhooks
 """
 
 from contextlib import suppress
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 from pydantic import FailFast, Field, model_validator
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.paths import MAILBOXES, WEBHOOKS, path
+from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import Conflict, InvalidArguments, NotFound, OutcomeUnknown
 from inkbox_mcp.toolkit.fields import ListItem, ResourceID, WebhookURL
-from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, READ_ONLY, Args, Result, operation
+from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, READ_ONLY, Also, Args, Result, operation
+from inkbox_mcp.toolkit.sent import ID, URL, IDOrNull, TextOrNull, TimeOrNull
 from inkbox_mcp.tools.mailboxes import NO_MAILBOX, Address, Mailbox
 
 KEY_LOST = (
@@ -26,8 +28,15 @@ A_FIELD = "A webhook is a field of its mailbox here. Next: call "
 class Webhook(Result):
     """A subscription as the API returns it."""
 
-    id: str
-    url: str
+    also: ClassVar[Also] = {
+        "mailbox_id": IDOrNull,
+        "status": TextOrNull,
+        "created_at": TimeOrNull,
+        "updated_at": TimeOrNull,
+    }
+
+    id: ID
+    url: URL
     event_types: Annotated[list[str], FailFast()]
 
     @model_validator(mode="before")
@@ -37,6 +46,12 @@ class Webhook(Result):
         if not isinstance(data, dict):
             return data
         return {name: value for name, value in cast("dict[str, Any]", data).items() if name != "auth_token"}
+
+
+class CreatedWebhook(Webhook):
+    """A new subscription, with the signing key of the identity if this is the first to need one."""
+
+    also: ClassVar[Also] = {**Webhook.also, "signing_key": TextOrNull}
 
 
 class WebhookList(Result):
@@ -79,20 +94,20 @@ class CreateWebhook(Args):
         OutcomeUnknown: "Next: call list_webhooks with email_address to see whether it worked.",
     },
 )
-async def create_webhook(api: InkboxAPI, args: CreateWebhook) -> Webhook:
+async def create_webhook(api: InkboxAPI, args: CreateWebhook) -> CreatedWebhook:
     """Have a mailbox's events posted to a URL; list_webhooks shows it. A signing_key is shown only here."""
     mailbox = await api.get(path(MAILBOXES, args.email_address), Mailbox)
     event_types = args.event_types or ["message.received"]
     wanted = _normalized(args.webhook_url, event_types)
 
-    async def find() -> Webhook | None:
+    async def find() -> CreatedWebhook | None:
         webhooks = await _webhooks_of(api, mailbox)
         alike = [one for one in webhooks.subscriptions if _normalized(one.url, one.event_types) == wanted]
         found = max(alike, key=lambda webhook: str(webhook.sent("created_at")), default=None)
-        return found and found.model_copy(update={"note": KEY_LOST})
+        return found and parse(found.model_dump(exclude_unset=True) | {"note": KEY_LOST}, CreatedWebhook)
 
     body = {"mailbox_id": mailbox.id, "url": args.webhook_url, "event_types": event_types}
-    return await api.create(WEBHOOKS, body, Webhook, find, unique=False)
+    return await api.create(WEBHOOKS, body, CreatedWebhook, find, unique=False)
 
 
 def _normalized(url: str, event_types: list[str]) -> tuple[str, set[str]]:

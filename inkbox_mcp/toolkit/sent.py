@@ -1,0 +1,50 @@
+"""The types of what the API sends: published with their format, and taken as they come.
+
+What the API promises beyond what a tool cannot do without is never a reason to refuse an answer. Where it is not what
+it should be, its JSON text is passed on.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import to_json
+
+
+def _or_text(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validate(value)
+    except ValidationError:
+        return to_json(value).decode()
+
+
+ID = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+"""A UUID."""
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""ISO 8601, with its offset from UTC."""
+
+URL = Annotated[str, Field(json_schema_extra={"format": "uri"})]
+"""A URL."""
+
+EmailAddress = Annotated[str, Field(json_schema_extra={"format": "email"})]
+"""A full email address."""
+
+_Lenient = WrapValidator(_or_text)
+
+TextOrNull = Annotated[str | None, _Lenient]
+"""Text, or null."""
+
+IDOrNull = Annotated[ID | None, _Lenient]
+"""A UUID, or null."""
+
+TimeOrNull = Annotated[Time | None, _Lenient]
+"""ISO 8601, or null."""
+
+SecondsOrNull = Annotated[Annotated[float, Field(strict=True)] | str | None, _Lenient]
+"""Seconds since 1970, or ISO 8601 as text, or null."""
+
+URLOrNull = Annotated[URL | None, _Lenient]
+"""A URL, or null."""
+
+EmailAddressOrNull = Annotated[EmailAddress | None, _Lenient]
+"""A full email address, or null."""
