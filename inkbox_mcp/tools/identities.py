@@ -28,6 +28,11 @@ from inkbox_mcp.toolkit.paging import matching, page
 from inkbox_mcp.toolkit.sent import EmailAddressOrNull, IDOrNull, TextOrNull, TimeOrNull
 from inkbox_mcp.tools.account import NO_API
 
+INSTRUCTIONS = (
+    "First call list_identities to see what exists.",
+    "create_identity makes an identity with a mailbox.",
+)
+
 Handle = Annotated[AgentHandle, Field(description='Its handle, e.g. "sales-agent".')]
 
 NO_IDENTITY = (

@@ -28,6 +28,12 @@ from inkbox_mcp.toolkit.sent import ID, EmailAddress, IDOrNull, TextOrNull, Time
 from inkbox_mcp.tools.account import NO_API
 from inkbox_mcp.tools.identities import NO_IDENTITY, Handle, Identity
 
+INSTRUCTIONS = (
+    "create_mailbox adds a mailbox to an identity without one.",
+    "get_mailbox shows a mailbox by its email_address.",
+    "update_mailbox and delete_mailbox take the email_address of a mailbox.",
+)
+
 Address = Annotated[
     MailboxAddress,
     Field(description="Its full address, or the part before the @."),

@@ -18,6 +18,8 @@ from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, READ_ONLY, Also,
 from inkbox_mcp.toolkit.sent import ID, URL, IDOrNull, TextOrNull, TimeOrNull
 from inkbox_mcp.tools.mailboxes import NO_MAILBOX, Address, Mailbox
 
+INSTRUCTIONS = ("list_webhooks shows where the events of a mailbox go, unless the mailbox has a webhook_url.",)
+
 KEY_LOST = (
     "The answer that showed the signing_key was lost, and the key is shown only once. To have a key, call "
     "delete_webhook and create_webhook again."
