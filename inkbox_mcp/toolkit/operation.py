@@ -80,7 +80,7 @@ class Result(BaseModel):
     """What a tool returns: its fields, and whatever the API sends beside them, as it sends it.
 
     Fields that the API does not send stay absent. Those that no code here reads are in `also`: they are published like
-    the others, and passed on like the unknown ones.
+    the others, and passed on like the unknown ones. So a model that is one of them has all of its own there, too.
     """
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)

@@ -44,8 +44,8 @@ def readable(
 def fitting(value: Any, schema: Mapping[str, Any]) -> Any:
     """Make what the API sent fit the published types: clients refuse a whole result for one field of another type.
 
-    A value of another type becomes its JSON text; a field that cannot be text either is left out. Those that a tool
-    cannot do without are right already, or there were no result.
+    A value of another type becomes its JSON text; a field or an item that cannot be text either is left out. Those that
+    a tool cannot do without are right already, or there were no result.
 
     Args:
         value: plain data.
@@ -55,20 +55,23 @@ def fitting(value: Any, schema: Mapping[str, Any]) -> Any:
         case dict() if _fits(value, schema):  # pyright: ignore[reportUnknownArgumentType]
             known = schema.get("properties", {})
             fields = [(name, item, known.get(name, {})) for name, item in cast("dict[str, Any]", value).items()]
-            return {name: fitting(item, its) for name, item, its in fields if _fits(item, its) or _may_be_text(its)}
+            return {name: fitting(item, its) for name, item, its in fields if _can_fit(item, its)}
         case list() if "items" in schema and _fits(value, schema):  # pyright: ignore[reportUnknownArgumentType]
-            return [fitting(item, schema["items"]) for item in cast("list[Any]", value)]
+            return [
+                fitting(item, schema["items"]) for item in cast("list[Any]", value) if _can_fit(item, schema["items"])
+            ]
         case _:
-            return value if _fits(value, schema) or not _may_be_text(schema) else to_json(value).decode()
+            return value if _fits(value, schema) else to_json(value).decode()
+
+
+def _can_fit(value: object, schema: Mapping[str, Any]) -> bool:
+    return _fits(value, schema) or "string" in schema["type"]
 
 
 def _fits(value: object, schema: Mapping[str, Any]) -> bool:
     kinds = schema.get("type")
-    return kinds is None or _kind(value) in kinds or (isinstance(value, int) and "number" in kinds)
-
-
-def _may_be_text(schema: Mapping[str, Any]) -> bool:
-    return "string" in schema.get("type", [])
+    kind = _kind(value)
+    return kinds is None or kind in kinds or (kind == "integer" and "number" in kinds)
 
 
 def _kind(value: object) -> str:
