@@ -1,0 +1,221 @@
+"""What a client that checks results sees: every answer fits the published schema, whatever Inkbox sent beside it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import jsonschema
+import pytest
+from mcp import Client
+
+from inkbox_mcp.protocol.server import build_server
+from inkbox_mcp.sandbox import Generation, Store, create_app
+from inkbox_mcp.settings.options import Settings
+from inkbox_mcp.tools import all_operations
+from tests.conftest import Agent, Connect, text
+
+OPERATIONS = all_operations()
+ID = "123e4567-e89b-42d3-a456-426614174000"
+TIME = "2026-05-13T08:30:00+00:00"
+MAILBOX: dict[str, Any] = {
+    "filter_mode": "blacklist",
+    "id": ID,
+    "updated_at": TIME,
+    "email_address": "sales@inkboxmail.com",
+    "created_at": "2026-05-13T08:30:00.123456Z",
+    "status": "active",
+}
+IDENTITY: dict[str, Any] = {**MAILBOX, "agent_handle": "sales", "mailbox": MAILBOX}
+WEBHOOK: dict[str, Any] = {"created_at": TIME, "id": ID, "url": "https://e.com/", "event_types": ["message.received"]}
+ODD = [None, 5, True, "soon", [1], {"a": 1}]
+
+formats = jsonschema.FormatChecker(())
+
+
+@formats.checks("date-time", ValueError)
+def is_a_time(value: Any) -> bool:
+    """As clients that check formats do: with an offset."""
+    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
+
+
+@formats.checks("uuid", ValueError)
+def is_an_id(value: Any) -> bool:
+    """As it is written everywhere."""
+    return not isinstance(value, str) or str(UUID(value)) == value
+
+
+@formats.checks("uri")
+def is_a_url(value: Any) -> bool:
+    """Of ASCII only."""
+    return not isinstance(value, str) or (httpx2.URL(value).is_absolute_url and value.isascii())
+
+
+@formats.checks("email")
+def is_an_address(value: Any) -> bool:
+    """In full."""
+    return not isinstance(value, str) or value.count("@") == 1
+
+
+def fits(tool: str, data: Any) -> Any:
+    """Check a result as a strict client does, and return it."""
+    jsonschema.validate(data, OPERATIONS[tool].output_schema, format_checker=formats)
+    return data
+
+
+@asynccontextmanager
+async def sandboxed(generation: Generation, era: str = "auto") -> AsyncGenerator[Agent]:
+    """Connect an agent to an empty sandbox."""
+    with Store(":memory:") as store:
+        app = create_app(store, generation)
+        settings = Settings(sandbox=True, confirm="never")
+        server = build_server(settings, transport=lambda: httpx2.ASGITransport(app))
+        async with Client(server, mode=era) as client:
+            await client.list_tools()  # so that the client checks results, too
+            yield Agent(client)
+
+
+LIVES: dict[Generation, list[tuple[str, dict[str, Any]]]] = {
+    "spec": [
+        ("create_identity", {"agent_handle": "sales", "with_mailbox": False}),
+        ("create_mailbox", {"agent_handle": "sales", "email_local_part": "sales"}),
+        ("update_mailbox", {"email_address": "sales", "webhook_url": "https://example.com/hook?a=b"}),
+        ("update_mailbox", {"email_address": "sales", "webhook_url": None}),
+        ("update_identity", {"agent_handle": "sales", "status": "paused"}),
+        ("unlink_mailbox", {"agent_handle": "sales"}),
+        ("list_identities", {}),
+        ("link_mailbox", {"agent_handle": "sales", "email_address": "sales"}),
+        ("delete_mailbox", {"email_address": "sales"}),
+    ],
+    "identity": [
+        ("create_identity", {"agent_handle": "sales"}),
+        ("update_identity", {"agent_handle": "sales", "display_name": "Sales"}),
+        ("create_webhook", {"email_address": "sales", "webhook_url": "https://example.com/hook"}),
+        (
+            "create_webhook",
+            {"email_address": "sales", "webhook_url": "https://example.com/", "event_types": ["message.sent"]},
+        ),
+        ("list_webhooks", {"email_address": "sales"}),
+    ],
+}
+IN_BOTH: list[tuple[str, dict[str, Any]]] = [
+    ("whoami", {}),
+    ("create_identity", {"agent_handle": "support"}),
+    ("get_identity", {"agent_handle": "support"}),
+    ("list_identities", {"limit": 1}),
+    ("list_mailboxes", {"limit": 1}),
+    ("delete_identity", {"agent_handle": "support"}),
+]
+
+
+@pytest.mark.parametrize("generation", LIVES)
+async def test_a_whole_life_fits_the_schemas_with_their_formats(generation: Generation, era: str) -> None:
+    """In either generation; what the API sends of a mailbox is published, with its type."""
+    async with sandboxed(generation, era) as agent:
+        for tool, arguments in [*LIVES[generation], *IN_BOTH]:
+            fits(tool, await agent.ask(tool, **arguments))
+
+
+async def test_what_a_program_needs_is_published() -> None:
+    """Ids and times of both generations, and what is shown only once."""
+    for tool in ("get_mailbox", "get_identity", "create_webhook"):
+        properties = OPERATIONS[tool].output_schema["properties"]
+        assert (
+            properties["created_at"] == properties["updated_at"] == {"format": "date-time", "type": ["string", "null"]}
+        )
+        assert properties["id"]["format"] == "uuid"
+    assert OPERATIONS["create_webhook"].output_schema["properties"]["signing_key"] == {"type": ["string", "null"]}
+    assert OPERATIONS["get_identity"].output_schema["properties"]["mailbox"]["properties"]["id"]["format"] == "uuid"
+    for operation in OPERATIONS.values():
+        assert ("note" in operation.output_schema["properties"]) is not operation.hints.read_only
+
+
+async def test_published_fields_stand_where_the_api_sends_them(connect: Connect) -> None:
+    """Declaring a field moves no byte: those that tools read come first, as ever, then the others in their order."""
+    async with connect(lambda _: httpx2.Response(200, json=IDENTITY)) as agent:
+        shown = text(await agent.call("get_identity", agent_handle="sales"))
+    assert shown == (
+        '{"agent_handle":"sales","email_address":"sales@inkboxmail.com","filter_mode":"blacklist",'
+        f'"id":"{ID}","updated_at":"{TIME}","created_at":"2026-05-13T08:30:00.123456Z","status":"active",'
+        f'"mailbox":{{"filter_mode":"blacklist","id":"{ID}","updated_at":"{TIME}",'
+        '"email_address":"sales@inkboxmail.com","created_at":"2026-05-13T08:30:00.123456Z","status":"active"}}'
+    )
+
+
+def optional_fields(tool: str) -> list[str]:
+    """Return the published fields that the API may leave out."""
+    schema = OPERATIONS[tool].output_schema
+    return sorted(set(schema["properties"]) - set(schema.get("required", [])))
+
+
+ANSWERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "get_mailbox": (MAILBOX, {"email_address": "sales"}),
+    "get_identity": (IDENTITY, {"agent_handle": "sales"}),
+    "whoami": ({}, {}),
+}
+CASES = [(tool, field) for tool in ANSWERS for field in optional_fields(tool)]
+
+
+@pytest.mark.parametrize(("tool", "field"), CASES)
+async def test_an_odd_field_is_no_reason_to_refuse_an_answer(connect: Connect, tool: str, field: str) -> None:
+    """Missing, null or of another type: the client gets the rest, and takes it."""
+    answer, arguments = ANSWERS[tool]
+    answers = iter([{**answer, field: odd} for odd in ODD])
+    async with connect(lambda _: httpx2.Response(200, json=next(answers))) as agent:
+        await agent.client.list_tools()
+        for odd in ODD:
+            shown = await agent.ask(tool, **arguments)
+            jsonschema.validate(shown, OPERATIONS[tool].output_schema)
+            if odd is None or isinstance(odd, str):
+                assert shown.get(field, odd) == odd
+            assert {**shown, field: None} == {**answer, field: None}
+
+
+async def test_an_odd_field_of_one_item_spoils_no_list(connect: Connect) -> None:
+    """Of two hundred, one may be broken."""
+    odd: dict[str, Any] = {"display_name": 5, "status": None, "created_at": [], "webhook_url": {}}
+    answer = [MAILBOX, MAILBOX | odd]
+    async with connect(lambda _: httpx2.Response(200, json=answer)) as agent:
+        await agent.client.list_tools()
+        page = await agent.ask("list_mailboxes")
+    jsonschema.validate(page, OPERATIONS["list_mailboxes"].output_schema)
+    assert page["mailboxes"][0] == MAILBOX
+    assert page["mailboxes"][1]["display_name"] == "5"
+
+
+@pytest.mark.parametrize("field", ["id", "email_address"])
+@pytest.mark.parametrize("odd", [None, 5, [], {}])
+async def test_a_field_that_a_tool_cannot_do_without_must_be_right(connect: Connect, field: str, odd: Any) -> None:
+    """Without it the answer is none."""
+    async with connect(lambda _: httpx2.Response(200, json={**MAILBOX, field: odd})) as agent:
+        assert f"{field} missing or wrong" in await agent.refused("get_mailbox", email_address="sales")
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("field", ["signing_key", "note", "mailbox_id", "created_at"])
+async def test_a_new_webhook_with_an_odd_field_is_a_webhook(connect: Connect, field: str, odd: Any) -> None:
+    """It was made, and its key is shown only once."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "POST":
+            return httpx2.Response(201, json={**WEBHOOK, "signing_key": "whsec_1", field: odd})
+        mailbox = {**MAILBOX, "inbound_filter_mode": "blacklist"}
+        return httpx2.Response(
+            200, json=[mailbox] if request.url.path.endswith(("mailboxes", "identities")) else mailbox
+        )
+
+    async with connect(answer, confirm="never") as agent:
+        await agent.client.list_tools()
+        made = await agent.ask("create_webhook", email_address="sales", webhook_url="https://e.com/")
+    jsonschema.validate(made, OPERATIONS["create_webhook"].output_schema)
+    assert made["id"] == ID
+
+
+@pytest.mark.parametrize("odd", [5, True, ["sales@inkboxmail.com"], {"a": 1}])
+async def test_an_address_that_is_no_text_is_none_that_is_allowed(connect: Connect, odd: Any) -> None:
+    """Limits do not fail open, nor does the server."""
+    answer = {**IDENTITY, "mailbox": "none", "email_address": odd}
+    async with connect(lambda _: httpx2.Response(200, json=answer), allow_addresses=["sales@*"]) as agent:
+        assert "not allow" in await agent.refused("get_identity", agent_handle="sales")
