@@ -28,7 +28,7 @@ from inkbox_mcp.toolkit.fields import ListItem, WholeNumber
 from inkbox_mcp.toolkit.operation import Also, Result
 from inkbox_mcp.toolkit.results import fitting
 from inkbox_mcp.toolkit.schema import argument_schema, result_schema
-from inkbox_mcp.toolkit.sent import EmailAddressOrNull, IDOrNull, SecondsOrNull, TextOrNull, TimeOrNull, URLOrNull
+from inkbox_mcp.toolkit.sent import IDOrNull, SecondsOrNull, TextOrNull, TimeOrNull
 from tests.json_schema import keys, mistakes
 
 ID = "123e4567-e89b-42d3-a456-426614174000"
@@ -376,8 +376,7 @@ class Sent(Result):
         "text": TextOrNull,
         "at": TimeOrNull,
         "seconds": SecondsOrNull,
-        "url": URLOrNull,
-        "address": EmailAddressOrNull,
+        "url": TextOrNull,
         "inside": Inside | None,
         "many": list[Inside] | None,
     }
@@ -392,7 +391,6 @@ RIGHT: dict[str, Any] = {
     "unknown": {"title": [None, 1.5]},
     "many": [{"at": TIME, "more": 1, "id": None}],
     "inside": {"more": True, "id": ID},
-    "address": "a@example.com",
     "url": "https://example.com/",
     "seconds": 1.5,
     "at": TIME,

@@ -2,6 +2,9 @@
 
 What the API promises beyond what a tool cannot do without is never a reason to refuse an answer. Where it is not what
 it should be, its JSON text is passed on.
+
+URLs and addresses have no format: some that Inkbox takes, such as `https://example.com/a|b`, are none by the formats
+`uri` and `email`, and clients that check formats would refuse the whole result.
 """
 
 from typing import Annotated, Any
@@ -23,12 +26,6 @@ ID = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """ISO 8601, with its offset from UTC."""
 
-URL = Annotated[str, Field(json_schema_extra={"format": "uri"})]
-"""A URL."""
-
-EmailAddress = Annotated[str, Field(json_schema_extra={"format": "email"})]
-"""A full email address."""
-
 _Lenient = WrapValidator(_or_text)
 
 TextOrNull = Annotated[str | None, _Lenient]
@@ -42,9 +39,3 @@ TimeOrNull = Annotated[Time | None, _Lenient]
 
 SecondsOrNull = Annotated[Annotated[float, Field(strict=True)] | str | None, _Lenient]
 """Seconds since 1970, or ISO 8601 as text, or null."""
-
-URLOrNull = Annotated[URL | None, _Lenient]
-"""A URL, or null."""
-
-EmailAddressOrNull = Annotated[EmailAddress | None, _Lenient]
-"""A full email address, or null."""

@@ -25,7 +25,7 @@ from inkbox_mcp.toolkit.fields import (
 )
 from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Also, Args, Result, operation
 from inkbox_mcp.toolkit.paging import matching, page
-from inkbox_mcp.toolkit.sent import EmailAddressOrNull, IDOrNull, TextOrNull, TimeOrNull
+from inkbox_mcp.toolkit.sent import IDOrNull, TextOrNull, TimeOrNull
 from inkbox_mcp.tools.account import NO_API
 
 INSTRUCTIONS = (
@@ -45,7 +45,7 @@ class IdentityMailbox(Result):
 
     also: ClassVar[Also] = {
         "id": IDOrNull,
-        "email_address": EmailAddressOrNull,
+        "email_address": TextOrNull,
         "display_name": TextOrNull,
         "status": TextOrNull,
         "created_at": TimeOrNull,
@@ -70,7 +70,7 @@ class Identity(Result):
     }
 
     agent_handle: str
-    email_address: EmailAddressOrNull = None
+    email_address: TextOrNull = None
 
     @property
     def address(self) -> str | None:

@@ -24,7 +24,7 @@ from inkbox_mcp.toolkit.fields import (
 )
 from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Also, Args, Result, operation
 from inkbox_mcp.toolkit.paging import matching, page
-from inkbox_mcp.toolkit.sent import ID, EmailAddress, IDOrNull, TextOrNull, TimeOrNull, URLOrNull
+from inkbox_mcp.toolkit.sent import ID, IDOrNull, TextOrNull, TimeOrNull
 from inkbox_mcp.tools.account import NO_API
 from inkbox_mcp.tools.identities import NO_IDENTITY, Handle, Identity
 
@@ -46,9 +46,9 @@ class Mailbox(Result):
     also: ClassVar[Also] = {"agent_identity_id": IDOrNull, "created_at": TimeOrNull, "updated_at": TimeOrNull}
 
     id: ID
-    email_address: EmailAddress
+    email_address: str
     display_name: TextOrNull = None
-    webhook_url: URLOrNull = None
+    webhook_url: TextOrNull = None
     status: TextOrNull = None
 
 

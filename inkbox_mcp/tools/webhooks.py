@@ -15,7 +15,7 @@ from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import Conflict, InvalidArguments, NotFound, OutcomeUnknown
 from inkbox_mcp.toolkit.fields import ListItem, ResourceID, WebhookURL
 from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, READ_ONLY, Also, Args, Result, operation
-from inkbox_mcp.toolkit.sent import ID, URL, IDOrNull, TextOrNull, TimeOrNull
+from inkbox_mcp.toolkit.sent import ID, IDOrNull, TextOrNull, TimeOrNull
 from inkbox_mcp.tools.mailboxes import NO_MAILBOX, Address, Mailbox
 
 INSTRUCTIONS = ("list_webhooks shows where the events of a mailbox go, unless the mailbox has a webhook_url.",)
@@ -38,7 +38,7 @@ class Webhook(Result):
     }
 
     id: ID
-    url: URL
+    url: str
     event_types: Annotated[list[str], FailFast()]
 
     @model_validator(mode="before")
