@@ -1,5 +1,6 @@
 """What a client that checks results sees: every answer fits the published schema, whatever Inkbox sent beside it."""
 
+import json
 import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from mcp import Client
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Generation, Store, create_app
 from inkbox_mcp.settings.options import Settings
+from inkbox_mcp.toolkit.bounds import MAX_RESULT
 from inkbox_mcp.tools import all_operations
 from tests.conftest import Agent, Connect, text
 
@@ -203,9 +205,7 @@ async def test_a_new_webhook_with_an_odd_field_is_a_webhook(connect: Connect, fi
         if request.method == "POST":
             return httpx2.Response(201, json={**WEBHOOK, "signing_key": "whsec_1", field: odd})
         mailbox = {**MAILBOX, "inbound_filter_mode": "blacklist"}
-        return httpx2.Response(
-            200, json=[mailbox] if request.url.path.endswith(("mailboxes", "identities")) else mailbox
-        )
+        return httpx2.Response(200, json=[mailbox] if is_list(request) else mailbox)
 
     async with connect(answer, confirm="never") as agent:
         await agent.client.list_tools()
@@ -220,3 +220,36 @@ async def test_an_address_that_is_no_text_is_none_that_is_allowed(connect: Conne
     answer = {**IDENTITY, "mailbox": "none", "email_address": odd}
     async with connect(lambda _: httpx2.Response(200, json=answer), allow_addresses=["sales@*"]) as agent:
         assert "outside what this server's operator allows" in await agent.refused("get_identity", agent_handle="sales")
+
+
+async def test_a_field_that_looks_like_a_published_one_fits_too(connect: Connect) -> None:
+    """Its name is the published one once nothing is hidden in it."""
+    answer = {**MAILBOX, "webhook_url\u200b": 5}
+    async with connect(lambda _: httpx2.Response(200, json=answer)) as agent:
+        await agent.client.list_tools()
+        shown = await agent.ask("get_mailbox", email_address="sales")
+    assert shown["webhook_url"] == "5"
+
+
+async def test_a_number_that_is_too_large_for_json_is_text(connect: Connect) -> None:
+    """Null would say that there is none."""
+    content = json.dumps({**MAILBOX, "display_name": 0, "agent_identity_id": 0}).replace(": 0", ": 1e999")
+    async with connect(lambda _: httpx2.Response(200, text=content)) as agent:
+        await agent.client.list_tools()
+        shown = await agent.ask("get_mailbox", email_address="sales")
+    assert shown["display_name"] == shown["agent_identity_id"] == "Infinity"
+
+
+@pytest.mark.parametrize(("tool", "code"), [("get_mailbox", "result_too_large"), ("update_mailbox", None)])
+async def test_the_text_of_an_odd_field_counts(connect: Connect, tool: str, code: str | None) -> None:
+    """Quotation marks are longer in text than in the data that it is the text of."""
+    answer = {**MAILBOX, "updated_at": ["a"] * (MAX_RESULT // 5)}
+    async with connect(lambda request: httpx2.Response(200, json=[answer] if is_list(request) else answer)) as agent:
+        result = await agent.call(tool, email_address="sales", **({} if code else {"display_name": "Sales"}))
+    assert (result.meta or {}).get("code") == code
+    assert len(text(result)) < MAX_RESULT
+
+
+def is_list(request: httpx2.Request) -> bool:
+    """Whether a request asks for a list."""
+    return request.url.path.endswith(("mailboxes", "identities"))

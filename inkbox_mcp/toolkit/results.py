@@ -11,6 +11,20 @@ from inkbox_mcp.toolkit.bounds import declared
 from inkbox_mcp.toolkit.content import Block, size, without_hidden
 from inkbox_mcp.toolkit.operation import Args, Operation, Result
 
+_LEFT_OUT = object()
+"""Stands for a value that cannot fit."""
+
+# The names that JSON Schema has for the types of values.
+_NAMES: dict[type, tuple[str, ...]] = {
+    type(None): ("null",),
+    bool: ("boolean",),
+    str: ("string",),
+    int: ("integer", "number"),
+    float: ("number",),
+    list: ("array",),
+    dict: ("object",),
+}
+
 
 def readable(
     operation: Operation[Any, Any], args: Args, result: Result, offered: Iterable[Operation[Any, Any]]
@@ -29,16 +43,20 @@ def readable(
     Raises:
         ResultTooLarge: there is too much to read.
     """
-    data = fitting(result.model_dump(exclude_unset=True), operation.output_schema)
+    data = result.model_dump(exclude_unset=True)
     # Measured before it is cleaned: that takes twenty times as long, and every other call would wait.
-    blocks = result.blocks()
-    total = len(to_json(data)) + sum(map(size, blocks))
-    if total > operation.max_result:
-        if operation.hints.read_only:
-            raise _too_large(operation, args, total)
-        data = declared(data, operation.result.model_fields) | {"note": _note(operation, total, offered)}
-        blocks = ()
-    return visible(data), tuple(map(without_hidden, blocks))
+    blocks = tuple(result.blocks())
+    beside = sum(map(size, blocks))
+    total = beside + len(to_json(data))
+    if total <= operation.max_result:
+        data = fitting(visible(data), operation.output_schema)
+        total = beside + len(to_json(data))  # a value that became text may be longer
+    if total <= operation.max_result:
+        return data, tuple(map(without_hidden, blocks))
+    if operation.hints.read_only:
+        raise _too_large(operation, args, total)
+    data = declared(data, operation.result.model_fields) | {"note": _note(operation, total, offered)}
+    return fitting(visible(data), operation.output_schema), ()
 
 
 def fitting(value: Any, schema: Mapping[str, Any]) -> Any:
@@ -52,45 +70,29 @@ def fitting(value: Any, schema: Mapping[str, Any]) -> Any:
         schema: as `inkbox_mcp.toolkit.schema.result_schema` makes it.
     """
     match value:
-        case dict() if _fits(value, schema):  # pyright: ignore[reportUnknownArgumentType]
-            known = schema.get("properties", {})
-            fields = [(name, item, known.get(name, {})) for name, item in cast("dict[str, Any]", value).items()]
-            return {name: fitting(item, its) for name, item, its in fields if _can_fit(item, its)}
-        case list() if "items" in schema and _fits(value, schema):  # pyright: ignore[reportUnknownArgumentType]
-            return [
-                fitting(item, schema["items"]) for item in cast("list[Any]", value) if _can_fit(item, schema["items"])
-            ]
+        case dict() if "properties" in schema:
+            return _fitting_fields(cast("dict[str, Any]", value), schema["properties"])
+        case list() if "items" in schema:
+            items = [_fitting_value(item, schema["items"]) for item in cast("list[Any]", value)]
+            return [item for item in items if item is not _LEFT_OUT]
         case _:
-            return value if _fits(value, schema) else to_json(value).decode()
+            return value
 
 
-def _can_fit(value: object, schema: Mapping[str, Any]) -> bool:
-    return _fits(value, schema) or "string" in schema["type"]
+def _fitting_fields(data: Mapping[str, Any], published: Mapping[str, Any]) -> dict[str, Any]:
+    fields = dict(data)
+    for name in published.keys() & fields.keys():
+        fields[name] = _fitting_value(fields[name], published[name])
+        if fields[name] is _LEFT_OUT:
+            del fields[name]
+    return fields
 
 
-def _fits(value: object, schema: Mapping[str, Any]) -> bool:
+def _fitting_value(value: object, schema: Mapping[str, Any]) -> Any:
     kinds = schema.get("type")
-    kind = _kind(value)
-    return kinds is None or kind in kinds or (kind == "integer" and "number" in kinds)
-
-
-def _kind(value: object) -> str:
-    """Return the name that JSON Schema has for the type of a value."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case str():
-            return "string"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case list():
-            return "array"
-        case _:
-            return "object"
+    if kinds is None or any(name in kinds for name in _NAMES[type(value)]):
+        return fitting(value, schema) if isinstance(value, dict | list) else value
+    return to_json(value).decode() if "string" in kinds else _LEFT_OUT
 
 
 def _too_large(operation: Operation[Any, Any], args: Args, size: int) -> ResultTooLarge:

@@ -17,7 +17,7 @@ def _or_text(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     try:
         return validate(value)
     except ValidationError:
-        return to_json(value).decode()
+        return to_json(value, inf_nan_mode="constants").decode()
 
 
 ID = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
