@@ -34,4 +34,5 @@ def pretend() -> None:
         for name in names:
             if hasattr(module, name):
                 delattr(module, name)
+    sys.modules["uvloop"] = None  # pyright: ignore[reportArgumentType]  # there is none for Windows
     sys.platform = "win32"
