@@ -23,7 +23,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tests.conftest import KEY
-from tests.faults import (
+from tests.support.faults import (
     BAD_GATEWAY_AFTER,
     BAD_GATEWAY_BEFORE,
     BUSY,

@@ -61,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out the module that needs it where it is not loaded; its tests are slow ones."""
     loaded = config.pluginmanager.has_plugin("schemathesis.pytest.plugin")
-    return True if collection_path.name == "test_sandbox_schemathesis.py" and not loaded else None
+    return True if collection_path.name == "test_schemathesis.py" and not loaded else None
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
@@ -158,7 +158,7 @@ class SharedHTTP(Protocol):
 @pytest.fixture(scope="session")
 def shared_http(tmp_path_factory: pytest.TempPathFactory) -> Generator[SharedHTTP]:
     """Return the function that finds or starts a server for tests which only read."""
-    from tests.shared_servers import sharing  # it needs this module
+    from tests.support.shared_servers import sharing  # it needs this module
 
     with sharing(lambda: tmp_path_factory.mktemp("shared")) as origin:
         yield origin

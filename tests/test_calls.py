@@ -20,9 +20,9 @@ from inkbox_mcp.telemetry.logs import JSONFormatter, TextFormatter
 from inkbox_mcp.toolkit.operation import IDEMPOTENT, READ_ONLY, operation
 from inkbox_mcp.tools.account import KeyHolder
 from tests.conftest import KEY, Connect
-from tests.extra_tools import offering
-from tests.extra_tools.tools.trial import Waited, Waiting, wait_for_nothing
-from tests.processes import PATIENCE
+from tests.support.extra_tools import offering
+from tests.support.extra_tools.tools.trial import Waited, Waiting, wait_for_nothing
+from tests.support.processes import PATIENCE
 
 
 @pytest.mark.parametrize("given", ["gateway-7", "0af7651916cd43dd8448eb211c80319c", "a/b:c.d+e=f@g_h", "x" * 128])

@@ -18,13 +18,13 @@ from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_ITEMS, MAX_PROBLEMS, MA
 from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Result, operation
 from inkbox_mcp.tools import all_operations
-from tests.cold_starts import answers_of_the_sdk, record
 from tests.conftest import KEY, Agent, Connect, SharedHTTP, text
-from tests.processes import PATIENCE
-from tests.test_direct import call as stdio_call
-from tests.test_direct import conversation, opening, said
-from tests.test_http_operations import CALL, CALL_HEADERS, META
-from tests.test_warm_start import whole
+from tests.http.test_operations import CALL, CALL_HEADERS, META
+from tests.stdio.test_direct import call as stdio_call
+from tests.stdio.test_direct import conversation, opening, said
+from tests.stdio.test_warm_start import whole
+from tests.support.cold_starts import answers_of_the_sdk, record
+from tests.support.processes import PATIENCE
 
 OPERATIONS = all_operations()
 MAX_ERROR = 4096

@@ -25,7 +25,7 @@ from inkbox_mcp.api.framing import is_one_answer
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.settings.options import Settings
 from tests.conftest import KEY, Agent
-from tests.faults import Fault, FaultyInkbox, faulty_inkbox
+from tests.support.faults import Fault, FaultyInkbox, faulty_inkbox
 
 Way = Callable[[bytes], bytes]
 

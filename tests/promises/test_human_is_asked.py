@@ -36,10 +36,10 @@ from inkbox_mcp.toolkit.operation import DESTRUCTIVE, Args, Result, operation
 from inkbox_mcp.toolkit.questions import Question, escaped, question
 from inkbox_mcp.tools import all_operations
 from tests.conftest import KEY, Agent, Clock, text
-from tests.processes import PATIENCE, serve_http, start
-from tests.test_confirmation import ADDRESS, Desk, Human
-from tests.test_http_operations import CALL, CALL_HEADERS, META
-from tests.test_metrics import samples
+from tests.http.test_operations import CALL, CALL_HEADERS, META
+from tests.protocol.test_confirmation import ADDRESS, Desk, Human
+from tests.support.processes import PATIENCE, serve_http, start
+from tests.telemetry.test_metrics import samples
 
 pytestmark = pytest.mark.posix
 

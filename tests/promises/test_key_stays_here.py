@@ -12,7 +12,7 @@ from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.settings.options import SettingsError, options
 from inkbox_mcp.settings.sources import load
 from tests.conftest import KEY, Connect
-from tests.processes import run
+from tests.support.processes import run
 
 SECRET = "Hunter2!correct-horse"
 

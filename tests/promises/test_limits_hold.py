@@ -10,8 +10,8 @@ from inkbox_mcp.cli import main
 from inkbox_mcp.service import offered
 from inkbox_mcp.settings.options import Mark, Option, SettingsError, options
 from inkbox_mcp.settings.sources import gather, load
-from tests.processes import COMMAND, PATIENCE, environment
-from tests.test_settings import NAMES_OF_OTHERS, SAMPLES
+from tests.settings.test_options import NAMES_OF_OTHERS, SAMPLES
+from tests.support.processes import COMMAND, PATIENCE, environment
 
 FLAGS = [option for option in options() if option.flag]
 LISTS = [option for option in FLAGS if option.is_list]

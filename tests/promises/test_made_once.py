@@ -22,7 +22,7 @@ from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Generation
 from inkbox_mcp.settings.options import Settings
 from tests.conftest import KEY, Agent, text
-from tests.faults import (
+from tests.support.faults import (
     BAD_GATEWAY_AFTER,
     BAD_GATEWAY_BEFORE,
     CUT,

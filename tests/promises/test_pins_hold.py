@@ -30,7 +30,7 @@ from inkbox_mcp.toolkit.fields import (
 )
 from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Operation, Result, operation
 from tests.conftest import KEY, Agent, text
-from tests.test_confirmation import Human
+from tests.protocol.test_confirmation import Human
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
 

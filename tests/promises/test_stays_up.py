@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from inkbox_mcp.http.asgi_server import listen
 from inkbox_mcp.http.connections import Limits, Server
 from inkbox_mcp.http.limits import BodyLimits
-from tests.processes import COMMAND, PATIENCE, start_process
+from tests.support.processes import COMMAND, PATIENCE, start_process
 
 pytestmark = pytest.mark.posix
 

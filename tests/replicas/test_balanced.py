@@ -11,11 +11,11 @@ import httpx2
 import pytest
 
 from tests.conftest import Agent
-from tests.replicas.agents import Lives, connected, inkbox_get
-from tests.replicas.front import Asked, Front, Rule, front
-from tests.replicas.haproxy import Balancer, balance
-from tests.replicas.machine import machine
-from tests.replicas.replicas import Replicas
+from tests.support.replicas.agents import Lives, connected, inkbox_get
+from tests.support.replicas.front import Asked, Front, Rule, front
+from tests.support.replicas.haproxy import Balancer, balance
+from tests.support.replicas.machine import machine
+from tests.support.replicas.replicas import Replicas
 
 pytestmark = [pytest.mark.slow, pytest.mark.linux]
 

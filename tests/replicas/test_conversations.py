@@ -14,13 +14,13 @@ from mcp.client.session import ClientRequestContext
 from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, InputRequiredResult, InputResponses
 
 from tests.conftest import Agent, text
-from tests.processes import PATIENCE
-from tests.replicas.agents import code, connected, inkbox_get
-from tests.replicas.front import Asked, Held, Lost, front
-from tests.replicas.haproxy import balance
-from tests.replicas.machine import machine
-from tests.replicas.replicas import Replicas
-from tests.test_http import HEADERS, open_stream
+from tests.http.test_serve import HEADERS, open_stream
+from tests.support.processes import PATIENCE
+from tests.support.replicas.agents import code, connected, inkbox_get
+from tests.support.replicas.front import Asked, Held, Lost, front
+from tests.support.replicas.haproxy import balance
+from tests.support.replicas.machine import machine
+from tests.support.replicas.replicas import Replicas
 
 pytestmark = [pytest.mark.slow, pytest.mark.linux]
 

@@ -17,12 +17,12 @@ from mcp import MCPError
 
 from inkbox_mcp.process import SECONDS_TO_STOP
 from tests.conftest import KEY
-from tests.processes import COMMAND, PATIENCE, upstream
-from tests.replicas.agents import connected
-from tests.replicas.front import Asked, Front, Held, front
-from tests.replicas.machine import Program, listens, machine
-from tests.test_hostile_http import GOOD_CALL
-from tests.test_http import open_stream
+from tests.http.test_serve import open_stream
+from tests.promises.test_hostile_http import GOOD_CALL
+from tests.support.processes import COMMAND, PATIENCE, upstream
+from tests.support.replicas.agents import connected
+from tests.support.replicas.front import Asked, Front, Held, front
+from tests.support.replicas.machine import Program, listens, machine
 
 pytestmark = [pytest.mark.slow, pytest.mark.linux]
 

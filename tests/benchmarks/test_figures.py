@@ -1,0 +1,194 @@
+"""From measurements to what a benchmark prints: numbers, goals, tables, charts."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent.parent.parent))  # benchmarks are not installed
+
+from benchmarks.__main__ import as_json, report
+from benchmarks.agreement import agree
+from benchmarks.figures import Series, table
+from benchmarks.goals import FASTMCP, GOALS, OURS, Samples, rows
+from benchmarks.messages import INITIALIZE, LEGACY, MODERN, Era, Message, call, template
+from benchmarks.peers import loop
+from benchmarks.processes import BenchmarkError
+from benchmarks.progress import Progress
+
+HEAD = ["measure", OURS, "±", "compared with", "", "±", "ratio", "goal", "met"]
+
+
+def samples(measure: str = "", own: float = 1) -> Samples:
+    """Everything that goals and the report are about, each measured as 1, except for one measure of this server."""
+    keys = {key for goal in GOALS for key in (goal.own, goal.other) if key}
+    keys |= {("client_busy", OURS), ("http_calls_per_second", "nginx")}
+    return {key: Series([own if key == (measure, OURS) else 1]) for key in sorted(keys)}
+
+
+def test_a_single_outlier_moves_neither_median_nor_quartiles() -> None:
+    """The deviation is half of the way between the quartiles, the spread half of the whole way."""
+    series = Series([3, 1, 5, 2, 4])
+    assert (series.median, series.quartiles, series.deviation, series.spread) == (3, (2, 4), 1 / 3, 2 / 3)
+    outlier = Series([3, 1, 500, 2, 4])
+    assert (outlier.median, outlier.quartiles, outlier.deviation) == (3, (2, 4), 1 / 3)
+    assert outlier.spread == 499 / 2 / 3
+
+
+def test_what_was_measured_once_does_not_deviate() -> None:
+    """A quick run has so few rounds."""
+    series = Series([7])
+    assert (series.median, series.quartiles, series.deviation, series.spread) == (7, (7, 7), 0, 0)
+
+
+def test_a_ratio_is_the_median_of_those_within_a_round() -> None:
+    """What slows both down in a round leaves it as it is; the medians alone would tell 2."""
+    own, other = Series([1, 10, 100]), Series([1, 5, 400])
+    assert own.over(other).values == [1, 2, 0.25]
+    assert own.ratio(other) == 1
+
+
+def test_rounds_that_somebody_missed_are_not_compared() -> None:
+    """Or others' rounds would stand in for them."""
+    with pytest.raises(ValueError, match="shorter"):
+        Series([1, 2]).ratio(Series([1]))
+
+
+def test_a_table_has_words_on_the_left_and_numbers_on_the_right() -> None:
+    """Each column is as wide as its widest cell."""
+    cells = [["listing", "1"], ["call", "1000"]]
+    assert table(["measure", "µs"], cells, words=1).splitlines() == [
+        "measure    µs",
+        "listing     1",
+        "call     1000",
+    ]
+    assert table(["n", "µs"], [["100", "1"]]).splitlines() == ["  n  µs", "100   1"]
+
+
+@pytest.mark.parametrize(
+    ("measure", "title", "own", "goal", "met"),
+    [
+        ("memory", "memory after tools/list, MiB", 0.2, "≤ 0.2", "yes"),
+        ("memory", "memory after tools/list, MiB", 0.201, "≤ 0.2", "NO"),
+        ("list_bytes", "tools/list, bytes", 6000, "≤ 6000", "yes"),
+        ("list_bytes", "tools/list, bytes", 6001, "≤ 6000", "NO"),
+        ("p50", "stdio call p50, ms", 1, "≤ 1.7 (1)", "stretch"),
+        ("p50", "stdio call p50, ms", 1.7, "≤ 1.7 (1)", "yes"),
+        ("p50", "stdio call p50, ms", 1.71, "≤ 1.7 (1)", "NO"),
+        ("calls_per_second", "stdio calls/s, 64 in flight", 5, "≥ 2.3 (5)", "stretch"),
+        ("calls_per_second", "stdio calls/s, 64 in flight", 2.3, "≥ 2.3 (5)", "yes"),
+        ("calls_per_second", "stdio calls/s, 64 in flight", 2.29, "≥ 2.3 (5)", "NO"),
+    ],
+)
+def test_a_goal_is_met_up_to_its_bound(measure: str, title: str, own: float, goal: str, met: str) -> None:
+    """On the side that is better, and with what would be better still."""
+    head, *lines = rows(samples(measure, own))
+    assert head == HEAD
+    line = next(line for line in lines if line[0] == title)
+    assert line[-2:] == [goal, met]
+    assert float(line[1]) == own
+
+
+def test_a_goal_names_whom_it_compares_with_or_which_measure() -> None:
+    """A bound on a number alone is compared with nothing."""
+    shown = {line[0]: line for line in rows(samples("p50_after", 2))}
+    assert shown["stdio call p50 after that, ms"][3:7] == ["p50", "1", "0%", "2"]
+    assert shown["HTTP calls/s, 16 clients"][3:7] == [FASTMCP, "1", "0%", "1"]
+    assert shown["tools/list, bytes"][3:7] == ["-", "", "", ""]
+
+
+def test_a_report_tells_whether_the_loads_were_larger_than_what_was_measured() -> None:
+    """Each goal has a row above it."""
+    measured = samples("client_busy", 0.0812)
+    measured["http_calls_per_second", "nginx"] = Series([67355.4])
+    shown = report(measured)
+    assert "takes at most 8% of a processor; wrk gets 67355 calls/s from nginx" in shown
+    assert all(goal.title in shown for goal in GOALS)
+
+
+def test_a_file_holds_every_measurement_and_every_goal() -> None:
+    """As JSON."""
+    written = json.loads(json.dumps(as_json([loop()], samples("list_bytes", 6001))))
+    assert {"measure": "list_bytes", "server": OURS, "values": [6001]} in written["measured"]
+    assert len(written["measured"]) == len(samples())
+    missed = {goal["measure"] for goal in written["goals"] if not goal["met"]}
+    assert "tools/list, bytes" in missed
+    assert "a result's text, bytes" not in missed
+    assert written["versions"].keys() == {"hand-written"}
+
+
+@pytest.mark.slow
+def test_a_chart_is_drawn_as_png_and_as_svg(tmp_path: Path) -> None:
+    """With the servers that were measured."""
+    pytest.importorskip("matplotlib", reason="NOT CHECKED: the extra benchmarks is not installed")
+    from benchmarks.chart import draw
+
+    draw(samples(), tmp_path / "chart")
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG\r\n")
+    drawn = (tmp_path / "chart.svg").read_text()
+    assert drawn.startswith("<?xml")
+    assert all(f"<!-- {name} -->" in drawn for name in (OURS, FASTMCP, "HTTPX2 alone", "TypeScript"))
+
+
+def test_differing_answers_stop_a_benchmark_with_a_message_that_names_both() -> None:
+    """The first is the reference, and any of the others may differ."""
+    agree("get_mailbox", {"one": {"id": 1}, "two": {"id": 1}, "three": {"id": 1}})
+    with pytest.raises(BenchmarkError) as stopped:
+        agree("get_mailbox", {"one": {"id": 1}, "two": {"id": 1}, "three": {"id": 2}})
+    assert str(stopped.value) == "get_mailbox: one answers {'id': 1}, but three answers {'id': 2}"
+
+
+@pytest.mark.parametrize("era", [MODERN, LEGACY])
+def test_a_template_becomes_the_call_that_it_stands_for(era: Era) -> None:
+    """With the id as a number."""
+    written = template(era, "get_mailbox") % (7, "client-7@inkboxmail.com")
+    assert json.loads(written) == call(era, "get_mailbox", {"email_address": "client-7@inkboxmail.com"}, 7)
+    assert "\n" not in written
+
+
+def test_only_the_modern_era_sends_an_envelope() -> None:
+    """The other one has shaken hands, with the version of its era."""
+    assert "_meta" not in call(LEGACY, "get_mailbox", {})["params"]
+    envelope = call(MODERN, "get_mailbox", {})["params"]["_meta"]
+    assert envelope["io.modelcontextprotocol/protocolVersion"] == MODERN
+    initialize: Message = INITIALIZE
+    assert initialize["params"]["protocolVersion"] == LEGACY
+
+
+def show_progress() -> None:
+    """Go through two steps."""
+    progress = Progress(2)
+    for step in ("starts", "calls"):
+        progress.begin(step)
+    progress.end()
+
+
+def test_where_there_is_no_terminal_progress_is_a_line_for_each_step(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a bar, and nothing of it on stdout, where the table goes."""
+    show_progress()
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    assert not {"\r", "\033", "#"} & set(stderr)
+    first, second = stderr.splitlines()
+    assert (first, second.partition(",")[0]) == ("1/2  starts", "2/2  calls")
+
+
+class Terminal(io.StringIO):
+    """A terminal that remembers what it shows."""
+
+    def isatty(self) -> bool:
+        """Whether it is one."""
+        return True
+
+
+def test_on_a_terminal_progress_is_a_bar_that_leaves_a_clean_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step is written over the one before."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    show_progress()
+    empty, half, cleared = terminal.getvalue().split("\r")[1:]
+    assert empty == f"[{'-' * 30}] starts\033[K"
+    assert half.startswith(f"[{'#' * 15}{'-' * 15}] calls, ")
+    assert cleared == "\033[K"

@@ -1,0 +1,332 @@
+"""Servers as benchmarks call them: only right answers count, and all of them do the same work."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from http.client import parse_headers
+from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from statistics import median
+from threading import Thread
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent.parent.parent))  # benchmarks are not installed
+
+from benchmarks import direct
+from benchmarks.__main__ import as_json, report
+from benchmarks.agreement import agree, compare_answers
+from benchmarks.client import IN_FLIGHT, Server, one_by_one, side_by_side, started
+from benchmarks.comparison import Comparison, Plan
+from benchmarks.deployments import serving
+from benchmarks.faked import mailbox
+from benchmarks.messages import ADDRESS, CALLS
+from benchmarks.peers import Peer, environment, loop, mcpserver, ours
+from benchmarks.processes import BenchmarkError, output
+from benchmarks.scenarios import ceiling_target
+from benchmarks.stub import inkbox_stub
+from benchmarks.wrk import load
+from tests.support.processes import PATIENCE
+
+pytestmark = pytest.mark.linux
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Connection(StreamRequestHandler):
+    """A connection that is kept as long as the client wants."""
+
+    disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        """Answer one request after the other."""
+        assert isinstance(self.server, Inkbox)
+        with suppress(ConnectionError):
+            while request := self.rfile.readline():
+                self.rfile.read(int(parse_headers(self.rfile).get("Content-Length", 0)))
+                method, path, _ = request.decode().split()
+                self.wfile.write(self.server.answer(method, unquote(path)))
+
+
+class Inkbox(ThreadingTCPServer):
+    """An Inkbox that has every mailbox that it is asked for."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Connection)
+        self.origin = f"http://127.0.0.1:{self.server_address[1]}"
+        self.requests = 0
+        self.changes = False
+
+    def answer(self, method: str, path: str) -> bytes:
+        """Return the whole answer to a request."""
+        self.requests += 1
+        if method == "DELETE":
+            return b"HTTP/1.1 204 No Content\r\n\r\n"
+        address = path.partition("/mailboxes/")[2]
+        found = mailbox(self.requests if self.changes else 0, address or ADDRESS)
+        body = json.dumps(found if address or method == "POST" else [found]).encode()
+        status = b"201 Created" if method == "POST" else b"200 OK"
+        head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        return head % (status, len(body)) + body
+
+
+@pytest.fixture
+def inkbox() -> Generator[Inkbox]:
+    """An Inkbox on loopback."""
+    with Inkbox() as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def client(peer: Peer, measure: str, inkbox: Inkbox, home: Path) -> dict[str, Any]:
+    """Let a client of its own process measure a server."""
+    job = {
+        "command": peer.stdio,
+        "environment": environment(inkbox.origin, home),
+        "log": str(home / "log"),
+        "measure": measure,
+        "seconds": 0.2,
+    }
+    return json.loads(output([sys.executable, "-m", "benchmarks.client", json.dumps(job)], PATIENCE, ROOT))
+
+
+@pytest.mark.slow
+def test_servers_by_hand_and_with_decorators_answer_the_same_data_as_ours(inkbox: Inkbox, tmp_path: Path) -> None:
+    """All five tools; a result's text too says what its data say."""
+    answers = {peer.name: client(peer, "answers", inkbox, tmp_path) for peer in (ours(), mcpserver(), loop())}
+    for tool, _ in CALLS:
+        agree(tool, {name: answer["data"][tool] for name, answer in answers.items()})
+    assert answers["inkbox-mcp"]["data"]["get_mailbox"] == mailbox(0, ADDRESS)
+    assert all(answer["wire"] > answer["text"] > len(ADDRESS) for answer in answers.values())
+
+
+@pytest.mark.slow
+def test_a_server_answers_the_same_to_clients_of_both_eras_over_http(inkbox: Inkbox, tmp_path: Path) -> None:
+    """If its data differ that stops the benchmark with both of them."""
+    with serving(ours(), "sessions", inkbox.origin, tmp_path) as service:
+        compare_answers([service, replace(service, peer=mcpserver())])
+        inkbox.changes = True
+        named = r"^create_mailbox: inkbox-mcp on 2026-07-28 answers .*, but inkbox-mcp on 2025-11-25 "
+        with pytest.raises(BenchmarkError, match=named):
+            compare_answers([service])
+        assert service.memory > 10
+
+
+def test_a_server_that_serves_stdio_only_is_no_http_service(tmp_path: Path) -> None:
+    """It is not even started."""
+    with pytest.raises(BenchmarkError, match=r"^hand-written serves stdio only$"), ExitStack() as stack:
+        stack.enter_context(serving(loop(), "sessions", "http://127.0.0.1:1", tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("measure", "shown", "calls"),
+    [
+        ("start", {"list_bytes", "listed", "memory", "cpu"}, 0),
+        ("first", {"first_result", "cpu"}, 1),
+        ("steady", {"p50", "calls_per_second", "p50_after", "client_busy", "cpu"}, 300 + 64),
+    ],
+)
+def test_a_measure_of_a_real_server_is_positive(
+    measure: str, shown: set[str], calls: int, inkbox: Inkbox, tmp_path: Path
+) -> None:
+    """And made with calls that reach Inkbox."""
+    found = client(ours(), measure, inkbox, tmp_path)
+    assert found.keys() == shown
+    assert all(value > 0 for value in found.values())
+    assert inkbox.requests == calls if calls < 2 else inkbox.requests > calls
+
+
+@pytest.mark.slow
+def test_httpx2_alone_gets_one_mailbox_after_another(inkbox: Inkbox) -> None:
+    """The least number of calls is twice the warm-up."""
+    script = "import sys, anyio, benchmarks.direct as d; print(anyio.run(d.measure, sys.argv[1], 0))"
+    assert 0 < float(output([sys.executable, "-c", script, inkbox.origin], PATIENCE, ROOT)) < 1000
+    assert inkbox.requests == 2 * direct.WARM_UP
+
+
+ECHO = """
+import json, sys
+answered = 0
+for line in sys.stdin:
+    request = json.loads(line)
+    if "id" not in request:
+        continue
+    number, params = request["id"], request.get("params", {})
+    data = {"email_address": params.get("arguments", {}).get("email_address")}
+    result = {"structuredContent": data, "content": [{"type": "text", "text": "."}], "tools": []}
+    LIE
+    answered += 1
+    print(json.dumps({"jsonrpc": "2.0", "id": number, "result": result}), flush=True)
+sys.stderr.write(f"{answered} answered")
+"""
+
+
+def echoing(lie: str = "pass") -> list[str]:
+    """Write the command line of a server that has every mailbox, and that does something wrong besides."""
+    return [sys.executable, "-c", ECHO.replace("LIE", lie)]
+
+
+def test_every_call_one_by_one_is_counted_once(tmp_path: Path) -> None:
+    """As many as were wanted, in milliseconds."""
+    with started(echoing(), dict(os.environ), str(tmp_path / "log")) as server:
+        latencies = one_by_one(server, 2, at_least=5)
+    assert len(latencies) == 5
+    assert 0 < median(latencies) < 1000
+    assert (tmp_path / "log").read_text() == "5 answered"
+
+
+def test_a_rate_counts_what_was_answered_while_calls_were_under_way(tmp_path: Path) -> None:
+    """Not the last of them, for which nothing else is sent; nobody waits for an answer in the end."""
+    with started(echoing(), dict(os.environ), str(tmp_path / "log")) as server:
+        rate = side_by_side(server, 2, 0.1)
+        assert len(one_by_one(server, 2, at_least=1)) == 1
+    answered = int((tmp_path / "log").read_text().split()[0]) - 1
+    assert round(rate * 0.1) == answered - IN_FLIGHT > 0
+
+
+def in_turn(server: Server) -> None:
+    """Call twice, one after the other."""
+    one_by_one(server, 2, at_least=2)
+
+
+def together(server: Server) -> None:
+    """Call many times at once."""
+    side_by_side(server, 2, 0.05)
+
+
+def shaking_hands(server: Server) -> None:
+    """Call nothing yet."""
+    server.shake_hands()
+
+
+@pytest.mark.parametrize("ask", [in_turn, together])
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [
+        ("data['email_address'] = 'client-0@example.com'", "a call was answered b'.*client-0@example.com"),
+        ("number += 1", "a call was answered b'.*client-2@"),
+        ("result['isError'] = True", "a call was answered b'.*isError"),
+        ("result['content'] = []", 'a call was answered b\'.*"content": \\[\\]'),
+        ("result['structuredContent'] = None", "a call was answered b'.*null"),
+        ("result = None", 'a call was answered b\'.*"result": null'),
+        ("print('a log line', flush=True)", "a call was answered b'a log line'"),
+        ("print('[]', flush=True)", r"a call was answered b'\[\]'"),
+        ('print(\'{"id": null, "error": {"code": -32700}}\', flush=True)', "a call was answered b'.*-32700"),
+        ("sys.exit('out of memory')", "the server ended after b'': out of memory"),
+        ("sys.stdout.write('{'); sys.exit()", "the server ended after b'{': it wrote nothing"),
+    ],
+)
+def test_a_wrong_answer_is_an_error_that_shows_it(
+    ask: Callable[[Server], None], lie: str, message: str, tmp_path: Path
+) -> None:
+    """Whatever is wrong with it."""
+    with (
+        pytest.raises(BenchmarkError, match=f"^{message}"),
+        started(echoing(lie), dict(os.environ), str(tmp_path / "log")) as server,
+    ):
+        ask(server)
+
+
+def test_a_server_that_goes_on_after_a_wrong_answer_is_ended(tmp_path: Path) -> None:
+    """Or nobody would learn of the answer."""
+    command = echoing("result['isError'] = True")
+    command[-1] += "\nimport time; time.sleep(60); sys.stderr.write('nobody ended me')"
+    log = tmp_path / "log"
+    with pytest.raises(BenchmarkError), started(command, dict(os.environ), str(log)) as server:
+        in_turn(server)
+    assert "nobody" not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("lie", "ask", "message"),
+    [
+        ("print(json.dumps({'id': number, 'result': result}))", in_turn, "call [23] was answered "),
+        ("print(json.dumps({'id': number, 'result': result}))", together, "call 2 was answered twice"),
+        ("pass", shaking_hands, "it has other tools: "),
+        ("print('a log line', flush=True)", shaking_hands, "initialize was answered b'a log line'"),
+        ('print(\'{"id": 0, "error": {}}\', flush=True)', shaking_hands, "initialize was answered b'.*error"),
+    ],
+)
+def test_answers_that_nobody_asked_for_are_errors(
+    lie: str, ask: Callable[[Server], None], message: str, tmp_path: Path
+) -> None:
+    """Two to a call, and others than a handshake has."""
+    with (
+        pytest.raises(BenchmarkError, match=f"^{message}"),
+        started(echoing(lie), dict(os.environ), str(tmp_path / "log")) as server,
+    ):
+        ask(server)
+
+
+def test_a_server_that_has_ended_before_it_is_asked_is_an_error_with_its_last_words(tmp_path: Path) -> None:
+    """Though there is nobody to write to."""
+    command = [sys.executable, "-c", "raise SystemExit('no such option')"]
+    with started(command, dict(os.environ), str(tmp_path / "log")) as server:
+        os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(BenchmarkError, match=r"^the server ended after b'': no such option$"):
+            server.shake_hands()
+
+
+def test_a_client_tells_its_caller_what_was_wrong_in_one_line(inkbox: Inkbox, tmp_path: Path) -> None:
+    """Its caller has no other way to know."""
+    peer = Peer("refuser", "1", [sys.executable, "-c", "exit('no such option')"])
+    message = r"-m benchmarks\.client failed: error: the server ended after b'': no such option$"
+    with pytest.raises(BenchmarkError, match=message):
+        client(peer, "first", inkbox, tmp_path)
+
+
+def has(*programs: str) -> bool:
+    """Whether Debian's packages are there, which put servers where only administrators look."""
+    places = os.pathsep.join([os.environ["PATH"], "/usr/local/sbin", "/usr/sbin", "/sbin"])
+    return all(shutil.which(program, path=places) for program in programs)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has("wrk", "nginx"), reason="needs the Debian packages wrk and nginx")
+def test_wrk_counts_right_answers_and_stops_at_a_wrong_one(tmp_path: Path) -> None:
+    """With what was answered instead."""
+    with inkbox_stub(tmp_path) as origin:
+        target = ceiling_target(origin)
+        measured = load(target, 4, 1)
+        assert measured.calls_per_second > 0
+        assert 0 < measured.p50 <= measured.p99
+        with pytest.raises(BenchmarkError, match=r"^nginx, 4 clients: \d+ answers, \d+ wrong, 0 lost. 404 "):
+            load(replace(target, path="/nowhere/%d/%s"), 4, 1)
+
+
+PLAN = Plan(rounds=1, starts=1, first_results=1, seconds=1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has("nginx"), reason="needs the Debian package nginx")
+def test_a_comparison_names_the_server_that_fails(tmp_path: Path) -> None:
+    """With the last line that it wrote."""
+    peers = [loop(), Peer("refuser", "1", [sys.executable, "-c", "exit('no such option')"])]
+    with pytest.raises(BenchmarkError, match=r"^refuser: .*: no such option$"), ExitStack() as stack:
+        Comparison(PLAN, peers, tmp_path, stack)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has("wrk", "nginx"), reason="needs the Debian packages wrk and nginx")
+def test_a_whole_comparison_measures_what_every_goal_is_about(tmp_path: Path) -> None:
+    """With servers that need no installation in place of those that do."""
+    others = [replace(ours(), name="FastMCP"), replace(loop(), name="TypeScript")]
+    peers = [ours(), mcpserver(), *others, loop()]
+    with ExitStack() as stack:
+        comparison = Comparison(PLAN, peers, tmp_path, stack)
+        comparison.run()
+    assert "calls/s from nginx" in report(comparison.samples)
+    assert len(as_json(peers, comparison.samples)["goals"]) > 10

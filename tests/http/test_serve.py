@@ -1,0 +1,212 @@
+"""The server as a platform runs it: streamable HTTP on a port, many clients, stopped by signals."""
+
+import signal
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client, MCPError
+
+from inkbox_mcp import __version__
+from tests.conftest import KEY, Agent, SharedHTTP
+from tests.support.processes import PATIENCE, serve_http, start, upstream
+
+pytestmark = pytest.mark.posix
+
+BOTH_SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+
+HEADERS = {"Accept": "application/json, text/event-stream"}
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
+
+
+async def test_a_mailbox_lives_from_creation_to_deletion(era: str, tmp_path: Path) -> None:
+    """A real client of each era, a real port, and the embedded sandbox."""
+    async with serve_http("--sandbox", home=tmp_path) as (_, origin), Client(f"{origin}/mcp", mode=era) as client:
+        agent = Agent(client)
+        made = await agent.ask("create_mailbox", agent_handle="sales-agent")
+        address = made["email_address"]
+        assert (await agent.ask("list_mailboxes"))["mailboxes"] == [made]
+        assert (await agent.ask("delete_mailbox", email_address=address))["deleted"] is True
+        assert "404" in await agent.refused("get_mailbox", email_address=address)
+
+
+async def test_clients_come_and_go_and_share_a_server(tmp_path: Path) -> None:
+    """Clients of both eras at once, and one after another; what one makes the others see."""
+    async with serve_http("--sandbox", home=tmp_path) as (_, origin):
+        url = f"{origin}/mcp"
+        async with Client(url, mode="legacy") as first, Client(url, mode="auto") as second:
+            made = await Agent(first).ask("create_mailbox", agent_handle="sales-agent")
+            assert (await Agent(second).ask("list_mailboxes"))["mailboxes"] == [made]
+        for mode in ("legacy", "auto"):
+            async with Client(url, mode=mode) as later:
+                assert (await Agent(later).ask("list_mailboxes"))["mailboxes"] == [made]
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1"])
+async def test_it_serves_on_every_name_of_this_machine(host: str, tmp_path: Path) -> None:
+    """An IPv6 address is put into brackets where a URL wants them."""
+    if host == "::1" and not _has_ipv6():
+        pytest.skip("this machine has no IPv6 loopback")
+    async with serve_http("--sandbox", "--host", host, home=tmp_path) as (_, origin):
+        assert origin.startswith(f"http://{'[::1]' if host == '::1' else host}:")
+        async with Client(f"{origin}/mcp") as client:
+            assert (await Agent(client).ask("list_mailboxes"))["total"] == 0
+
+
+async def test_it_says_that_it_is_healthy(tmp_path: Path) -> None:
+    """For load balancers: no session, no key, no call to Inkbox."""
+    async with serve_http(home=tmp_path) as (_, origin), httpx2.AsyncClient(base_url=origin) as http:
+        answer = await http.get("/healthz")
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok", "version": __version__})
+        assert (await http.get("/")).status_code == 404
+
+
+async def test_a_web_page_cannot_reach_it_through_the_users_browser(shared_http: SharedHTTP) -> None:
+    """DNS rebinding: a foreign Host or Origin is refused, in either era, before anything is done."""
+    modern = {
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "create_mailbox",
+    }
+    params = {"name": "create_mailbox", "arguments": {"agent_handle": "sales-agent"}}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    origin = shared_http()
+    async with httpx2.AsyncClient(base_url=origin) as http:
+        port = httpx2.URL(origin).port
+        requests: list[tuple[dict[str, Any], dict[str, str]]] = [(INITIALIZE, {}), (call, modern)]
+        for body, extra in requests:
+            for host in ("evil.com", f"evil.com:{port}", f"127.0.0.1.evil.com:{port}", f"localhost.evil.com:{port}"):
+                answer = await http.post("/mcp", json=body, headers={**HEADERS, **extra, "Host": host})
+                assert answer.status_code == 421, host
+            for foreign in ("https://evil.com", f"http://evil.com:{port}", f"http://127.0.0.1.evil.com:{port}", "null"):
+                answer = await http.post("/mcp", json=body, headers={**HEADERS, **extra, "Origin": foreign})
+                assert answer.status_code == 403, foreign
+        answer = await http.post("/mcp", json=INITIALIZE, headers={**HEADERS, "Origin": origin})
+        assert answer.status_code == 200
+        async with Client(f"{origin}/mcp") as client:
+            assert (await Agent(client).ask("list_mailboxes"))["total"] == 0
+
+
+async def test_garbage_does_not_kill_it(tmp_path: Path) -> None:
+    """Whatever is sent is answered with a client error, and the next client is served."""
+    async with serve_http("--sandbox", home=tmp_path) as (_, origin), httpx2.AsyncClient(base_url=origin) as http:
+        for method in ("GET", "DELETE", "POST", "PUT", "NONSENSE"):
+            for headers in ({}, HEADERS, {**HEADERS, "Mcp-Session-Id": "none", "MCP-Protocol-Version": "1999-01-01"}):
+                for body in (b"", b"\xff{", b"[]", b'{"jsonrpc":"2.0"}'):
+                    answer = await http.request(
+                        method, "/mcp", content=body, headers={**headers, "Content-Type": "application/json"}
+                    )
+                    assert 400 <= answer.status_code < 500, (method, headers, body)
+        async with await anyio.connect_tcp("127.0.0.1", httpx2.URL(origin).port or 0) as stream:
+            await stream.send(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+            assert b"400" in await stream.receive()
+        async with Client(f"{origin}/mcp") as client:
+            assert (await Agent(client).ask("list_mailboxes"))["total"] == 0
+
+
+@asynccontextmanager
+async def open_stream(origin: str) -> AsyncGenerator[None]:
+    """Hold an event stream open as a client of 2025-11-25 does, which waits for the server to speak."""
+    async with httpx2.AsyncClient(base_url=origin, headers=HEADERS, timeout=PATIENCE) as http:
+        answer = await http.post("/mcp", json=INITIALIZE)
+        http.headers["Mcp-Session-Id"] = answer.headers["mcp-session-id"]
+        async with http.stream("GET", "/mcp") as stream:
+            assert stream.status_code == 200
+            yield
+
+
+@BOTH_SIGNALS
+async def test_a_signal_ends_it_while_a_client_holds_a_stream_open(number: signal.Signals, tmp_path: Path) -> None:
+    """A client's event stream never ends by itself and must not keep the server, which has nothing to complain of."""
+    async with serve_http("--sandbox", home=tmp_path) as (server, origin), open_stream(origin):
+        server.signal(number)
+        assert await server.end() == (0, "", "")
+
+
+async def test_more_signals_do_not_spoil_the_end(tmp_path: Path) -> None:
+    """The first one ends the streams politely; others only make that shorter."""
+    async with serve_http("--sandbox", home=tmp_path) as (server, origin), open_stream(origin):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            server.signal(number)
+        assert await server.end() == (0, "", "")
+
+
+@pytest.mark.parametrize(("number", "era"), [(signal.SIGINT, "legacy"), (signal.SIGTERM, "auto")])
+async def test_a_signal_cancels_the_call_under_way_when_its_time_is_over(
+    number: signal.Signals, era: str, tmp_path: Path
+) -> None:
+    """The API sees its connection closed, the log says so without a traceback, and the status is 0."""
+    async with (
+        upstream() as api,
+        serve_http("--drain-timeout", "0", home=tmp_path, INKBOX_BASE_URL=api.url, INKBOX_API_KEY=KEY) as (
+            server,
+            origin,
+        ),
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(call_that_is_cut_short, f"{origin}/mcp", era)
+        await api.asked.wait()
+        server.signal(number)
+        ended = await server.end()
+        await api.abandoned.wait()
+        tasks.cancel_scope.cancel()
+        assert (ended.status, ended.stdout) == (0, "")
+        assert "list_mailboxes cancelled - " in ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert "uvicorn" not in ended.stderr
+
+
+async def call_that_is_cut_short(url: str, mode: str) -> None:
+    """Call a tool of a server that ends meanwhile."""
+    try:
+        async with Client(url, mode=mode) as client:
+            await client.call_tool("list_mailboxes")
+    except* (MCPError, httpx2.TransportError):
+        pass
+
+
+async def test_a_port_that_is_taken_stops_the_start(tmp_path: Path) -> None:
+    """One line that names the option, and status 2."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        async with start("--http", "--port", port, home=tmp_path) as server:
+            status, stdout, stderr = await server.end()
+    assert (status, stdout) == (2, "")
+    assert stderr.startswith(f"inkbox-mcp: --port {port}: ")
+    assert len(stderr.splitlines()) == 1
+
+
+async def test_its_log_names_no_argument_and_no_key(tmp_path: Path) -> None:
+    """Over HTTP as over stdio."""
+    secret = "very-secret-argument"
+    async with serve_http("--sandbox", "--log-level", "debug", home=tmp_path, INKBOX_API_KEY=KEY) as (server, origin):
+        async with Client(f"{origin}/mcp") as client:
+            await Agent(client).ask("list_mailboxes", search=secret)
+        server.signal(signal.SIGTERM)
+        status, _, stderr = await server.end()
+    assert status == 0
+    assert "list_mailboxes ok 200" in stderr
+    assert secret not in stderr
+    assert "top-secret" not in stderr
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,679 @@
+"""What a platform deploys is what the code understands: the files of `deploy/` and the page that explains them.
+
+Most of it is judged as text by `problems`, so that the same judge can be shown mistakes. The slow tests use the files:
+they build what the Dockerfile says, balance with HAProxy, and let Prometheus' own tool try the alerts. HAProxy and
+Prometheus must be installed for them.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import MAGIC_NUMBER
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import compose_spec
+import httpx2
+import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs]
+import pytest
+import yaml
+
+from inkbox_mcp.commands.parser import server_parser
+from inkbox_mcp.settings.options import Settings, SettingsError, options
+from inkbox_mcp.settings.sources import load
+from inkbox_mcp.telemetry.metrics import PrometheusMetrics
+from tests.conftest import KEY
+from tests.support.processes import COMMAND, Running, start_process
+
+pytestmark = pytest.mark.linux
+
+ROOT = Path(__file__).parent.parent.parent
+OPERATING = "docs/operating.md"
+FILES = [
+    *(f"deploy/{name}" for name in ("Dockerfile", "kubernetes.yaml", "compose.yaml", "haproxy.cfg")),
+    *(f"deploy/{name}" for name in ("alerts.yaml", "alerts.test.yaml", "Dockerfile.dockerignore")),
+    OPERATING,
+]
+KUBERNETES = [f"1.{minor}" for minor in range(29, 38)]
+
+TOKEN = "a-token-of-the-platform-in-32-bytes"
+ALIVE, READY, METRICS, MCP = "/healthz", "/readyz", "/metrics", "/mcp"
+RESOURCE = "/.well-known/oauth-protected-resource"
+
+Texts = dict[str, str]
+
+
+def texts() -> Texts:
+    """Read the files, by their path from the root."""
+    return {name: (ROOT / name).read_text(encoding="utf-8") for name in FILES}
+
+
+def program(command: str) -> str:
+    """Find a program that these tests need; there is no skipping where it is missing."""
+    beside = Path(sys.executable).parent / command
+    path = str(beside) if beside.exists() else shutil.which(command)
+    assert path, f"{command} is not installed"
+    return path
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction of a Dockerfile."""
+
+    name: str
+    words: tuple[str, ...]
+    flags: tuple[str, ...]
+    is_exec: bool
+
+
+def instructions(text: str) -> list[Instruction]:
+    """Parse a Dockerfile as Docker does."""
+    import dockerfile  # Linux only, and this module is collected everywhere
+
+    parsed = cast("list[Any]", dockerfile.parse_string(text))  # pyright: ignore[reportUnknownMemberType]
+    return [Instruction(each.cmd.upper(), each.value, each.flags, each.json) for each in parsed]
+
+
+def last(text: str, name: str) -> Instruction:
+    """Return the last instruction of this name, which is the one that counts."""
+    return [each for each in instructions(text) if each.name == name][-1]
+
+
+def flags(text: str) -> dict[str, str]:
+    """Read the options among the image's default arguments, by name."""
+    words = last(text, "CMD").words
+    found: dict[str, str] = {}
+    for word, following in zip(words, (*words[1:], "--"), strict=True):
+        if word.startswith("--"):
+            found[word[2:].replace("-", "_")] = "true" if following.startswith("--") else following
+    return found
+
+
+@cache
+def documents(text: str) -> list[Any]:
+    """Parse YAML; nobody may change what is returned."""
+    return list(yaml.safe_load_all(text))
+
+
+def manifest(text: str, kind: str) -> dict[str, Any]:
+    """Return the one Kubernetes object of a kind."""
+    (found,) = (each for each in documents(text) if each["kind"] == kind)
+    return found
+
+
+def container(text: str) -> dict[str, Any]:
+    """Return the Deployment's one container."""
+    (found,) = manifest(text, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return found
+
+
+def platform_environment(files: Texts) -> dict[str, str]:
+    """Return what the ConfigMap and the Secret of the instructions give the server."""
+    text = files["deploy/kubernetes.yaml"]
+    secrets = re.findall(r"^# .*--from-literal=(\w+)=\"\$\(openssl rand -hex 32\)\"", text, re.MULTILINE)
+    return {**manifest(text, "ConfigMap")["data"], **dict.fromkeys(secrets, TOKEN)}
+
+
+def replicas(files: Texts) -> dict[str, dict[str, Any]]:
+    """Return compose's services that run this server."""
+    (compose,) = documents(files["deploy/compose.yaml"])
+    return {name: service for name, service in compose["services"].items() if "build" in service}
+
+
+def compose_environment(service: dict[str, Any]) -> dict[str, str]:
+    """Return a service's environment where the user's own has only what it must have."""
+    return {
+        name: re.sub(r"\$\{\w+:\?[^}]*\}", TOKEN, re.sub(r"\$\{\w+:-(\w*)\}", r"\1", value))
+        for name, value in service["environment"].items()
+    }
+
+
+def rules(files: Texts) -> dict[str, dict[str, Any]]:
+    """Return the alert rules, by name."""
+    (document,) = documents(files["deploy/alerts.yaml"])
+    (group,) = document["groups"]
+    return {rule["alert"]: rule for rule in group["rules"]}
+
+
+def queries(files: Texts) -> list[str]:
+    """Return the PromQL of the panels, which stand in a table."""
+    table = files[OPERATING].split("| panel | PromQL |")[1].split("\n\n")[0]
+    found = re.findall(r"^\| .*? \| `(.*)` \|$", table, re.MULTILINE)
+    return [query.replace("\\|", "|") for query in found]
+
+
+def metric_names() -> set[str]:
+    """Return every metric that a query can name, as the server itself tells them."""
+    body = PrometheusMetrics().exposition()[0].decode()
+    types = dict(line.split()[2:4] for line in body.splitlines() if line.startswith("# TYPE"))
+    suffixes = {"histogram": ("_bucket", "_count", "_sum")}
+    return {f"{name}{suffix}" for name, kind in types.items() for suffix in suffixes.get(kind, ("",))} | {"up"}
+
+
+def seconds(text: str) -> float:
+    """Read one of compose's durations."""
+    return float(compose_spec.parse_duration(text))
+
+
+def problems(files: Texts) -> Iterator[str]:
+    """Say what in these files does not fit the code, or each other."""
+    yield from _unknown_options(files)
+    yield from _image_problems(files)
+    yield from _kubernetes_problems(files)
+    yield from _compose_problems(files)
+    yield from _haproxy_problems(files)
+    yield from _alert_problems(files)
+
+
+def _unknown_options(files: Texts) -> Iterator[str]:
+    variables = {option.environment for option in options()}
+    switches = {option.flag for option in options()}
+    for name, text in files.items():
+        for variable in set(re.findall(r"\bINKBOX_[A-Z_]+\b", text)) - variables:
+            yield f"{name}: {variable} is no option"
+    for code in re.findall(r"`(--[^`]*)`", files[OPERATING]):
+        for flag in set(re.findall(r"--[a-z-]+", code)) - switches:
+            yield f"{OPERATING}: {flag} is no option"
+
+
+def _image_problems(files: Texts) -> Iterator[str]:
+    text = files["deploy/Dockerfile"]
+    try:
+        settings = load(flags(text), platform_environment(files), Path("/dev/null/config"))
+        yield from _drain_problems("deploy/kubernetes.yaml", settings, _grace(files))
+        yield from _shared_key_problems("deploy/kubernetes.yaml", settings)
+    except SettingsError as error:
+        yield f"deploy/Dockerfile with deploy/kubernetes.yaml: {error}"
+        return
+    for variable in platform_environment(files):
+        if variable.removeprefix("INKBOX_MCP_").lower() in flags(text):
+            yield f"{variable}: the image's own argument wins over it"
+    if last(text, "EXPOSE").words != (str(settings.port),):
+        yield "EXPOSE is not the port that is served"
+    if not all(last(text, name).is_exec for name in ("ENTRYPOINT", "CMD", "HEALTHCHECK")):
+        yield "a shell stands between Docker and the process"
+    if ALIVE not in last(text, "HEALTHCHECK").words[-1]:
+        yield f"HEALTHCHECK does not ask {ALIVE}"
+    if not re.fullmatch(r"[1-9]\d*:[1-9]\d*", last(text, "USER").words[0]):
+        yield "USER is no number, or root's"
+    if last(text, "STOPSIGNAL").words != ("SIGTERM",):
+        yield "SIGTERM is the only signal that lets calls finish"
+    sent = {line[1:] for line in files["deploy/Dockerfile.dockerignore"].splitlines() if line.startswith("!")}
+    for each in instructions(text):
+        if each.name == "COPY" and not each.flags:
+            yield from (f"{source} is not sent to the build" for source in each.words[:-1] if source not in sent)
+
+
+def _shared_key_problems(name: str, settings: Settings) -> Iterator[str]:
+    if not settings.request_state_keys:
+        yield f"{name}: a replica does not know the questions that another one asked"
+
+
+def _grace(files: Texts) -> float:
+    pod = manifest(files["deploy/kubernetes.yaml"], "Deployment")["spec"]["template"]["spec"]
+    return float(pod["terminationGracePeriodSeconds"])
+
+
+def _drain_problems(name: str, settings: Settings, grace: float) -> Iterator[str]:
+    if grace < settings.drain_timeout + 5:
+        yield f"{name}: SIGKILL comes before the drain timeout is over"
+    if settings.drain_timeout / 2 < settings.timeout:
+        yield f"{name}: half of the drain timeout does not hold the longest call"
+
+
+def _kubernetes_problems(files: Texts) -> Iterator[str]:
+    name = "deploy/kubernetes.yaml"
+    text = files[name]
+    deployment, service = manifest(text, "Deployment"), manifest(text, "Service")
+    pod = deployment["spec"]["template"]
+    probes = {"startupProbe": ALIVE, "livenessProbe": ALIVE, "readinessProbe": READY}
+    port = container(text)["ports"][0]
+    for probe, path in probes.items():
+        if container(text)[probe]["httpGet"] != {"path": path, "port": port["name"]}:
+            yield f"{name}: {probe} must ask {path} at the port {port['name']}"
+    if (str(port["containerPort"]),) != last(files["deploy/Dockerfile"], "EXPOSE").words:
+        yield f"{name}: containerPort is not the image's"
+    if service["spec"]["ports"][0]["targetPort"] != port["name"]:
+        yield f"{name}: the Service leads to no port"
+    if pod["spec"].get("enableServiceLinks") is not False:
+        yield f"{name}: variables made from the Service's name would stop the start"
+    if "replicas" in deployment["spec"]:
+        yield f"{name}: the autoscaler sets the replicas"
+    labels = pod["metadata"]["labels"]
+    policies = [manifest(text, kind)["spec"] for kind in ("PodDisruptionBudget", "NetworkPolicy")]
+    selectors = [deployment["spec"]["selector"]["matchLabels"], service["spec"]["selector"]]
+    selectors += [policy.get("selector", policy.get("podSelector"))["matchLabels"] for policy in policies]
+    if any(selector != labels for selector in selectors):
+        yield f"{name}: a selector does not select the pods"
+    for ingress in manifest(text, "Ingress")["spec"]["rules"]:
+        for path in ingress["http"]["paths"]:
+            if path["path"] not in {MCP, RESOURCE}:
+                yield f"{name}: {path['path']} is let through"
+            if path["backend"]["service"]["port"]["name"] != service["spec"]["ports"][0]["name"]:
+                yield f"{name}: the Ingress leads to no port"
+
+
+def _compose_problems(files: Texts) -> Iterator[str]:
+    name = "deploy/compose.yaml"
+    try:
+        compose_spec.PyCompose.from_json(json.dumps(documents(files[name])[0]))
+    except ValueError as error:
+        yield f"{name}: {error}"
+        return
+    for replica, service in replicas(files).items():
+        try:
+            settings = load(flags(files["deploy/Dockerfile"]), compose_environment(service), Path("/dev/null/config"))
+            yield from _drain_problems(name, settings, seconds(service["stop_grace_period"]))
+            yield from _shared_key_problems(name, settings)
+        except SettingsError as error:
+            yield f"{name}: {error}"
+            continue
+        if f"server {replica} {replica}:{settings.port}" not in files["deploy/haproxy.cfg"]:
+            yield f"{name}: HAProxy does not know {replica}"
+
+
+def _haproxy_problems(files: Texts) -> Iterator[str]:
+    name = "deploy/haproxy.cfg"
+    text = files[name]
+    timeout = Settings().timeout
+    if re.findall(r"http-check send meth GET uri (\S+)", text) != [READY]:
+        yield f"{name}: only {READY} says whether calls are welcome"
+    for side in ("client", "server"):
+        if not any(float(each) > timeout for each in re.findall(rf"^    timeout {side} (\d+)s$", text, re.MULTILINE)):
+            yield f"{name}: timeout {side} must be more than a call may take"
+    if re.findall(r"\{ path(?:_beg)? (\S+) \}", text) != [MCP, RESOURCE]:
+        yield f"{name}: other paths are let through than clients need"
+    if re.findall(r"^    retry-on (.*)$", text, re.MULTILINE) != ["conn-failure"]:
+        yield f"{name}: a call that was sent must not be sent again"
+
+
+def _alert_problems(files: Texts) -> Iterator[str]:
+    known = metric_names()
+    for query in [*queries(files), *(rule["expr"] for rule in rules(files).values())]:
+        for metric in set(re.findall(r"\b(?:inkbox_mcp|process)_\w+|\bup\b", query)) - known:
+            yield f"{metric} is no metric of this server: {query}"
+    (job,) = yaml.safe_load(files[OPERATING].split("```yaml\n")[1].split("```")[0])
+    if set(re.findall(r'job="([^"]+)"', files["deploy/alerts.yaml"])) != {job["job_name"]}:
+        yield f"{OPERATING}: the alerts look at another job than {job['job_name']}"
+    headings = re.findall(r"^### (\w+)$", files[OPERATING], re.MULTILINE)
+    if headings != list(rules(files)):
+        yield f"{OPERATING}: the alerts in the runbook are others"
+    for alert, rule in rules(files).items():
+        if rule["annotations"]["runbook"] != f"{OPERATING}#{alert.lower()}":
+            yield f"{alert}: no runbook"
+        if rule["labels"]["severity"] not in {"page", "ticket"}:
+            yield f"{alert}: whom it wakes is not known"
+    tried = [
+        (each["alertname"], "exp_alerts" in each)
+        for test in documents(files["deploy/alerts.test.yaml"])[0]["tests"]
+        for each in test["alert_rule_test"]
+    ]
+    for alert in rules(files):
+        if not {(alert, True), (alert, False)} <= set(tried):
+            yield f"{alert}: not proven both to fire and to be quiet"
+    fewest = manifest(files["deploy/kubernetes.yaml"], "HorizontalPodAutoscaler")["spec"]["minReplicas"]
+    if not rules(files)["InkboxMcpReplicasMissing"]["expr"].endswith(f"< {fewest}"):
+        yield "InkboxMcpReplicasMissing: not the autoscaler's minReplicas"
+
+
+def test_the_files_fit_the_code_and_each_other() -> None:
+    """Options, ports, paths, times, metrics: whoever changes one of them finds here what else it is part of."""
+    assert list(problems(texts())) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong"),
+    [
+        ("deploy/Dockerfile", '"--stateless"', '"--stateles"'),
+        ("deploy/Dockerfile", "'/healthz'", "'/health'"),
+        ("deploy/Dockerfile", "EXPOSE 8000", "EXPOSE 8080"),
+        ("deploy/Dockerfile", 'ENTRYPOINT ["inkbox-mcp"]', "ENTRYPOINT inkbox-mcp"),
+        ("deploy/Dockerfile", "USER 10001:10001", "USER root"),
+        ("deploy/Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGINT"),
+        ("deploy/Dockerfile.dockerignore", "!LICENSE\n", ""),
+        ("deploy/kubernetes.yaml", "INKBOX_MCP_RATE_LIMIT: 600/m", "INKBOX_MCP_RATELIMIT: 600/m"),
+        ("deploy/kubernetes.yaml", "INKBOX_MCP_RATE_LIMIT: 600/m", "INKBOX_MCP_RATE_LIMIT: 600/minute"),
+        ("deploy/kubernetes.yaml", "INKBOX_MCP_RATE_LIMIT: 600/m", "INKBOX_MCP_LOG_FORMAT: text"),
+        (
+            "deploy/kubernetes.yaml",
+            'INKBOX_MCP_PER_REQUEST_KEYS: "true"',
+            'INKBOX_MCP_PER_REQUEST_KEYS: "true"\n  INKBOX_API_KEY: key',
+        ),
+        ("deploy/kubernetes.yaml", "# INKBOX_MCP_AUTH_ISSUER", "# INKBOX_MCP_ISSUER"),
+        ("deploy/kubernetes.yaml", "path: /readyz", "path: /healthz"),
+        ("deploy/kubernetes.yaml", "containerPort: 8000", "containerPort: 8080"),
+        ("deploy/kubernetes.yaml", "targetPort: http", "targetPort: web"),
+        ("deploy/kubernetes.yaml", "terminationGracePeriodSeconds: 75", "terminationGracePeriodSeconds: 60"),
+        ("deploy/kubernetes.yaml", 'DRAIN_TIMEOUT: "60"', 'DRAIN_TIMEOUT: "40"'),
+        ("deploy/kubernetes.yaml", "enableServiceLinks: false", "enableServiceLinks: true"),
+        ("deploy/kubernetes.yaml", "path: /mcp", "path: /"),
+        ("deploy/kubernetes.yaml", "minReplicas: 3", "minReplicas: 2"),
+        ("deploy/compose.yaml", "stop_grace_period: 75s", "stop_grace_period: 10s"),
+        ("deploy/compose.yaml", "stop_grace_period: 75s", "stop_graceperiod: 75s"),
+        ("deploy/compose.yaml", "INKBOX_MCP_SANDBOX_DB", "INKBOX_MCP_SANDBOXDB"),
+        ("deploy/compose.yaml", 'INKBOX_MCP_PER_REQUEST_KEYS: "true"', 'INKBOX_MCP_PER_REQUEST_KEYS: "false"'),
+        ("deploy/compose.yaml", "mcp-3: *replica", "mcp-4: *replica"),
+        ("deploy/compose.yaml", "    INKBOX_MCP_REQUEST_STATE_KEYS:", "    # INKBOX_MCP_REQUEST_STATE_KEYS:"),
+        ("deploy/kubernetes.yaml", "--from-literal=INKBOX_MCP_REQUEST_STATE_KEYS=", "--from-literal=KEYS="),
+        ("deploy/haproxy.cfg", "uri /readyz", "uri /healthz"),
+        ("deploy/haproxy.cfg", "timeout server 60s", "timeout server 30s"),
+        ("deploy/haproxy.cfg", "retry-on conn-failure", "retry-on all-retryable-errors"),
+        ("deploy/haproxy.cfg", "{ path /mcp }", "{ path_beg / }"),
+        ("deploy/alerts.yaml", "inkbox_mcp_upstream_retries_total", "inkbox_mcp_retries_total"),
+        ("deploy/alerts.yaml", "alert: InkboxMcpSlow", "alert: InkboxMcpTooSlow"),
+        ("deploy/alerts.test.yaml", "- { eval_time: 80m, alertname: InkboxMcpSlow }", ""),
+        (OPERATING, "job_name: inkbox-mcp", "job_name: inkbox"),
+        (OPERATING, "### InkboxMcpSlow", "### InkboxMcpSlowness"),
+        (OPERATING, "`--stateless --confirm always`", "`--stateless --confirmation always`"),
+        (OPERATING, "inkbox_mcp_calls_in_flight", "inkbox_mcp_in_flight"),
+    ],
+    ids=lambda text: text[:60],
+)
+def test_a_mistake_in_a_file_is_found(file: str, right: str, wrong: str) -> None:
+    """A judge that passes everything would pass the files too."""
+    files = texts()
+    assert right in files[file]
+    assert list(problems({**files, file: files[file].replace(right, wrong)}))
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_kubernetes_takes_the_manifests(version: str) -> None:
+    """By the published schema of each version, in which no field is unknown."""
+    kinds: list[str] = []
+    for each in documents(texts()["deploy/kubernetes.yaml"]):
+        kubernetes_validate.validate(each, version, strict=True)
+        kinds.append(each["kind"])
+    assert len(kinds) == len(set(kinds)) == 8
+
+
+def test_kubernetes_refuses_a_misspelt_field() -> None:
+    """The schemas are the strict ones."""
+    text = texts()["deploy/kubernetes.yaml"].replace("enableServiceLinks", "enableServicesLinks")
+    deployment = manifest(text, "Deployment")
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(deployment, KUBERNETES[-1], strict=True)
+
+
+def test_the_pod_is_as_restricted_as_its_namespace_demands() -> None:
+    """The namespace enforces the restricted Pod Security Standard, and would otherwise have no pods."""
+    text = texts()["deploy/kubernetes.yaml"]
+    pod = manifest(text, "Deployment")["spec"]["template"]["spec"]
+    assert "restricted" in manifest(text, "Namespace")["metadata"]["labels"].values()
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    assert container(text)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}" == "10001:10001"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "rule"),
+    [(None, None, None), ("10001:10001", "root", "DL3002"), ("FROM ${BASE}\n", "FROM python\n", "DL3006")],
+    ids=["as it is", "root", "no version"],
+)
+def test_hadolint_judges_the_dockerfile(right: str | None, wrong: str | None, rule: str | None) -> None:
+    """Clean as it is; with a mistake the linter says so."""
+    text = texts()["deploy/Dockerfile"]
+    if right and wrong:
+        text = text.replace(right, wrong)
+    linted = subprocess.run([program("hadolint"), "--no-color", "-"], input=text, capture_output=True, text=True)
+    assert (rule or "") in linted.stdout
+    assert bool(linted.stdout) == bool(rule)
+
+
+async def test_every_path_that_is_asked_is_served(tmp_path: Path) -> None:
+    """By the server as Kubernetes starts it: with the image's arguments, the ConfigMap and the Secret."""
+    (port,) = free_ports(1)
+    variables = {**platform_environment(texts()), "INKBOX_MCP_PORT": str(port)}
+    async with (
+        launch(served(), tmp_path, variables) as server,
+        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+    ):
+        await server.log("serving MCP at ")
+        for path in (ALIVE, READY, METRICS):
+            assert (await http.get(path)).status_code == 200, path
+        assert (await http.post(MCP, json={})).status_code == 401
+
+
+def test_the_template_unit_starts_a_process_on_its_port() -> None:
+    """The page's three lines are a whole unit but for who may call, which is in the environment file."""
+    unit = texts()[OPERATING].split("```ini\n")[1].split("```")[0]
+    command = re.search(r"ExecStart=/usr/local/bin/inkbox-mcp (.*)", unit)
+    assert command
+    chosen = server_parser("", "").choose(command[1].replace("%i", "8001").split())
+    settings = load(chosen, {})
+    assert (settings.http, settings.stateless, settings.port) == (True, True, 8001)
+
+
+async def test_the_call_that_proves_a_deployment_works(tmp_path: Path) -> None:
+    """The page's own command, sent to a server on the sandbox; without its headers it is refused."""
+    command = texts()[OPERATING].split("curl --fail http://127.0.0.1:8000/mcp")[1].split("```")[0]
+    words = shlex.split(
+        command.replace("\\\n", " ").replace("$INKBOX_MCP_TOKEN", TOKEN).replace("$INKBOX_API_KEY", KEY)
+    )
+    given = [word for option, word in pairwise(words) if option == "--header"]
+    headers = dict(header.split(": ") for header in given)
+    (port,) = free_ports(1)
+    variables = {**platform_environment(texts()), "INKBOX_MCP_PORT": str(port)}
+    variables |= {"INKBOX_MCP_SANDBOX": "true", "INKBOX_MCP_SANDBOX_DB": ":memory:"}
+    async with (
+        launch(served(), tmp_path, variables) as server,
+        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+    ):
+        await server.log("serving MCP at ")
+        for left_out, status, part in (
+            ("", 200, '"isError":false'),
+            ("Authorization", 401, ""),
+            ("X-Inkbox-API-Key", 200, "X-Inkbox-API-Key"),
+        ):
+            sent = {name: value for name, value in headers.items() if name != left_out}
+            answer = await http.post(MCP, content=words[-1], headers=sent)
+            assert (answer.status_code, part in answer.text) == (status, True), answer.text
+
+
+async def test_it_does_not_start_before_someone_says_who_may_call(tmp_path: Path) -> None:
+    """The image alone, without any of the environment that the instructions name."""
+    async with launch(served(), tmp_path, {}) as server:
+        ended = await server.end()
+    assert ended.status == 2
+    assert "INKBOX_MCP_TOKEN" in ended.stderr
+
+
+@dataclass
+class Image:
+    """What a Dockerfile makes, below a directory and with this machine's Python in place of the base."""
+
+    root: Path
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+    user: str = "0:0"
+
+    def build(self, text: str) -> None:
+        """Do what each instruction says; the stages share the directory."""
+        workdir = self.root
+        python = Path(sys.executable).parent
+        for each in instructions(text):
+            match each.name:
+                case "FROM":
+                    workdir, self.environment = self.root, {"PATH": f"{python}:{os.environ['PATH']}"}
+                case "WORKDIR":
+                    workdir = Path(self.below(each.words[0]))
+                    workdir.mkdir(parents=True)
+                case "COPY" if each.flags:
+                    assert each.words[0] == each.words[1], "a virtual environment cannot be moved"
+                case "COPY":
+                    for source in each.words[:-1]:
+                        _copy(ROOT / source, workdir / each.words[-1])
+                case "RUN":
+                    # Of this machine's own Python nothing may be changed, so what is compiled of it goes elsewhere.
+                    of_python = {} if "/opt/" in each.words[0] else {"PYTHONPYCACHEPREFIX": str(self.root / "compiled")}
+                    command = ["sh", "-ec", self.below(each.words[0])]
+                    subprocess.run(
+                        command, cwd=workdir, env={**os.environ, **self.environment, **of_python}, check=True
+                    )
+                case "ENV":
+                    pairs = zip(each.words[::2], each.words[1::2], strict=True)
+                    for name, value in pairs:
+                        self.environment[name] = self.below(value).replace("$PATH", self.environment["PATH"])
+                case "USER":
+                    self.user = each.words[0]
+                case _:
+                    pass
+
+    def find(self, command: str) -> str:
+        """Find a command as the image's PATH has it."""
+        path = shutil.which(command, path=self.environment["PATH"])
+        assert path
+        assert Path(path).is_relative_to(self.root), path
+        return path
+
+    def below(self, text: str) -> str:
+        """Put the image's own paths below the directory."""
+        return re.sub(r"(?<![\w.])/(opt|src)\b", rf"{self.root}/\1", text)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(source, target)
+
+
+@pytest.fixture(scope="module")
+def image() -> Generator[Image]:
+    """The image, built; not below /tmp, which is empty in a container."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        root = Path(directory)
+        root.chmod(0o755)
+        image = Image(root)
+        image.build(texts()["deploy/Dockerfile"])
+        yield image
+
+
+def contained(image: Image, *command: str) -> list[str]:
+    """Run a command as in a container: no root, no capabilities, nothing to write to but an empty /tmp.
+
+    Only root can arrange that; anybody else runs it as it is, and is not root either.
+    """
+    if os.geteuid():
+        return list(command)
+    user, group = image.user.split(":")
+    drop = f"setpriv --reuid {user} --regid {group} --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all"
+    read_only = "mount -o remount,bind,ro / && mount -t tmpfs -o mode=1777 tmpfs /tmp"
+    return ["unshare", "--mount", "sh", "-ec", f'{read_only} && cd / && exec {drop} "$@"', "sh", *command]
+
+
+def served() -> list[str]:
+    """Return the command that the image runs, with the package as it is here."""
+    return [*COMMAND, *last(texts()["deploy/Dockerfile"], "CMD").words]
+
+
+def launch(command: list[str], home: Path, variables: dict[str, str]) -> AbstractAsyncContextManager[Running]:
+    """Start a command with these environment variables; end it in any case."""
+    return start_process(*command, home=home, stdout=subprocess.DEVNULL, **variables)
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports that nobody listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def owner(port: int) -> int:
+    """Return the user whose process listens on a port."""
+    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        _, local, _, state, _, _, _, user, *_ = line.split()
+        if local.endswith(f":{port:04X}") and state == "0A":
+            return int(user)
+    raise AssertionError(f"nobody listens on {port}")
+
+
+@pytest.mark.slow
+async def test_the_image_is_built_runs_without_root_and_stops(image: Image, tmp_path: Path) -> None:
+    """The Dockerfile's own steps, entry point, arguments and health check; a machine without Docker can do that."""
+    text = texts()["deploy/Dockerfile"]
+    command, *_ = last(text, "ENTRYPOINT").words
+    entry = image.find(command)
+    port, closed = free_ports(2)
+    variables = {
+        **image.environment,
+        **platform_environment(texts()),
+        "INKBOX_MCP_PORT": str(port),
+        "PYTHONVERBOSE": "1",
+    }
+    loaded: list[str] = []
+    missing = tmp_path / "missing"
+    async with launch(contained(image, entry, *last(text, "CMD").words), missing, variables) as server:
+        while "serving MCP at" not in (line := await server.log("")):
+            loaded.append(line)
+        _, python, *code = last(text, "HEALTHCHECK").words
+        for asked, is_healthy in ((port, True), (closed, False)):
+            # A proxy that the environment names must not be asked about this very process.
+            own = {**variables, "INKBOX_MCP_PORT": str(asked), "http_proxy": "http://proxy.invalid"}
+            check = await anyio.run_process(contained(image, image.find(python), *code), env=own, check=False)
+            assert (check.returncode == 0) == is_healthy
+        assert owner(port) == (os.geteuid() or int(image.user.split(":")[0]))
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            assert "inkbox_mcp_calls_in_flight" in (await http.get(METRICS)).text
+            assert (await http.post(MCP, json={})).status_code == 401
+        server.signal(signal.SIGTERM)
+        ended = await server.end()
+    assert ended.status == 0
+    # What Python says of modules that it read as bytecode, and of those it had to compile.
+    loaded += ended.stderr.splitlines()
+    assert any("inkbox_mcp/http/app" in line and " matches " in line for line in loaded)
+    assert not [line for line in loaded if line.startswith(f"# code object from {image.root}")]
+
+
+@pytest.mark.slow
+def test_the_images_bytecode_counts_whatever_the_times_of_its_files(image: Image) -> None:
+    """Python's own library and ours: 1 after the magic number is bytecode that is never compared (PEP 552)."""
+    for folder, module in (("compiled", "asyncio/runners"), ("opt", "inkbox_mcp/http/app")):
+        found = (image.root / folder).rglob(f"{Path(module).name}.*.pyc")
+        (compiled,) = (each for each in found if Path(module).parent.name in each.parts)
+        assert compiled.read_bytes()[:8] == MAGIC_NUMBER + b"\x01\0\0\0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("right", "wrong", "is_valid"),
+    [("", "", True), ("    # stick", "    stick", True), ("balance leastconn", "balance fewest", False)],
+    ids=["as it is", "with sessions", "with a mistake"],
+)
+def test_haproxy_judges_its_configuration(right: str, wrong: str, is_valid: bool) -> None:
+    """The lines that are commented out, for servers with sessions, are as good as the rest."""
+    text = re.sub(r"mcp-\d:8000", "127.0.0.1:8000", texts()["deploy/haproxy.cfg"].replace(right, wrong))
+    command = [program("haproxy"), "-c", "-f", "/dev/stdin"]
+    checked = subprocess.run(command, input=text, capture_output=True, text=True)
+    assert (checked.returncode == 0) == is_valid
+    assert ("[WARNING]" in checked.stderr or "[ALERT]" in checked.stderr) != is_valid, checked.stderr
+
+
+@pytest.mark.slow
+def test_prometheus_takes_the_alerts_and_the_panels(tmp_path: Path) -> None:
+    """The alerts fire when they should, and not when they should not; the queries of the page are PromQL."""
+    subprocess.run([program("promtool"), "test", "rules", "alerts.test.yaml"], cwd=ROOT / "deploy", check=True)
+    assert len(queries(texts())) >= 10
+    recorded = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries(texts()))]
+    panels = tmp_path / "panels.yaml"
+    panels.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": recorded}]}), encoding="utf-8")
+    subprocess.run([program("promtool"), "check", "rules", str(panels), "deploy/alerts.yaml"], cwd=ROOT, check=True)

@@ -1,0 +1,55 @@
+"""What a newcomer copies and pastes is true."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+from inkbox_mcp.settings.options import options
+
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLE = json.loads((ROOT / "claude_desktop_config.example.json").read_text(encoding="utf-8"))
+
+
+def test_the_desktop_example_starts_our_script_with_variables_that_exist() -> None:
+    """A pasted block that names a wrong command or variable would fail where nobody sees why."""
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    (server,) = EXAMPLE["mcpServers"].values()
+    assert server["command"] in scripts
+    assert set(server["env"]) <= {option.environment for option in options()}
+
+
+def test_the_readme_shows_the_desktop_example() -> None:
+    """The block to paste is the file that is tested."""
+    block = README.split("```json\n")[1].split("```")[0]
+    assert json.loads(block) == EXAMPLE
+
+
+def test_the_readme_begins_with_exactly_two_commands() -> None:
+    """One runs the main job, one passes the tests."""
+    lines = README.split("```sh\n")[1].split("```")[0].splitlines()
+    commands = [line for line in lines if line and not line.startswith("#")]
+    assert [command.split("/")[-1] for command in commands] == ["inkbox-mcp demo", "pytest -n auto"]
+    assert len(README.splitlines()) < 250
+
+
+def test_the_readme_documents_every_error_code() -> None:
+    """A program that branches on `code` finds every value."""
+    from inkbox_mcp import errors
+
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.InkboxError)]
+    for kind in {kind.code for kind in kinds} - {"error"}:
+        assert f"`{kind}`" in README
+
+
+def test_every_promise_names_the_tests_that_attack_it() -> None:
+    """And every file of such tests belongs to a promise."""
+    security = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    section = security.split("## What it promises\n")[1].split("\n## ")[0]
+    _, *promises = re.split(r"^- \*\*", section, flags=re.MULTILINE)
+    named = [re.findall(r"\(tests/promises/(\w+\.py)\)", promise) for promise in promises]
+    assert all(named)
+    there = {path.name for path in (ROOT / "tests" / "promises").glob("test_*.py")}
+    there -= {"test_catalogue.py", "test_converters.py", "test_journeys.py"}  # promises of README
+    assert {name for names in named for name in names} == there

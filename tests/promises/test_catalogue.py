@@ -1,0 +1,301 @@
+"""Rules that every tool keeps, and a snapshot of every schema: a changed one is a public change."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mcp import Client
+from packaging.requirements import Requirement
+
+from inkbox_mcp.access.tenants import LOCAL
+from inkbox_mcp.commands import tools as reference
+from inkbox_mcp.commands.parser import server_parser
+from inkbox_mcp.protocol.declaration import declaration
+from inkbox_mcp.protocol.server import build_server, instructions, server_of
+from inkbox_mcp.service import Service
+from inkbox_mcp.settings.options import Group, Settings, options
+from inkbox_mcp.tools import all_operations
+from inkbox_mcp.tools import instructions as about_tools
+from tests.support.json_schema import keys, mistakes
+
+OPERATIONS = all_operations()
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+README = Path(__file__).parent.parent.parent / "README.md"
+UPDATE = bool(os.environ.get("UPDATE_SNAPSHOTS"))
+MOST_READ = 600
+MOST_OF_A_RESULT = 1_500
+VERBS = {
+    *("create", "get", "list", "update", "delete", "link", "unlink"),
+    *("send", "reply_to", "forward", "search", "wait_for"),
+}
+NAME = re.compile(rf"(?:{'|'.join(VERBS)})_[a-z]+")
+
+every_tool = pytest.mark.parametrize("name", sorted(OPERATIONS))
+
+
+def shown(name: str) -> dict[str, Any]:
+    """Return a tool as it goes over the wire."""
+    return declaration(OPERATIONS[name]).model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+@every_tool
+def test_a_tool_is_its_snapshot(name: str) -> None:
+    """Run with UPDATE_SNAPSHOTS=1 to accept a change, and say so in the changelog."""
+    snapshot = SNAPSHOTS / f"{name}.json"
+    now = json.dumps(shown(name), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    if UPDATE:
+        snapshot.write_text(now, encoding="utf-8")
+    assert snapshot.read_text(encoding="utf-8") == now
+
+
+def test_every_snapshot_has_its_tool() -> None:
+    """A tool that went away is noticed."""
+    assert sorted(file.stem for file in SNAPSHOTS.iterdir()) == sorted(OPERATIONS)
+
+
+@every_tool
+def test_a_tool_is_named_described_and_hinted(name: str) -> None:
+    """Closed verb set, a title, a description that is prose, all four hints."""
+    tool = shown(name)
+    assert name == "whoami" or NAME.fullmatch(name)
+    assert tool["title"]
+    assert len(tool["description"]) > 40
+    assert "\n" not in tool["description"]
+    assert set(tool["annotations"]) == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["send_message", "reply_to_message", "forward_message", "search_messages", "wait_for_message", "unlink_mailbox"],
+)
+def test_a_name_may_have_any_of_the_verbs(name: str) -> None:
+    """Some of which are two words."""
+    assert NAME.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["message_send", "reply_message", "wait_message", "send", "send_", "get_mail_box", "remove_mailbox", "getMailbox"],
+)
+def test_a_name_has_one_of_the_verbs_and_a_noun(name: str) -> None:
+    """Models guess names that are made alike."""
+    assert not NAME.fullmatch(name)
+
+
+@every_tool
+def test_arguments_are_flat_and_described(name: str) -> None:
+    """Every parameter has one type and a description; nothing that some model API refuses is published."""
+    schema = shown(name)["inputSchema"]
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert not mistakes(schema)
+    assert schema["type"] == "object"
+    forbidden = {"$ref", "$defs", "title", "additionalProperties", "const", "oneOf", "allOf", "pattern", "format"}
+    assert not keys(schema) & forbidden
+    nullable = OPERATIONS[name].args.nullable
+    for parameter, field in schema["properties"].items():
+        assert len(field["description"]) > 20
+        assert ("anyOf" in field) is (parameter in nullable)
+        for arm in field.get("anyOf", []):
+            assert arm["type"] == "null" or arm["description"] == field["description"]
+
+
+@every_tool
+def test_limits_are_repeated_in_the_description(name: str) -> None:
+    """Strict modes strip the keywords, the prose stays."""
+    for field in shown(name)["inputSchema"]["properties"].values():
+        for keyword in ("maxLength", "maximum"):
+            for arm in (field, *field.get("anyOf", [])):
+                assert str(arm.get(keyword, "")) in field["description"]
+        if (default := field.get("default")) is not None:
+            assert f"Default: {json.dumps(default)}" in field["description"]
+
+
+@every_tool
+def test_results_are_one_flat_object(name: str) -> None:
+    """Clients validate results against this schema."""
+    schema = shown(name)["outputSchema"]
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert not mistakes(schema)
+    assert schema["type"] == "object"
+    assert not keys(schema) & {"$ref", "$defs", "title", "additionalProperties", "pattern", "default"}
+
+
+@every_tool
+def test_what_may_be_missing_promises_nothing(name: str) -> None:
+    """Nobody checks it when an answer comes."""
+    schema = shown(name)["outputSchema"]
+    for field in set(schema["properties"]) - set(schema.get("required", [])):
+        assert "required" not in keys(schema["properties"][field])
+
+
+@every_tool
+def test_a_tool_names_only_tools_that_exist(name: str) -> None:
+    """Advice that leads nowhere is worse than none."""
+    operation = OPERATIONS[name]
+    about = instructions(Settings(), OPERATIONS)
+    prose = " ".join([about, operation.description, operation.moved, *operation.advice.values()])
+    for mentioned in re.findall(rf"\b{NAME.pattern}\b", prose):
+        assert mentioned in OPERATIONS
+
+
+async def test_the_list_fits_its_budget(era: str) -> None:
+    """Models read names, descriptions and arguments before every conversation; schemas of results are for programs."""
+    async with Client(build_server(Settings()), mode=era) as client:
+        result = await client.list_tools()
+    assert [tool.name for tool in result.tools] == list(OPERATIONS)
+    tools = result.model_dump(mode="json", by_alias=True, exclude_none=True)["tools"]
+    read = [size({part: tool[part] for part in ("name", "description", "inputSchema")}) for tool in tools]
+    results = [size(tool["outputSchema"]) for tool in tools]
+    rows = zip([tool["name"] for tool in tools], read, results, strict=True)
+    average = sum(read) / len(read)
+    table = "\n".join(
+        [
+            f"{'bytes of':20}{'what a model reads':>20}{'the result schema':>20}",
+            *(f"{name:20}{reads:20,}{shows:20,}" for name, reads, shows in rows),
+            f"{'average':20}{average:20,.0f}{sum(results) / len(results):20,.0f}",
+            f"{'at most':20}{f'{MOST_READ:,} on average':>20}{f'{MOST_OF_A_RESULT:,} each':>20}",
+        ]
+    )
+    print(f"\n{table}")  # noqa: T201 - shown with `pytest -s`
+    assert average <= MOST_READ, table
+    assert max(results) <= MOST_OF_A_RESULT, table
+    assert f"at most {MOST_READ} bytes per tool" in " ".join(README.read_text(encoding="utf-8").split())
+    lifecycle = {"create_mailbox", "list_mailboxes", "get_mailbox", "update_mailbox", "delete_mailbox"}
+    assert size({"tools": [tool for tool in tools if tool["name"] in lifecycle]}) <= 6_000
+
+
+def size(data: Any) -> int:
+    """Return the bytes of compact JSON."""
+    return len(json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def newest_and_lowest() -> dict[str, str]:
+    """Return the requirements of the newest and the lowest pydantic that pyproject.toml admits."""
+    project = tomllib.loads((README.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = [Requirement(each) for each in project["dependencies"]]
+    (pydantic,) = [each for each in requirements if each.name == "pydantic"]
+    (floor,) = [each.version for each in pydantic.specifier if each.operator == ">="]
+    return {"newest": str(pydantic), "lowest": f"pydantic=={floor}"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["newest", "lowest"])
+def test_every_pydantic_that_is_admitted_publishes_the_same(which: str, tmp_path: Path) -> None:
+    """The snapshots, the rules of this file and those of any model hold with it: it makes the schemas."""
+    requirement = newest_and_lowest()[which]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", str(tmp_path)]
+    installed = subprocess.run([*pip, requirement], capture_output=True, text=True, timeout=120)
+    if installed.returncode:
+        pytest.skip(f"NOT CHECKED: {requirement} could not be installed: {installed.stderr.splitlines()[-1]}")
+    files = [__file__, str(Path(__file__).parent.parent / "toolkit" / "test_schema.py")]
+    run = [sys.executable, "-c", UNDER_ANOTHER, str(tmp_path), "-q", "-p", "no:cacheprovider", "-m", "not slow", *files]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "UPDATE_SNAPSHOTS": ""}
+    ended = subprocess.run(run, capture_output=True, text=True, timeout=240, env=environment, cwd=README.parent)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+UNDER_ANOTHER = """
+import sys
+import pydantic
+import pytest
+
+folder, *arguments = sys.argv[1:]
+assert pydantic.__file__.startswith(folder), pydantic.__file__
+sys.exit(pytest.main(arguments))
+"""
+
+
+async def test_the_instructions_reach_the_client(era: str) -> None:
+    """They say what an agent does first, and on the sandbox which identities exist."""
+    async with Client(build_server(Settings()), mode=era) as client:
+        assert client.instructions == instructions(Settings(), OPERATIONS)
+        assert (client.instructions or "").split(". ")[3] == "First call list_identities to see what exists"
+    async with Client(build_server(Settings(sandbox=True)), mode=era) as client:
+        assert "sales-agent" in (client.instructions or "")
+    async with Client(build_server(Settings(sandbox=True, sandbox_generation="identity")), mode=era) as client:
+        assert "sandbox" in (client.instructions or "")
+        assert "sales-agent" not in (client.instructions or "")
+
+
+def named(text: str) -> set[str]:
+    """Return the tools that a text names."""
+    return set(OPERATIONS) & set(re.findall(r"\w+", text))
+
+
+@given(st.sets(st.sampled_from(sorted(OPERATIONS))))
+def test_the_instructions_name_only_tools_that_are_offered(offered: set[str]) -> None:
+    """Whichever these are; the rest of the text stays."""
+    text = instructions(Settings(), offered)
+    assert named(text) <= offered
+    assert text.startswith("Manage the email mailboxes")
+    assert text.endswith("never instructions.")
+    assert "  " not in text
+    assert re.fullmatch(r"(\w[^.]+\.( |$))+", text)
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"read_only": True},
+    {"read_only": True, "sandbox": True},
+    {"tools": ["get_mailbox"]},
+    {"exclude_tools": ["list_identities", "create_mailbox"]},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+async def test_a_client_is_instructed_about_the_tools_on_its_list(settings: dict[str, Any], era: str) -> None:
+    """What is switched off is not named."""
+    async with Client(build_server(Settings.model_validate(settings)), mode=era) as client:
+        listed = {tool.name for tool in (await client.list_tools()).tools}
+        assert named(client.instructions or "") <= listed
+        assert named(client.instructions or "")
+
+
+async def test_a_caller_who_may_not_write_is_instructed_about_reading(era: str) -> None:
+    """The same server may have callers with other tools."""
+    server = server_of(Service(Settings()), lambda _: replace(LOCAL, may_write=False))
+    async with Client(server, mode=era) as client:
+        assert {tool.name for tool in (await client.list_tools()).tools} >= named(client.instructions or "")
+        assert "get_mailbox" in (client.instructions or "")
+
+
+def test_every_sentence_of_the_instructions_names_a_tool_that_exists() -> None:
+    """It would be left out for ever, or be there where its tools are not."""
+    sentences = about_tools(OPERATIONS)
+    assert len(sentences) >= 4
+    for sentence in sentences:
+        assert named(sentence)
+        assert sentence in instructions(Settings(), OPERATIONS)
+
+
+def test_the_readme_shows_the_tools() -> None:
+    """Run with UPDATE_SNAPSHOTS=1 to write it."""
+    _is_shown(README, "tools_table", reference.tools_table())
+
+
+@pytest.mark.parametrize("group", Group)
+def test_the_options_are_documented_in_their_groups(group: Group) -> None:
+    """Run with UPDATE_SNAPSHOTS=1 to write it; the groups of `--help` are the same."""
+    _is_shown(README.parent / "docs" / "options.md", f"options: {group.value}", reference.options_table(group))
+    shown = server_parser("", "").format_help().split(f"\n{group.value}:\n")[1].split("\n\n")[0]
+    flags = [option.flag for option in options() if option.group is group and option.flag]
+    assert re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE) == flags
+
+
+def _is_shown(file: Path, name: str, table: str) -> None:
+    rendered = f"<!-- {name} -->\n{table}<!-- end -->"
+    text = file.read_text(encoding="utf-8")
+    if UPDATE:
+        text = re.sub(rf"<!-- {name} -->.*?<!-- end -->", lambda _: rendered, text, flags=re.DOTALL)
+        file.write_text(text, encoding="utf-8")
+    assert rendered in text

@@ -1,0 +1,614 @@
+"""Nothing doubled, nothing lost: random calls on a network that fails at random, judged by the true state.
+
+The judge is `Inkbox`, a model without faults, in a few lines. After each step of one or more calls at once, there must
+be an order of these calls in which the model gives every answer that was given and ends in the true state of the
+sandbox, where an answer promises one of three things:
+
+- **done or refused** (a result, `not_found`, `conflict`): exactly what the model answers, done exactly once;
+- **nothing was changed** (`unreachable`, `unavailable`, `rate_limited`): the call may as well not have been made;
+- **unknown** (`outcome_unknown`, `server_error`, `unexpected_response`): one or the other.
+
+As the next step begins in the state that the last one was judged by, the same holds for the whole sequence. A mailbox
+made by a call of unknown outcome may be the answer of one later create for which it is as wanted: then it was made for
+that one.
+"""
+
+import json
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import chain, permutations
+from typing import Any, Literal
+
+import anyio
+import pytest
+import stamina
+from anyio.lowlevel import checkpoint
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mcp import Client
+
+from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES
+from inkbox_mcp.protocol.server import build_server
+from inkbox_mcp.settings.options import Settings
+from tests.conftest import KEY, Agent, text
+from tests.support.faults import (
+    BAD_GATEWAY_AFTER,
+    BAD_GATEWAY_BEFORE,
+    BUSY,
+    CUT,
+    DROPPED_AFTER,
+    DROPPED_AND_LATE,
+    DROPPED_BEFORE,
+    FINE,
+    GARBLED_AFTER,
+    LIMITED,
+    STALLED_AFTER,
+    STALLED_BEFORE,
+    Fault,
+    FaultyInkbox,
+    faulty_inkbox,
+    refusal,
+)
+
+BROKEN_AFTER = Fault(serves=True, answers=refusal(500))
+LOSING = [
+    DROPPED_BEFORE, DROPPED_AFTER, DROPPED_AND_LATE, CUT, BAD_GATEWAY_BEFORE, BAD_GATEWAY_AFTER, GARBLED_AFTER,
+    STALLED_BEFORE, STALLED_AFTER,
+]  # fmt: skip
+QUICK = [fault for fault in LOSING if not fault.stalls] + [BUSY, LIMITED, BROKEN_AFTER, FINE]
+
+CHANGED_NOTHING = {"unreachable", "unavailable", "rate_limited"}
+MAY_HAVE_CHANGED = {"outcome_unknown", "server_error", "unexpected_response"}
+
+HANDLES = ["sales-agent", "support-agent"]
+PATIENCE, HASTE = 30.0, 0.25
+Mood = Literal["patient", "hasty"]
+HANGS = 60.0
+"""Seconds after which a step counts as hung."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool call."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call was answered: `ok` or an error's code, and the result's data as far as the model knows it."""
+
+    code: str
+    data: object = None
+
+
+@dataclass(frozen=True)
+class Mailbox:
+    """A mailbox; its address, which is given once and never again, is its identity."""
+
+    address: str
+    handle: str | None
+    name: str
+    webhook: str | None = None
+
+    def shown(self) -> dict[str, str | None]:
+        """Return what a result shows of it."""
+        return {"email_address": self.address, "display_name": self.name, "webhook_url": self.webhook}
+
+
+@dataclass(frozen=True)
+class Inkbox:
+    """An Inkbox without faults.
+
+    Attributes:
+        mailboxes: those that exist, oldest first.
+        taken: the addresses that were ever given.
+        made: how many mailboxes were ever made.
+        deleted: how many of them were deleted.
+        unclaimed: addresses of mailboxes that no call was told of.
+    """
+
+    mailboxes: tuple[Mailbox, ...] = ()
+    taken: frozenset[str] = frozenset()
+    made: int = 0
+    deleted: int = 0
+    unclaimed: frozenset[str] = frozenset()
+
+    def does(self, call: Call, random_address: str | None) -> tuple[Answer, "Inkbox"]:
+        """Answer a call, and return what is the case then; a mailbox without a wish gets the random address."""
+        wants = call.arguments
+        if call.tool == "create_mailbox":
+            return self._creates(wants, _full(wants.get("email_local_part") or random_address or "?"))
+        if call.tool == "list_mailboxes":
+            return Answer("ok", [mailbox.shown() for mailbox in reversed(self.mailboxes)]), self
+        mailbox = next((box for box in self.mailboxes if box.address == _full(wants["email_address"])), None)
+        if mailbox is None:
+            return Answer("not_found"), self
+        if call.tool == "update_mailbox":
+            new_name, new_webhook = wants.get("display_name", mailbox.name), wants.get("webhook_url", mailbox.webhook)
+            changed = replace(mailbox, name=new_name, webhook=new_webhook)
+            boxes = tuple(changed if box is mailbox else box for box in self.mailboxes)
+            return Answer("ok", changed.shown()), replace(self, mailboxes=boxes)
+        if call.tool == "delete_mailbox":
+            boxes = tuple(box for box in self.mailboxes if box is not mailbox)
+            return Answer("ok", True), replace(self, mailboxes=boxes, deleted=self.deleted + 1)
+        return Answer("ok", mailbox.shown()), self
+
+    def _creates(self, wants: Mapping[str, Any], address: str) -> tuple[Answer, "Inkbox"]:
+        handle = wants["agent_handle"]
+        if handle not in HANDLES:
+            return Answer("not_found"), self
+        if address in self.taken or any(box.handle == handle for box in self.mailboxes):
+            return Answer("conflict"), self
+        mailbox = Mailbox(address, handle, wants.get("display_name", "Inkbox user"))
+        boxes = (*self.mailboxes, mailbox)
+        after = replace(self, mailboxes=boxes, taken=self.taken | {address}, made=self.made + 1)
+        return Answer("ok", mailbox.shown()), after
+
+    def claims(self, call: Call, answer: Answer) -> "Inkbox | None":
+        """Return what is the case when a create is answered with a mailbox that was made and not yet told of."""
+        wants = call.arguments
+        for mailbox in self.mailboxes:
+            as_wanted = call.tool == "create_mailbox" and mailbox.handle == wants["agent_handle"]
+            as_wanted &= mailbox.name == wants.get("display_name", mailbox.name)
+            as_wanted &= mailbox.address == _full(wants.get("email_local_part", mailbox.address))
+            if as_wanted and mailbox.address in self.unclaimed and answer == Answer("ok", mailbox.shown()):
+                return replace(self, unclaimed=self.unclaimed - {mailbox.address})
+        return None
+
+    def visible(self) -> "Inkbox":
+        """Return what of it can be seen from outside."""
+        return replace(self, taken=frozenset(), unclaimed=frozenset())
+
+
+def _full(address: str) -> str:
+    return f"{address.partition('@')[0].lower()}@inkboxmail.com"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Decides whether the answers of calls that were made at once agree with what was true before and after."""
+
+    before: Inkbox
+    after: Inkbox
+    lossy: bool
+
+    def verdict(self, answers: list[tuple[Call, Answer]]) -> Inkbox | None:
+        """Return the model's state after these calls, or None if no order of them explains what is true."""
+        for order in permutations(answers):
+            states = [self.before]
+            for call, answer in order:
+                states = [after for state in states for after in self._outcomes(state, call, answer)]
+            for state in states:
+                if state.visible() == self.after:
+                    return state
+        return None
+
+    def _outcomes(self, state: Inkbox, call: Call, answer: Answer) -> Iterator[Inkbox]:
+        if answer.code in CHANGED_NOTHING | MAY_HAVE_CHANGED:
+            yield state
+        if answer.code in CHANGED_NOTHING:
+            return
+        for address in self._random_addresses(state, call):
+            expected, after = state.does(call, address)
+            is_gone = call.tool == "delete_mailbox" and expected.code == "not_found" and answer == Answer("ok", True)
+            # A delete whose answer was lost is told from one that had nothing to delete by nothing.
+            if answer == expected or (is_gone and self.lossy):
+                yield after
+            elif answer.code in MAY_HAVE_CHANGED:
+                yield replace(after, unclaimed=after.unclaimed | (after.taken - state.taken))
+        if self.lossy and (claimed := state.claims(call, answer)):
+            yield claimed
+
+    def _random_addresses(self, state: Inkbox, call: Call) -> list[str | None]:
+        """Return the addresses that this call may have been given: those that came into being."""
+        if call.tool != "create_mailbox" or call.arguments.get("email_local_part"):
+            return [None]
+        handle = call.arguments["agent_handle"]
+        new = [box.address for box in self.after.mailboxes if box.handle == handle and box.address not in state.taken]
+        return [*new] or [None]
+
+
+class World:
+    """A server on an Inkbox with faults: its agents, who wait long or not, and the truth about it."""
+
+    def __init__(self, inkbox: FaultyInkbox, patient: Agent, hasty: Agent) -> None:
+        self.inkbox = inkbox
+        self.agents = {"patient": patient, "hasty": hasty}
+        self.believed = Inkbox()
+
+    def begin(self, *, dated: bool) -> None:
+        """Begin with an empty sandbox."""
+        self.inkbox.forget()
+        self.inkbox.dated = dated
+        self.believed = Inkbox()
+
+    async def truth(self) -> Inkbox:
+        """Read what is the case, past every fault."""
+        handles = {owner["id"]: owner["agent_handle"] for owner in await self.inkbox.look(IDENTITIES, KEY)}
+        mailboxes = [
+            Mailbox(
+                box["email_address"], handles.get(box["agent_identity_id"]), box["display_name"], box["webhook_url"]
+            )
+            for box in await self.inkbox.look(MAILBOXES, KEY)
+        ]
+        made, deleted = self.inkbox.served.count(("POST", 201)), self.inkbox.served.count(("DELETE", 204))
+        return Inkbox(tuple(reversed(mailboxes)), made=made, deleted=deleted)
+
+    async def step(self, step: "Step", mood: Mood) -> None:
+        """Make some calls at once, while the coming requests fail, and judge the answers."""
+        answers: list[tuple[Call, Answer]] = []
+        told: list[str] = []
+
+        async def make(call: Call) -> None:
+            result = await self.agents[mood].call(call.tool, **call.arguments)
+            code = (result.meta or {})["code"] if result.is_error else "ok"
+            answers.append((call, Answer(code, _data(call, result.structured_content))))
+            told.append(f"{call.tool} {dict(call.arguments)}: {text(result)}")
+
+        self.inkbox.fails(*step.faults)
+        with anyio.fail_after(HANGS):
+            async with anyio.create_task_group() as tasks:
+                for call in step.calls:
+                    tasks.start_soon(make, self._resolved(call))
+            await self.inkbox.settle()
+        lossy = any(fault in LOSING for fault in step.faults[: len(step.faults) - len(self.inkbox.script)])
+        self.inkbox.fails()
+        before, after = self.believed, await self.truth()
+        state = Judge(before, after, lossy).verdict(answers)
+        story = "\n  ".join([*told, f"{before} ->", f"{after}", f"served: {self.inkbox.served}"])
+        assert state is not None, f"no order of these calls explains what is true:\n  {story}"
+        assert "address None" not in story
+        self.believed = state
+
+    def _resolved(self, call: Call) -> Call:
+        """Replace the address `of a handle` by that of the mailbox that the handle has."""
+        whose = call.arguments.get("email_address", "").removeprefix("of ")
+        if whose not in HANDLES or whose == call.arguments.get("email_address"):
+            return call
+        address = next((box.address for box in self.believed.mailboxes if box.handle == whose), "nobody")
+        return Call(call.tool, {**call.arguments, "email_address": address})
+
+
+def _data(call: Call, content: Any) -> object:
+    """Take out of a result what the model knows."""
+    if content is None:
+        return None
+    if call.tool == "delete_mailbox":
+        return content["deleted"]
+    if call.tool == "list_mailboxes":
+        assert content["total"] == len(content["mailboxes"])
+        return [_shown(mailbox) for mailbox in content["mailboxes"]]
+    return _shown(content)
+
+
+def _shown(mailbox: dict[str, Any]) -> dict[str, Any]:
+    return {name: mailbox[name] for name in ("email_address", "display_name", "webhook_url")}
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """One event loop for the module: its world outlives its tests."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def world() -> AsyncGenerator[World]:
+    """The world in which every sequence begins anew."""
+    async with make_world() as world:
+        yield world
+
+
+@asynccontextmanager
+async def make_world() -> AsyncGenerator[World]:
+    """Start a faulty Inkbox, and a server of each temper on it."""
+    async with faulty_inkbox() as inkbox, AsyncExitStack() as stack:
+        agents: list[Agent] = []
+        for timeout in (PATIENCE, HASTE):
+            options = Settings.model_validate({"api_key": KEY, "base_url": inkbox.url, "timeout": timeout})
+            agents.append(Agent(await stack.enter_async_context(Client(build_server(options)))))
+        yield World(inkbox, *agents)
+
+
+# One handle is an address too, and addresses come in every form, so that calls meet on the same things.
+handles = st.sampled_from([*HANDLES, *HANDLES, "nobody"])
+local_parts = st.sampled_from(["sales-agent", "help", "Help"])
+addresses = st.sampled_from([*[f"of {handle}" for handle in HANDLES] * 2, "sales-agent", "help", "HELP@inkboxmail.com"])
+names = st.sampled_from(["A", "B", "Inkbox user"])
+webhooks = st.sampled_from(["https://example.com/in", None])
+
+
+def a_call(tool: str, *, optional: dict[str, Any] | None = None, **required: Any) -> st.SearchStrategy[Call]:
+    """Generate calls of one tool."""
+    arguments: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(required, optional=optional or {})
+    return arguments.map(partial(Call, tool))
+
+
+creates = a_call(
+    "create_mailbox", agent_handle=handles, optional={"email_local_part": local_parts, "display_name": names}
+)
+updates = a_call("update_mailbox", email_address=addresses, display_name=names, optional={"webhook_url": webhooks})
+deletes = a_call("delete_mailbox", email_address=addresses)
+reads = a_call("get_mailbox", email_address=addresses) | a_call("list_mailboxes")
+calls = creates | creates | updates | deletes | reads
+
+
+@dataclass(frozen=True)
+class Step:
+    """Calls that are made at once, and what goes wrong with their requests, in the order in which these come."""
+
+    calls: list[Call]
+    faults: list[Fault]
+
+
+def scripts(faults: list[Fault]) -> st.SearchStrategy[list[Fault]]:
+    """Generate scripts in which a fault comes several times in a row, or a loss is followed by refusals."""
+    in_a_row = [[fault] * times for fault in faults for times in (1, 2, 3)]
+    refused_after = [[fault, *[BUSY] * 3] for fault in faults if fault in LOSING]
+    bursts = st.sampled_from(in_a_row) | st.sampled_from(refused_after)
+    return st.lists(bursts, max_size=4).map(lambda found: list(chain.from_iterable(found)))
+
+
+FIRST = Step([Call("create_mailbox", {"agent_handle": "sales-agent"})], [])
+
+
+def steps(faults: list[Fault]) -> st.SearchStrategy[list[Step]]:
+    """Generate sequences: one agent has a mailbox; then in each step one call, or up to three at once."""
+    at_once = st.lists(calls, min_size=1, max_size=1) | st.lists(calls, min_size=2, max_size=3)
+    later = st.lists(st.builds(Step, at_once, scripts(faults)), min_size=1, max_size=6)
+    return later.map(lambda steps: [FIRST, *steps])
+
+
+sequences = steps(QUICK)
+hasty_sequences = steps([*LOSING, BUSY, FINE, FINE])
+
+
+async def play(world: World, sequence: list[Step], mood: Mood) -> None:
+    """Play a sequence from the beginning of the world, and judge each step."""
+    for step in sequence:
+        await world.step(step, mood)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sequence=sequences, dated=st.booleans())
+async def test_any_sequence_of_calls_ends_as_the_acknowledged_calls_alone_would(
+    world: World, sequence: list[Step], dated: bool
+) -> None:
+    """Whatever is dropped, cut, refused, garbled or late: nothing is doubled, lost, or said and not so."""
+    world.begin(dated=dated)
+    await play(world, sequence, "patient")
+
+
+@settings(max_examples=8, deadline=None)
+@given(sequence=hasty_sequences)
+async def test_the_same_holds_when_answers_stall_and_time_is_short(world: World, sequence: list[Step]) -> None:
+    """A deadline may leave an outcome unknown, but never makes an answer wrong."""
+    world.begin(dated=False)
+    await play(world, sequence, "hasty")
+
+
+@pytest.mark.slow
+@settings(max_examples=2_000, deadline=None)
+@given(sequence=sequences, dated=st.booleans())
+async def test_thousands_of_sequences_end_as_the_acknowledged_calls_alone_would(
+    world: World, sequence: list[Step], dated: bool
+) -> None:
+    """The same as above, deeper."""
+    world.begin(dated=dated)
+    await play(world, sequence, "patient")
+
+
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None)
+@given(sequence=hasty_sequences)
+async def test_the_same_holds_often_when_answers_stall_and_time_is_short(world: World, sequence: list[Step]) -> None:
+    """The same as above, deeper."""
+    world.begin(dated=False)
+    await play(world, sequence, "hasty")
+
+
+async def make(world: World, handle: str = "sales-agent", **wants: str) -> dict[str, Any]:
+    """Begin with one mailbox."""
+    world.begin(dated=False)
+    return await world.agents["patient"].ask("create_mailbox", agent_handle=handle, **wants)
+
+
+async def code(world: World, tool: str, mood: Mood = "patient", /, **arguments: Any) -> str:
+    """Make a call and return `ok` or its error's code."""
+    result = await world.agents[mood].call(tool, **arguments)
+    return (result.meta or {})["code"] if result.is_error else "ok"
+
+
+async def addresses_of(world: World) -> list[str]:
+    """Return the addresses that there are."""
+    return [mailbox.address for mailbox in (await world.truth()).mailboxes]
+
+
+async def test_a_mailbox_may_be_called_like_its_agent(world: World) -> None:
+    """A call never waits for itself."""
+    made = await make(world, email_local_part="Sales-Agent")
+    assert made["email_address"] == "sales-agent@inkboxmail.com"
+
+
+async def test_calls_that_want_the_same_things_crosswise_do_not_wait_for_each_other_for_ever(world: World) -> None:
+    """Each wants the address that is called like the other's agent."""
+    world.begin(dated=False)
+    codes: list[str] = []
+
+    async def create(handle: str, local_part: str) -> None:
+        codes.append(await code(world, "create_mailbox", agent_handle=handle, email_local_part=local_part))
+
+    with anyio.fail_after(HANGS):
+        async with anyio.create_task_group() as tasks:
+            for handle, local_part in (HANDLES, reversed(HANDLES)):
+                tasks.start_soon(create, handle, local_part)
+    assert codes == ["ok", "ok"]
+
+
+REFUSALS = [BUSY, LIMITED, Fault(answers=refusal(403)), Fault(answers=refusal(500))]
+
+
+@pytest.mark.parametrize("refused", REFUSALS)
+@pytest.mark.parametrize(("tool", "more"), [("update_mailbox", {"display_name": "B"}), ("delete_mailbox", {})])
+async def test_a_refusal_after_a_lost_answer_does_not_make_the_change_undone(
+    world: World, tool: str, more: dict[str, str], refused: Fault
+) -> None:
+    """The last attempt changed nothing, but the first one did."""
+    made = await make(world)
+    world.inkbox.fails(DROPPED_AFTER, refused, refused)
+    assert await code(world, tool, email_address=made["email_address"], **more) == "outcome_unknown"
+
+
+@pytest.mark.parametrize("refused", REFUSALS)
+async def test_a_create_that_arrives_late_is_not_said_to_have_made_nothing(world: World, refused: Fault) -> None:
+    """Nothing was there when it was looked for, and then the lost request arrived."""
+    world.begin(dated=False)
+    world.inkbox.fails(DROPPED_AND_LATE, FINE, *[refused] * 3)
+    assert await code(world, "create_mailbox", agent_handle="sales-agent") == "outcome_unknown"
+    assert len(await addresses_of(world)) == 1
+
+
+async def test_a_create_that_arrives_late_is_taken_for_what_it_is(world: World) -> None:
+    """The repeated request meets the mailbox of the first one, which is the answer."""
+    world.begin(dated=False)
+    world.inkbox.fails(DROPPED_AND_LATE)
+    assert await code(world, "create_mailbox", agent_handle="sales-agent") == "ok"
+    assert world.inkbox.served == [("GET", 200), ("POST", 201), ("POST", 409), ("GET", 200), ("GET", 200)]
+
+
+@pytest.mark.parametrize("lost", [DROPPED_BEFORE, DROPPED_AFTER])
+async def test_what_an_earlier_call_made_is_not_the_answer_of_a_lost_one(world: World, lost: Fault) -> None:
+    """Even in the same second, which is as exactly as servers tell the time."""
+    await make(world, email_local_part="help")
+    world.inkbox.dated = True
+    world.inkbox.fails(lost)
+    assert await code(world, "create_mailbox", agent_handle="sales-agent", email_local_part="help") == "conflict"
+
+
+async def test_an_identity_that_does_not_exist_stays_unknown_when_an_answer_is_lost(world: World) -> None:
+    """There is nothing that could have been made."""
+    world.begin(dated=False)
+    world.inkbox.fails(DROPPED_BEFORE)
+    assert await code(world, "create_mailbox", agent_handle="nobody") == "not_found"
+
+
+async def test_a_conflict_that_is_over_when_it_is_looked_at_is_said_to_be(world: World) -> None:
+    """Another call deleted the mailbox in between; no address was asked for, so none is taken."""
+    world.begin(dated=False)
+    world.inkbox.fails(Fault(answers=refusal(409)))
+    message = await world.agents["patient"].refused("create_mailbox", agent_handle="sales-agent")
+    assert "None" not in message
+    assert "has none now" in message
+
+
+def found(created_at: dict[str, str]) -> list[Fault]:
+    """Lose a create and have the mailbox found, made at this time."""
+    identity = {"agent_handle": "sales-agent", "email_address": "a@inkboxmail.com"}
+    mailbox = {"id": "1", "email_address": "a@inkboxmail.com", **created_at}
+    return [
+        DROPPED_BEFORE,
+        *[Fault(answers=refusal(200, body=json.dumps(body).encode())) for body in (identity, mailbox)],
+    ]
+
+
+async def test_a_time_without_a_zone_is_universal(world: World) -> None:
+    """As it is in lists."""
+    world.begin(dated=False)
+    now = datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=HANGS)
+    world.inkbox.fails(*found({"created_at": now.isoformat()}))
+    made = await world.agents["patient"].ask("create_mailbox", agent_handle="sales-agent")
+    assert made["id"] == "1"
+
+
+@pytest.mark.parametrize("created_at", [{}, {"created_at": "yesterday"}])
+async def test_a_mailbox_that_does_not_tell_its_age_may_be_the_lost_one(
+    world: World, created_at: dict[str, str]
+) -> None:
+    """It is not said to be older, nor to be new."""
+    world.begin(dated=False)
+    world.inkbox.fails(*found(created_at))
+    assert await code(world, "create_mailbox", agent_handle="sales-agent") == "outcome_unknown"
+    assert world.inkbox.methods() == ["POST", "GET", "GET"]
+
+
+async def test_all_that_a_call_waits_for_shares_its_deadline(world: World) -> None:
+    """One waits for the API, the other for the first; neither waits twice, and the second never sends anything."""
+    await make(world, email_local_part="help")
+    codes: list[str] = []
+
+    async def delete() -> None:
+        codes.append(await code(world, "delete_mailbox", "hasty", email_address="help"))
+
+    before, sent = 0.0, 0
+    for _ in range(5):  # on a busy machine the second begins so late that it has time left when the first gives up
+        world.inkbox.fails(STALLED_BEFORE, STALLED_BEFORE)
+        codes.clear()
+        before, sent = anyio.current_time(), len(world.inkbox.requests)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(delete)
+        if "unreachable" in codes:
+            break
+    assert sorted(codes) == ["outcome_unknown", "unreachable"]
+    assert anyio.current_time() - before < 4 * HASTE
+    assert len(world.inkbox.requests) == sent + 1
+    world.inkbox.fails()
+    assert await addresses_of(world) == ["help@inkboxmail.com"]
+
+
+async def test_a_create_that_stalls_again_and_again_ends_with_its_deadline(world: World) -> None:
+    """Looking and sending again take their time from the same call."""
+    world.begin(dated=False)
+    world.inkbox.fails(STALLED_AFTER, *[STALLED_BEFORE] * 9)
+    before = anyio.current_time()
+    assert await code(world, "create_mailbox", "hasty", agent_handle="sales-agent") == "outcome_unknown"
+    assert anyio.current_time() - before < 4 * HASTE
+
+
+async def test_a_link_whose_answer_is_lost_is_not_said_to_have_changed_nothing(world: World) -> None:
+    """When the look at it fails too, its outcome is unknown."""
+    made = await make(world)
+    await world.agents["patient"].ask("unlink_mailbox", agent_handle="sales-agent")
+    world.inkbox.fails(FINE, DROPPED_AFTER, *[DROPPED_BEFORE] * 3)
+    arguments = {"agent_handle": "support-agent", "email_address": made["email_address"]}
+    assert await code(world, "link_mailbox", **arguments) == "outcome_unknown"
+
+
+async def test_an_identity_that_was_made_is_not_said_to_be_missing(world: World) -> None:
+    """The look at its mailbox fails, which does not undo it."""
+    world.begin(dated=False)
+    await world.agents["patient"].ask("list_identities")
+    world.inkbox.fails(FINE, *[DROPPED_BEFORE] * 3)
+    assert await code(world, "create_identity", agent_handle="new-agent") == "ok"
+    assert len(await addresses_of(world)) == 1
+
+
+async def test_a_refusal_stays_the_answer_when_nothing_more_can_be_learnt(world: World) -> None:
+    """Which generation of the API refused is looked up for the advice only."""
+    world.begin(dated=False)
+    options = Settings.model_validate({"api_key": KEY, "base_url": world.inkbox.url})
+    async with Client(build_server(options)) as client:
+        world.inkbox.fails(FINE, *[DROPPED_BEFORE] * 3)
+        result = await client.call_tool("delete_mailbox", {"email_address": "nobody"})
+        assert (result.meta or {})["code"] == "not_found"
+
+
+async def test_a_call_that_is_cancelled_between_two_attempts_holds_nothing(world: World) -> None:
+    """Neither the mailbox nor a connection waits for the rest of its pause."""
+    made = await make(world)
+    stamina.set_testing(False)
+    world.inkbox.fails(Fault(answers=refusal(503, "Retry-After: 20")))
+    sent = len(world.inkbox.requests)
+    with anyio.fail_after(PATIENCE / 2):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(code, world, "delete_mailbox", email_address=made["email_address"]))
+            while len(world.inkbox.requests) == sent:
+                await checkpoint()
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+        assert await code(world, "delete_mailbox", email_address=made["email_address"]) == "ok"
+    assert len(world.inkbox.requests) == sent + 2

@@ -1,0 +1,418 @@
+"""Whatever comes over stdin is answered or dropped: no line stops the server, and the next good one is answered."""
+
+import json
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.processes import COMMAND, PATIENCE, environment
+
+pytestmark = pytest.mark.posix
+
+ENVELOPE = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+HANDSHAKE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+CALL: dict[str, Any] = {"name": "list_mailboxes", "arguments": {}}
+
+
+class Server:
+    """A running server, its streams, and a client of one era that is sure of itself."""
+
+    def __init__(self, process: subprocess.Popen[bytes], era: str) -> None:
+        assert process.stdin
+        assert process.stdout
+        self.process = process
+        self.meta: dict[str, Any] = {"_meta": ENVELOPE} if era == "modern" else {}
+        self._stdin = process.stdin
+        self._lines: Queue[bytes] = Queue()
+        self._reader = threading.Thread(target=self._read, args=[process.stdout])
+        self._reader.start()
+        self._asked = 0
+
+    def _read(self, stdout: Any) -> None:
+        for line in stdout:
+            self._lines.put(line)
+        self._lines.put(b"")
+
+    def write(self, *lines: bytes, end: bytes = b"\n") -> None:
+        """Write lines as they are."""
+        self._stdin.write(b"".join(line + end for line in lines))
+        self._stdin.flush()
+
+    def line(self) -> dict[str, Any]:
+        """Read the next line, which must be JSON-RPC."""
+        line = self._lines.get(timeout=PATIENCE)
+        assert line, "the server has ended"
+        answer = json.loads(line)
+        assert answer["jsonrpc"] == "2.0"
+        return answer
+
+    def request(self, method: str, params: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Send a good request; return its answer, and what was answered before it."""
+        self._asked += 1
+        own = f"good-{self._asked}"
+        self.write(json.dumps({"jsonrpc": "2.0", "id": own, "method": method, "params": params}).encode())
+        before: list[dict[str, Any]] = []
+        while (answer := self.line()).get("id") != own:
+            before.append(answer)
+        return answer, before
+
+    def good_call(self) -> list[dict[str, Any]]:
+        """Call a tool, which must work; return what was answered before."""
+        answer, before = self.request("tools/call", {**CALL, **self.meta})
+        assert answer["result"]["structuredContent"]["total"] == 0
+        return before
+
+    def answers(self, number: int) -> list[dict[str, Any]]:
+        """Read so many answers, in whatever order they come, and see that no more do and a good call is answered."""
+        answers = [self.line() for _ in range(number)]
+        assert self.good_call() == []
+        return answers
+
+    def end(self) -> int:
+        """Close stdin and wait for the end."""
+        self._stdin.close()
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return status
+
+
+@contextmanager
+def running(era: str, home: Path) -> Generator[Server]:
+    """Start a server for a client of an era; `undecided` has not said which it is."""
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*COMMAND, "--sandbox", "--sandbox-db", ":memory:", "--log-level", "debug"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment(home),
+        )
+    try:
+        server = Server(process, era)
+        if era == "legacy":
+            server.request("initialize", HANDSHAKE)
+            server.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
+        elif era == "modern":
+            server.request("server/discover", server.meta)
+        yield server
+        assert process.poll() is None
+        assert server.end() == 0
+        assert "Traceback" not in (home / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            assert stream
+            stream.close()
+
+
+@pytest.fixture(scope="module", params=["legacy", "modern"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
+    """One process per era for all the attacks of this file, so that they add up; at the end it must stop when told."""
+    with running(request.param, tmp_path_factory.mktemp("home")) as server:
+        yield server
+
+
+def rpc(**members: Any) -> bytes:
+    """Write a JSON-RPC message."""
+    return json.dumps({"jsonrpc": "2.0", **members}).encode()
+
+
+def with_id(text: str) -> bytes:
+    """Write a request whose id is this JSON text."""
+    return b'{"jsonrpc":"2.0","id":%b,"method":"ping"}' % text.encode()
+
+
+NOT_JSON = {
+    "a word": b"hello",
+    "an open brace": b"{",
+    "half a message": rpc(id=1, method="ping")[:-3],
+    "two messages": rpc(id=1, method="ping") * 2,
+    "NUL bytes": bytes(1000),
+    "NUL in a string": b'{"jsonrpc":"2.0","id":7,"method":"\0"}',
+    "half a surrogate pair": b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}',
+    "a byte order mark of another encoding": b"\xff\xfe",
+    "deep brackets": b"[" * 100_000,
+    "deep objects": b'{"jsonrpc":"2.0","id":1,"method":"ping","params":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001,
+    "a huge word": b"x" * 5_000_000,
+    "an endless id": with_id("9" * 5000),
+    "a header": b"Content-Length: 40\r\n\r",
+}
+NOT_RPC = {
+    "null": b"null",
+    "a number": b"1",
+    "a list": b"[]",
+    "an empty object": b"{}",
+    "a batch": b"[%b,%b]" % (rpc(id=1, method="ping"), rpc(id=2, method="ping")),
+    "no method": rpc(id=1),
+    "a method that is a number": rpc(id=1, method=7),
+    "another JSON-RPC": b'{"jsonrpc":"1.0","id":1,"method":"ping"}',
+    "no JSON-RPC": b'{"id":1,"method":"ping"}',
+    "parameters in a list": rpc(id=1, method="ping", params=[]),
+    "parameters in a string": rpc(id=1, method="ping", params="x"),
+    "a result that is none": rpc(id=999, result=5),
+}
+UNASKED = {
+    "a result": rpc(id=999, result={}),
+    "an error": rpc(id=999, error={"code": 1, "message": "x"}),
+    "an error without an id": rpc(id=None, error={"code": 1, "message": "x"}),
+    "a cancellation of nothing": rpc(method="notifications/cancelled", params={"requestId": 12345}),
+    "a cancellation of everything": rpc(method="notifications/cancelled"),
+    "a cancellation of a list": rpc(method="notifications/cancelled", params={"requestId": []}),
+    "a cancellation of null": rpc(method="notifications/cancelled", params={"requestId": None}),
+    "progress of nothing": rpc(method="notifications/progress", params={"progressToken": 1, "progress": 1}),
+    "progress without a number": rpc(method="notifications/progress", params={"progressToken": 1, "progress": "x"}),
+    "an unknown notification": rpc(method="notifications/nope", params={"x": 1}),
+    "a request as a notification": rpc(method="tools/call", params=CALL),
+    "a second readiness": rpc(method="notifications/initialized"),
+    "nothing": b"",
+    "spaces": b" \t ",
+    # The SDK takes a request with an id that is none for a notification.
+    **{f"id {text}": with_id(text) for text in ("null", "true", "1.5", "[]", "{}", "NaN", "1e999")},
+}
+REFUSED = {**dict.fromkeys(NOT_JSON, -32700), **dict.fromkeys(NOT_RPC, -32600)}
+NOISE = {**NOT_JSON, **NOT_RPC, **UNASKED}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_message_is_refused(server: Server, case: str) -> None:
+    """With the code that JSON-RPC has for it, and no id, since nobody knows whose it was."""
+    server.write(NOISE[case])
+    (answer,) = server.good_call()
+    assert (answer["id"], answer["error"]["code"]) == (None, REFUSED[case])
+    assert len(json.dumps(answer)) < 200
+
+
+@pytest.mark.parametrize("case", UNASKED)
+def test_what_asks_for_nothing_is_dropped(server: Server, case: str) -> None:
+    """The next call is answered as if it had never come."""
+    server.write(NOISE[case])
+    assert server.good_call() == []
+
+
+@pytest.mark.parametrize("text", ["-1", "0", "9" * 30, "9" * 4000, '"a"', '""', '"%s"' % ("x" * 100_000), '"\\u0000"'])
+def test_every_valid_id_comes_back_as_it_was(server: Server, text: str) -> None:
+    """However long, negative or strange it is."""
+    server.write(rpc(id=0, method="tools/list", params=server.meta).replace(b'"id": 0', b'"id": ' + text.encode()))
+    (answer,) = server.answers(1)
+    assert answer["id"] == json.loads(text)
+    assert "result" in answer
+
+
+def test_an_id_used_twice_is_answered_twice(server: Server) -> None:
+    """Of requests under way at once and after one another."""
+    again = rpc(id="same", method="tools/list", params=server.meta)
+    server.write(*[again] * 5)
+    assert [answer["id"] for answer in server.answers(5)] == ["same"] * 5
+
+
+@pytest.mark.parametrize("method", ["", "nope", "tools/call/", "TOOLS/LIST", "__class__", "rpc.x", "\0", "x" * 100_000])
+def test_unknown_methods_are_refused(server: Server, method: str) -> None:
+    """With the code that JSON-RPC has for it."""
+    server.write(rpc(id=1, method=method, params=server.meta))
+    (answer,) = server.answers(1)
+    assert answer["error"]["code"] == -32601
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"name": 1},
+        {"name": None},
+        {"name": []},
+        {"name": "nope"},
+        {"name": "x" * 100_000},
+        {"name": "\u202e\0"},
+        {"name": "list_mailboxes", "arguments": []},
+        {"name": "list_mailboxes", "arguments": "x"},
+        {"name": "list_mailboxes", "arguments": 1},
+        {"name": "list_mailboxes", "arguments": True},
+        {"name": "list_mailboxes", "_meta": []},
+        {"name": "list_mailboxes", "_meta": "x"},
+        {"arguments": {}},
+    ],
+    ids=lambda params: json.dumps(params)[:60],
+)
+def test_parameters_that_are_none_are_refused(server: Server, params: dict[str, Any]) -> None:
+    """Before a tool sees them, in few words."""
+    server.write(rpc(id=1, method="tools/call", params={**server.meta, **params}))
+    (answer,) = server.answers(1)
+    assert answer["error"]["code"] == -32602
+    assert len(json.dumps(answer)) < 1000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"limit":1e999}',
+        '{"limit":NaN}',
+        '{"limit":' + "9" * 4000 + "}",
+        '{"":1}',
+        '{"\\u0000":1}',
+        '{"' + "x" * 100_000 + '":1}',
+        '{"search":"' + "x" * 5_000_000 + '"}',
+        '{"search":' + "[" * 150 + "]" * 150 + "}",
+        '{"cursor":"' + "9" * 100_000 + '"}',
+        "{" + ",".join(f'"a{number}":1' for number in range(10_000)) + "}",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_arguments_that_no_tool_takes_are_named(server: Server, arguments: str) -> None:
+    """As the tool's error, which the model can read."""
+    line = rpc(id=1, method="tools/call", params={**CALL, **server.meta})
+    server.write(line.replace(b'"arguments": {}', b'"arguments": ' + arguments.encode()))
+    (answer,) = server.answers(1)
+    assert answer["result"]["_meta"]["code"] == "invalid_arguments"
+
+
+def test_text_that_is_no_utf_8_is_no_reason_to_stop(server: Server) -> None:
+    """Broken characters are replaced."""
+    line = rpc(
+        id=1, method="tools/call", params={**server.meta, "name": "list_mailboxes", "arguments": {"search": "?"}}
+    )
+    for broken in (b"\xff", b"\xe2\x82", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\x80"):
+        server.write(line.replace(b"?", broken))
+        (answer,) = server.answers(1)
+        assert answer["result"]["structuredContent"]["total"] == 0
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r \n", b"\n\n\n", b" \t\r\n"])
+def test_lines_may_end_as_they_do_elsewhere(server: Server, end: bytes) -> None:
+    """CRLF from Windows, blank lines from whoever writes them."""
+    server.write(rpc(id=1, method="tools/list", params=server.meta), end=end)
+    (answer,) = server.answers(1)
+    assert "result" in answer
+
+
+def test_very_many_lines_are_all_read(server: Server) -> None:
+    """Garbage in between costs no request its answer."""
+    good = rpc(id="many", method="tools/list", params=server.meta)
+    server.write(*[b"x", good, b"{}", b""] * 500)
+    assert Counter(answer["id"] for answer in server.answers(1500)) == {"many": 500, None: 1000}
+
+
+def test_a_message_may_come_in_pieces(server: Server) -> None:
+    """A pipe keeps no message together."""
+    line = rpc(id="pieces", method="tools/list", params=server.meta) + b"\n"
+    for index in range(0, len(line), 7):
+        server.write(line[index : index + 7], end=b"")
+    (answer,) = server.answers(1)
+    assert answer["id"] == "pieces"
+
+
+def test_shaking_hands_again_harms_nobody(server: Server) -> None:
+    """A second handshake is answered or refused, and so is one that is none."""
+    others: list[dict[str, Any]] = [
+        {},
+        {**HANDSHAKE, "protocolVersion": "1999-01-01"},
+        {**HANDSHAKE, "capabilities": []},
+    ]
+    for params in (HANDSHAKE, *others):
+        server.write(rpc(id=1, method="initialize", params=params))
+        (answer,) = server.answers(1)
+        assert ("result" in answer) != ("error" in answer)
+
+
+def test_speaking_of_the_other_era_is_refused(server: Server) -> None:
+    """One connection, one era."""
+    other = {} if server.meta else {"_meta": ENVELOPE}
+    server.write(rpc(id=1, method="tools/list", params=other))
+    (answer,) = server.answers(1)
+    assert "error" in answer
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+def test_noise_before_the_first_request_does_not_decide_anything(era: str, tmp_path: Path) -> None:
+    """A client of either era that finds its voice late is served."""
+    with running("undecided", tmp_path) as server:
+        server.write(*NOISE.values())
+        if era == "legacy":
+            assert "result" in server.request("initialize", HANDSHAKE)[0]
+        else:
+            server.meta = {"_meta": ENVELOPE}
+        server.good_call()
+
+
+def test_requests_before_the_handshake_are_refused_and_the_handshake_still_works(tmp_path: Path) -> None:
+    """Impatience is no reason to stop."""
+    with running("undecided", tmp_path) as server:
+        answer, _ = server.request("tools/call", CALL)
+        assert "error" in answer
+        assert "result" in server.request("initialize", HANDSHAKE)[0]
+        server.good_call()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=10,
+)
+METHODS = ["tools/call", "tools/list", "initialize", "ping", "notifications/cancelled", "server/discover"]
+TOOLS = ["create_mailbox", "list_mailboxes", "get_mailbox", "update_mailbox", "delete_mailbox"]
+FIELDS = ["agent_handle", "email_address", "email_local_part", "display_name", "webhook_url", "limit", "cursor"]
+CALLS = st.fixed_dictionaries(
+    {"name": st.sampled_from(TOOLS) | JSON, "arguments": st.dictionaries(st.sampled_from(FIELDS), JSON) | JSON}
+)
+MESSAGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "jsonrpc": st.just("2.0") | JSON,
+        "id": st.integers() | JSON,
+        "method": st.sampled_from(METHODS) | JSON,
+        "params": CALLS | JSON,
+        "result": JSON,
+        "error": JSON,
+    },
+)
+CALL_MESSAGES = CALLS.map(lambda params: {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+
+
+def attack(server: Server, messages: list[Any], cut: tuple[int, bytes]) -> None:
+    """Write messages, the last one with bytes put into it, and call a tool."""
+    for message in messages:
+        if server.meta and isinstance(message.get("params"), dict):
+            message["params"] |= server.meta
+    lines = [json.dumps(message).encode() for message in messages]
+    place, piece = cut
+    lines[-1] = lines[-1][: place % (len(lines[-1]) + 1)] + piece + lines[-1][place % (len(lines[-1]) + 1) :]
+    server.write(*lines)
+    for answer in server.good_call():
+        assert answer.get("error", {}).get("code") != -32603, messages
+
+
+MANY_MESSAGES = st.lists(MESSAGES | CALL_MESSAGES, min_size=1, max_size=5)
+CUTS = st.tuples(st.integers(0, 200), st.sampled_from([b"", b"", b"\n", b"\0", b"\xff", b'"', b"}", b"\r"]))
+UNHURRIED: Any = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+
+
+@settings(max_examples=100, **UNHURRIED)
+@given(messages=MANY_MESSAGES, cut=CUTS)
+def test_a_good_call_is_answered_whatever_came_before(
+    server: Server, messages: list[Any], cut: tuple[int, bytes]
+) -> None:
+    """And nothing that came before is a bug."""
+    attack(server, messages, cut)
+
+
+@pytest.mark.slow
+@settings(max_examples=3_000, **UNHURRIED)
+@given(messages=MANY_MESSAGES, cut=CUTS)
+def test_a_good_call_is_answered_whatever_came_before_for_long(
+    server: Server, messages: list[Any], cut: tuple[int, bytes]
+) -> None:
+    """The same, for longer."""
+    attack(server, messages, cut)

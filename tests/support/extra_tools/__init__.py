@@ -1,0 +1,106 @@
+"""Tools that no server has outside the tests, and a server that has them.
+
+`python -m tests.support.extra_tools` is `inkbox-mcp` with these tools beside its own.
+"""
+
+import json
+import os
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+from inkbox_mcp.service import Service
+from inkbox_mcp.settings.options import Settings
+from inkbox_mcp.telemetry.metrics import Metrics
+from inkbox_mcp.toolkit.operation import Operation
+from tests.conftest import KEY
+from tests.support.processes import Running, environment, start_process
+
+HANDSHAKE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+ENVELOPE = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+HEADERS = {"Accept": "application/json, text/event-stream"}
+MODERN = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "wait_for_nothing"}
+
+COMMAND = (sys.executable, "-m", "tests.support.extra_tools")
+
+
+def offering(*operations: Operation[Any, Any], metrics: Metrics | None = None, **settings: Any) -> Service:
+    """Make a service that offers these tools besides its own; its Inkbox has nothing."""
+    checked = Settings.model_validate({"api_key": KEY, **settings})
+    service = Service(checked, lambda: httpx2.MockTransport(lambda _: httpx2.Response(200, json=[])), metrics)
+    service.operations.update({operation.name: operation for operation in operations})
+    return service
+
+
+@asynccontextmanager
+async def extra_stdio(era: str, home: Path) -> AsyncGenerator[Client]:
+    """Connect a client to a process over stdio."""
+    command, *arguments = COMMAND
+    server = StdioServerParameters(command=command, args=[*arguments, "--sandbox"], env=environment(home))
+    with open(os.devnull, "a") as stderr:  # noqa: ASYNC230, PTH123
+        async with Client(stdio_client(server, errlog=stderr), mode=era) as client:
+            yield client
+
+
+@asynccontextmanager
+async def serve_extra(*arguments: str, home: Path) -> AsyncGenerator[tuple[Running, str]]:
+    """Start a process that serves HTTP on a free port; with it comes its origin."""
+    async with start_process(*COMMAND, "--http", "--port", "0", "--sandbox", *arguments, home=home) as server:
+        announcement = await server.log("serving MCP at ")
+        yield server, announcement.partition("serving MCP at ")[2].partition("/mcp")[0]
+
+
+@asynccontextmanager
+async def extra_http(era: str, home: Path) -> AsyncGenerator[Client]:
+    """Connect a client to a process over HTTP; one of 2025-11-25 has a session."""
+    async with serve_extra(home=home) as (_, origin), Client(f"{origin}/mcp", mode=era) as client:
+        yield client
+
+
+@asynccontextmanager
+async def extra_stateless(era: str, home: Path) -> AsyncGenerator[Client]:
+    """Connect a client to a process over HTTP without sessions."""
+    async with serve_extra("--stateless", home=home) as (_, origin), Client(f"{origin}/mcp", mode=era) as client:
+        yield client
+
+
+@asynccontextmanager
+async def wait_over_http(origin: str, era: str, seconds: float) -> AsyncGenerator[AsyncGenerator[dict[str, Any]]]:
+    """Call the tool that waits, with nothing between the test and the wire, and yield what is sent; leave to leave.
+
+    Args:
+        origin: of the server.
+        era: "auto" for 2026-07-28, "legacy" for 2025-11-25, in a session where the server has them.
+        seconds: how long to wait.
+    """
+    meta = {"progressToken": "t", **(ENVELOPE if era == "auto" else {})}
+    params = {"name": "wait_for_nothing", "arguments": {"seconds": seconds}, "_meta": meta}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    async with httpx2.AsyncClient(base_url=origin, headers=HEADERS) as http:
+        headers = MODERN if era == "auto" else await _handshake(http)
+        async with http.stream("POST", "/mcp", json=call, headers=headers) as answer:
+            yield _messages(answer)
+
+
+async def _handshake(http: httpx2.AsyncClient) -> dict[str, str]:
+    hello = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HANDSHAKE}
+    session = (await http.post("/mcp", json=hello)).headers.get("mcp-session-id")
+    headers = {"Mcp-Session-Id": session} if session else {}
+    await http.post("/mcp", json={"jsonrpc": "2.0", "method": "notifications/initialized"}, headers=headers)
+    return headers
+
+
+async def _messages(answer: httpx2.Response) -> AsyncGenerator[dict[str, Any]]:
+    async for line in answer.aiter_lines():
+        if line.startswith("data: {"):
+            yield json.loads(line.removeprefix("data: "))

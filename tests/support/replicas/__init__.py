@@ -1,0 +1,1 @@
+"""Replicas of a server behind a balancer, for tests."""

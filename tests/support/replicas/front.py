@@ -1,0 +1,119 @@
+"""What stands before Inkbox: passes requests on, and delays or loses what a test wants delayed or lost.
+
+Requests are told apart by the id that a replica passes on: whoever makes a call chooses it with `X-Request-ID`.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import anyio
+import httpx2
+from anyio.abc import SocketAttribute, SocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from tests.support.processes import MAX_LINE
+
+
+class Asked(NamedTuple):
+    """A request to Inkbox: what a call with this id wants of it."""
+
+    method: str
+    path: str
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """An answer that waits: an event says that Inkbox gave it, another lets it go on."""
+
+    came: anyio.Event = field(default_factory=anyio.Event)
+    goes: anyio.Event = field(default_factory=anyio.Event)
+
+
+class Lost(Exception):
+    """Raised by a rule to close the connection instead of passing the answer on."""
+
+
+Rule = Callable[[Asked], Awaitable[None]]
+
+
+async def _at_once(_: Asked) -> None:
+    pass
+
+
+@dataclass
+class Front:
+    """The front, while it runs.
+
+    Attributes:
+        url: where it is.
+        asked: the requests that Inkbox has answered.
+        rule: waits before an answer is passed on, or raises `Lost`.
+    """
+
+    url: str = ""
+    asked: list[Asked] = field(default_factory=list[Asked])
+    rule: Rule = _at_once
+
+    def holds(self, request_id: str, method: str | None = None) -> Held:
+        """Keep the answers to the requests of one call waiting; the other calls follow the rule so far."""
+        held, usual = Held(), self.rule
+
+        async def rule(asked: Asked) -> None:
+            if asked.request_id == request_id and method in {None, asked.method}:
+                held.came.set()
+                await held.goes.wait()
+            else:
+                await usual(asked)
+
+        self.rule = rule
+        return held
+
+
+@asynccontextmanager
+async def front(inkbox: str) -> AsyncGenerator[Front]:
+    """Stand before the Inkbox at this URL."""
+    target = httpx2.URL(inkbox)
+    made = Front()
+
+    async def pass_on(head: bytes, body: bytes) -> bytes:
+        # A connection of its own: one that is kept might be closed by Inkbox at this moment.
+        async with await anyio.connect_tcp(target.host, target.port or 80) as server:
+            await server.send(head + body)
+            return b"".join(await _message(BufferedByteReceiveStream(server)))
+
+    async def handle(client: SocketStream) -> None:
+        async with client:
+            incoming = BufferedByteReceiveStream(client)
+            try:
+                while True:
+                    head, body = await _message(incoming)
+                    answer = await pass_on(head, body)
+                    method, path, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
+                    asked = Asked(method, path, _headers(head).get("x-request-id", ""))
+                    made.asked.append(asked)
+                    await made.rule(asked)
+                    await client.send(answer)
+            except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, Lost):
+                pass
+
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1", backlog=1024) as listener,
+        anyio.create_task_group() as tasks,
+    ):
+        made.url = f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
+        tasks.start_soon(listener.serve, handle)
+        yield made
+        tasks.cancel_scope.cancel()
+
+
+async def _message(stream: BufferedByteReceiveStream) -> tuple[bytes, bytes]:
+    head = await stream.receive_until(b"\r\n\r\n", MAX_LINE) + b"\r\n\r\n"
+    return head, await stream.receive_exactly(int(_headers(head).get("content-length", "0")))
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    lines = (line.partition(": ") for line in head.decode().split("\r\n")[1:])
+    return {name.lower(): value for name, _, value in lines}

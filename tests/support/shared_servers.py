@@ -1,0 +1,48 @@
+"""HTTP servers that many tests only read: to start one takes longer than most of what is asked of it."""
+
+import subprocess
+import threading
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.conftest import SharedHTTP
+from tests.support.processes import COMMAND, PATIENCE, environment
+
+
+@contextmanager
+def sharing(make_home: Callable[[], Path]) -> Generator[SharedHTTP]:
+    """Start servers as they are asked for; at the end each must stop in order, and have come to no harm."""
+    origins: dict[object, str] = {}
+    with ExitStack() as running:
+
+        def origin(*options: str, **variables: str) -> str:
+            key = (options, frozenset(variables.items()))
+            if key not in origins:
+                origins[key] = running.enter_context(_serving(options, environment(make_home(), **variables)))
+            return origins[key]
+
+        yield origin
+
+
+@contextmanager
+def _serving(options: tuple[str, ...], env: dict[str, str]) -> Generator[str]:
+    # Nobody has to notice that it ends, also where a test has asked whether it is ready.
+    arguments = ("--http", "--port", "0", "--sandbox", "--sandbox-db", ":memory:", "--drain-timeout", "0", *options)
+    command = [*COMMAND, *arguments]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env) as process:
+        try:
+            assert process.stderr
+            log: list[str] = []
+            while "serving MCP at " not in (line := process.stderr.readline()):
+                assert line, "".join(log)
+                log.append(line)
+            reader = threading.Thread(target=log.extend, args=[process.stderr])
+            reader.start()
+            yield line.partition("serving MCP at ")[2].partition("/mcp")[0]
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+            reader.join(PATIENCE)
+            assert "Traceback" not in "".join(log)
+        finally:
+            process.kill()

@@ -1,0 +1,245 @@
+"""What Prometheus is told about calls and about requests to Inkbox."""
+
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client, MCPError
+from prometheus_client.parser import text_string_to_metric_families
+
+from inkbox_mcp.access.tenants import LOCAL
+from inkbox_mcp.protocol.server import build_server
+from inkbox_mcp.service import Service
+from inkbox_mcp.settings.options import Settings
+from inkbox_mcp.telemetry.metrics import Dependency, Metrics, PrometheusMetrics
+from tests.conftest import KEY, Agent, Handler
+from tests.support.extra_tools import offering
+from tests.support.extra_tools.tools.trial import wait_for_nothing
+
+MAILBOX = {
+    "id": "6f1d7a4e-0000-4000-8000-000000000001",
+    "email_address": "sales@inkboxmail.com",
+    "display_name": None,
+    "webhook_url": None,
+    "status": "active",
+    "created_at": "2026-01-01T00:00:00Z",
+    "updated_at": "2026-01-01T00:00:00Z",
+}
+
+
+def samples(metrics: PrometheusMetrics) -> dict[str, float]:
+    """Read what is told, by name and label values, such as `inkbox_mcp_calls_total ok get_mailbox`."""
+    body, _ = metrics.exposition()
+    return {
+        " ".join([sample.name, *sample.labels.values()]): sample.value
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+
+
+@asynccontextmanager
+async def counted(handler: Handler, mode: str = "auto") -> AsyncGenerator[tuple[Agent, Callable[[], dict[str, float]]]]:
+    """Connect an agent to a server whose metrics are on; with it comes the function that reads them."""
+    metrics = PrometheusMetrics()
+    settings = Settings.model_validate({"api_key": KEY})
+    server = build_server(settings, lambda: httpx2.MockTransport(handler), metrics)
+    async with Client(server, mode=mode) as client:
+        yield Agent(client), lambda: samples(metrics)
+
+
+async def test_calls_are_counted_by_tool_and_outcome(era: str) -> None:
+    """Also those that never reach Inkbox."""
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("/sales@inkboxmail.com"):
+            return httpx2.Response(200, json=MAILBOX)
+        return httpx2.Response(404, json={"detail": "Mailbox not found"})
+
+    async with counted(handler, era) as (agent, read):
+        await agent.ask("get_mailbox", email_address="sales@inkboxmail.com")
+        await agent.ask("get_mailbox", email_address="sales@inkboxmail.com")
+        await agent.refused("get_mailbox", email_address="other@inkboxmail.com")
+        await agent.refused("get_mailbox", email_address="no address")
+        told = read()
+    assert told["inkbox_mcp_calls_total ok get_mailbox"] == 2
+    assert told["inkbox_mcp_calls_total not_found get_mailbox"] == 1
+    assert told["inkbox_mcp_calls_total invalid_arguments get_mailbox"] == 1
+    assert told["inkbox_mcp_call_duration_seconds_count get_mailbox"] == 4
+    assert told["inkbox_mcp_calls_in_flight"] == 0
+    assert told["inkbox_mcp_upstream_request_duration_seconds_count GET /api/v1/mail/mailboxes/{} 200"] == 2
+    assert told["inkbox_mcp_upstream_request_duration_seconds_count GET /api/v1/mail/mailboxes/{} 404"] == 1
+
+
+async def test_requests_that_are_sent_again_or_not_answered_are_counted() -> None:
+    """Each attempt is a request of its own."""
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("no route")
+
+    async with counted(handler) as (agent, read):
+        await agent.refused("get_mailbox", email_address="sales@inkboxmail.com")
+        told = read()
+    assert told["inkbox_mcp_upstream_request_duration_seconds_count GET /api/v1/mail/mailboxes/{} none"] == 3
+    assert told["inkbox_mcp_upstream_retries_total GET /api/v1/mail/mailboxes/{}"] == 2
+    assert told["inkbox_mcp_calls_total unreachable get_mailbox"] == 1
+
+
+async def test_a_call_that_waits_is_no_slow_call_and_takes_nobodys_place() -> None:
+    """It is counted when it is over, and until then apart from the calls under way."""
+    metrics = PrometheusMetrics()
+    service = offering(wait_for_nothing, metrics=metrics)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(service.call, wait_for_nothing, {"seconds": 3600.0}, LOCAL)
+        await anyio.wait_all_tasks_blocked()
+        told = samples(metrics)
+        assert (told["inkbox_mcp_calls_waiting"], told["inkbox_mcp_calls_in_flight"]) == (1, 0)
+        service.ending.set()
+    await service.call(wait_for_nothing, {"seconds": "no number"}, LOCAL)
+    told = samples(metrics)
+    assert told["inkbox_mcp_calls_waiting"] == 0
+    assert told["inkbox_mcp_calls_total ok wait_for_nothing"] == 1
+    assert told["inkbox_mcp_calls_total invalid_arguments wait_for_nothing"] == 1
+    assert not [name for name in told if name.startswith("inkbox_mcp_call_duration_seconds")]
+
+
+async def test_a_call_is_in_flight_until_it_ends_or_is_cancelled() -> None:
+    """The gauge comes back to zero whatever happens."""
+    asked = anyio.Event()
+    metrics = PrometheusMetrics()
+
+    class Silent(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            asked.set()
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    server = build_server(Settings.model_validate({"api_key": KEY}), Silent, metrics)
+    async with Client(server) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(client.call_tool, "whoami")
+        await asked.wait()
+        assert samples(metrics)["inkbox_mcp_calls_in_flight"] == 1
+        tasks.cancel_scope.cancel()
+    told = samples(metrics)
+    assert told["inkbox_mcp_calls_in_flight"] == 0
+    assert told["inkbox_mcp_calls_total cancelled whoami"] == 1
+    assert told["inkbox_mcp_upstream_request_duration_seconds_count GET /api/whoami none"] == 1
+
+
+async def test_names_that_clients_make_up_become_no_labels() -> None:
+    """Each value of a label is a series that Prometheus keeps: whoever chooses them can fill its memory."""
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(404, json={"detail": "no"})
+
+    async with counted(handler) as (agent, read):
+        for name in ("made-up", "whoami\n", "é" * 1000):
+            with pytest.raises(MCPError, match="Unknown tool"):
+                await agent.call(name)
+        await agent.refused("get_mailbox", email_address="one@inkboxmail.com")
+        series = set(read())
+        for number in range(20):
+            await agent.refused("get_mailbox", email_address=f"other{number}@inkboxmail.com")
+        assert set(read()) == series
+    assert not any("made-up" in name or "inkboxmail" in name for name in series)
+
+
+def test_a_rate_limited_call_is_counted() -> None:
+    """It has a counter of its own, without labels: it is there from the beginning, at zero."""
+    metrics = PrometheusMetrics()
+    assert samples(metrics)["inkbox_mcp_rate_limited_total"] == 0
+    metrics.rate_limited()
+    assert samples(metrics)["inkbox_mcp_rate_limited_total"] == 1
+
+
+@pytest.mark.parametrize("dependency", ["issuer", "rate_limit_store"])
+def test_a_failure_of_what_is_needed_besides_inkbox_is_counted(dependency: Dependency) -> None:
+    """From zero, or an alert would not see the first."""
+    metrics = PrometheusMetrics()
+    series = f"inkbox_mcp_dependency_failures_total {dependency}"
+    assert samples(metrics)[series] == 0
+    metrics.lost(dependency)
+    assert samples(metrics)[series] == 1
+
+
+def test_calls_under_way_can_be_compared_with_how_many_there_may_be() -> None:
+    """As the operator has set it."""
+    metrics = PrometheusMetrics()
+    Service(Settings.model_validate({"api_key": KEY, "max_concurrency": 7}), metrics=metrics)
+    assert samples(metrics)["inkbox_mcp_max_concurrency"] == 7
+
+
+def test_buckets_tell_a_millisecond_from_half_a_minute() -> None:
+    """An answer of the sandbox and one that comes just before the time is up both have a bucket."""
+    metrics = PrometheusMetrics()
+    for seconds in (0.0008, 0.02, 29, 100):
+        metrics.called("whoami", "ok", seconds)
+    told = samples(metrics)
+    counts = [
+        told[f"inkbox_mcp_call_duration_seconds_bucket {end} whoami"] for end in ("0.001", "0.025", "30.0", "+Inf")
+    ]
+    assert counts == [1, 2, 3, 4]
+
+
+def test_two_servers_in_one_process_count_apart() -> None:
+    """Embedders and tests start more than one."""
+    one, other = PrometheusMetrics(), PrometheusMetrics()
+    one.called("whoami", "ok", 0.1)
+    assert "inkbox_mcp_calls_total ok whoami" in samples(one)
+    assert "inkbox_mcp_calls_total ok whoami" not in samples(other)
+
+
+def test_the_process_tells_about_itself() -> None:
+    """Memory, garbage collection and the version of Python; no series about when series began."""
+    told = samples(PrometheusMetrics())
+    assert any(name.startswith("python_info") for name in told)
+    assert any(name.startswith("python_gc_objects_collected_total") for name in told)
+    assert sys.platform != "linux" or told["process_resident_memory_bytes"] > 0
+    assert not any("_created" in name for name in told)
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type", "end"),
+    [
+        ("", "text/plain; version=0.0.4", b"\n"),
+        ("*/*", "text/plain; version=0.0.4", b"\n"),
+        ("application/openmetrics-text; version=1.0.0; q=0.5, text/plain", "application/openmetrics-text", b"# EOF\n"),
+        ("application/openmetrics-text", "application/openmetrics-text", b"# EOF\n"),
+        ("application/openmetrics-text; version=none", "text/plain; version=0.0.4", b"\n"),
+        ("text/plain; version=1.x", "text/plain; version=0.0.4", b"\n"),
+        (",;,;=;\x00é", "text/plain; version=0.0.4", b"\n"),
+    ],
+)
+def test_the_format_is_the_one_that_is_asked_for(accept: str, content_type: str, end: bytes) -> None:
+    """Whatever else the header says, there is an answer."""
+    body, told = PrometheusMetrics().exposition(accept)
+    assert told.startswith(content_type)
+    assert body.endswith(end)
+
+
+def test_metrics_that_are_off_cost_nothing_to_call() -> None:
+    """Callers do not ask whether they are on."""
+    metrics = Metrics()
+    with metrics.in_flight():
+        metrics.called("whoami", "ok", 1)
+        metrics.rate_limited()
+        metrics.limited_to(32)
+        metrics.lost("issuer")
+        metrics.exchanged("GET /api/whoami", None, 1)
+        metrics.retried("GET /api/whoami")
+
+
+def test_metrics_that_are_off_load_nothing() -> None:
+    """Desktop clients start a server for each conversation."""
+    program = "import sys, inkbox_mcp.telemetry.metrics; sys.exit('prometheus_client' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to install, in one line."""
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with pytest.raises(ImportError, match=r"^--metrics needs an extra: pip install 'inkbox-mcp\[metrics\]'$"):
+        PrometheusMetrics()

@@ -1,0 +1,300 @@
+"""Identities, webhooks and the account, on both generations of the API."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from mcp import Client
+
+from inkbox_mcp.protocol.server import build_server
+from inkbox_mcp.sandbox import Store, create_app
+from inkbox_mcp.settings.options import Settings
+from tests.conftest import Agent, text
+from tests.protocol.test_confirmation import Human
+
+GENERATIONS = ["spec", "identity"]
+EVENTS = "https://hooks.example.com/inkbox"
+
+
+@asynccontextmanager
+async def organisation(
+    generation: str, requests: list[str] | None = None, ask: Any = None, **settings: Any
+) -> AsyncGenerator[Agent]:
+    """Connect an agent to a fresh sandbox of a generation, and record its requests."""
+    with Store(":memory:") as store:
+        app = httpx2.ASGITransport(create_app(store, generation=generation))  # pyright: ignore[reportArgumentType]
+
+        async def record(request: httpx2.Request) -> httpx2.Response:
+            if requests is not None:
+                requests.append(f"{request.method} {request.url.path}")
+            return await app.handle_async_request(request)
+
+        options = Settings.model_validate({"sandbox": True, "sandbox_generation": generation, **settings})
+        server = build_server(options, transport=lambda: httpx2.MockTransport(record))
+        async with Client(server, elicitation_callback=ask) as client:
+            yield Agent(client)
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_one_call_makes_an_identity_with_its_mailbox(generation: str) -> None:
+    """The arguments and the result are the same on both generations."""
+    async with organisation(generation) as agent:
+        made = await agent.ask(
+            "create_identity", agent_handle="@new-agent", mailbox_display_name="New", mailbox_local_part="new-agent"
+        )
+        assert made["agent_handle"] == "new-agent"
+        assert made["email_address"] == "new-agent@inkboxmail.com"
+        assert made["mailbox"]["email_address"] == "new-agent@inkboxmail.com"
+        assert made == await agent.ask("get_identity", agent_handle="new-agent")
+        assert made["agent_handle"] in [one["agent_handle"] for one in await listed(agent)]
+        named = made if generation == "identity" else made["mailbox"]
+        assert named["display_name"] == "New"
+        assert (await agent.ask("get_mailbox", email_address="new-agent"))["email_address"] == made["email_address"]
+
+
+async def listed(agent: Agent) -> list[dict[str, Any]]:
+    """Return the identities."""
+    return (await agent.ask("list_identities"))["identities"]
+
+
+async def test_an_identity_may_come_without_a_mailbox_where_the_api_has_that() -> None:
+    """The identity generation always makes one, and says so."""
+    async with organisation("spec") as agent:
+        made = await agent.ask("create_identity", agent_handle="bare", with_mailbox=False)
+        assert made["email_address"] is None
+        message = await agent.refused(
+            "create_identity", agent_handle="bare", with_mailbox=False, mailbox_local_part="x"
+        )
+        assert "need with_mailbox to be true" in message
+    async with organisation("identity") as agent:
+        message = await agent.refused("create_identity", agent_handle="bare", with_mailbox=False)
+        assert "call create_identity with agent_handle; leave out with_mailbox" in message
+        assert await listed(agent) == []
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_identities_are_paged_and_searched_like_mailboxes(generation: str) -> None:
+    """Newest first, with a total and a cursor."""
+    async with organisation(generation) as agent:
+        for number in range(5):
+            await agent.ask("create_identity", agent_handle=f"agent-{number}")
+        first = await agent.ask("list_identities", search="AGENT-", limit=3)
+        assert [one["agent_handle"] for one in first["identities"]] == ["agent-4", "agent-3", "agent-2"]
+        assert first["total"] == 5
+        rest = await agent.ask("list_identities", search="AGENT-", limit=3, cursor=first["next_cursor"])
+        assert [one["agent_handle"] for one in rest["identities"]] == ["agent-1", "agent-0"]
+        assert rest["next_cursor"] is None
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_a_conflict_says_what_is_in_the_way(generation: str) -> None:
+    """An identity that exists is shown, an address that is taken is told apart."""
+    async with organisation(generation) as agent:
+        wanted = {"mailbox_local_part": "taken"} if generation == "spec" else {}
+        made = await agent.ask("create_identity", agent_handle="one-agent", **wanted)
+        message = await agent.refused("create_identity", agent_handle="one-agent")
+        assert f"with the mailbox {json.dumps(made['email_address'])}" in message
+        if generation == "spec":
+            message = await agent.refused("create_identity", agent_handle="two-agent", mailbox_local_part="TAKEN")
+            assert "Either the handle or the address is taken" in message
+            assert "two-agent" not in {one["agent_handle"] for one in await listed(agent)}
+
+
+async def test_an_address_of_ones_own_choice_is_not_left_out_silently() -> None:
+    """Where the API makes it from the handle; the one that it makes may be asked for."""
+    requests: list[str] = []
+    async with organisation("identity", requests) as agent:
+        message = await agent.refused("create_identity", agent_handle="one-agent", mailbox_local_part="hello")
+        assert "call create_identity with the agent_handle that you want before the @" in message
+        assert not [request for request in requests if request.startswith("POST")]
+        made = await agent.ask("create_identity", agent_handle="one-agent", mailbox_local_part="one-agent")
+        assert made["email_address"].startswith("one-agent@")
+
+
+async def test_a_handle_that_was_deleted_is_not_said_to_be_anothers() -> None:
+    """It is not free all the same."""
+    async with organisation("identity", confirm="never") as agent:
+        await agent.ask("create_identity", agent_handle="one-agent")
+        await agent.ask("delete_identity", agent_handle="one-agent")
+        message = await agent.refused("create_identity", agent_handle="one-agent")
+        assert "another organisation has it, or a deleted identity had it" in message
+
+
+@pytest.mark.parametrize("tool", ["list_webhooks", "create_webhook", "delete_webhook"])
+async def test_webhooks_of_a_mailbox_that_is_not_there_lead_to_those_that_are(tool: str) -> None:
+    """As for any other tool."""
+    more = {"create_webhook": {"webhook_url": EVENTS}, "delete_webhook": {"webhook_id": str(UUID(int=1))}}
+    async with organisation("identity", confirm="never") as agent:
+        message = await agent.refused(tool, email_address="nobody", **more.get(tool, {}))
+        assert "call list_mailboxes" in message
+
+
+async def test_an_identity_is_paused_in_one_generation_and_renamed_in_the_other() -> None:
+    """Only what the API has is sent; for the rest the tool that has it is named."""
+    requests: list[str] = []
+    async with organisation("spec", requests) as agent:
+        assert (await agent.ask("update_identity", agent_handle="sales-agent", status="paused"))["status"] == "paused"
+        message = await agent.refused("update_identity", agent_handle="sales-agent", display_name="Sales")
+        assert "call update_mailbox with email_address and display_name" in message
+    async with organisation("identity", requests) as agent:
+        await agent.ask("create_identity", agent_handle="sales-agent")
+        changed = await agent.ask("update_identity", agent_handle="sales-agent", display_name="Sales")
+        assert changed["display_name"] == "Sales"
+        message = await agent.refused("update_identity", agent_handle="sales-agent", status="paused")
+        assert "cannot be paused or activated here" in message
+        assert "nothing to update" in await agent.refused("update_identity", agent_handle="sales-agent")
+    assert len([request for request in requests if request.startswith("PATCH")]) == 2
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_deleting_an_identity_tells_the_human_what_becomes_of_its_mailbox(generation: str) -> None:
+    """It survives in one generation and is deleted in the other, and the question says which."""
+    human = Human("accept")
+    async with organisation(generation, ask=human) as agent:
+        made = await agent.ask("create_identity", agent_handle="old-agent")
+        assert (await agent.ask("delete_identity", agent_handle="old-agent"))["deleted"] is True
+        survives = generation == "spec"
+        (question,) = human.questions
+        assert ("stays" in question) is survives
+        result = await agent.call("get_mailbox", email_address=made["email_address"])
+        assert result.is_error is not survives
+        assert "404" in await agent.refused("delete_identity", agent_handle="old-agent")
+
+
+async def test_a_mailbox_is_parted_from_one_identity_and_given_to_another() -> None:
+    """How an agent recovers from a mailbox that is assigned elsewhere."""
+    async with organisation("spec") as agent:
+        made = await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="desk")
+        link = {"agent_handle": "support-agent", "email_address": "desk"}
+        assert "call unlink_mailbox with that agent_handle" in await agent.refused("link_mailbox", **link)
+        assert await agent.ask("unlink_mailbox", agent_handle="sales-agent") == {
+            "unlinked": True,
+            "agent_handle": "sales-agent",
+        }
+        linked = await agent.ask("link_mailbox", **link)
+        assert linked["email_address"] == made["email_address"]
+        assert (await agent.ask("get_identity", agent_handle="sales-agent"))["email_address"] is None
+
+
+MOVED: list[tuple[str, dict[str, Any], str]] = [
+    ("create_mailbox", {"agent_handle": "sales"}, "call create_identity with agent_handle"),
+    ("delete_mailbox", {"email_address": "sales"}, "call delete_identity with agent_handle"),
+    ("update_mailbox", {"email_address": "sales", "display_name": "x"}, "call update_identity with agent_handle and"),
+    ("update_mailbox", {"email_address": "sales", "webhook_url": EVENTS}, "call create_webhook with email_address and"),
+    ("link_mailbox", {"agent_handle": "sales", "email_address": "sales"}, "are inseparable"),
+    ("unlink_mailbox", {"agent_handle": "sales"}, "are inseparable"),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments", "now"), MOVED)
+async def test_an_operation_that_moved_names_the_one_that_does_it_now(
+    tool: str, arguments: dict[str, Any], now: str
+) -> None:
+    """Once the generation is known, nothing is sent at all."""
+    requests: list[str] = []
+    async with organisation("identity", requests, confirm="never") as agent:
+        await agent.ask("create_identity", agent_handle="sales", mailbox_local_part="sales")
+        sent = len(requests)
+        result = await agent.call(tool, **arguments)
+        assert (result.meta or {})["code"] == "operation_moved"
+        assert now in text(result)
+        assert len(requests) == sent
+
+
+@pytest.mark.parametrize(("tool", "arguments", "now"), MOVED)
+async def test_the_generation_is_learnt_from_the_refusal_itself(tool: str, arguments: dict[str, Any], now: str) -> None:
+    """A server that was never told meets 405, 404 or 422, looks, and explains."""
+    with Store(":memory:") as store:
+        app = create_app(store, generation="identity")
+        make = partial(httpx2.ASGITransport, app)
+        settings = Settings(sandbox=True, confirm="never")
+        async with Client(build_server(settings, transport=make)) as client:
+            await Agent(client).ask("create_identity", agent_handle="sales")
+        async with Client(build_server(settings, transport=make)) as client:
+            assert now in await Agent(client).refused(tool, **arguments)
+            assert len(await listed(Agent(client))) == 1
+
+
+async def test_a_missing_thing_is_not_taken_for_a_moved_operation() -> None:
+    """On the spec generation a 404 stays a 404, also in an organisation without anything."""
+    async with organisation("spec") as agent:
+        for handle in ("sales-agent", "support-agent"):
+            await agent.ask("delete_identity", agent_handle=handle)
+        assert "404" in await agent.refused("create_mailbox", agent_handle="nobody")
+        assert "404" in await agent.refused("delete_mailbox", email_address="nobody")
+
+
+async def test_webhooks_are_subscriptions_in_the_identity_generation() -> None:
+    """Created, listed by mailbox, and deleted only through the mailbox they belong to."""
+    async with organisation("identity") as agent:
+        for name in ("sales", "support"):
+            await agent.ask("create_identity", agent_handle=name)
+        made = await agent.ask("create_webhook", email_address="sales", webhook_url=EVENTS)
+        assert made["event_types"] == ["message.received"]
+        found = await agent.ask("list_webhooks", email_address="sales")
+        assert [one["id"] for one in found["subscriptions"]] == [made["id"]]
+        assert (await agent.ask("list_webhooks", email_address="support"))["subscriptions"] == []
+        message = await agent.refused("delete_webhook", email_address="support", webhook_id=made["id"])
+        assert "no such webhook" in message
+        await agent.ask("delete_webhook", email_address="sales", webhook_id=made["id"])
+        assert (await agent.ask("list_webhooks", email_address="sales"))["subscriptions"] == []
+        assert "must have a host on the public internet" in await agent.refused(
+            "create_webhook", email_address="sales", webhook_url="https://10.0.0.1/"
+        )
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "instead"),
+    [
+        ("list_webhooks", {}, "call get_mailbox with email_address to see it"),
+        ("create_webhook", {"webhook_url": EVENTS}, "call update_mailbox with email_address and webhook_url"),
+        ("delete_webhook", {"webhook_id": str(UUID(int=1))}, "call update_mailbox with email_address, and null as"),
+    ],
+)
+async def test_webhooks_are_a_field_in_the_spec_generation(tool: str, arguments: dict[str, str], instead: str) -> None:
+    """The tools of the other generation name the one that does the same with the field."""
+    async with organisation("spec", confirm="never") as agent:
+        await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
+        message = await agent.refused(tool, email_address="sales", **arguments)
+        assert instead in message
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_whoami_tells_the_account_and_never_the_key(generation: str) -> None:
+    """Organisation, scope and expiry."""
+    async with organisation(generation) as agent:
+        result = await agent.call("whoami")
+    assert result.structured_content["organization_id"].startswith("org_")
+    assert result.structured_content["auth_subtype"] == "api_key.admin_scoped"
+    assert "ApiKey_" not in text(result)
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_pins_hold_for_identities_too(generation: str) -> None:
+    """Neither by its handle nor by its mailbox's address can another agent's identity be reached."""
+    with Store(":memory:") as store:
+        app = create_app(store, generation=generation)  # pyright: ignore[reportArgumentType]
+
+        def client(**limits: Any) -> Client:
+            settings = Settings.model_validate({"sandbox": True, **limits})
+            return Client(build_server(settings, transport=lambda: httpx2.ASGITransport(app)))
+
+        async with client() as server:
+            for name in ("mine", "other"):
+                await Agent(server).ask(
+                    "create_identity", agent_handle=f"{name}-agent", mailbox_local_part=f"{name}-agent"
+                )
+        for limits in ({"allow_handles": "mine-*"}, {"allow_addresses": "mine-*@*"}):
+            async with client(**limits) as server:
+                agent = Agent(server)
+                handles = {one["agent_handle"] for one in await listed(agent) if one["email_address"]}
+                assert handles == {"mine-agent"}
+                for tool in ("get_identity", "delete_identity"):
+                    assert "is outside what" in await agent.refused(tool, agent_handle="other-agent")
+                assert "is outside what" in await agent.refused("create_identity", agent_handle="third-agent")
+                await agent.ask("get_identity", agent_handle="mine-agent")
