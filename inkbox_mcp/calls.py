@@ -1,4 +1,4 @@
-"""One tool call: its id in logs, its deadline, what came of it so far, and how it reports to its client."""
+"""The state of one tool call: its id, its deadline, its progress reports, and facts about its requests."""
 
 import re
 import secrets
@@ -13,28 +13,26 @@ import anyio
 _current: ContextVar["Call"] = ContextVar("current_call")
 
 Report = Callable[[float, float | None, str | None], Awaitable[None]]
-"""Tells a client how much of a call is done, of how much, and what happens now."""
+"""Sends a progress report: progress, total, and a message."""
 
 
 def new_request_id() -> str:
-    """Make an id that no other call has."""
+    """Return a new unique id."""
     return secrets.token_hex(8)
 
 
 @dataclass
 class Call:
-    """One tool call, as far as the API is concerned.
+    """The state of one tool call.
 
     Attributes:
         timeout: seconds that it may take.
-        request_id: the name under which logs, errors and the API know it.
+        request_id: its id in logs, in errors, and for the API.
         status: the HTTP status of the latest answer.
-        missing: the paths that were looked at and are not there.
-        clock: seconds by which the API's clock is ahead of `anyio.current_time()`, at least; None while no answer was
-            dated.
-        ending: set when the server is about to stop, so that a call that waits can answer in time; None for a call
-            that does not wait.
-        reporter: tells the client of progress; None where nobody asked for it, or the call is over.
+        missing: the paths of GET requests that were answered 404.
+        clock: the least seconds by which the API's clock is ahead of `anyio.current_time()`; None before a first date.
+        ending: set when the server is about to stop, so that a waiting call can answer in time; None for other calls.
+        reporter: sends progress reports to the client; None if it wants none, or the call has ended.
     """
 
     timeout: float
@@ -49,44 +47,44 @@ class Call:
         self.restart()
 
     def answered(self, status: int, date: datetime | None) -> None:
-        """Note an answer: its status, and the API's clock, which tells whole seconds."""
+        """Record the status and the date of an answer."""
         self.status = status
         if date:
-            # Each answer was dated before it came, so that the largest difference is nearest to the true one.
+            # An answer is dated before it arrives, so the largest difference is the most exact.
             ahead = date.timestamp() - anyio.current_time()
             self.clock = ahead if self.clock is None else max(self.clock, ahead)
 
     def restart(self) -> None:
-        """Give the call its whole time again, after a human took some of it."""
+        """Restart the call's time limit, after waiting for a human."""
         self._deadline = anyio.current_time() + self.timeout
 
     def begin_to_wait(self, seconds: float, ending: anyio.Event) -> None:
-        """Give the call a time limit of its own, from now on, in which it may wait for something to happen.
+        """Replace the time limit by the tool's own, which begins now.
 
         Args:
-            seconds: that it may take.
+            seconds: that the call may take.
             ending: set when the server is about to stop.
         """
         self.timeout, self.ending = seconds, ending
         self.restart()
 
     async def pause(self, seconds: float) -> bool:
-        """Wait before looking again; not beyond the deadline, nor when the server is about to stop.
+        """Wait before the next look; at most until the deadline, or until the server is about to stop.
 
         Returns:
-            Whether there is time to look again. If not, answer at once with what is known.
+            Whether there is time for another look. If not, the tool must answer at once.
         """
         with anyio.move_on_after(min(seconds, self.remaining)):
             await (self.ending.wait() if self.ending else anyio.sleep_forever())
         return self.remaining > 0 and not (self.ending and self.ending.is_set())
 
     async def report(self, done: float, total: float | None = None, message: str | None = None) -> None:
-        """Tell the client how far the call is; nothing happens where it did not ask, or the call is over.
+        """Send a progress report, if the client asked for reports and the call has not ended.
 
         Args:
-            done: how much is done, in any unit; a report that is no more than the last is left out.
-            total: of how much, if that is known.
-            message: what happens now, in a line; no more than 200 characters are sent.
+            done: the progress, in any unit; must be larger than in the last report.
+            total: the progress at the end, if known.
+            message: the current step, in one line of at most 200 characters.
         """
         if self.reporter:
             await self.reporter(done, total, message)
@@ -99,11 +97,11 @@ class Call:
 
 @contextmanager
 def begin(timeout: float, request_id: str | None = None) -> Generator[Call]:
-    """Begin a tool call: what is sent within shares its deadline and its id.
+    """Begin a tool call. All requests within the context share its deadline and id.
 
     Args:
         timeout: seconds that it may take.
-        request_id: the caller's own name for it; one that could not stand in a header or a log is replaced.
+        request_id: the caller's own id; replaced if it does not fit into a header or a log line.
     """
     known = request_id is not None and re.fullmatch(r"[\w.:/+=@-]{1,128}", request_id, re.ASCII)
     call = Call(timeout, request_id) if request_id and known else Call(timeout)
@@ -116,11 +114,11 @@ def begin(timeout: float, request_id: str | None = None) -> Generator[Call]:
 
 
 def current() -> Call:
-    """Return the tool call that is under way."""
+    """Return the current tool call."""
     return _current.get()
 
 
 def request_id() -> str | None:
-    """Return the id of the tool call that is under way, if any."""
+    """Return the id of the current tool call, if there is one."""
     call = _current.get(None)
     return call and call.request_id

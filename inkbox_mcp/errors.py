@@ -230,7 +230,7 @@ class OperationMoved(InkboxError):
     code = "operation_moved"
 
     def __init__(self, now: str, status: int | None = None) -> None:
-        super().__init__("this organisation's Inkbox API does that differently; nothing was changed.", status=status)
+        super().__init__("this organization's Inkbox API does that differently; nothing was changed.", status=status)
         self.looked_up = now
 
 
@@ -266,7 +266,7 @@ class Forbidden(APIError):
 
     code = "forbidden"
     advice = (
-        "The API key may not do this: it belongs to no organisation, or it is scoped to one agent and the call "
+        "The API key may not do this: it belongs to no organization, or it is scoped to one agent and the call "
         "needs an admin-scoped key. Tell the user."
     )
 
@@ -280,7 +280,7 @@ class NotFound(APIError):
 
     after_lost = False
     code = "not_found"
-    advice = "Check the name against what exists in your organisation."
+    advice = "Check the name against what exists in your organization."
 
 
 class Conflict(APIError):

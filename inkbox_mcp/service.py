@@ -1,7 +1,7 @@
-"""The corridor: a tool call in, an answer out, whichever way it came.
+"""Runs one tool call: admit, validate, confirm, execute, log. Every transport ends here.
 
-Calls come from `inkbox_mcp.protocol.server`, which the MCP SDK calls, or, as plain calls over stdio, from
-`inkbox_mcp.stdio.direct`, which does without the SDK: nothing here may need it.
+Calls come from `inkbox_mcp.protocol.server`, which the MCP SDK calls, or from `inkbox_mcp.stdio.direct`, which answers
+plain calls without the SDK. So this module must not need the SDK.
 """
 
 import logging
@@ -34,21 +34,21 @@ logger = logging.getLogger(__name__)
 Asked = TypeVar("Asked")
 
 MAX_QUESTIONS = 3
-"""How often one call asks, where what it would do changes while the human thinks: an API may do so for ever."""
+"""The most questions of one call, if its effect changes each time before the human has answered."""
 
 SECONDS_TO_ANSWER = 1.0
-"""How long a tool that waits may take to answer when its time is over; its requests end before."""
+"""Seconds that a waiting tool has to answer after its time limit; its requests end earlier."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call came to.
+    """The outcome of a call.
 
     Attributes:
-        text: what the model reads.
+        text: for the model.
         data: the same as an object; None for a failure.
-        meta: what programs want to know of a failure.
-        blocks: what the model is shown besides the text.
+        meta: fields of a failure for programs.
+        blocks: content to show besides the text.
     """
 
     text: str
@@ -63,7 +63,7 @@ class Answer:
 
 
 class Bug(Exception):
-    """A call hit a bug; its place is in the log, nothing of it in here.
+    """A call hit a bug. The log has its place; this exception has no details.
 
     Attributes:
         data: for the `data` of a JSON-RPC error.
@@ -75,7 +75,7 @@ class Bug(Exception):
 
 
 async def cannot_ask(_: Question) -> None:
-    """Refuse what needs a human, where there is none.
+    """Refuse a call that needs a human's consent, because nobody can be asked.
 
     Raises:
         CannotAsk: always.
@@ -84,21 +84,21 @@ async def cannot_ask(_: Question) -> None:
 
 
 class Service:
-    """The tools of a server, and the way to what they work on; nothing is opened until one is called.
+    """A server's tools and the API behind them. Connects on the first call.
 
     Attributes:
         settings: see `inkbox_mcp.settings.options`.
-        operations: the tools that it offers, by their names.
-        tenants: the way to what they work on; whoever runs the service enters and leaves it.
-        ending: set by whoever runs the service when it is about to stop: calls that wait answer then.
+        operations: the offered tools by name.
+        tenants: the API for each caller; the transport enters and exits this context.
+        ending: set by the transport when the server is about to stop, so that waiting calls answer.
 
     Args:
         settings: see `inkbox_mcp.settings.options`.
-        transport: another way to reach the API than the settings name; for tests and embedding.
-        metrics: where calls and requests are counted.
+        transport: makes another transport to the API than the settings name; for tests and embedding.
+        metrics: counts calls and requests.
 
     Raises:
-        SettingsError: the settings name a tool that does not exist, or a store that cannot be used.
+        SettingsError: the settings name an unknown tool, or an unusable store.
     """
 
     def __init__(
@@ -112,19 +112,19 @@ class Service:
         self.ending = anyio.Event()
 
     def open_to(self, caller: Caller) -> dict[str, Operation[Any, Any]]:
-        """Return the tools that a caller may use, by their names."""
+        """Return the tools that a caller may use, by name."""
         return self.operations if caller.may_write else self._harmless
 
     def is_write(self, tool: str) -> bool:
-        """Whether this is the name of a tool that changes something."""
+        """Whether the tool of this name changes something."""
         return tool in self.operations and tool not in self._harmless
 
     def is_plain(self, operation: Operation[Any, Any], *, wants_progress: bool) -> bool:
-        """Whether a call needs neither a way to ask its human nor one to report progress.
+        """Whether a call needs neither to ask its human nor to report progress.
 
         Args:
             operation: the tool.
-            wants_progress: whether its client asks for reports.
+            wants_progress: whether the client asks for reports.
         """
         return operation.is_plain(self.settings.confirm, wants_progress=wants_progress)
 
@@ -136,14 +136,14 @@ class Service:
         ask: Callable[[Question], Awaitable[Asked | None]] = cannot_ask,
         report: Report | None = None,
     ) -> Answer | Asked:
-        """Run one tool, and log and count it without its arguments.
+        """Run one tool call; log and count it without its arguments.
 
         Args:
             operation: the tool.
             arguments: as the model wrote them.
-            caller: who calls.
-            ask: puts a question to the human; returns None to go ahead, or what the client has to answer first.
-            report: sends a report of progress to the client, if it wants any; None where there is no way to.
+            caller: of the tool.
+            ask: asks the human; returns None to continue, or the question for the client to answer first.
+            report: sends a progress report to the client; None if it cannot get any.
 
         Raises:
             Bug: a bug.
@@ -173,7 +173,7 @@ class Service:
                     error.advised(
                         f"Tell the user: put a valid key into the header {KEY_HEADER} of this server's entry."
                     )
-                # No data: clients check it against the output schema and would hide the text.
+                # No data: clients would check it against the output schema, and hide the text.
                 meta = {**machine_fields(error), "request_id": state.request_id}
                 answer = Answer(operation.explain(error), meta=meta)
                 return _without_key(answer, api.redaction) if api else answer
@@ -183,14 +183,14 @@ class Service:
                 raise Bug(operation.name, state.request_id) from error
             finally:
                 seconds = time.perf_counter() - started
-                self._metrics.called(operation.name, outcome, None if waits else seconds)
+                self._metrics.call_ended(operation.name, outcome, None if waits else seconds)
                 _log_call(operation.name, outcome, state.status, seconds, caller.name)
 
     async def _wait(self, operation: Operation[Any, Any], api: PinnedAPI, args: Args, call: Call) -> Result:
         """Run a tool that waits, within its own time limit.
 
         Raises:
-            TimedOut: it did not answer when its time was over.
+            TimedOut: the tool did not answer in time.
         """
         call.begin_to_wait(operation.time_limit(args) or 0, self.ending)
         with anyio.move_on_after(call.timeout + SECONDS_TO_ANSWER):
@@ -204,10 +204,10 @@ class Service:
         args: Args,
         ask: Callable[[Question], Awaitable[Asked | None]],
     ) -> Asked | None:
-        """Have the human agree to what the call will do, as it is when they have answered.
+        """Ask the human, and ask again if the call's effect has changed by the time of the answer.
 
         Returns:
-            None to go ahead, or what the client has to answer first.
+            None to continue, or the question for the client to answer first.
         """
         agreed: Question | None = None
         for _ in range(MAX_QUESTIONS):
@@ -223,10 +223,10 @@ class Service:
 
 
 def offered(settings: Settings) -> dict[str, Operation[Any, Any]]:
-    """Choose the tools that the operator wants offered: what is off is neither listed nor callable.
+    """Return the tools that the operator offers. Others can be neither listed nor called.
 
     Raises:
-        SettingsError: a name that is no tool, for it might be a misspelt one that should be off; or no tool is left.
+        SettingsError: a name is not a tool's (it may be a misspelt one that should be off), or no tool is left.
     """
     operations = all_operations()
     for name in [*settings.tools, *settings.exclude_tools]:
@@ -245,7 +245,7 @@ def offered(settings: Settings) -> dict[str, Operation[Any, Any]]:
 
 
 def _without_key(answer: Answer, redaction: Redaction) -> Answer:
-    """Take the API key out of an answer, whichever notation the API repeated it in."""
+    """Remove the API key from an answer, in any notation."""
     if answer.blocks:
         answer = replace(answer, blocks=tuple(without_key(block, redaction) for block in answer.blocks))
     if not redaction.finds(answer.text):
@@ -262,6 +262,6 @@ def _log_call(tool: str, outcome: str, status: int | None, seconds: float, calle
 
 
 def _log_bug(operation: Operation[Any, Any], error: Exception) -> None:
-    """Log where a bug is, without the texts of exceptions, which repeat arguments and answers."""
+    """Log the place of a bug, without messages of exceptions, which repeat arguments and answers."""
     places = "".join(traceback.format_tb(error.__traceback__))
     logger.error("%s raised %s\n%s", operation.name, type(error).__qualname__, places)

@@ -47,7 +47,7 @@ class Losses(Metrics):
     def __init__(self) -> None:
         self.of: list[Dependency] = []
 
-    def lost(self, dependency: Dependency) -> None:
+    def dependency_failed(self, dependency: Dependency) -> None:
         """Note it."""
         self.of.append(dependency)
 

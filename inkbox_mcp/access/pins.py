@@ -1,8 +1,8 @@
 """The operator's limits on which agents' mailboxes a server touches.
 
-`--allow-handles` and `--allow-addresses` pin a server to its own agents, with glob patterns. What the patterns do not
-match is refused before a request is made, and is missing from lists. With handles alone, the addresses are those of the
-mailboxes of these handles, which takes a look at the identities; given addresses decide alone.
+`--allow-handles` and `--allow-addresses` pin a server to its own agents, with glob patterns. Names that do not match
+are refused before a request is sent, and removed from lists. With handles alone, the addresses of these handles'
+mailboxes are allowed, which needs a request for the identities. With addresses, only these are allowed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,21 +27,21 @@ DOMAIN = "inkboxmail.com"
 
 _IDENTITY, _MAILBOX = path_to(IDENTITIES, ""), path_to(MAILBOXES, "")
 _LISTS = frozenset({IDENTITIES.template, MAILBOXES.template})
-# A subscription is reached through its mailbox, which is looked up before; whoami is about the key.
+# Tools look up a subscription's mailbox first, which is checked. `whoami` is about the key.
 _UNCHECKED = frozenset({WHOAMI.template, WEBHOOKS.template, path_to(WEBHOOKS, "").template})
 _CHECKED = _LISTS | {path.template for path in (_IDENTITY, _MAILBOX, path_to(IDENTITIES, "", Path("mailbox")))}
 
 
 class PinnedAPI(InkboxAPI):
-    """The API as far as the operator allows it; without patterns, all of it.
+    """The API within the operator's limits; without patterns, all of it.
 
     Args:
         connection: see `InkboxAPI`.
         api_key: see `InkboxAPI`.
         share: see `InkboxAPI`.
-        handles: what a handle may be.
-        addresses: what an address may be; one given by its local part alone counts as one of Inkbox's domain.
-        webhook_hosts: what the host of a webhook's URL may be.
+        handles: patterns of allowed handles.
+        addresses: patterns of allowed addresses. A local part alone counts as an address of Inkbox's domain.
+        webhook_hosts: patterns of allowed hosts of webhook URLs.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class PinnedAPI(InkboxAPI):
         self._is_pinned = bool(self._handles or self._addresses)
 
     async def allow(self, args: Args) -> dict[str, Any]:
-        """Refuse a call whose arguments name what is not allowed.
+        """Refuse a call whose arguments name something that is not allowed.
 
         Args:
-            args: checked arguments, whose types say what they name.
+            args: checked arguments, with marks in their types.
 
         Returns:
-            The arguments that must be sent in another form, the one that was compared: an address by its local part
-            alone may be another one to an API with several domains.
+            The arguments to send in another form. A local part becomes the full address that was compared, because an
+            API with several domains could understand another one.
 
         Raises:
             NotAllowed: naming the argument and the patterns.
@@ -85,10 +85,10 @@ class PinnedAPI(InkboxAPI):
         return await self._allow_addresses(args) if self._is_pinned else {}
 
     async def _allow_mailboxes_of_handles(self, args: Args) -> None:
-        """Refuse an identity whose mailbox, wanted or there already, is at an address that is not allowed."""
+        """Refuse an identity whose new or existing mailbox has an address that is not allowed."""
         for argument, handle in marked(args, Mark.HANDLE):
             try:
-                await self.get(path_to(IDENTITIES, handle), Result)  # `check` looks at its mailbox
+                await self.get(path_to(IDENTITIES, handle), Result)  # `check` refuses its mailbox
             except NotFound:
                 continue
             except NotAllowed as error:
@@ -99,12 +99,12 @@ class PinnedAPI(InkboxAPI):
                 self._addresses.require(f"{argument}'s mailbox", _full(handle))  # addresses are made of handles there
             return
         for argument in _new_addresses(args):
-            # A random address would match no pattern, and the agent could not use what it made.
+            # A random address would match no pattern, and the agent could not use the new mailbox.
             for place, local_part in texts(args, argument) or [(f"a random address (pass {argument})", "")]:
                 self._addresses.require(place, _full(local_part))
 
     async def _allow_addresses(self, args: Args) -> dict[str, Any]:
-        """Refuse an address that is not allowed, and return the arguments with addresses in full."""
+        """Refuse addresses that are not allowed, and return the arguments with full addresses."""
         addresses = marked(args, Mark.ADDRESS)
         for argument, address in addresses:
             self._addresses.require(argument, _full(address))
@@ -117,29 +117,29 @@ class PinnedAPI(InkboxAPI):
         return {name: _all_full(getattr(args, name)) for name in found}
 
     def permit(self, path: Path) -> None:
-        """Refuse a request whose answers have no rule here, or whose path has a name that is not allowed.
+        """Refuse a request whose path has no rule here, or a name that is not allowed.
 
-        A resource that is new has to be given a rule: in `check` for an object, in `get_list` for a list.
+        A new resource needs a rule: in `check` for an object, in `get_list` for a list.
 
         Raises:
-            NotAllowed: naming the path without its names, or the patterns.
+            NotAllowed: names the path's template, or the patterns.
         """
         if not self._is_pinned or path.template in _UNCHECKED:
             return
         if path.template not in _CHECKED:
             raise _no_rule(path)
-        # Also what a tool took for plain text, or found in an answer.
+        # The name may come from an argument of plain text, or from an answer.
         if path.startswith(_IDENTITY):
             self._handles.require("agent_handle", _name(path, _IDENTITY))
         elif path.startswith(_MAILBOX):
             self._addresses.require("email_address", _full(_name(path, _MAILBOX)))
 
     def check(self, method: str, path: Path, data: object) -> None:
-        """Refuse an answer about what is not allowed: the API may read a name in another way than it is read here.
+        """Refuse an answer about an object that is not allowed, because the API may understand a name differently.
 
         Raises:
-            NotAllowed: naming the patterns.
-            UnexpectedResponse: it is no list, and `get_list` could not leave out what is not allowed.
+            NotAllowed: names the patterns.
+            UnexpectedResponse: the answer should be a list and is not, so `get_list` cannot filter it.
         """
         if not self._is_pinned or path.template not in _CHECKED:
             return
@@ -166,10 +166,10 @@ class PinnedAPI(InkboxAPI):
             raise NotAllowed("email_address in Inkbox's answer", f"mailboxes of {self._handles}")
 
     async def get_list(self, path: Path) -> list[dict[str, Any]]:
-        """GET a bare array of objects, less those that are not allowed.
+        """GET a bare array of objects, without those that are not allowed.
 
         Raises:
-            NotAllowed: which of them are allowed cannot be told.
+            NotAllowed: the path has no rule for filtering.
         """
         if self._is_pinned and path.template not in _LISTS:
             raise _no_rule(path)
@@ -189,9 +189,9 @@ class PinnedAPI(InkboxAPI):
 
 
 class _Patterns(tuple[str, ...]):
-    """Glob patterns, as they are written or in lower case; none match everything.
+    """Glob patterns, as written or in lower case. No patterns match everything.
 
-    The value is compared as it is: folded, two values that the API keeps apart would be one here.
+    The value's case is not changed: the API may distinguish values that differ in case only.
     """
 
     __slots__ = ()
@@ -212,26 +212,26 @@ def _no_rule(path: Path) -> NotAllowed:
 
 
 def _name(path: Path, resource: Path) -> str:
-    """Return the name that stands in a path behind its resource."""
+    """Return the name in a path, after its resource."""
     return unquote(path.partition("?")[0].removeprefix(resource).partition("/")[0])
 
 
 def _new_addresses(args: Args) -> list[str]:
-    """Return the arguments that hold the address of a mailbox that the call makes; none if it makes none."""
+    """Return the names of arguments with the local part of a new mailbox; none if the call creates no mailbox."""
     marks_of = marks(type(args))
     switches = [getattr(args, name) for name, mark in marks_of.items() if mark is Mark.WITH_MAILBOX]
-    makes_one = not switches or any(on is not False for on in switches)  # where it is omitted, the API decides
+    makes_one = not switches or any(on is not False for on in switches)  # if it is omitted, the API decides
     return [name for name, mark in marks_of.items() if mark is Mark.NEW_LOCAL_PART and makes_one]
 
 
 def _all_full(value: object) -> object:
-    """Return the value of an argument, one address or a list of them, with each in full."""
+    """Return the value of an argument, an address or a list of them, with full addresses."""
     if isinstance(value, list):
         return [_all_full(item) for item in cast("list[object]", value)]
     return _full(value) if isinstance(value, str) else value
 
 
 def _full(address: str) -> str:
-    """Return an address in full and in lower case, in which mailboxes go by it; what is no ASCII has no such form."""
+    """Return the full address, in lower case like the API's if it is ASCII."""
     full = address if "@" in address or not address else f"{address}@{DOMAIN}"
     return full.lower() if full.isascii() else full

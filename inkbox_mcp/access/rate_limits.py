@@ -99,7 +99,7 @@ class RateLimit:
         return True
 
     def _lose_store(self, error: Exception) -> None:
-        self._metrics.lost("rate_limit_store")
+        self._metrics.dependency_failed("rate_limit_store")
         if self._ask_again_at is None:
             # Only the type of the error: its message has the URL, which may have a password.
             name = type(error).__name__

@@ -130,12 +130,12 @@ class Connection:
         """Trace a request and measure it."""
         operation, started = f"{method} {path.template}", perf_counter()
         if attempt > 1:
-            self._metrics.retried(operation)
+            self._metrics.request_retried(operation)
         with client_span(method, self._base_url, path.template, attempt - 1) as exchange:
             try:
                 yield exchange
             finally:
-                self._metrics.exchanged(operation, exchange.status, perf_counter() - started)
+                self._metrics.request_ended(operation, exchange.status, perf_counter() - started)
 
     def _open(self) -> httpx2.AsyncBaseTransport:
         if self._opened is None:

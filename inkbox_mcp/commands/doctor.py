@@ -52,13 +52,13 @@ class Check:
         name: of the check.
         ok: whether it passed.
         found: what was found.
-        mend: what to do when it is not.
+        fix: what to do when it is not.
     """
 
     name: str
     ok: bool
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -102,7 +102,7 @@ def as_text(checks: list[Check]) -> str:
         lines.append(f"{'ok ' if check.ok else 'BAD'} {check.name:<{width}}  {first}")
         lines += [f"    {'':<{width}}  {line}" for line in more]
         if not check.ok:
-            lines.append(f"    {'':<{width}}  → {one_line(check.mend)}")
+            lines.append(f"    {'':<{width}}  → {one_line(check.fix)}")
     return "\n".join([*lines, "", _verdict(checks), ""])
 
 
@@ -111,7 +111,7 @@ def as_json(checks: list[Check]) -> str:
     ok = all(check.ok for check in checks)
     shown = [
         {"name": check.name, "ok": check.ok, "found": "\n".join(_lines(check))}
-        | ({} if check.ok else {"mend": one_line(check.mend)})
+        | ({} if check.ok else {"fix": one_line(check.fix)})
         for check in checks
     ]
     return json.dumps({"ok": ok, "checks": shown}, indent=2) + "\n"
@@ -154,13 +154,13 @@ def _shown(value: object) -> str:
 def _key(settings: Settings) -> Check:
     if settings.per_request_keys:
         return Check("key", True, "each request has its own")
-    mend = "create a key in the Inkbox console and set it as INKBOX_API_KEY, or as api_key in ~/.inkbox/config"
+    fix = "create a key in the Inkbox console and set it as INKBOX_API_KEY, or as api_key in ~/.inkbox/config"
     if settings.api_key is None:
-        return Check("key", False, "not set", mend)
+        return Check("key", False, "not set", fix)
     if problem := not_a_key(settings.api_key.get_secret_value()):
-        return Check("key", False, f"what was set is no key: {problem}", mend)
+        return Check("key", False, f"what was set is no key: {problem}", fix)
     if not settings.api_key.get_secret_value().startswith("ApiKey_"):
-        return Check("key", False, "set, but does not begin with ApiKey_", mend)
+        return Check("key", False, "set, but does not begin with ApiKey_", fix)
     return Check("key", True, _shown(settings.api_key))
 
 
@@ -179,19 +179,19 @@ async def _network(base_url: str) -> list[Check]:
         ("TCP", lambda: _connect(host, port), f"a firewall may block port {port}; set HTTPS_PROXY to use a proxy"),
     ]
     if url.scheme == "https":
-        mend = (
+        fix = (
             "check this machine's clock and certificates; a proxy that inspects TLS needs its certificate installed, "
             "or named by SSL_CERT_FILE"
         )
-        steps.append(("TLS", lambda: _handshake(host, port), mend))
+        steps.append(("TLS", lambda: _handshake(host, port), fix))
     checks: list[Check] = []
-    for name, step, mend in steps:
+    for name, step, fix in steps:
         started = time.perf_counter()
         try:
             with anyio.fail_after(SECONDS):
                 found = await step()
         except (OSError, TimeoutError, ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
-            return [*checks, Check(name, False, str(error) or type(error).__name__, mend)]
+            return [*checks, Check(name, False, str(error) or type(error).__name__, fix)]
         checks.append(Check(name, True, f"{found} in {(time.perf_counter() - started) * 1000:.0f} ms"))
     return checks
 
@@ -218,23 +218,23 @@ async def _account(api: InkboxAPI, settings: Settings) -> list[Check]:
             holder = await api.get(WHOAMI, KeyHolder)
             generation = await api.generation()
     except InkboxError as error:
-        return [Check("API", False, str(error), _mend(error))]
+        return [Check("API", False, str(error), _fix(error))]
     milliseconds = (time.perf_counter() - started) * 1000
     return [
         Check("API", True, f"answered in {milliseconds:.0f} ms"),
-        Check("organisation", True, f"{holder.organization_id}, key {holder.auth_subtype or 'of unknown scope'}"),
+        Check("organization", True, f"{holder.organization_id}, key {holder.auth_subtype or 'of unknown scope'}"),
         _expiry(holder.expires_at),
         Check("generation", True, f"{generation} generation of the API"),
     ]
 
 
-def _mend(error: InkboxError) -> str:
+def _fix(error: InkboxError) -> str:
     """Return advice for a person, like an error's advice for a model."""
     match error:
         case Unauthorized():
             return "put a valid key into INKBOX_API_KEY, or into ~/.inkbox/config"
         case Forbidden():
-            return "use a key that belongs to an organisation"
+            return "use a key that belongs to an organization"
         case NotFound() | UnexpectedResponse():
             return "check INKBOX_BASE_URL, or --base-url: what answers there is not the Inkbox API"
         case Unreachable() | Unavailable() | ServerError():
@@ -254,8 +254,8 @@ def _expiry(expires_at: float | str | None) -> Check:
         )
         at = at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
-        mend = "look up in the Inkbox console when the key expires"
-        return Check("expiry", False, f"unreadable: the API answered {str(expires_at)[:40]!r}", mend)
+        fix = "look up in the Inkbox console when the key expires"
+        return Check("expiry", False, f"unreadable: the API answered {str(expires_at)[:40]!r}", fix)
     return Check("expiry", at > datetime.now(UTC), f"{at:%Y-%m-%d %H:%M} UTC", "create a new key in the Inkbox console")
 
 

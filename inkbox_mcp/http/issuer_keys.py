@@ -132,7 +132,7 @@ class IssuerKeys:
                 self._keys = await self._fetch()
         except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, OSError, ValueError) as error:  # also a proxy's
             reason = str(error) if isinstance(error, _UnusableError) else type(error).__name__
-            self._metrics.lost("issuer")
+            self._metrics.dependency_failed("issuer")
             logger.warning("cannot fetch the keys of %s: %s", self._issuer, reason)
             return
         self._is_down = False

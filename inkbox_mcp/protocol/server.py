@@ -1,7 +1,7 @@
 """The MCP server: the SDK's requests in, the SDK's results out.
 
-What it offers is in `inkbox_mcp.tools`, what a call does in `inkbox_mcp.service`, and how it is run in
-`inkbox_mcp.stdio` and `inkbox_mcp.http`, which hand in who calls.
+The tools are in `inkbox_mcp.tools`, and `inkbox_mcp.service` runs a call. `inkbox_mcp.stdio` and `inkbox_mcp.http` run
+the server, and pass in the caller of a request.
 """
 
 from collections.abc import AsyncGenerator, Callable, Collection
@@ -40,7 +40,7 @@ from inkbox_mcp.toolkit.content import Block, Image, Link, Text
 from inkbox_mcp.tools import instructions as about_tools
 
 ABOUT = (
-    "Manage the email mailboxes of your Inkbox organisation. Mailboxes belong to agent identities, at most one each."
+    "Manage the email mailboxes of your Inkbox organization. Mailboxes belong to agent identities, at most one each."
 )
 ABOUT_CALLS = (
     "Deleting is final. If a call fails, its text says which tool to call next. "
@@ -53,7 +53,7 @@ ABOUT_SANDBOX = {
 
 Context = ServerRequestContext[Service, Any]
 CallerOf = Callable[[Any], Caller]
-"""Says who sent a request; None is one over stdio."""
+"""Returns the caller of a request; over stdio the request is None."""
 
 
 def _local(_: object) -> Caller:
@@ -61,11 +61,11 @@ def _local(_: object) -> Caller:
 
 
 def instructions(settings: Settings, offered: Collection[str]) -> str:
-    """Write what models read before the list of tools, which names no others.
+    """Return the instructions for models, which name only offered tools.
 
     Args:
         settings: of the server.
-        offered: the names of the tools on the list.
+        offered: the names of the offered tools.
     """
     sandbox = [ABOUT_SANDBOX[settings.sandbox_generation]] if settings.sandbox else []
     return " ".join([ABOUT, *about_tools(offered), ABOUT_CALLS, *sandbox])
@@ -83,7 +83,7 @@ def server_of(service: Service, caller_of: CallerOf = _local) -> Server[Service]
 
     Args:
         service: see `inkbox_mcp.service`.
-        caller_of: says who sent a request; without it there is one client, over stdio.
+        caller_of: returns the caller of a request; by default the only client, over stdio.
     """
     settings, operations = service.settings, service.operations
     confirmation = Confirmation(settings.confirm, settings.confirm_timeout)
@@ -111,7 +111,7 @@ def server_of(service: Service, caller_of: CallerOf = _local) -> Server[Service]
             known = ", ".join(available)
             raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool {params.name[:64]!a}. The tools are: {known}.")
         try:
-            # Whether the client wants progress is for the SDK to know: a client in this process sends no token.
+            # The SDK knows whether the client wants progress: a client in the same process sends no token.
             if service.is_plain(operation, wants_progress=True):
                 answer = await service.call(operation, params.arguments, caller)
             else:
@@ -123,7 +123,7 @@ def server_of(service: Service, caller_of: CallerOf = _local) -> Server[Service]
         return _result(answer) if isinstance(answer, Answer) else answer
 
     async def instruct(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Instruct a caller about the tools that are open to them."""
+        """Set the instructions for the tools that the caller may use."""
         answer = await call_next(ctx)
         if not isinstance(answer, dict) or "instructions" not in answer:
             return answer

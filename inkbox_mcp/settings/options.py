@@ -74,7 +74,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
 
     api_key: Annotated[
-        Key | None, Group.INKBOX, Field(description="The organisation's Inkbox API key; never a flag.")
+        Key | None, Group.INKBOX, Field(description="The organization's Inkbox API key; never a flag.")
     ] = None
     base_url: Annotated[BaseURL, Group.INKBOX, Field(description="Where the Inkbox API is.")] = "https://inkbox.ai"
     sandbox: Annotated[

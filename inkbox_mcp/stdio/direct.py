@@ -1,10 +1,9 @@
-"""Plain calls over a client's pipes, answered without the SDK.
+"""Answers plain calls over a client's pipes without the SDK.
 
-Loading the SDK takes longer than all else before a first call, and most of the memory; what it does for a call that
-is no more than a tool's name and arguments can be said here in a page. So plain calls (see `Operation.is_plain`) are
-answered here, with the bytes that the SDK would write, and so are their cancellations and pings. Every other line is
-for the SDK. And only a conversation whose beginning is on record is taken up here: there the SDK itself has agreed with
-the client on the protocol, and a call has to say what was said then.
+Importing the SDK takes most of the time before a first call, and most of the memory. So plain calls (see
+`Operation.is_plain`), their cancellations and pings are answered here, with exactly the bytes that the SDK would write.
+The SDK handles all other lines. This works only for a conversation that began from a recording: there the SDK has
+agreed with the client on the protocol, and the metadata of each call must match that agreement.
 """
 
 from collections.abc import Sequence
@@ -29,16 +28,16 @@ SERVER = "io.modelcontextprotocol/serverInfo"
 
 Id = int | str
 Members = dict[str, Any]
-"""Of a JSON object."""
+"""The members of a JSON object."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a client and the SDK agreed on, as far as calls depend on it.
+    """The agreement between a client and the SDK, as far as calls depend on it.
 
     Attributes:
-        envelope: what each request has in its `_meta`; nothing in the handshake era.
-        stamp: what each result has in its `_meta`; nothing in the handshake era.
+        envelope: the `_meta` of each request; empty in the handshake era.
+        stamp: the `_meta` of each result; empty in the handshake era.
     """
 
     envelope: Members
@@ -46,8 +45,8 @@ class Agreement:
 
     @classmethod
     def of(cls, exchanges: Sequence[Exchange]) -> "Agreement | None":
-        """Read it from the beginning of a conversation; None where it is not all clear."""
-        # What is no UTF-8 in it was replaced when the SDK heard it, see `inkbox_mcp.stdio.sdk_streams`.
+        """Read the agreement from the beginning of a conversation; return None if it is unclear."""
+        # `inkbox_mcp.stdio.sdk_streams` replaced invalid UTF-8 for the SDK, too.
         requests = [
             (from_json(line.decode(errors="replace")), from_json(answer)) for line, answer in exchanges if answer
         ]
@@ -64,7 +63,7 @@ class Agreement:
                 return None
 
     def result(self, answer: Answer) -> Members:
-        """Return an answer as the SDK writes it, in its order."""
+        """Return an answer as the SDK writes it, members in the same order."""
         meta = {"_meta": {**(answer.meta or {}), **self.stamp}}
         return {
             **(meta if answer.meta else {}),
@@ -77,16 +76,16 @@ class Agreement:
 
 
 class DirectCalls:
-    """Answers plain calls of a conversation, and hands out its other lines."""
+    """Answers plain calls of a conversation, and returns its other lines."""
 
     def __init__(self, service: Service, pipes: Pipes, tasks: TaskGroup, exchanges: Sequence[Exchange] = ()) -> None:
-        """Go on with a conversation.
+        """Continue a conversation.
 
         Args:
-            service: whose tools are called.
+            service: runs the calls.
             pipes: the client's.
-            tasks: where calls run.
-            exchanges: its beginning; where that is not recorded, all lines are handed out.
+            tasks: the task group for calls.
+            exchanges: the recorded beginning of the conversation; without one, all lines are returned.
         """
         self._service, self._pipes, self._tasks = service, pipes, tasks
         self._agreement = Agreement.of(exchanges)
@@ -94,7 +93,7 @@ class DirectCalls:
         self._handed_out = False
 
     async def next_line(self) -> Line:
-        """Answer plain calls until there is another line, and return that.
+        """Answer plain calls until another line comes, and return that line.
 
         Raises:
             anyio.EndOfStream: see `Pipes.line`.
@@ -126,18 +125,18 @@ class DirectCalls:
                     return False
                 if type(request) in {int, str} and (scope := self._under_way.get(_key(request))):
                     scope.cancel()
-                return not self._handed_out  # or it may be about one of those
+                return not self._handed_out  # it may be about a request that the SDK got
             case {"jsonrpc": "2.0", "method": "ping", "id": int() | str() as request, **rest}:
                 if rest or agreement.envelope:
                     return False
                 self._write(request, result={})
-                self._tasks.start_soon(self._pipes.send_all)  # who waits here would not hear the client leave
+                self._tasks.start_soon(self._pipes.send_all)  # waiting here would miss the client's end of input
                 return True
             case _:
                 return False
 
     def _plain(self, params: Any, agreement: Agreement) -> Operation[Any, Any] | None:
-        """Return the tool that these parameters call, if they say nothing that the SDK would have to hear."""
+        """Return the tool of a plain call; None if the SDK must handle the call."""
         match params:
             case {"name": str() as name, **rest} if rest.keys() <= {"arguments", "_meta"}:
                 operation = self._service.operations.get(name)
@@ -180,7 +179,7 @@ class DirectCalls:
             self._pipes.settled()
 
     def _write_unless(self, cancelled: anyio.CancelScope, request: Id, **outcome: Members) -> None:
-        """Write an answer, but none to a call that came to an end although its client had cancelled it."""
+        """Write an answer, unless the client cancelled the call before it ended."""
         if not cancelled.cancel_called:
             self._write(request, **outcome)
 
@@ -189,7 +188,7 @@ class DirectCalls:
 
 
 def _block(block: Block) -> Members:
-    """Return a content block as the SDK writes it, in its order."""
+    """Return a content block as the SDK writes it, members in the same order."""
     match block:
         case Text():
             return {"text": block.text, "type": "text"}
@@ -209,7 +208,7 @@ def _block(block: Block) -> Members:
 
 
 def _key(request: Id) -> Id:
-    """Return what a request is known by, to the SDK too: "7" is 7."""
+    """Return the key of a request id. As in the SDK, "7" and 7 are the same."""
     try:
         return int(request)
     except ValueError:
@@ -217,7 +216,7 @@ def _key(request: Id) -> Id:
 
 
 def _envelope(params: Any) -> Members | None:
-    """Return what a request has in its `_meta`, without the token for progress; None for something else."""
+    """Return a request's `_meta` without the progress token; None if it is invalid."""
     match params:
         case {"_meta": {"progressToken": int() | str(), **rest}}:
             return rest

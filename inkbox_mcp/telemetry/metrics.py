@@ -24,7 +24,7 @@ class Metrics:
         """Count the call of a tool that waits for something to happen, instead of `in_flight`."""
         return nullcontext()
 
-    def called(self, tool: str, outcome: str, seconds: float | None) -> None:
+    def call_ended(self, tool: str, outcome: str, seconds: float | None) -> None:
         """Count a tool call that is over.
 
         Args:
@@ -36,10 +36,10 @@ class Metrics:
     def rate_limited(self) -> None:
         """Count a tool call that `--rate-limit` refused."""
 
-    def lost(self, dependency: Dependency) -> None:
+    def dependency_failed(self, dependency: Dependency) -> None:
         """Count an attempt to use something that did not work."""
 
-    def exchanged(self, operation: str, status: int | None, seconds: float) -> None:
+    def request_ended(self, operation: str, status: int | None, seconds: float) -> None:
         """Count one request to Inkbox.
 
         Args:
@@ -48,11 +48,11 @@ class Metrics:
             seconds: how long it took.
         """
 
-    def retried(self, operation: str) -> None:
+    def request_retried(self, operation: str) -> None:
         """Count one request to Inkbox that is sent again.
 
         Args:
-            operation: as for `exchanged`.
+            operation: as for `request_ended`.
         """
 
 
@@ -131,8 +131,8 @@ class PrometheusMetrics(Metrics):
         """Count the call of a tool that waits while the context lasts; see `Metrics.waiting`."""
         return self._waiting.track_inprogress()
 
-    def called(self, tool: str, outcome: str, seconds: float | None) -> None:
-        """Count a tool call that is over; see `Metrics.called`."""
+    def call_ended(self, tool: str, outcome: str, seconds: float | None) -> None:
+        """Count a tool call that is over; see `Metrics.call_ended`."""
         self._calls.labels(tool, outcome).inc()
         if seconds is not None:
             self._seconds.labels(tool).observe(seconds)
@@ -141,15 +141,15 @@ class PrometheusMetrics(Metrics):
         """Count a tool call that `--rate-limit` refused."""
         self._rate_limited.inc()
 
-    def lost(self, dependency: Dependency) -> None:
+    def dependency_failed(self, dependency: Dependency) -> None:
         """Count an attempt to use something that did not work."""
         self._failures.labels(dependency).inc()
 
-    def exchanged(self, operation: str, status: int | None, seconds: float) -> None:
-        """Count one request to Inkbox; see `Metrics.exchanged`."""
+    def request_ended(self, operation: str, status: int | None, seconds: float) -> None:
+        """Count one request to Inkbox; see `Metrics.request_ended`."""
         self._upstream_seconds.labels(operation, "none" if status is None else str(status)).observe(seconds)
 
-    def retried(self, operation: str) -> None:
+    def request_retried(self, operation: str) -> None:
         """Count one request to Inkbox that is sent again."""
         self._upstream_retries.labels(operation).inc()
 

@@ -1,8 +1,7 @@
-"""How much one call may bring, and how much it may say: checked before the work that larger ones would cost.
+"""Limits the size of a call's arguments, errors and results.
 
-A call runs on the event loop that all callers share. What is counted here is counted in the time that it takes to look
-at it, and nothing larger goes any further: not to validation, to the API, to the client, or into an error. How much
-a whole message may hold is in `inkbox_mcp.protocol.overload`.
+All calls share one event loop, so large values must be refused before they cost work: before validation, the API, the
+client, or an error. Checking here is fast. `inkbox_mcp.protocol.overload` limits whole messages.
 """
 
 from collections.abc import Mapping
@@ -12,31 +11,31 @@ from typing import Any, cast
 from pydantic_core import to_json
 
 MAX_ARGUMENTS = 64
-"""Arguments of one call; the tool with the most takes four, and some clients add their own."""
+"""The most arguments of a call. Tools take at most four, and some clients add their own."""
 
 MAX_STRING = 4096
-"""Bytes of a string of one line in UTF-8; the longest that means anything is a URL of 2,048 characters."""
+"""The most bytes of a string in UTF-8. The longest useful one is a URL of 2,048 characters."""
 
 MAX_ITEMS = 64
-"""Items of a list; the longest that means anything has one item for each type of event."""
+"""The most items of a list. The longest useful one has an item for each type of event."""
 
 MAX_PROBLEMS = 10
-"""Problems that one error names: a model corrects what it can see at once, and reads the others in the next answer."""
+"""The most problems that one error names. A model corrects these, and gets the others in the next answer."""
 
 MAX_PROBLEM = 340
-"""Characters of one problem, so that a whole error stays below 4 kB."""
+"""The most characters of one problem, so that an error stays below 4 kB."""
 
 MAX_NAME = 64
-"""Characters of an unknown name that are looked at: finding similar ones takes longer the longer it is."""
+"""The most characters of an unknown name that are compared with known names; comparing long ones is slow."""
 
 MAX_RESULT = 400_000
-"""Bytes of a result's text: about 100,000 tokens of English, more than most models can use at once."""
+"""The most bytes of a result's text: about 100,000 tokens of English, more than most models can use."""
 
 
 def excess(value: object) -> str | None:
-    """Say how the value of an argument is too large; None for one that is not, or that a tool never takes.
+    """Explain why the value of an argument is too large; return None if it is not.
 
-    Nothing is looked for inside objects, which no tool takes.
+    Objects are not inspected, because no tool takes them.
     """
     match value:
         case str() if _is_long(value):
@@ -52,11 +51,11 @@ def excess(value: object) -> str | None:
 
 
 def named(problems: list[str], more: int = 0) -> str:
-    """Write problems as one text, at most `MAX_PROBLEMS` of them, and count the others.
+    """Return problems as one text: at most `MAX_PROBLEMS`, and the number of others.
 
     Args:
-        problems: what is wrong, one clause each.
-        more: how many there are besides.
+        problems: one clause each.
+        more: the number of further problems.
     """
     shown = [_cut(problem, MAX_PROBLEM) for problem in problems[:MAX_PROBLEMS]]
     more += len(problems) - len(shown)
@@ -64,7 +63,7 @@ def named(problems: list[str], more: int = 0) -> str:
 
 
 def declared(data: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the declared fields of a result that is too large, cut to `MAX_STRING` bytes each, and the smallest others.
+    """Return the declared fields of a result that is too large, cut to `MAX_STRING` bytes each, and small others.
 
     Args:
         data: the result, as plain data.

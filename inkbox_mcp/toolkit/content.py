@@ -1,7 +1,7 @@
-"""Content blocks: what a result holds for a model's eyes besides its data, without the SDK.
+"""Content blocks that a result shows besides its data, without the SDK.
 
-They mean what MCP's blocks of the same names mean (https://modelcontextprotocol.io/specification, server/tools).
-`inkbox_mcp.protocol.server` turns them into the SDK's types, and `inkbox_mcp.stdio.direct` writes them as the SDK does.
+They correspond to MCP's blocks of the same names (https://modelcontextprotocol.io/specification, server/tools).
+`inkbox_mcp.protocol.server` converts them into the SDK's types, `inkbox_mcp.stdio.direct` writes them like the SDK.
 """
 
 from base64 import b64encode
@@ -24,7 +24,7 @@ class Image:
     """A picture.
 
     Attributes:
-        data: the file, as it is.
+        data: the content of the file.
         media_type: such as `image/png`.
     """
 
@@ -33,7 +33,7 @@ class Image:
 
     @property
     def base64(self) -> str:
-        """The file as it is sent."""
+        """The file in base64, as it is sent."""
         return b64encode(self.data).decode()
 
 
@@ -42,12 +42,12 @@ class Link:
     """A resource that the client may fetch.
 
     Attributes:
-        uri: where it is.
-        name: of the resource, such as a file's.
+        uri: of the resource.
+        name: of the resource, such as a file name.
         title: the name for people.
-        description: what it is.
+        description: of the resource.
         media_type: such as `application/pdf`.
-        size: its bytes.
+        size: in bytes.
     """
 
     uri: str
@@ -62,18 +62,18 @@ Block = Text | Image | Link
 
 
 def size(block: Block) -> int:
-    """Count the bytes of a block: its texts in UTF-8, and a picture as base64."""
+    """Return the bytes of a block: texts in UTF-8, a picture in base64."""
     texts = sum(len(value.encode("utf-8", "surrogatepass")) for value in _texts(block).values())
     return texts + (-(-len(block.data) // 3) * 4 if isinstance(block, Image) else 0)
 
 
 def without_hidden(block: Block) -> Block:
-    """Take hidden characters out of a block; all but a text is one line."""
+    """Remove hidden characters from a block. All strings but a text's become one line."""
     return _rewritten(block, visible if isinstance(block, Text) else one_line)
 
 
 def without_key(block: Block, redaction: Redaction) -> Block:
-    """Take the API key out of a block; a picture that holds it is replaced by a text that says so."""
+    """Remove the API key from a block. A picture that contains it is replaced by a text that says so."""
     if isinstance(block, Image) and redaction.is_in(block.data):
         return Text("The image was left out, because it holds the API key.")
     return _rewritten(block, redaction.hide)

@@ -1,9 +1,8 @@
-"""The argument types that tools share: format, limits and what to say when they are broken.
+"""The argument types that tools share, with their rules and error messages.
 
-Each is an ordinary `str` or `int` for pydantic, checked so that a value can be put into a URL path, a mail header or
-a JSON body without leaving its place. The rules that JSON Schema can carry are in the annotation; the others are
-functions, because a model reads their sentence when it got the value wrong. What a text names, for the operator's
-limits, is its type's `Mark`.
+Each is a `str` or `int`, checked so that the value can be put into a URL path, a mail header or a JSON body without
+breaking out of it. Rules that JSON Schema can express are in the annotation. The others are functions, whose messages
+are for the model that sent the value. A type's `Mark` says what the text names, for the operator's limits.
 """
 
 import re
@@ -23,10 +22,10 @@ _DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _NOT_IN_A_HANDLE = re.compile(r"[\s/\\?#%@]")
 _ID = re.compile(r"[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
 
-# An address as mail programs find it in a text, also with spaces around the @ (RFC 5322); "@acme", "Jane (@jane)" and
-# "Sales @ Acme" are none.
+# An address as mail programs find it in a text, also with spaces around the @ (RFC 5322); not "@acme", "Jane (@jane)"
+# or "Sales @ Acme".
 _ADDRESS = re.compile(r"[^\s(\[{<,;:/](@\s*[^\s@]|\s+@\s*[^\s@]+[.\u3002]\w)")
-# Brackets that people read as "<" and ">": beside them a name with an @ is an address whatever it looks like.
+# Brackets that look like "<" and ">". A name with an @ and such a bracket looks like an address.
 _BRACKETS = re.compile("[<>\u02c2\u02c3\u1433\u1438\u2039\u203a\u3008-\u300b\u00ab\u00bb\u27e8-\u27eb\u276c-\u2771]")
 _ENCODED_WORD = re.compile(r"=\s*\?.*\?\s*=|=\?[^?]*\?[bq]\?", re.IGNORECASE)
 
@@ -35,9 +34,9 @@ LIST_ITEM_LENGTH = 100
 
 
 def _one_line(text: str) -> str:
-    """Refuse what a person would not see, and what is no part of one line: nothing can hide, and no log line be split.
+    """Refuse hidden characters and line breaks.
 
-    What is refused is named and never taken out: a cleaned value would be another one than the one that was checked.
+    They are not removed silently: a cleaned value would differ from the one that the caller meant.
     """
     return _refuse(text, first_unseen(text))
 
@@ -52,12 +51,12 @@ def _refuse(text: str, position: int | None) -> str:
 
 
 def _display_name(text: str) -> str:
-    """Refuse what could hide in a name, or make a mail header or a mail program say another sender."""
+    """Refuse hidden characters, and text that makes a mail program show another sender."""
     _refuse(text, first_hidden(text))
     _refuse(text, next((at for at, char in enumerate(text) if char.isspace() and char not in _SPACES), None))
     if not any(unicodedata.category(char)[0] in "LNPS" for char in text):
         raise ValueError("must have a letter, a digit or a sign that can be seen")
-    plain = unicodedata.normalize("NFKC", text)  # what is full-width is read like what it is the width of
+    plain = unicodedata.normalize("NFKC", text)  # people read full-width characters like normal ones
     if _ADDRESS.search(plain) or ("@" in plain and _BRACKETS.search(plain)):
         raise ValueError(
             "must not contain an email address, because people would take it for the sender's; write the name alone"
@@ -114,7 +113,7 @@ def _cursor(text: str) -> str:
 
 
 def _whole_number(value: object) -> object:
-    """Take 5, 5.0 and "5" alike, as models send them; pydantic refuses what is left."""
+    """Accept 5, 5.0 and "5", which models all send; pydantic refuses other values."""
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
         return int(value)
     if isinstance(value, float) and value.is_integer():
@@ -123,12 +122,12 @@ def _whole_number(value: object) -> object:
 
 
 def _boolean(value: object) -> object:
-    """Take true and "true" alike, as models send them; pydantic refuses what is left."""
+    """Accept true and "true", which models both send; pydantic refuses other values."""
     return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
 
 
 Text = Annotated[str, Mark.PLAIN, AfterValidator(_one_line)]
-"""One line of text that names nothing which the operator limits."""
+"""One line of text that the operator's limits do not concern."""
 
 ListItem = Annotated[Text, AfterValidator(_list_item)]
 """One line of a list, of at most `LIST_ITEM_LENGTH` characters."""
@@ -136,13 +135,13 @@ ListItem = Annotated[Text, AfterValidator(_list_item)]
 _Handle = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_one_line), AfterValidator(_handle)]
 
 AgentHandle = Annotated[_Handle, Mark.HANDLE]
-"""The handle of an agent identity that exists, without its leading @."""
+"""The handle of an existing agent identity, without a leading @."""
 
 NewAgentHandle = Annotated[_Handle, Mark.NEW_HANDLE]
-"""The handle of an agent identity that the call makes."""
+"""The handle of an agent identity that the call creates."""
 
 NewMailboxOwner = Annotated[_Handle, Mark.NEW_OWNER]
-"""The handle of an agent identity that gets the mailbox that the call makes."""
+"""The handle of an existing agent identity for which the call creates a mailbox."""
 
 LocalPart = Annotated[
     str,
@@ -151,7 +150,7 @@ LocalPart = Annotated[
     AfterValidator(_one_line),
     AfterValidator(_local_part),
 ]
-"""The part before the @ of the address of a mailbox that the call makes; None for a random one."""
+"""The part before the @ of a mailbox that the call creates; None for a random one."""
 
 MailboxAddress = Annotated[
     str,
@@ -160,7 +159,7 @@ MailboxAddress = Annotated[
     AfterValidator(_one_line),
     AfterValidator(_mailbox_address),
 ]
-"""The full address of a mailbox that exists, or its local part."""
+"""The full address of an existing mailbox, or its local part."""
 
 DisplayName = Annotated[str, Mark.PLAIN, Field(min_length=1, max_length=255), AfterValidator(_display_name)]
 """The sender name people see."""
@@ -171,22 +170,22 @@ WebhookURL = Annotated[
 """An https URL on the public internet, see `inkbox_mcp.toolkit.webhook_guard`."""
 
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
-"""An integer; `true` and 1.5 are none."""
+"""An integer; not `true` or 1.5."""
 
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
-"""True or false; 1 and 0 are neither."""
+"""True or false; not 1 or 0."""
 
 WithMailbox = Annotated[Boolean, Mark.WITH_MAILBOX]
-"""Whether the call makes a mailbox; without such an argument, a call with a `LocalPart` does."""
+"""Whether the call creates a mailbox. Without such an argument, a tool with a `LocalPart` always does."""
 
 ResourceID = Annotated[str, Mark.PLAIN, AfterValidator(_one_line), AfterValidator(_uuid)]
 """A UUID."""
 
 PageSize = Annotated[WholeNumber, Field(ge=1, le=200)]
-"""How many items one page of a list holds."""
+"""The number of items of a page."""
 
 SearchText = Annotated[str, Mark.PLAIN, Field(max_length=320), AfterValidator(_one_line)]
 """Text to look for; empty finds everything."""
 
 Cursor = Annotated[Text, AfterValidator(_cursor)]
-"""Where the next page of a list begins."""
+"""The cursor of a page."""

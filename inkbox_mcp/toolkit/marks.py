@@ -1,7 +1,7 @@
-"""What the text in an argument names: a mark in the argument's type, which the operator's limits go by.
+"""Marks in the types of arguments, which say what a text names. The operator's limits use them.
 
-`inkbox_mcp.toolkit.fields` has the types. An argument is found by its mark, whatever it is called, alone, optional or
-in a list. Text without a mark cannot be declared, so that no tool takes a name that the limits do not see.
+`inkbox_mcp.toolkit.fields` has the types. Limits find an argument by its mark, whatever its name, alone, optional or in
+a list. An argument with text and without a mark cannot be declared, so no tool can bypass the limits.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ _WHAT_TO_USE = (
 
 
 class Mark(Enum):
-    """What the text in an argument names; it stands in the metadata of `Annotated`."""
+    """What the text in an argument names. Put it into the metadata of `Annotated`."""
 
     HANDLE = "an agent identity that exists: its mailbox is at an address that is allowed"
     NEW_HANDLE = "an agent identity that the call makes, perhaps with a mailbox"
@@ -35,7 +35,7 @@ class Mark(Enum):
 
 @cache
 def marks(model: type[BaseModel]) -> Mapping[str, Mark]:
-    """Find the marks of a tool's arguments.
+    """Return the marks of a tool's arguments.
 
     Args:
         model: the arguments.
@@ -44,7 +44,7 @@ def marks(model: type[BaseModel]) -> Mapping[str, Mark]:
         The mark of every argument that may be text, and of the switches, in the order of declaration.
 
     Raises:
-        TypeError: an argument could name something unseen, and so could a tool with these arguments.
+        TypeError: an argument may contain text without a mark.
     """
     if model.model_config.get("extra") != "forbid":
         raise TypeError(f'{model.__name__} takes arguments that it does not declare: use extra="forbid"')
@@ -94,7 +94,7 @@ def texts(args: BaseModel, name: str) -> list[tuple[str, str]]:
 
 
 def _leaves(argument: str, kind: Any, given: frozenset[Mark], *, in_list: bool = False) -> Iterator[frozenset[Mark]]:
-    """Walk over the marks of each scalar that an argument may be.
+    """Yield the marks of each scalar type that an argument may have.
 
     Args:
         argument: for errors.
@@ -103,9 +103,9 @@ def _leaves(argument: str, kind: Any, given: frozenset[Mark], *, in_list: bool =
         in_list: whether the part is of a list's items.
 
     Raises:
-        TypeError: a part may be text without a mark, or something in which text could hide.
+        TypeError: a part may be text without a mark, or contain such text.
     """
-    kind = getattr(kind, "__value__", kind)  # of a `type` statement
+    kind = getattr(kind, "__value__", kind)  # resolves a `type` statement
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Annotated:
         yield from _leaves(argument, parts[0], given | _given(parts[1:]), in_list=in_list)

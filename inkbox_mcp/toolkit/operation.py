@@ -1,4 +1,4 @@
-"""What a tool is: a typed function whose name, docstring, argument model and result model are the whole declaration.
+"""A tool is a typed function. Its name, docstring, argument model and result model are the whole declaration.
 
 The `operation` decorator turns such a function into an `Operation`, which describes itself (`description` and schemas),
 checks a call's arguments (`parse`) and runs (`run`).
@@ -27,7 +27,7 @@ from inkbox_mcp.toolkit.schema import argument_schema, result_schema
 
 @dataclass(frozen=True)
 class Hints:
-    """MCP's hints about what a tool does to its surroundings; all of ours are a closed world."""
+    """MCP's hints about a tool's effects. All our tools work in a closed world."""
 
     read_only: bool = False
     destructive: bool = False
@@ -39,7 +39,7 @@ ADDITIVE = Hints()
 IDEMPOTENT = Hints(idempotent=True)
 DESTRUCTIVE = Hints(destructive=True, idempotent=True)
 
-# Some clients add arguments of their own to every call (n8n: github.com/n8n-io/n8n/issues/37308).
+# Some clients add their own arguments to every call (n8n: github.com/n8n-io/n8n/issues/37308).
 _INJECTED = frozenset({"toolCallId", "sessionId"})
 
 _TOO_LARGE = object()
@@ -49,8 +49,8 @@ _TOO_LARGE = object()
 class Args(BaseModel):
     """The arguments of a tool.
 
-    An optional argument is declared `X | None = None`, where None means omitted: clients that must send every key send
-    null for it, or an empty string. Only for the names in `nullable` is null a value of its own, for the API.
+    An optional argument is declared `X | None = None`. None means omitted: clients that must send every argument send
+    null or an empty string. Only for the names in `nullable` is null a value for the API.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
@@ -59,7 +59,7 @@ class Args(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_what_nobody_said(cls, data: dict[str, Any]) -> dict[str, Any]:
+    def _drop_omitted(cls, data: dict[str, Any]) -> dict[str, Any]:
         omitted = {name for name, field in cls.model_fields.items() if not field.is_required()} - cls.nullable
         return {
             name: value
@@ -68,7 +68,7 @@ class Args(BaseModel):
         }
 
     def supplied(self, *, exclude: set[str] | None = None) -> dict[str, Any]:
-        """Return what the caller supplied, ready to be sent as a JSON body: omitted arguments are absent."""
+        """Return the supplied arguments as a JSON body, without omitted ones."""
         return self.model_dump(exclude_unset=True, exclude=exclude)
 
 
@@ -77,10 +77,10 @@ Also = Mapping[str, Any]
 
 
 class Result(BaseModel):
-    """What a tool returns: its fields, and whatever the API sends beside them, as it sends it.
+    """A tool's result: the declared fields, and all other fields that the API sends, unchanged.
 
-    Fields that the API does not send stay absent. Those that no code here reads are in `also`: they are published like
-    the others, and passed on like the unknown ones. So a model that is one of them has all of its own there, too.
+    Fields that the API does not send stay absent. Fields that our code does not read are declared in `also`: they are
+    published in the schema, and passed on like unknown ones. A model that is used in `also` declares its fields there.
     """
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
@@ -97,11 +97,11 @@ class Result(BaseModel):
         return published
 
     def sent(self, field: str) -> Any:
-        """Return a field that the API sent although it is not declared; None if it did not."""
+        """Return an undeclared field that the API sent; None if it did not."""
         return (self.model_extra or {}).get(field)
 
     def blocks(self) -> Sequence[Block]:
-        """Return what the model is shown besides the data; a result that has such content overrides this."""
+        """Return content blocks to show besides the data. Results with such content override this."""
         return ()
 
 
@@ -109,7 +109,7 @@ TimeLimit = float | Callable[[Any], float] | None
 
 Confirm = str | Mapping[Generation, str] | Callable[[Any], str | None] | None
 
-# A route that is gone answers 404 or 405, a field that is gone 422.
+# A missing route answers 404 or 405, a missing field 422.
 _MAY_MEAN_MOVED = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 A = TypeVar("A", bound=Args)
@@ -118,27 +118,26 @@ R = TypeVar("R", bound=Result)
 
 @dataclass(frozen=True, eq=False)
 class Operation(Generic[A, R]):
-    """One tool: its declaration to the client and its call to the API.
+    """One tool: its declaration and its calls.
 
     Attributes:
         function: the coroutine function that calls the API.
         args: the model of its arguments.
         result: the model of its result.
         hints: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE.
-        advice: what to do next after an error of a class, where the operation knows better than the class.
-        confirm: the question to the human, with arguments in braces. Where the generations of the API differ in what
-            happens, one question for each; where it depends on the arguments, a function of them that returns it.
-        only: the generation of the API that has this operation, if not both.
-        moved: which tool and arguments to use in the other generation.
-        changes: the arguments that name what the call changes; two calls that change the same thing take turns.
-        max_result: bytes of a result's text and its content blocks.
+        advice: what to do next after an error of a class, if the operation knows better than the class.
+        confirm: the question to the human, with arguments in braces. If the generations of the API do different things,
+            one question for each; if it depends on the arguments, a function of them that returns it.
+        only: the generation of the API that has this operation; None for both.
+        moved: the tool and arguments to use in the other generation.
+        changes: the names of arguments that name the changed things. Calls that change the same thing take turns.
+        max_result: the most bytes of a result's text and content blocks.
         waits: for a tool that waits until something happens, the seconds that a call may take, or a function of the
-            arguments that returns them; None for all others, whose time limit is `--timeout`.
-        reports: whether it reports progress to clients that ask for it.
+            arguments that returns them. None for other tools, whose time limit is `--timeout`.
+        reports: whether the tool reports progress to clients that ask for it.
 
     Raises:
-        TypeError: an argument has a type that the operator's limits do not see (`inkbox_mcp.toolkit.marks`), or what is
-            declared by an argument's name is about none.
+        TypeError: an argument's type has no mark (`inkbox_mcp.toolkit.marks`), or an option names an unknown argument.
     """
 
     function: Callable[[InkboxAPI, A], Awaitable[R]]
@@ -155,7 +154,7 @@ class Operation(Generic[A, R]):
     reports: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a declaration that would fail, or let something pass, in a call."""
+        """Check the declaration."""
         text = [name for name, mark in marks(self.args).items() if mark is not Mark.WITH_MAILBOX]
         self._require_arguments("changes", self.changes, text)
         self._require_arguments("nullable", self.args.nullable, self.args.model_fields)
@@ -181,7 +180,7 @@ class Operation(Generic[A, R]):
 
     @property
     def description(self) -> str:
-        """What models read about the tool, in one paragraph."""
+        """The description for models, in one paragraph."""
         return " ".join(cleandoc(self.function.__doc__ or "").split())
 
     @cached_property
@@ -202,7 +201,7 @@ class Operation(Generic[A, R]):
         return confirm != "never" and self.confirm is not None
 
     def is_plain(self, confirm: str, *, wants_progress: bool) -> bool:
-        """Whether a call needs nothing of its client but to take the answer.
+        """Whether a call needs nothing from its client but to read the answer.
 
         Args:
             confirm: the operator's `--confirm`.
@@ -211,21 +210,21 @@ class Operation(Generic[A, R]):
         return not (self.may_ask(confirm) or (self.reports and wants_progress))
 
     def time_limit(self, args: A) -> float | None:
-        """Return the seconds that a call may take; None where `--timeout` says it."""
+        """Return the seconds that a call may take; None for `--timeout`."""
         return self.waits(args) if callable(self.waits) else self.waits
 
     def parse(self, arguments: Mapping[str, Any] | None) -> A:
         """Check a call's arguments.
 
         Raises:
-            InvalidArguments: with every bad argument named at once.
+            InvalidArguments: names all bad arguments.
         """
         given = arguments or {}
         if len(given) > MAX_ARGUMENTS:
             raise InvalidArguments(self._too_many(given))
         too_large = {name: problem for name, value in given.items() if (problem := excess(value))}
         try:
-            # Validated without the values that are too large, which no type takes then.
+            # The stand-in is invalid for every type, so each value that is too large is reported.
             return self.args.model_validate({**given, **dict.fromkeys(too_large, _TOO_LARGE)})
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False)
@@ -236,7 +235,7 @@ class Operation(Generic[A, R]):
         """Call the API.
 
         Raises:
-            InkboxError: when it did not work; `explain` tells the model.
+            InkboxError: the call failed; `explain` describes it for the model.
         """
         names = [text.partition("@")[0].casefold() for name in self.changes for _, text in texts(args, name)]
         await self._require_generation(api)
@@ -249,10 +248,10 @@ class Operation(Generic[A, R]):
             raise
 
     async def question(self, api: InkboxAPI, args: A) -> Question | None:
-        """Return what to ask the human before this call, if anything.
+        """Return the question to the human before this call, if any.
 
         Raises:
-            OperationMoved: the call could not be made anyway.
+            OperationMoved: the organization's API generation does not have this operation.
         """
         await self._require_generation(api)
         template = self.confirm
@@ -263,13 +262,13 @@ class Operation(Generic[A, R]):
         return question(self.name, template, args.supplied()) if template else None
 
     async def _require_generation(self, api: InkboxAPI) -> None:
-        """Refuse a call that the organisation's generation does not have, as far as that is known."""
+        """Refuse a call that the organization's generation does not have, if the generation is known."""
         if self.only and api.known_generation and not await api.is_on(self.only):
             raise OperationMoved(self.moved)
 
     async def _may_have_moved(self, api: InkboxAPI, error: APIError) -> None:
-        """Find out whether the API refused because the organisation is on the other generation."""
-        # A plain 404 is mostly about the thing that was named; the others contradict what was known.
+        """Raise `OperationMoved` if the API refused because the organization is on the other generation."""
+        # A 404 is mostly about the named object. The other statuses contradict the known generation.
         if error.status != HTTPStatus.NOT_FOUND:
             api.known_generation = None
         if self.only is None:
@@ -282,17 +281,17 @@ class Operation(Generic[A, R]):
             raise OperationMoved(self.moved, error.status)
 
     def explain(self, error: InkboxError) -> str:
-        """Tell the model about a failed call of this operation."""
+        """Describe a failed call of this operation for the model."""
         advice = next((text for kind, text in self.advice.items() if isinstance(error, kind)), None)
         return error.explain(self.name, advice)
 
     def _require_arguments(self, option: str, names: Iterable[str], arguments: Iterable[str]) -> None:
-        """Refuse an option that names something other than these arguments."""
+        """Refuse an option that names other arguments."""
         if others := sorted({*names} - {*arguments}):
             raise TypeError(f"{self.name}: {option} names {', '.join(others)}, and can name {', '.join(arguments)}")
 
     def _too_many(self, given: Mapping[str, Any]) -> str:
-        """Say that there are more arguments than any tool takes, without looking at their values."""
+        """Describe a call with more arguments than any tool takes, without reading their values."""
         unknown = [name for name in given if name not in self.args.model_fields and name not in _INJECTED]
         problems = [self._unknown_argument(name) for name in unknown[:MAX_PROBLEMS]]
         more = named(problems, len(unknown) - len(problems))
@@ -335,17 +334,16 @@ def operation(
         hints: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE.
         advice: what the model should do next after an error of a class.
         confirm: the question to the human before the call, such as `Delete {email_address}?`; see `Operation`.
-        changes: the arguments that name what the call changes.
-        only: the generation of the API that has this operation, if not both.
-        moved: which tool and arguments to use in the other generation.
+        changes: the names of arguments that name the changed things.
+        only: the generation of the API that has this operation; None for both.
+        moved: the tool and arguments to use in the other generation.
         max_result: bytes of a result's text and its content blocks.
-        waits: how many seconds a call may wait for something to happen, or a function of the arguments that returns
-            them. It learns from `Call.pause` when to answer.
-        reports: whether it calls `Call.report`.
+        waits: for a tool that waits until something happens, the seconds that a call may take, or a function of the
+            arguments that returns them. `Call.pause` returns False when the tool must answer.
+        reports: whether the tool calls `Call.report`.
 
     Raises:
-        TypeError: what is destructive has no question, or what waits would keep others from what it changes; or see
-            `Operation`.
+        TypeError: a destructive operation has no question, or one that waits has `changes`; or see `Operation`.
     """
     if hints.destructive and not confirm:
         raise TypeError("a destructive operation needs a question to the human: pass confirm")

@@ -1,6 +1,6 @@
-"""The progress of one call, as its client hears of it: only ever growing, in one short line, and never in the way.
+"""Reports the progress of a call to its client, without ever blocking the call.
 
-MCP wants each report to be larger than the one before
+In MCP the progress must increase with each report
 (https://modelcontextprotocol.io/specification, basic/utilities/progress).
 """
 
@@ -13,21 +13,21 @@ from inkbox_mcp.api.redaction import Redaction
 from inkbox_mcp.text import one_line
 
 MAX_MESSAGE = 200
-"""Characters of a report's message."""
+"""The most characters of a report's message."""
 
 SECONDS_TO_TAKE = 0.5
-"""How long a client may take to read a report; one that takes longer gets no more of them."""
+"""Seconds for a client to read a report. After a longer wait, it gets no further reports."""
 
 Send = Callable[[float, float | None, str | None], Awaitable[None]]
-"""Sends a report to a client: how much is done, of how much, and a message."""
+"""Sends a report: progress, total, and a message."""
 
 
 class Progress:
     """The reports of one call.
 
     Args:
-        send: sends one to the client.
-        redaction: takes the API key out of messages.
+        send: sends a report to the client.
+        redaction: removes the API key from messages.
     """
 
     def __init__(self, send: Send, redaction: Redaction) -> None:
@@ -37,12 +37,12 @@ class Progress:
         self._is_read = True
 
     async def report(self, done: float, total: float | None = None, message: str | None = None) -> None:
-        """Send a report; one that is no more than the last is left out.
+        """Send a report, if its progress is larger than the last one's.
 
         Args:
-            done: how much is done, in any unit; it need not be below the total.
-            total: of how much, if that is known.
-            message: what happens now; hidden characters and line breaks are taken out of it.
+            done: the progress, in any unit; may exceed the total.
+            total: the progress at the end, if known.
+            message: the current step; hidden characters and line breaks are removed.
         """
         if not (self._is_read and self._done < done < inf):
             return
@@ -55,6 +55,6 @@ class Progress:
             self._is_read = False
 
     def _line(self, message: str) -> str:
-        # Cut at first for the work that it would be, and at last because hiding the key changes the length.
+        # Cut first to limit the work, and again at the end because hiding the key changes the length.
         line = self._redaction.hide(one_line(message[: 8 * MAX_MESSAGE]))
         return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"

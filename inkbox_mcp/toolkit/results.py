@@ -1,4 +1,4 @@
-"""A tool's result as its reader gets it: as published, without hidden characters, and no larger than it may be."""
+"""Prepares a tool's result: fitted to its schema, without hidden characters, and of limited size."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
@@ -12,9 +12,9 @@ from inkbox_mcp.toolkit.content import Block, size, without_hidden
 from inkbox_mcp.toolkit.operation import Args, Operation, Result
 
 _LEFT_OUT = object()
-"""Stands for a value that cannot fit."""
+"""Stands for a value that cannot be fitted."""
 
-# The names that JSON Schema has for the types of values.
+# JSON Schema's names of the types of values.
 _NAMES: dict[type, tuple[str, ...]] = {
     type(None): ("null",),
     bool: ("boolean",),
@@ -31,20 +31,20 @@ def readable(
 ) -> tuple[dict[str, Any], tuple[Block, ...]]:
     """Turn a result into plain data and content blocks.
 
-    A change that was made stays made when too much is answered: then the declared fields say so, with a `note`,
-    and there are no blocks.
+    If the result of a change is too large, only the declared fields are returned, with a `note`, because the change was
+    made.
 
     Args:
         operation: the tool.
-        args: what it was called with.
-        result: what it returned.
+        args: the arguments of the call.
+        result: the tool's result.
         offered: the tools that the model can call next.
 
     Raises:
-        ResultTooLarge: there is too much to read.
+        ResultTooLarge: the result of a read-only tool is too large.
     """
     data = result.model_dump(exclude_unset=True)
-    # Measured before it is cleaned: that takes twenty times as long, and every other call would wait.
+    # Measured before cleaning, which takes twenty times as long and would block other calls.
     blocks = tuple(result.blocks())
     beside = sum(map(size, blocks))
     total = beside + len(to_json(data))
@@ -60,14 +60,14 @@ def readable(
 
 
 def fitting(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Make what the API sent fit the published types: clients refuse a whole result for one field of another type.
+    """Fit data to the published types, because clients refuse a whole result for one field of another type.
 
-    A value of another type becomes its JSON text; a field or an item that cannot be text either is left out. Those that
-    a tool cannot do without are right already, or there were no result.
+    A value of another type becomes its JSON text. A field or item that cannot be text either is removed. Required
+    fields are valid already.
 
     Args:
         value: plain data.
-        schema: as `inkbox_mcp.toolkit.schema.result_schema` makes it.
+        schema: from `inkbox_mcp.toolkit.schema.result_schema`.
     """
     match value:
         case dict() if "properties" in schema:

@@ -1,7 +1,8 @@
-"""JSON Schemas that every client and model API accepts, made from pydantic's.
+"""Makes JSON Schemas that every client and model API accepts from pydantic's.
 
-Model APIs refuse, drop or crash on parts of JSON Schema: `$ref` and `$defs`, `anyOf` in arguments, `title` noise,
-`additionalProperties`. What is published is flat and leaves these out; what they meant is enforced when a call comes.
+Model APIs refuse, drop or crash on parts of JSON Schema: `$ref` and `$defs`, `anyOf` in arguments, `title`,
+`additionalProperties`. Published schemas are flat and have none of these. Calls are still checked against the whole
+models.
 """
 
 from collections.abc import Mapping
@@ -14,11 +15,11 @@ JSON = dict[str, Any]
 
 _NULL = {"type": "null"}
 
-# Lengths that only keep nonsense out are checked when a call comes; the last three are none of JSON Schema's.
+# Lengths that only exclude nonsense are checked at call time. The last three are not JSON Schema.
 _NOISE = frozenset(
     {"$defs", "title", "maxItems", "minItems", "minLength", "decimal_places", "discriminator", "max_digits"}
 )
-# pydantic's own names, which it publishes for a limit on a type that has a validator of its own.
+# Pydantic publishes these names of its own for limits on types with a custom validator.
 _LIMITS = {
     "ge": "minimum",
     "gt": "exclusiveMinimum",
@@ -35,8 +36,8 @@ def argument_schema(schema: JSON, nullable: AbstractSet[str] = frozenset()) -> J
     """Flatten the schema of an argument model.
 
     Args:
-        schema: what pydantic generated.
-        nullable: the arguments for which null is a value; the others lose their null, which only means "omitted".
+        schema: pydantic's.
+        nullable: names of the arguments for which null is a value. For others it only means omitted, and is removed.
     """
     flattening = _Flattening(schema, _NOISE | {"additionalProperties"})
     root, path = flattening.resolve(schema)
@@ -55,23 +56,23 @@ def argument_schema(schema: JSON, nullable: AbstractSet[str] = frozenset()) -> J
 
 
 def result_schema(schema: JSON) -> JSON:
-    """Flatten the schema of a result model: its items with their fields, its formats, and what may be null.
+    """Flatten the schema of a result model, with the fields of items, formats, and null.
 
-    What is absent has no default. Docstrings are left out: they speak to readers of the code.
+    Defaults are removed, because absent fields stay absent. Docstrings are removed: they are for readers of the code.
 
     Args:
-        schema: what pydantic generated, in its mode for serialization.
+        schema: pydantic's, in its serialization mode.
     """
     flattening = _Flattening(schema, _NOISE | {"default"})
     return _without(flattening.flat(schema), "description")
 
 
 class _Flattening:
-    """Puts definitions in place of references, and leaves noise out.
+    """Replaces references by their definitions, and removes noise.
 
     Args:
         schema: the whole schema, with its definitions.
-        noise: keywords to leave out.
+        noise: keywords to remove.
     """
 
     def __init__(self, schema: JSON, noise: AbstractSet[str]) -> None:
@@ -79,10 +80,10 @@ class _Flattening:
         self._noise = noise
 
     def resolve(self, node: JSON, path: tuple[str, ...] = ()) -> tuple[JSON, tuple[str, ...]]:
-        """Look up what a node refers to, and add that to the path of definitions that lead here.
+        """Replace a reference by its definition, and add the definition's name to the path.
 
-        What a node says besides its reference, such as a description, goes before what the definition says. A
-        definition inside itself has no end: there it is only its type.
+        Other keywords of the node, such as a description, have priority over those of the definition. A recursive
+        definition is cut: inside itself it is only its type.
         """
         while "$ref" in node:
             name = node["$ref"].removeprefix("#/$defs/")
@@ -104,7 +105,7 @@ class _Flattening:
                 case "anyOf" | "oneOf":
                     flat = {**union([self.flat(arm, path) for arm in value]), **flat}
                 case "additionalProperties" if isinstance(value, bool):
-                    continue  # what is not known is passed on
+                    continue  # unknown fields are passed on
                 case _ if keyword in _LIMITS:
                     if isinstance(value, int | float):
                         flat[_LIMITS[keyword]] = value
@@ -127,20 +128,20 @@ def _without(schema: Mapping[str, Any], keyword: str) -> JSON:
 
 
 def _without_unsaid_limit(field: JSON) -> JSON:
-    """Leave out a length that the description does not mention: it only keeps nonsense out, and is checked anyway."""
+    """Remove a length that the description does not mention. It only excludes nonsense, and is checked anyway."""
     said = str(field.get("maxLength")) in field.get("description", "")
     return field if said else _without(field, "maxLength")
 
 
 def _without_null(field: JSON) -> JSON:
-    """Leave null out of the values that a field may have."""
+    """Remove null from the values of a field."""
     if None not in field.get("enum", []):
         return field
     return typed({**_without(field, "type"), "enum": [value for value in field["enum"] if value is not None]})
 
 
 def _with_arms(field: JSON, arms: list[JSON]) -> JSON:
-    """Repeat the description on the first arm: some converters keep only one of the two."""
+    """Repeat the description on the first arm, because some converters keep only one of the two."""
     if not arms:
         return field
     said = {key: value for key, value in field.items() if key == "description"}

@@ -1,10 +1,9 @@
-"""The types of what the API sends: published with their format, and taken as they come.
+"""Types of fields that the API sends: published with their format, and not validated.
 
-What the API promises beyond what a tool cannot do without is never a reason to refuse an answer. Where it is not what
-it should be, its JSON text is passed on.
+An invalid value in such a field never makes an answer fail; it is passed on, as JSON text if its type is wrong.
 
-URLs and addresses have no format: some that Inkbox takes, such as `https://example.com/a|b`, are none by the formats
-`uri` and `email`, and clients that check formats would refuse the whole result.
+URLs and addresses have no published format. Inkbox accepts some, such as `https://example.com/a|b`, that do not match
+the formats `uri` and `email`, and clients that check formats would refuse the whole result.
 """
 
 from typing import Annotated, Any

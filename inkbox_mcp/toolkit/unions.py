@@ -1,14 +1,14 @@
-"""Unions of JSON Schemas written as one schema, where that says the same.
+"""Merges unions of JSON Schemas into one schema without `anyOf`, if the meaning is the same.
 
-Most keywords of JSON Schema speak of values of one type only: a `format` next to the types string and null is the
-string's. So a union of different types needs no `anyOf`, which many readers of schemas do not understand.
+Most keywords apply to values of one type only: a `format` beside the types string and null applies to strings. So a
+union of different types needs no `anyOf`, which many clients do not understand.
 """
 
 from typing import Any
 
 JSON = dict[str, Any]
 
-# Of which type's values a keyword speaks.
+# The type to whose values a keyword applies.
 _SPEAKS_OF = {
     **dict.fromkeys(("contentEncoding", "contentMediaType", "format", "maxLength", "minLength", "pattern"), "string"),
     **dict.fromkeys(("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"), "number"),
@@ -23,7 +23,7 @@ _TYPES: dict[type, str] = {type(None): "null", bool: "boolean", int: "integer", 
 
 
 def union(arms: list[JSON]) -> JSON:
-    """Write a union as one schema; with `anyOf` only where that would be another one.
+    """Return a union as one schema, with `anyOf` only if the meaning would change without it.
 
     Args:
         arms: flat schemas, at least one.
@@ -42,7 +42,7 @@ def union(arms: list[JSON]) -> JSON:
 
 
 def typed(schema: JSON) -> JSON:
-    """Write fixed values as `enum`, with their type: many readers do not know `const`, or need a type."""
+    """Return fixed values as `enum` with a type: many clients do not know `const`, or need a type."""
     if "const" in schema:
         fixed = schema["const"]
         schema = {**{key: value for key, value in schema.items() if key != "const"}, "enum": [fixed]}
@@ -56,7 +56,7 @@ def typed(schema: JSON) -> JSON:
 
 
 def _widest(arms: list[JSON]) -> list[JSON]:
-    """Leave out the arms that another one includes."""
+    """Remove arms that another arm includes."""
     if {} in arms:
         return [{}]
     whole = {kind for arm in arms if set(arm) == {"type"} for kind in _kinds(arm)}
@@ -85,7 +85,7 @@ def _family(kind: str) -> str:
 
 
 def _distinct(values: list[Any]) -> list[Any]:
-    # Not a set: schemas have no hash; and True would equal 1.
+    # Not a set: schemas are unhashable, and True equals 1.
     found: list[Any] = []
     for value in values:
         if not any(value == other and type(value) is type(other) for other in found):

@@ -1,8 +1,8 @@
 """The tools, one file per resource.
 
-Every operation in a file of this folder is a tool; nothing is registered. The sentences in a file's `INSTRUCTIONS` are
-what a model reads about its tools beforehand, where they are offered. A tool knows what tools are made of, the API
-and what can go wrong. It does not know who calls, how the server is configured, nor MCP.
+Every operation in a file of this folder is a tool; nothing is registered. A file's `INSTRUCTIONS` are sentences for
+models about its tools, used if these are offered. A tool knows the toolkit, the API and errors. It does not know
+callers, settings, or MCP.
 """
 
 import re
@@ -16,17 +16,17 @@ from inkbox_mcp.toolkit.operation import Operation
 
 
 def all_operations() -> dict[str, Operation[Any, Any]]:
-    """Collect every operation by name: files in alphabetical order, operations as they stand in each file."""
+    """Return all operations by name: files in alphabetical order, operations in the order of each file."""
     values = cast("list[object]", [value for module in _modules() for value in vars(module).values()])
     found = [cast("Operation[Any, Any]", value) for value in values if isinstance(value, Operation)]
     return {operation.name: operation for operation in found}
 
 
 def instructions(offered: Collection[str]) -> list[str]:
-    """Collect what models read about the tools beforehand: the sentences that name no other tools than these.
+    """Return the sentences of all files that name only offered tools.
 
     Args:
-        offered: the names of tools.
+        offered: the names of the offered tools.
     """
     others = set(all_operations()).difference(offered)
     sentences = [sentence for module in _modules() for sentence in getattr(module, "INSTRUCTIONS", ())]

@@ -1,4 +1,4 @@
-"""The account: whose key this server uses.
+"""The account of the API key.
 
 Source: https://inkbox.ai/docs/api/whoami
 """
@@ -21,7 +21,7 @@ class Whoami(Args):
 
 
 class KeyHolder(Result):
-    """Who an API key belongs to; times are seconds since 1970, or ISO 8601 from the identity generation."""
+    """The owner of an API key. Times are seconds since 1970; in the identity generation, ISO 8601."""
 
     also: ClassVar[Also] = {
         "auth_type": TextOrNull,
@@ -38,5 +38,5 @@ class KeyHolder(Result):
 
 @operation(READ_ONLY, advice={NotFound: NO_API})
 async def whoami(api: InkboxAPI, args: Whoami) -> KeyHolder:
-    """Show the organisation of the API key, its scope (admin or one agent), and when it expires (null: never)."""
+    """Show the organization of the API key, its scope (admin or one agent), and when it expires (null: never)."""
     return await api.get(WHOAMI, KeyHolder)

@@ -1,4 +1,4 @@
-"""Agent identities: whom mailboxes belong to.
+"""Agent identities, which own mailboxes.
 
 Source: https://inkbox.ai/docs/api/identities
 """
@@ -41,7 +41,7 @@ NO_IDENTITY = (
 
 
 class IdentityMailbox(Result):
-    """A mailbox as its identity shows it; its webhook is elsewhere."""
+    """A mailbox inside its identity, without its webhook."""
 
     also: ClassVar[Also] = {
         "id": IDOrNull,
@@ -54,9 +54,9 @@ class IdentityMailbox(Result):
 
 
 class Identity(Result):
-    """An agent identity as the API returns it, with its mailbox where the API shows that.
+    """An agent identity as the API returns it, with its mailbox if the API sends it.
 
-    The spec generation has its `status`, the identity generation its `display_name`.
+    The spec generation sends `status`, the identity generation `display_name`.
     """
 
     also: ClassVar[Also] = {
@@ -95,7 +95,7 @@ class CreateIdentity(Args):
     ADDITIVE,
     changes=("agent_handle", "mailbox_local_part"),
     advice={
-        Conflict: "Either the handle or the address is taken, maybe by another organisation. Next: call "
+        Conflict: "Either the handle or the address is taken, maybe by another organization. Next: call "
         "create_identity with another agent_handle if the handle is, or with the same one and another "
         "mailbox_local_part, or none, if the address is.",
         OutcomeUnknown: "Next: call get_identity with agent_handle to see whether it worked.",
@@ -113,7 +113,7 @@ async def create_identity(api: InkboxAPI, args: CreateIdentity) -> Identity:
     if made.sent("mailbox") is not None:
         return made
     try:
-        # The spec generation answers with a summary, without the mailbox.
+        # The spec generation's answer has no mailbox.
         return await api.get(path(IDENTITIES, made.agent_handle), Identity)
     except InkboxError:
         return made
@@ -125,7 +125,7 @@ def _body(args: CreateIdentity) -> dict[str, Any]:
 
 
 def _body_with_name(args: CreateIdentity) -> dict[str, Any]:
-    """Write the body for the identity generation: the name is the identity's, and a mailbox always comes with it."""
+    """Return the body for the identity generation, in which the identity has the name, and always a mailbox."""
     if not args.with_mailbox:
         raise OperationMoved(
             "Here every identity has a mailbox. Next: call create_identity with agent_handle; leave out with_mailbox."
@@ -143,7 +143,7 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _find_as_wanted(api: InkboxAPI, args: CreateIdentity) -> Identity | None:
-    """Find the identity, if it is as a create with these arguments would have made it."""
+    """Return the identity if it is like a new one with these arguments."""
     try:
         found = await api.get(path(IDENTITIES, args.agent_handle), Identity)
     except NotFound:
@@ -155,13 +155,13 @@ async def _find_as_wanted(api: InkboxAPI, args: CreateIdentity) -> Identity | No
 
 
 async def _which_conflict(api: InkboxAPI, args: CreateIdentity, conflict: Conflict) -> Conflict:
-    """Say which cause a 409 has, as far as that can be seen."""
+    """Add advice for the cause of a 409, if it can be found."""
     try:
         mine = await api.get(path(IDENTITIES, args.agent_handle), Identity)
     except NotFound:
         if args.mailbox_local_part is None:
             return conflict.advised(
-                "This handle is not free: another organisation has it, or a deleted identity had it. Next: call "
+                "This handle is not free: another organization has it, or a deleted identity had it. Next: call "
                 "create_identity with another agent_handle."
             )
         return conflict

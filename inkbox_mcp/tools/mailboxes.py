@@ -1,4 +1,4 @@
-"""Mailboxes: the email addresses that agents send and receive mail from.
+"""Mailboxes, from which agents send and in which they receive mail.
 
 Source: https://inkbox.ai/docs/api/mail/mailboxes
 """
@@ -41,7 +41,7 @@ Address = Annotated[
 
 
 class Mailbox(Result):
-    """A mailbox as the API returns it; the identity generation leaves out its name, webhook and status."""
+    """A mailbox as the API returns it. The identity generation sends no name, webhook or status."""
 
     also: ClassVar[Also] = {"agent_identity_id": IDOrNull, "created_at": TimeOrNull, "updated_at": TimeOrNull}
 
@@ -101,7 +101,7 @@ async def create_mailbox(api: InkboxAPI, args: CreateMailbox) -> Mailbox:
 
 
 async def _find_as_wanted(api: InkboxAPI, args: CreateMailbox) -> Mailbox | None:
-    """Find the identity's mailbox, if it is as a create with these arguments would have made it."""
+    """Return the identity's mailbox if it is like a new one with these arguments."""
     try:
         owner = await api.get(path(IDENTITIES, args.agent_handle), Identity)
     except NotFound:
@@ -115,7 +115,7 @@ async def _find_as_wanted(api: InkboxAPI, args: CreateMailbox) -> Mailbox | None
 
 
 async def _which_conflict(api: InkboxAPI, args: CreateMailbox, conflict: Conflict) -> Conflict:
-    """Say which of the two causes a 409 has, as far as that can be seen."""
+    """Add advice for the cause of a 409, if it can be found."""
     try:
         owner = await api.get(path(IDENTITIES, args.agent_handle), Identity)
     except InkboxError:
@@ -268,12 +268,12 @@ class LinkMailbox(Args):
     },
 )
 async def link_mailbox(api: InkboxAPI, args: LinkMailbox) -> Identity:
-    """Give a mailbox without an identity to an identity without a mailbox. unlink_mailbox parts them."""
+    """Link a mailbox without an identity to an identity without a mailbox. unlink_mailbox undoes it."""
     mailbox = await api.get(path(MAILBOXES, args.email_address), Mailbox)
     try:
         link = path(IDENTITIES, args.agent_handle, Path("mailbox"))
         return await api.post(link, {"mailbox_id": mailbox.id}, Identity)
-    except (OutcomeUnknown, Conflict) as unclear:  # perhaps with the link that is wanted, made by a lost request
+    except (OutcomeUnknown, Conflict) as unclear:  # a lost request may have made the link
         try:
             linked = await api.get(path(IDENTITIES, args.agent_handle), Identity)
         except InkboxError:
@@ -297,14 +297,14 @@ class UnlinkedMailbox(Result):
     only="spec",
     moved=WITH_ITS_IDENTITY,
     changes=("agent_handle",),
-    confirm="Part the agent identity {agent_handle} from its mailbox? Both stay, but it can no longer use the mailbox.",
+    confirm="Unlink the mailbox of the agent identity {agent_handle}? Both are kept, but it cannot use it any more.",
     advice={
         NotFound: NO_IDENTITY,
         OutcomeUnknown: "Next: call get_identity with agent_handle to check; repeating is safe.",
     },
 )
 async def unlink_mailbox(api: InkboxAPI, args: UnlinkMailbox) -> UnlinkedMailbox:
-    """Part an identity from its mailbox; both stay, and link_mailbox joins them again."""
+    """Unlink an identity's mailbox. Both are kept; link_mailbox links them again."""
     identity = path(IDENTITIES, args.agent_handle)
     await api.delete(path(IDENTITIES, args.agent_handle, Path("mailbox")), owner=identity)
     return UnlinkedMailbox(unlinked=True, agent_handle=args.agent_handle)

@@ -1,4 +1,4 @@
-"""Webhook subscriptions: where the identity generation of the API sends mail events.
+"""Webhook subscriptions of the identity generation: URLs that mail events are sent to.
 
 Source: https://inkbox.ai/docs/api/webhooks
 """
@@ -44,14 +44,14 @@ class Webhook(Result):
     @model_validator(mode="before")
     @classmethod
     def _drop_bearer_token(cls, data: Any) -> Any:
-        """Leave out the token that deliveries carry: it is nobody's to read here."""
+        """Remove the token of deliveries, which callers must not see."""
         if not isinstance(data, dict):
             return data
         return {name: value for name, value in cast("dict[str, Any]", data).items() if name != "auth_token"}
 
 
 class CreatedWebhook(Webhook):
-    """A new subscription, with the signing key of the identity if this is the first to need one."""
+    """A new subscription, with the identity's signing key if it is the identity's first."""
 
     also: ClassVar[Also] = {**Webhook.also, "signing_key": TextOrNull}
 
@@ -113,8 +113,8 @@ async def create_webhook(api: InkboxAPI, args: CreateWebhook) -> CreatedWebhook:
 
 
 def _normalized(url: str, event_types: list[str]) -> tuple[str, set[str]]:
-    """Return a subscription in the form in which two that do the same are equal."""
-    with suppress(ValueError):  # the API's, which need not be a URL
+    """Return a normal form of a subscription, the same for equivalent ones."""
+    with suppress(ValueError):  # a URL from the API may be invalid
         parts = urlsplit(url)
         url = parts._replace(netloc=parts.netloc.lower().removesuffix(":443"), path=parts.path or "/").geturl()
     return url, set(event_types)
@@ -151,5 +151,5 @@ async def delete_webhook(api: InkboxAPI, args: DeleteWebhook) -> DeletedWebhook:
 
 
 async def _webhooks_of(api: InkboxAPI, mailbox: Mailbox) -> WebhookList:
-    """Look up a mailbox's webhooks; subscriptions name mailboxes by id."""
+    """Return a mailbox's webhooks, which the API filters by the mailbox's id."""
     return await api.get(WEBHOOKS.where(mailbox_id=mailbox.id), WebhookList)

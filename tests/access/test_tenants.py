@@ -1,4 +1,4 @@
-"""Many organisations on one server: each request brings its own key, and nothing of one reaches another."""
+"""Many organizations on one server: each request brings its own key, and nothing of one reaches another."""
 
 import gc
 import json
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.posix
 
 
 def key(number: int) -> str:
-    """Return the key of an organisation of its own."""
+    """Return the key of an organization of its own."""
     return f"ApiKey_{number:08d}-1111-4111-8111-111111111111.secret-{number}"
 
 
@@ -147,7 +147,7 @@ async def test_a_cookie_of_one_answer_goes_into_no_other_request() -> None:
     assert cookies == [None] * 3
 
 
-async def test_what_is_known_of_one_organisation_is_not_believed_of_another() -> None:
+async def test_what_is_known_of_one_organization_is_not_believed_of_another() -> None:
     """Such as the generation of the API that it is on; what is known of one stays known."""
     asked: list[str] = []
 
@@ -179,7 +179,7 @@ def test_what_is_no_key_is_refused_before_anything_is_sent(keys: list[str]) -> N
 
 
 def test_a_key_that_nobody_asked_for_is_not_passed_over() -> None:
-    """Its owner believes to act in their own organisation, and would act in another."""
+    """Its owner believes to act in their own organization, and would act in another."""
     served = Tenants(Settings.model_validate({"api_key": KEY}))
     with pytest.raises(NotConfigured, match="this server uses its own"):
         served.api(by(key(1)))

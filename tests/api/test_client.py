@@ -179,7 +179,7 @@ async def test_without_a_key_the_tools_explain_how_to_get_one(connect: Connect, 
 
 
 class RecordingTransport(httpx2.MockTransport):
-    """An empty organisation that knows whether it was closed."""
+    """An empty organization that knows whether it was closed."""
 
     made: ClassVar[list["RecordingTransport"]] = []
 

@@ -1,4 +1,4 @@
-"""The doctor: what it finds, and what it says to mend it."""
+"""The doctor: what it finds, and what it says to fix it."""
 
 import json
 import time
@@ -25,11 +25,11 @@ async def found(settings: dict[str, object], sources: dict[str, str] | None = No
 
 @pytest.mark.parametrize("generation", ["spec", "identity"])
 async def test_a_sound_set_up_is_told_in_full(generation: str) -> None:
-    """Versions, organisation, scope, expiry, generation and tools."""
+    """Versions, organization, scope, expiry, generation and tools."""
     checks = await found({"sandbox": True, "sandbox_db": ":memory:", "sandbox_generation": generation})
     assert all(check.ok for check in checks.values())
-    assert set(checks) == {"versions", "options", "API", "organisation", "expiry", "generation", "tools"}
-    assert "admin_scoped" in checks["organisation"].found
+    assert set(checks) == {"versions", "options", "API", "organization", "expiry", "generation", "tools"}
+    assert "admin_scoped" in checks["organization"].found
     assert checks["generation"].found.startswith(generation)
     assert as_text(list(checks.values())).endswith("All checks passed.\n")
 
@@ -44,7 +44,7 @@ async def test_every_step_on_the_way_to_the_api_is_timed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "name", "mend"),
+    ("settings", "name", "fix"),
     [
         ({}, "key", "INKBOX_API_KEY"),
         ({"api_key": "sk-123"}, "key", "create a key in the Inkbox console"),
@@ -62,12 +62,12 @@ async def test_every_step_on_the_way_to_the_api_is_timed() -> None:
         ),
     ],
 )
-async def test_what_is_wrong_is_named_with_what_mends_it(settings: dict[str, object], name: str, mend: str) -> None:
+async def test_what_is_wrong_is_named_with_its_fix(settings: dict[str, object], name: str, fix: str) -> None:
     """One line for each red check."""
     checks = await found(settings)
     assert not checks[name].ok
-    assert mend in checks[name].mend
-    assert f"→ {checks[name].mend}" in as_text(list(checks.values()))
+    assert fix in checks[name].fix
+    assert f"→ {checks[name].fix}" in as_text(list(checks.values()))
 
 
 async def test_a_server_without_tls_is_told_from_one_that_is_down() -> None:
@@ -87,7 +87,7 @@ async def test_a_server_without_tls_is_told_from_one_that_is_down() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "says"), [(401, "valid key"), (403, "organisation"), (404, "INKBOX_BASE_URL"), (503, "try again")]
+    ("status", "says"), [(401, "valid key"), (403, "organization"), (404, "INKBOX_BASE_URL"), (503, "try again")]
 )
 async def test_a_refusal_of_the_api_is_explained(status: int, says: str) -> None:
     """To a person, who is not told to tell the user."""
@@ -95,8 +95,8 @@ async def test_a_refusal_of_the_api_is_explained(status: int, says: str) -> None
         inkbox.fails(*[Fault(answers=refusal(status))] * 3)
         checks = await found({"api_key": KEY, "base_url": inkbox.url})
     assert not checks["API"].ok
-    assert says in checks["API"].mend
-    assert "ell the user" not in checks["API"].mend
+    assert says in checks["API"].fix
+    assert "ell the user" not in checks["API"].fix
 
 
 @pytest.mark.parametrize("iso", [False, True])
@@ -128,7 +128,7 @@ async def test_a_time_that_is_none_is_unreadable_and_no_more(expires_at: str) ->
         checks = await found({"api_key": KEY, "base_url": inkbox.url})
     assert not checks["expiry"].ok
     assert checks["expiry"].found.startswith("unreadable: ")
-    assert checks["organisation"].found.startswith("org_1")
+    assert checks["organization"].found.startswith("org_1")
     assert as_text(list(checks.values()))
 
 
@@ -147,7 +147,7 @@ async def test_a_time_without_a_zone_is_utc(expires_at: str, monkeypatch: pytest
     finally:
         monkeypatch.undo()
         time.tzset()
-    assert checks["expiry"] == Check("expiry", True, "2100-01-01 00:00 UTC", checks["expiry"].mend)
+    assert checks["expiry"] == Check("expiry", True, "2100-01-01 00:00 UTC", checks["expiry"].fix)
 
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\r\nok  everything  fine\u2028\x00"
@@ -205,7 +205,7 @@ async def test_what_is_no_proxy_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     checks = await found({"api_key": KEY, "base_url": "https://inkbox.example", "timeout": 2})
     assert not checks["network"].ok
     assert "is not the URL of a proxy" in checks["network"].found
-    assert "environment" in checks["network"].mend
+    assert "environment" in checks["network"].fix
     assert "secret" not in repr(checks)
 
 

@@ -64,7 +64,7 @@ QUESTIONS: list[tuple[str, dict[str, Any], Generation, str]] = [
     ("delete_mailbox", {"email_address": "a"}, "spec", "Delete the mailbox a for good? It will receive"),
     ("delete_identity", {"agent_handle": "a"}, "spec", "Delete the agent identity a for good? Its mailbox stays"),
     ("delete_identity", {"agent_handle": "a"}, "identity", "Delete the agent identity a and its mailbox for good?"),
-    ("unlink_mailbox", {"agent_handle": "a"}, "spec", "Part the agent identity a from its mailbox?"),
+    ("unlink_mailbox", {"agent_handle": "a"}, "spec", "Unlink the mailbox of the agent identity a?"),
     (
         "delete_webhook",
         {"email_address": "a", "webhook_id": "123e4567-e89b-42d3-a456-426614174000"},
@@ -730,7 +730,7 @@ async def test_replicas_that_share_a_key_know_each_others_questions(
 
 
 def tenant_key(number: int) -> str:
-    """Return the key of an organisation of its own."""
+    """Return the key of an organization of its own."""
     return f"ApiKey_{number:08d}-1111-4111-8111-111111111111.secret-{number}"
 
 

@@ -22,7 +22,7 @@ HOOK = "https://hooks.example.com/inkbox"
 async def empty(
     generation: Any, fault: Callable[[httpx2.Request], httpx2.Response | None] = lambda _: None
 ) -> AsyncGenerator[Follower]:
-    """Put a follower into an organisation without anything; faults answer in place of the sandbox."""
+    """Put a follower into an organization without anything; faults answer in place of the sandbox."""
     with Store(":memory:") as store:
         app = httpx2.ASGITransport(create_app(store, generation=generation))
 
@@ -83,8 +83,8 @@ async def test_a_taken_address_leads_to_another() -> None:
         assert made["email_address"] == "front.desk@inkboxmail.com"
 
 
-async def test_a_handle_that_another_organisation_has_leads_to_another() -> None:
-    """Handles are unique across organisations in the identity generation."""
+async def test_a_handle_that_another_organization_has_leads_to_another() -> None:
+    """Handles are unique across organizations in the identity generation."""
     with Store(":memory:") as store:
         app = create_app(store, generation="identity")
 

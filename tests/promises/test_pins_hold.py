@@ -36,7 +36,7 @@ Handler = Callable[[httpx2.Request], httpx2.Response]
 
 
 class MovingInkbox:
-    """An Inkbox whose organisations move from one generation of the API to the other while it runs."""
+    """An Inkbox whose organizations move from one generation of the API to the other while it runs."""
 
     def __init__(self) -> None:
         self.generation: Generation = "spec"
@@ -65,7 +65,7 @@ async def moving(ask: Any = None, mode: str = "auto", **settings: Any) -> AsyncG
             yield Agent(client), inkbox
 
 
-async def test_a_question_says_what_happens_after_the_organisation_moved(era: str) -> None:
+async def test_a_question_says_what_happens_after_the_organization_moved(era: str) -> None:
     """It is asked about the generation of now, not of the first call."""
     human = Human("accept")
     async with moving(human, era) as (agent, inkbox):
@@ -118,7 +118,7 @@ REFUSED_BEFORE_THE_MOVE: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("tool", "arguments"), REFUSED_BEFORE_THE_MOVE)
 async def test_a_refusal_does_not_rest_on_what_was_true_once(tool: str, arguments: dict[str, Any]) -> None:
-    """What only the later generation has can be used as soon as the organisation is there."""
+    """What only the later generation has can be used as soon as the organization is there."""
     async with moving(confirm="never") as (agent, inkbox):
         await agent.ask("create_identity", agent_handle="one-agent", mailbox_local_part="one-agent")
         assert "does that differently" in await agent.refused(tool, **arguments)

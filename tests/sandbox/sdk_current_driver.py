@@ -2,7 +2,7 @@
 
     python sdk_current_driver.py BASE_URL SCENARIO
 
-Each scenario is a function of a client with a new organisation; it fails by raising.
+Each scenario is a function of a client with a new organization; it fails by raising.
 """
 
 # pyright: reportMissingTypeStubs=false, reportAttributeAccessIssue=false, reportUnknownVariableType=false
@@ -33,7 +33,7 @@ def refused(call: Callable[..., object], *arguments: Any, **options: Any) -> Any
     raise AssertionError("nothing was refused")
 
 
-def new_organisation_is_empty(inkbox: Any) -> None:
+def new_organization_is_empty(inkbox: Any) -> None:
     """There is nothing to list before the first create."""
     assert inkbox.list_identities() == []
     assert inkbox.mailboxes.list() == []
@@ -156,10 +156,10 @@ def deleted_identity_takes_everything_with_it(inkbox: Any) -> None:
     assert refused(inkbox.get_identity, identity.agent_handle).status_code == 404
     assert refused(inkbox.mailboxes.get, identity.email_address).status_code == 404
     assert refused(inkbox.webhooks.subscriptions.get, created.id).status_code == 404
-    new_organisation_is_empty(inkbox)
+    new_organization_is_empty(inkbox)
 
 
-def whoami_is_an_admin_key_of_an_organisation(inkbox: Any) -> None:
+def whoami_is_an_admin_key_of_an_organization(inkbox: Any) -> None:
     """The SDK reads an API key's answer."""
     answer = inkbox.whoami()
     assert (type(answer).__name__, answer.auth_subtype) == ("WhoamiApiKeyResponse", "api_key.admin_scoped")

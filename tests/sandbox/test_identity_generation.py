@@ -20,12 +20,12 @@ KEY = "ApiKey_11111111-1111-4111-8111-111111111111.top-secret"
 
 
 def new_key() -> str:
-    """An API key nobody has used: an organisation of its own."""
+    """An API key nobody has used: an organization of its own."""
     return f"ApiKey_{uuid4()}.{uuid4().hex}"
 
 
 def connect(store: Store, key: str | None = None, generation: Generation = "identity") -> httpx2.AsyncClient:
-    """A client of one organisation."""
+    """A client of one organization."""
     return httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app=create_app(store, generation)),
         base_url="http://sandbox",
@@ -42,21 +42,21 @@ def store() -> Iterator[Store]:
 
 @pytest.fixture
 async def client(store: Store) -> AsyncIterator[httpx2.AsyncClient]:
-    """A new organisation."""
+    """A new organization."""
     async with connect(store, KEY) as client:
         yield client
 
 
 @pytest.fixture
 async def stranger(store: Store) -> AsyncIterator[httpx2.AsyncClient]:
-    """Another new organisation in the same store."""
+    """Another new organization in the same store."""
     async with connect(store) as client:
         yield client
 
 
 @pytest.fixture
 async def spec(store: Store) -> AsyncIterator[httpx2.AsyncClient]:
-    """The organisation of `client`, by the spec generation of the API."""
+    """The organization of `client`, by the spec generation of the API."""
     async with connect(store, KEY, "spec") as client:
         yield client
 
@@ -85,8 +85,8 @@ def refusals(response: httpx2.Response) -> list[tuple[str, str]]:
 # Identities
 
 
-async def test_organisation_begins_empty(client: httpx2.AsyncClient) -> None:
-    """A new organisation has no identity and no mailbox."""
+async def test_organization_begins_empty(client: httpx2.AsyncClient) -> None:
+    """A new organization has no identity and no mailbox."""
     assert (await client.get(IDENTITIES)).json() == (await client.get(MAILBOXES)).json() == []
 
 
@@ -250,8 +250,8 @@ async def test_mailbox_is_deleted_with_its_identity(client: httpx2.AsyncClient, 
         assert (response.status_code, response.json()["detail"]["blocking_namespace"]) == (409, "mail")
 
 
-async def test_organisations_do_not_see_each_other(client: httpx2.AsyncClient, stranger: httpx2.AsyncClient) -> None:
-    """Nothing of one key's organisation is listed, found, changed or deleted with another key."""
+async def test_organizations_do_not_see_each_other(client: httpx2.AsyncClient, stranger: httpx2.AsyncClient) -> None:
+    """Nothing of one key's organization is listed, found, changed or deleted with another key."""
     identity = await create(client)
     subscription = (await subscribe(client, identity)).json()
     before = (await client.get(f"{IDENTITIES}/billing")).json()
@@ -603,7 +603,7 @@ def schema(path: Path) -> set[tuple[str, str]]:
 
 @pytest.fixture
 async def version_1(client: httpx2.AsyncClient, tmp_path: Path) -> Path:
-    """A file as the release before left it, with an organisation of `KEY`."""
+    """A file as the release before left it, with an organization of `KEY`."""
     organization_id = (await client.get(WHOAMI)).json()["organization_id"]
     with closing(sqlite3.connect(tmp_path / "inkbox.db")) as other:
         other.executescript(VERSION_1.replace("org_d1b1", organization_id))

@@ -39,7 +39,7 @@ def test_the_sandbox_does_what_its_document_says(case: schemathesis.Case[Any]) -
 
 
 class Series(api.as_state_machine()):
-    """Requests that use what earlier answers held, in an organisation of their own."""
+    """Requests that use what earlier answers held, in an organization of their own."""
 
     def setup(self) -> None:
         """Take a key that nobody has used."""

@@ -18,7 +18,7 @@ from inkbox_mcp.sandbox import Store, create_app
 
 
 def new_key() -> str:
-    """An API key nobody has used: an organisation of its own."""
+    """An API key nobody has used: an organization of its own."""
     return f"ApiKey_{uuid4()}.{uuid4().hex}"
 
 
@@ -38,7 +38,7 @@ def base_url() -> Iterator[str]:
 
 @pytest.fixture
 def inkbox(base_url: str) -> Iterator[Inkbox]:
-    """The SDK with a new organisation."""
+    """The SDK with a new organization."""
     with Inkbox(api_key=new_key(), base_url=base_url) as inkbox:
         yield inkbox
 
@@ -48,7 +48,7 @@ def unique(name: str) -> str:
     return f"{name}-{uuid4().hex[:8]}"
 
 
-def test_whoami_is_an_admin_key_of_an_organisation(inkbox: Inkbox) -> None:
+def test_whoami_is_an_admin_key_of_an_organization(inkbox: Inkbox) -> None:
     """The SDK reads an API key's answer, with numbers for times."""
     answer = inkbox.whoami()
     assert (type(answer).__name__, answer.auth_type) == ("WhoamiApiKeyResponse", "api_key")
@@ -56,7 +56,7 @@ def test_whoami_is_an_admin_key_of_an_organisation(inkbox: Inkbox) -> None:
     assert answer.organization_id == inkbox.list_identities()[0].organization_id
 
 
-def test_new_organisation_lists_its_two_identities(inkbox: Inkbox) -> None:
+def test_new_organization_lists_its_two_identities(inkbox: Inkbox) -> None:
     """The list is parsed, newest first."""
     identities = inkbox.list_identities()
     assert [identity.agent_handle for identity in identities] == ["support-agent", "sales-agent"]
@@ -134,7 +134,7 @@ def test_identity_is_renamed_and_deleted_without_its_mailbox(inkbox: Inkbox) -> 
     assert inkbox.mailboxes.list()[0].agent_identity_id is None
 
 
-def test_organisations_are_apart(inkbox: Inkbox, base_url: str) -> None:
+def test_organizations_are_apart(inkbox: Inkbox, base_url: str) -> None:
     """Another key sees nothing of this one's."""
     mailbox = inkbox.mailboxes.create(agent_handle="sales-agent")
     with Inkbox(api_key=new_key(), base_url=base_url) as other:

@@ -29,12 +29,12 @@ WHOAMI = "/api/whoami"
 
 
 def new_key() -> str:
-    """An API key nobody has used: an organisation of its own."""
+    """An API key nobody has used: an organization of its own."""
     return f"ApiKey_{uuid4()}.{uuid4().hex}"
 
 
 def connect(store: Store, key: str | None = None) -> httpx2.AsyncClient:
-    """A client of one organisation."""
+    """A client of one organization."""
     return httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app=create_app(store)),
         base_url="http://sandbox",
@@ -51,14 +51,14 @@ def store() -> Iterator[Store]:
 
 @pytest.fixture
 async def client(store: Store) -> AsyncIterator[httpx2.AsyncClient]:
-    """A new organisation."""
+    """A new organization."""
     async with connect(store) as client:
         yield client
 
 
 @pytest.fixture
 async def stranger(store: Store) -> AsyncIterator[httpx2.AsyncClient]:
-    """Another new organisation in the same store."""
+    """Another new organization in the same store."""
     async with connect(store) as client:
         yield client
 
@@ -71,7 +71,7 @@ async def create(client: httpx2.AsyncClient, handle: str = "sales-agent", **opti
 
 
 async def handles(client: httpx2.AsyncClient) -> list[str]:
-    """The organisation's handles, as listed."""
+    """The organization's handles, as listed."""
     return [identity["agent_handle"] for identity in (await client.get(IDENTITIES)).json()]
 
 
@@ -290,8 +290,8 @@ async def test_taken_address_leaves_no_identity(client: httpx2.AsyncClient) -> N
     assert await handles(client) == ["support-agent", "sales-agent"]
 
 
-async def test_handle_is_unique_in_its_organisation(client: httpx2.AsyncClient, stranger: httpx2.AsyncClient) -> None:
-    """A handle may be taken once per organisation, with or without its @."""
+async def test_handle_is_unique_in_its_organization(client: httpx2.AsyncClient, stranger: httpx2.AsyncClient) -> None:
+    """A handle may be taken once per organization, with or without its @."""
     assert (await client.post(IDENTITIES, json={"agent_handle": "billing"})).status_code == 201
     again = await client.post(IDENTITIES, json={"agent_handle": "@billing", "mailbox": {}})
     assert (again.status_code, again.json()) == (409, {"detail": "Agent handle is already taken"})
@@ -367,7 +367,7 @@ async def test_mailbox_moves_from_one_identity_to_another(client: httpx2.AsyncCl
 async def test_link_is_refused_when_either_side_is_taken(
     client: httpx2.AsyncClient, stranger: httpx2.AsyncClient
 ) -> None:
-    """A mailbox has one identity, an identity one mailbox, and both are of one organisation."""
+    """A mailbox has one identity, an identity one mailbox, and both are of one organization."""
     sales = await create(client, "sales-agent")
     support = await create(client, "support-agent")
     path = f"{IDENTITIES}/support-agent/mailbox"
@@ -382,10 +382,10 @@ async def test_link_is_refused_when_either_side_is_taken(
     assert (await client.get(f"{IDENTITIES}/support-agent")).json()["mailbox"]["id"] == support["id"]
 
 
-# Keys and organisations
+# Keys and organizations
 
 
-async def test_new_organisation_begins_with_two_identities_once(client: httpx2.AsyncClient) -> None:
+async def test_new_organization_begins_with_two_identities_once(client: httpx2.AsyncClient) -> None:
     """The first contact makes two identities; deleted, they stay deleted."""
     assert await handles(client) == ["support-agent", "sales-agent"]
     for handle in ("support-agent", "sales-agent"):
@@ -393,8 +393,8 @@ async def test_new_organisation_begins_with_two_identities_once(client: httpx2.A
     assert await handles(client) == []
 
 
-async def test_organisations_do_not_see_each_other(client: httpx2.AsyncClient, stranger: httpx2.AsyncClient) -> None:
-    """Nothing of one key's organisation is listed, found, changed or deleted with another key."""
+async def test_organizations_do_not_see_each_other(client: httpx2.AsyncClient, stranger: httpx2.AsyncClient) -> None:
+    """Nothing of one key's organization is listed, found, changed or deleted with another key."""
     mailbox = await create(client, email_local_part="sales")
     assert (await stranger.get(MAILBOXES)).json() == []
     for method in ("GET", "PATCH", "DELETE"):
@@ -408,7 +408,7 @@ async def test_organisations_do_not_see_each_other(client: httpx2.AsyncClient, s
 
 
 async def test_whoami_describes_the_key(store: Store) -> None:
-    """The answer names the key's public half and its organisation."""
+    """The answer names the key's public half and its organization."""
     key = new_key()
     async with connect(store, key) as client:
         body = (await client.get(f"{WHOAMI}/")).json()
@@ -464,8 +464,8 @@ async def test_older_header_and_any_form_of_uuid_are_the_same_key(store: Store) 
     assert len(seen) == 1
 
 
-async def test_both_halves_of_a_key_make_the_organisation(store: Store) -> None:
-    """Keys that share their id or their secret are still different organisations."""
+async def test_both_halves_of_a_key_make_the_organization(store: Store) -> None:
+    """Keys that share their id or their secret are still different organizations."""
     one, two = UUID(int=1), UUID(int=2)
     seen: set[str] = set()
     for key in (f"ApiKey_{one}.a", f"ApiKey_{one}.b", f"ApiKey_{two}.a"):
@@ -475,8 +475,8 @@ async def test_both_halves_of_a_key_make_the_organisation(store: Store) -> None:
 
 
 @pytest.mark.parametrize("path", [MAILBOXES, IDENTITIES, WHOAMI])
-async def test_key_without_organisation_is_403(store: Store, path: str) -> None:
-    """The reserved secret stands for a token without an organisation."""
+async def test_key_without_organization_is_403(store: Store, path: str) -> None:
+    """The reserved secret stands for a token without an organization."""
     async with connect(store, f"ApiKey_{uuid4()}.no-organization") as client:
         response = await client.get(path)
     assert (response.status_code, response.json()) == (403, {"detail": "Organization ID missing from token"})
@@ -669,7 +669,7 @@ async def test_of_many_creates_for_one_identity_one_succeeds(client: httpx2.Asyn
 
 
 async def test_of_many_creates_of_one_address_one_succeeds(store: Store) -> None:
-    """An address goes to one of many organisations, all of which are new and get their identities once."""
+    """An address goes to one of many organizations, all of which are new and get their identities once."""
     clients = [connect(store) for _ in range(10)]
     body = {"agent_handle": "sales-agent", "email_local_part": "sales"}
     calls = [lambda client=client: client.post(MAILBOXES, json=body) for client in clients for _ in range(2)]

@@ -494,7 +494,7 @@ class Both(Metrics):
         self.outcomes: list[str] = []
         self.ended = anyio.Event()
 
-    def called(self, tool: str, outcome: str, seconds: float | None) -> None:
+    def call_ended(self, tool: str, outcome: str, seconds: float | None) -> None:
         """Note it."""
         self.outcomes.append(outcome)
         if self.outcomes == ["ok", "ok"]:

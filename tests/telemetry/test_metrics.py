@@ -161,7 +161,7 @@ def test_a_failure_of_what_is_needed_besides_inkbox_is_counted(dependency: Depen
     metrics = PrometheusMetrics()
     series = f"inkbox_mcp_dependency_failures_total {dependency}"
     assert samples(metrics)[series] == 0
-    metrics.lost(dependency)
+    metrics.dependency_failed(dependency)
     assert samples(metrics)[series] == 1
 
 
@@ -176,7 +176,7 @@ def test_buckets_tell_a_millisecond_from_half_a_minute() -> None:
     """An answer of the sandbox and one that comes just before the time is up both have a bucket."""
     metrics = PrometheusMetrics()
     for seconds in (0.0008, 0.02, 29, 100):
-        metrics.called("whoami", "ok", seconds)
+        metrics.call_ended("whoami", "ok", seconds)
     told = samples(metrics)
     counts = [
         told[f"inkbox_mcp_call_duration_seconds_bucket {end} whoami"] for end in ("0.001", "0.025", "30.0", "+Inf")
@@ -187,7 +187,7 @@ def test_buckets_tell_a_millisecond_from_half_a_minute() -> None:
 def test_two_servers_in_one_process_count_apart() -> None:
     """Embedders and tests start more than one."""
     one, other = PrometheusMetrics(), PrometheusMetrics()
-    one.called("whoami", "ok", 0.1)
+    one.call_ended("whoami", "ok", 0.1)
     assert "inkbox_mcp_calls_total ok whoami" in samples(one)
     assert "inkbox_mcp_calls_total ok whoami" not in samples(other)
 
@@ -224,12 +224,12 @@ def test_metrics_that_are_off_cost_nothing_to_call() -> None:
     """Callers do not ask whether they are on."""
     metrics = Metrics()
     with metrics.in_flight():
-        metrics.called("whoami", "ok", 1)
+        metrics.call_ended("whoami", "ok", 1)
         metrics.rate_limited()
         metrics.limited_to(32)
-        metrics.lost("issuer")
-        metrics.exchanged("GET /api/whoami", None, 1)
-        metrics.retried("GET /api/whoami")
+        metrics.dependency_failed("issuer")
+        metrics.request_ended("GET /api/whoami", None, 1)
+        metrics.request_retried("GET /api/whoami")
 
 
 def test_metrics_that_are_off_load_nothing() -> None:

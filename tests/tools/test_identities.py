@@ -22,7 +22,7 @@ EVENTS = "https://hooks.example.com/inkbox"
 
 
 @asynccontextmanager
-async def organisation(
+async def organization(
     generation: str, requests: list[str] | None = None, ask: Any = None, **settings: Any
 ) -> AsyncGenerator[Agent]:
     """Connect an agent to a fresh sandbox of a generation, and record its requests."""
@@ -43,7 +43,7 @@ async def organisation(
 @pytest.mark.parametrize("generation", GENERATIONS)
 async def test_one_call_makes_an_identity_with_its_mailbox(generation: str) -> None:
     """The arguments and the result are the same on both generations."""
-    async with organisation(generation) as agent:
+    async with organization(generation) as agent:
         made = await agent.ask(
             "create_identity", agent_handle="@new-agent", mailbox_display_name="New", mailbox_local_part="new-agent"
         )
@@ -64,14 +64,14 @@ async def listed(agent: Agent) -> list[dict[str, Any]]:
 
 async def test_an_identity_may_come_without_a_mailbox_where_the_api_has_that() -> None:
     """The identity generation always makes one, and says so."""
-    async with organisation("spec") as agent:
+    async with organization("spec") as agent:
         made = await agent.ask("create_identity", agent_handle="bare", with_mailbox=False)
         assert made["email_address"] is None
         message = await agent.refused(
             "create_identity", agent_handle="bare", with_mailbox=False, mailbox_local_part="x"
         )
         assert "need with_mailbox to be true" in message
-    async with organisation("identity") as agent:
+    async with organization("identity") as agent:
         message = await agent.refused("create_identity", agent_handle="bare", with_mailbox=False)
         assert "call create_identity with agent_handle; leave out with_mailbox" in message
         assert await listed(agent) == []
@@ -80,7 +80,7 @@ async def test_an_identity_may_come_without_a_mailbox_where_the_api_has_that() -
 @pytest.mark.parametrize("generation", GENERATIONS)
 async def test_identities_are_paged_and_searched_like_mailboxes(generation: str) -> None:
     """Newest first, with a total and a cursor."""
-    async with organisation(generation) as agent:
+    async with organization(generation) as agent:
         for number in range(5):
             await agent.ask("create_identity", agent_handle=f"agent-{number}")
         first = await agent.ask("list_identities", search="AGENT-", limit=3)
@@ -94,7 +94,7 @@ async def test_identities_are_paged_and_searched_like_mailboxes(generation: str)
 @pytest.mark.parametrize("generation", GENERATIONS)
 async def test_a_conflict_says_what_is_in_the_way(generation: str) -> None:
     """An identity that exists is shown, an address that is taken is told apart."""
-    async with organisation(generation) as agent:
+    async with organization(generation) as agent:
         wanted = {"mailbox_local_part": "taken"} if generation == "spec" else {}
         made = await agent.ask("create_identity", agent_handle="one-agent", **wanted)
         message = await agent.refused("create_identity", agent_handle="one-agent")
@@ -108,7 +108,7 @@ async def test_a_conflict_says_what_is_in_the_way(generation: str) -> None:
 async def test_an_address_of_ones_own_choice_is_not_left_out_silently() -> None:
     """Where the API makes it from the handle; the one that it makes may be asked for."""
     requests: list[str] = []
-    async with organisation("identity", requests) as agent:
+    async with organization("identity", requests) as agent:
         message = await agent.refused("create_identity", agent_handle="one-agent", mailbox_local_part="hello")
         assert "call create_identity with the agent_handle that you want before the @" in message
         assert not [request for request in requests if request.startswith("POST")]
@@ -118,18 +118,18 @@ async def test_an_address_of_ones_own_choice_is_not_left_out_silently() -> None:
 
 async def test_a_handle_that_was_deleted_is_not_said_to_be_anothers() -> None:
     """It is not free all the same."""
-    async with organisation("identity", confirm="never") as agent:
+    async with organization("identity", confirm="never") as agent:
         await agent.ask("create_identity", agent_handle="one-agent")
         await agent.ask("delete_identity", agent_handle="one-agent")
         message = await agent.refused("create_identity", agent_handle="one-agent")
-        assert "another organisation has it, or a deleted identity had it" in message
+        assert "another organization has it, or a deleted identity had it" in message
 
 
 @pytest.mark.parametrize("tool", ["list_webhooks", "create_webhook", "delete_webhook"])
 async def test_webhooks_of_a_mailbox_that_is_not_there_lead_to_those_that_are(tool: str) -> None:
     """As for any other tool."""
     more = {"create_webhook": {"webhook_url": EVENTS}, "delete_webhook": {"webhook_id": str(UUID(int=1))}}
-    async with organisation("identity", confirm="never") as agent:
+    async with organization("identity", confirm="never") as agent:
         message = await agent.refused(tool, email_address="nobody", **more.get(tool, {}))
         assert "call list_mailboxes" in message
 
@@ -137,11 +137,11 @@ async def test_webhooks_of_a_mailbox_that_is_not_there_lead_to_those_that_are(to
 async def test_an_identity_is_paused_in_one_generation_and_renamed_in_the_other() -> None:
     """Only what the API has is sent; for the rest the tool that has it is named."""
     requests: list[str] = []
-    async with organisation("spec", requests) as agent:
+    async with organization("spec", requests) as agent:
         assert (await agent.ask("update_identity", agent_handle="sales-agent", status="paused"))["status"] == "paused"
         message = await agent.refused("update_identity", agent_handle="sales-agent", display_name="Sales")
         assert "call update_mailbox with email_address and display_name" in message
-    async with organisation("identity", requests) as agent:
+    async with organization("identity", requests) as agent:
         await agent.ask("create_identity", agent_handle="sales-agent")
         changed = await agent.ask("update_identity", agent_handle="sales-agent", display_name="Sales")
         assert changed["display_name"] == "Sales"
@@ -155,7 +155,7 @@ async def test_an_identity_is_paused_in_one_generation_and_renamed_in_the_other(
 async def test_deleting_an_identity_tells_the_human_what_becomes_of_its_mailbox(generation: str) -> None:
     """It survives in one generation and is deleted in the other, and the question says which."""
     human = Human("accept")
-    async with organisation(generation, ask=human) as agent:
+    async with organization(generation, ask=human) as agent:
         made = await agent.ask("create_identity", agent_handle="old-agent")
         assert (await agent.ask("delete_identity", agent_handle="old-agent"))["deleted"] is True
         survives = generation == "spec"
@@ -168,7 +168,7 @@ async def test_deleting_an_identity_tells_the_human_what_becomes_of_its_mailbox(
 
 async def test_a_mailbox_is_parted_from_one_identity_and_given_to_another() -> None:
     """How an agent recovers from a mailbox that is assigned elsewhere."""
-    async with organisation("spec") as agent:
+    async with organization("spec") as agent:
         made = await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="desk")
         link = {"agent_handle": "support-agent", "email_address": "desk"}
         assert "call unlink_mailbox with that agent_handle" in await agent.refused("link_mailbox", **link)
@@ -197,7 +197,7 @@ async def test_an_operation_that_moved_names_the_one_that_does_it_now(
 ) -> None:
     """Once the generation is known, nothing is sent at all."""
     requests: list[str] = []
-    async with organisation("identity", requests, confirm="never") as agent:
+    async with organization("identity", requests, confirm="never") as agent:
         await agent.ask("create_identity", agent_handle="sales", mailbox_local_part="sales")
         sent = len(requests)
         result = await agent.call(tool, **arguments)
@@ -221,8 +221,8 @@ async def test_the_generation_is_learnt_from_the_refusal_itself(tool: str, argum
 
 
 async def test_a_missing_thing_is_not_taken_for_a_moved_operation() -> None:
-    """On the spec generation a 404 stays a 404, also in an organisation without anything."""
-    async with organisation("spec") as agent:
+    """On the spec generation a 404 stays a 404, also in an organization without anything."""
+    async with organization("spec") as agent:
         for handle in ("sales-agent", "support-agent"):
             await agent.ask("delete_identity", agent_handle=handle)
         assert "404" in await agent.refused("create_mailbox", agent_handle="nobody")
@@ -231,7 +231,7 @@ async def test_a_missing_thing_is_not_taken_for_a_moved_operation() -> None:
 
 async def test_webhooks_are_subscriptions_in_the_identity_generation() -> None:
     """Created, listed by mailbox, and deleted only through the mailbox they belong to."""
-    async with organisation("identity") as agent:
+    async with organization("identity") as agent:
         for name in ("sales", "support"):
             await agent.ask("create_identity", agent_handle=name)
         made = await agent.ask("create_webhook", email_address="sales", webhook_url=EVENTS)
@@ -258,7 +258,7 @@ async def test_webhooks_are_subscriptions_in_the_identity_generation() -> None:
 )
 async def test_webhooks_are_a_field_in_the_spec_generation(tool: str, arguments: dict[str, str], instead: str) -> None:
     """The tools of the other generation name the one that does the same with the field."""
-    async with organisation("spec", confirm="never") as agent:
+    async with organization("spec", confirm="never") as agent:
         await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
         message = await agent.refused(tool, email_address="sales", **arguments)
         assert instead in message
@@ -266,8 +266,8 @@ async def test_webhooks_are_a_field_in_the_spec_generation(tool: str, arguments:
 
 @pytest.mark.parametrize("generation", GENERATIONS)
 async def test_whoami_tells_the_account_and_never_the_key(generation: str) -> None:
-    """Organisation, scope and expiry."""
-    async with organisation(generation) as agent:
+    """Organization, scope and expiry."""
+    async with organization(generation) as agent:
         result = await agent.call("whoami")
     assert result.structured_content["organization_id"].startswith("org_")
     assert result.structured_content["auth_subtype"] == "api_key.admin_scoped"

@@ -112,7 +112,7 @@ async def test_pages_neither_repeat_nor_skip_when_mailboxes_come_and_go(connect:
 
 
 async def test_twenty_thousand_mailboxes_fill_one_page_only(connect: Connect) -> None:
-    """A result holds at most the page that was asked for, whatever the organisation holds."""
+    """A result holds at most the page that was asked for, whatever the organization holds."""
     answer = httpx2.Response(200, json=[mailbox(number % 86400) | {"id": str(number)} for number in range(20_000)])
     async with connect(lambda _: answer) as agent:
         result = await agent.call("list_mailboxes")

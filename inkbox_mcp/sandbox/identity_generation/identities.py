@@ -143,7 +143,7 @@ def find_visible(connection: sqlite3.Connection, organization_id: str, handle: s
     """The identity that the identity generation shows by a handle.
 
     Raises:
-        NotFound: The organisation has none by that handle, or one without a mailbox.
+        NotFound: The organization has none by that handle, or one without a mailbox.
     """
     try:
         row = rows.find_identity(connection, organization_id, handle)
