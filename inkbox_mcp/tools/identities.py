@@ -102,7 +102,7 @@ class CreateIdentity(Args):
     },
 )
 async def create_identity(api: InkboxAPI, args: CreateIdentity) -> Identity:
-    """Create an agent identity and its mailbox in one step: the way to a first mailbox. First call list_identities."""
+    """Create an agent identity and its mailbox in one step. First call list_identities."""
     if not args.with_mailbox and (args.mailbox_display_name or args.mailbox_local_part):
         raise InvalidArguments("mailbox_display_name and mailbox_local_part need with_mailbox to be true.")
     body = _body(args) if await api.is_on("spec") else _body_with_name(args)
