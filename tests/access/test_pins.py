@@ -1,4 +1,4 @@
-"""The operator's limits: tools that are off, and agents that are not ours."""
+"""The operator's limits: tools that are switched off, and agents that this server must not touch."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -41,7 +41,7 @@ async def test_a_tool_that_is_off_is_not_listed_and_cannot_be_called(
 
 @pytest.mark.parametrize("option", ["tools", "exclude_tools"])
 def test_a_misspelt_tool_stops_the_start(option: str) -> None:
-    """A tool that should be off must not stay on for a typing error."""
+    """A typing error must not leave a tool switched on that the operator wanted off."""
     with pytest.raises(SettingsError, match="delete_mailboxes: no such tool"):
         build_server(Settings.model_validate({option: "get_mailbox,delete_mailboxes"}))
 
@@ -70,14 +70,14 @@ async def pinned(**settings: Any) -> AsyncGenerator[tuple[Agent, list[httpx2.Req
 
 
 def changing(requests: list[httpx2.Request]) -> list[str]:
-    """Return what was done to a mailbox, looks at identities aside."""
+    """Return the requests about mailboxes, without the lookups of identities."""
     return [f"{request.method} {request.url.path}" for request in requests if "/mailboxes" in request.url.path]
 
 
 @pytest.mark.parametrize("address", ["support", "support@inkboxmail.com", "SUPPORT@INKBOXMAIL.COM", "sales@evil.com"])
 @pytest.mark.parametrize("limit", [{"allow_addresses": "sales@inkboxmail.com,x*"}, {"allow_handles": "sales-*"}])
 async def test_another_agents_mailbox_cannot_be_touched(limit: dict[str, str], address: str) -> None:
-    """Whatever the spelling, the refusal comes before the request."""
+    """The server refuses every spelling of the address before it sends a request."""
     async with pinned(**limit) as (agent, requests):
         for tool, more in (("get_mailbox", {}), ("update_mailbox", {"display_name": "x"}), ("delete_mailbox", {})):
             message = await agent.refused(tool, email_address=address, **more)
@@ -88,7 +88,7 @@ async def test_another_agents_mailbox_cannot_be_touched(limit: dict[str, str], a
 @pytest.mark.parametrize("address", ["sales", "sales@inkboxmail.com", "Sales@InkboxMail.com"])
 @pytest.mark.parametrize("limit", [{"allow_addresses": "SALES@*"}, {"allow_handles": "SALES-*"}])
 async def test_ones_own_mailbox_can_be_used_and_is_all_that_is_listed(limit: dict[str, str], address: str) -> None:
-    """Lists show what is allowed, and `total` counts it."""
+    """`list_mailboxes` shows only the allowed mailboxes, and `total` counts only these."""
     async with pinned(**limit) as (agent, _):
         mine = await agent.ask("get_mailbox", email_address=address)
         page = await agent.ask("list_mailboxes")
@@ -101,7 +101,7 @@ async def test_ones_own_mailbox_can_be_used_and_is_all_that_is_listed(limit: dic
     [{"tools": "get_mailbox", "exclude_tools": "get_mailbox"}, {"tools": "create_mailbox", "read_only": True}],
 )
 def test_a_server_that_would_offer_nothing_does_not_start(settings: dict[str, Any]) -> None:
-    """It was not meant."""
+    """A server without tools is surely a mistake in its options."""
     with pytest.raises(SettingsError, match="together leave no tool"):
         build_server(Settings.model_validate({"sandbox": True, **settings}))
 
@@ -117,14 +117,14 @@ def test_a_server_that_would_offer_nothing_does_not_start(settings: dict[str, An
     ],
 )
 def test_a_pattern_that_can_match_nothing_stops_the_start(option: str, wrong: str, right: str) -> None:
-    """It would refuse everything, and not what was meant to be refused."""
+    """Such a pattern would refuse every value, which the operator cannot have intended."""
     assert getattr(Settings.model_validate({option: right}), option) == (right,)
     with pytest.raises(ValueError, match="must be"):
         Settings.model_validate({option: wrong})
 
 
 async def test_a_handle_may_be_allowed_with_its_sign() -> None:
-    """As tools take it."""
+    """The option accepts the `@` before a handle, as the tools do."""
     async with pinned(allow_handles="@sales-*") as (agent, _):
         assert (await agent.ask("get_identity", agent_handle="sales-agent"))["agent_handle"] == "sales-agent"
 
@@ -138,7 +138,7 @@ async def test_a_mailbox_can_be_made_only_for_an_allowed_handle() -> None:
 
 
 async def test_a_mailbox_can_be_made_only_at_an_allowed_address() -> None:
-    """A random address would be out of reach for the agent that made it."""
+    """The agent could not use a mailbox with a random address that the limit does not allow."""
     async with pinned(allow_addresses="team-*@inkboxmail.com") as (agent, requests):
         for arguments in ({}, {"email_local_part": "other"}):
             message = await agent.refused("create_mailbox", agent_handle="sales-agent", **arguments)
@@ -149,7 +149,7 @@ async def test_a_mailbox_can_be_made_only_at_an_allowed_address() -> None:
 
 @pytest.mark.parametrize("url", ["https://evil.com/", "https://hooks.example.com.evil.com/", "https://example.com/"])
 async def test_a_webhook_can_go_only_to_an_allowed_host(url: str) -> None:
-    """The host is compared as a whole."""
+    """The pattern must match the whole host, so a longer host that contains an allowed one is refused."""
     async with pinned(allow_webhook_hosts="*.example.com") as (agent, requests):
         assert "webhook_url's host" in await agent.refused("update_mailbox", email_address="sales", webhook_url=url)
         assert requests == []

@@ -1,4 +1,4 @@
-"""How many calls a tenant may make: in memory, and shared by replicas through a real Redis."""
+"""The limit on a tenant's calls, kept in memory or shared by replicas through a real Redis."""
 
 import logging
 import subprocess
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.linux
 
 
 async def taken(limit: RateLimit, calls: int, tenant: str = "acme") -> int:
-    """Make calls and return how many of them were let through."""
+    """Make calls and return how many of them the limit allowed."""
     return [await limit.take(tenant) for _ in range(calls)].count(None)
 
 
@@ -38,7 +38,7 @@ async def taken(limit: RateLimit, calls: int, tenant: str = "acme") -> int:
     [("10/s", (10, 1)), ("600/m", (600, 60)), ("1000/h", (1000, 3600)), ("5/10s", (5, 10)), ("999999/9999h", None)],
 )
 def test_a_rate_is_calls_per_time(text: str, rate: tuple[int, int] | None) -> None:
-    """Any number of seconds, minutes or hours."""
+    """The time may be any number of seconds, minutes or hours."""
     assert astuple(Rate.parse(text)) == (*(rate or (999999, 9999 * 3600)), text)
 
 
@@ -61,7 +61,7 @@ def test_a_rate_is_calls_per_time(text: str, rate: tuple[int, int] | None) -> No
     ],
 )
 def test_what_is_no_rate_is_refused_in_one_sentence(text: str) -> None:
-    """The option's name goes in front of it."""
+    """The sentence begins with a verb because the caller puts the option's name before it."""
     with pytest.raises(ValueError, match=r"^must be a call rate, such as 10/s, 600/m, 1000/h or 5/10s$"):
         Rate.parse(text)
 
@@ -71,7 +71,7 @@ def test_what_is_no_rate_is_refused_in_one_sentence(text: str) -> None:
     ["redis://localhost", "redis://:p@h:1/0", "rediss://u:p@host:6380", "unix:///run/redis.sock", "redis://[::1]:6379"],
 )
 def test_the_store_is_a_redis(url: str) -> None:
-    """With and without TLS, or on a Unix socket."""
+    """The URL may use TLS or plain TCP, or name a Unix socket."""
     assert parse_store(url) == url
 
 
@@ -89,7 +89,7 @@ def test_the_store_is_a_redis(url: str) -> None:
     ],
 )
 def test_what_is_no_store_is_refused_without_repeating_it(url: str) -> None:
-    """A password may be in it."""
+    """The URL may contain a password."""
     with pytest.raises(ValueError, match=r"^must be a URL such as redis://localhost") as refusal:
         parse_store(url)
     assert "hunter2" not in str(refusal.value)
@@ -97,13 +97,13 @@ def test_what_is_no_store_is_refused_without_repeating_it(url: str) -> None:
 
 
 def test_what_only_the_library_refuses_is_not_repeated_either() -> None:
-    """Options of connections are in the URL's query."""
+    """The URL's query may contain connection options, and redis-py quotes a wrong one."""
     with pytest.raises(ValueError, match=r"^must be a URL that redis-py understands$"):
         RateLimit(Rate.parse("1/s"), "redis://:hunter2@localhost?socket_timeout=hunter2")
 
 
 async def test_a_burst_up_to_the_limit_goes_through_and_the_next_call_waits() -> None:
-    """The wait is to the end of the window, since all calls were in it."""
+    """All calls are at the start of the window, so the wait lasts until the window ends."""
     clock = Clock()
     limit = RateLimit(Rate.parse("10/m"), clock=clock)
     clock.now = 1200  # a window begins
@@ -114,7 +114,7 @@ async def test_a_burst_up_to_the_limit_goes_through_and_the_next_call_waits() ->
 
 
 async def test_the_window_slides() -> None:
-    """At the border of two windows there are never twice the calls at once."""
+    """A client cannot make twice the allowed calls around the border of two windows."""
     clock = Clock()
     limit = RateLimit(Rate.parse("10/m"), clock=clock)
     clock.now = 1259.9
@@ -129,7 +129,7 @@ async def test_the_window_slides() -> None:
 
 @given(st.integers(1, 50), st.integers(1, 100), st.lists(st.floats(0, 30), min_size=1, max_size=60))
 async def test_whoever_waits_as_told_is_let_through(calls: int, seconds: int, pauses: list[float]) -> None:
-    """A wait is never 0 or negative, has one decimal, and is never longer than it must be by more than a tenth."""
+    """A wait is at least 0.1 seconds, has one decimal, and is too long by little more than a tenth of a second."""
     clock = Clock()
     limit = RateLimit(Rate.parse(f"{calls}/{seconds}s"), clock=clock)
     for pause in pauses:
@@ -148,7 +148,7 @@ async def test_whoever_waits_as_told_is_let_through(calls: int, seconds: int, pa
 
 @given(st.lists(st.floats(0, 3), max_size=200))
 async def test_no_stretch_of_time_has_twice_the_calls(pauses: list[float]) -> None:
-    """Whatever the pattern: two numbers per tenant are an estimate, and this is how far it may be off."""
+    """Two counters per tenant only estimate the rate; this bounds the error for any pattern of calls."""
     clock, times = Clock(), list[float]()
     limit = RateLimit(Rate.parse("5/10s"), clock=clock)
     for pause in pauses:
@@ -159,14 +159,14 @@ async def test_no_stretch_of_time_has_twice_the_calls(pauses: list[float]) -> No
 
 
 async def test_tenants_do_not_disturb_each_other() -> None:
-    """Nor does a refusal count as a call."""
+    """One tenant's refused calls use up nothing of another tenant's limit."""
     limit = RateLimit(Rate.parse("3/h"))
     assert await taken(limit, 100, "greedy") == 3
     assert await taken(limit, 3, "modest") == 3
 
 
 async def test_memory_is_bounded_however_many_tenants_there_are() -> None:
-    """Whoever makes tenants up must not fill it: those of before are forgotten, those of now are limited."""
+    """Invented tenants cannot fill the memory: the server forgets old tenants and still limits the current ones."""
     limit = RateLimit(Rate.parse("2/h"), clock=Clock())
     assert await taken(limit, 3, "early") == 2
     for number in range(MAX_TENANTS):
@@ -176,7 +176,7 @@ async def test_memory_is_bounded_however_many_tenants_there_are() -> None:
 
 
 async def test_time_that_jumps_is_no_excuse() -> None:
-    """A machine that slept wakes with fresh windows."""
+    """A machine that was asleep starts with new windows, and the limit holds in them."""
     clock = Clock()
     limit = RateLimit(Rate.parse("2/s"), clock=clock)
     for now in (1000.0, 1e9, 1e12):
@@ -185,7 +185,7 @@ async def test_time_that_jumps_is_no_excuse() -> None:
 
 
 def test_limits_in_memory_load_no_package() -> None:
-    """Neither does reading the options."""
+    """Reading the options must not import `limits` or `redis` either: imports make the start slower."""
     program = (
         "import sys\nfrom inkbox_mcp.access.rate_limits import *\n"
         "from inkbox_mcp.settings.values import *\n"
@@ -197,7 +197,7 @@ def test_limits_in_memory_load_no_package() -> None:
 
 @pytest.mark.parametrize("package", ["limits.aio.storage", "redis.asyncio"])
 def test_a_missing_package_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What to install, in one line."""
+    """The error tells in one line what to install."""
     monkeypatch.setitem(sys.modules, package, None)
     line = r"^--rate-limit-store needs an extra: pip install 'inkbox-mcp\[rate-limit\]'$"
     with pytest.raises(ImportError, match=line):
@@ -207,7 +207,7 @@ def test_a_missing_package_is_named(package: str, monkeypatch: pytest.MonkeyPatc
 async def test_a_store_that_is_not_there_leaves_a_limit_in_memory(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One warning, without the URL; no call fails."""
+    """The server logs one warning without the URL, and no call fails."""
     caplog.set_level(logging.INFO, "inkbox_mcp")
     async with limit_of("3/h", f"unix://:hunter2@{tmp_path}/none.sock") as limit:
         assert await taken(limit, 10) == 3
@@ -219,7 +219,7 @@ async def test_a_store_that_is_not_there_leaves_a_limit_in_memory(
 
 
 async def test_each_failure_of_the_store_is_counted(tmp_path: Path) -> None:
-    """It is asked again after five seconds."""
+    """The store is tried again after five seconds, and a second failure counts again."""
     clock, losses = Clock(), Losses()
     limit = RateLimit(Rate.parse("9/h"), f"unix://{tmp_path}/none.sock", metrics=losses, clock=clock)
     assert await taken(limit, 3) == 3
@@ -230,7 +230,7 @@ async def test_each_failure_of_the_store_is_counted(tmp_path: Path) -> None:
 
 
 async def test_a_store_that_is_no_redis_leaves_a_limit_in_memory(caplog: pytest.LogCaptureFixture) -> None:
-    """An HTTP server, say, on the port that was meant to be Redis'."""
+    """The port of the URL may belong to another program, such as an HTTP server."""
 
     async def answer(stream: anyio.abc.SocketStream) -> None:
         async with stream:
@@ -250,7 +250,7 @@ async def test_a_store_that_is_no_redis_leaves_a_limit_in_memory(caplog: pytest.
 
 @asynccontextmanager
 async def limit_of(rate: str, url: str, clock: Clock | None = None) -> AsyncGenerator[RateLimit]:
-    """Make a limit in a store; its connections are closed at the end."""
+    """Make a limit that uses a store, and close its connections at the end."""
     limit = RateLimit(Rate.parse(rate), url, clock=clock or time.monotonic)
     try:
         yield limit
@@ -260,7 +260,7 @@ async def limit_of(rate: str, url: str, clock: Clock | None = None) -> AsyncGene
 
 @pytest.mark.slow
 async def test_replicas_share_one_limit(tmp_path: Path) -> None:
-    """However many calls come at once, from each of them."""
+    """The limit holds even when all replicas receive many calls at once."""
     with redis_on_socket(tmp_path) as (_, url):
         async with limit_of("50/h", url) as one, limit_of("50/h", url) as other, limit_of("50/m", url) as another_rate:
             through: list[int] = []
@@ -280,7 +280,7 @@ async def test_replicas_share_one_limit(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("calls", [1, 3, 20])
 async def test_the_wait_that_redis_tells_is_right(calls: int, tmp_path: Path) -> None:
-    """Also right after the first call, when the window is not a millisecond old."""
+    """The wait is right even just after the first call, when the window is less than a millisecond old."""
     with redis_on_socket(tmp_path) as (_, url):
         async with limit_of(f"{calls}/s", url) as limit:
             assert await taken(limit, calls) == calls
@@ -293,7 +293,7 @@ async def test_the_wait_that_redis_tells_is_right(calls: int, tmp_path: Path) ->
 
 @pytest.mark.slow
 async def test_redis_holds_two_short_keys_for_a_tenant_and_none_for_ever(tmp_path: Path) -> None:
-    """Names of tenants are not in them, and all have our prefix."""
+    """Keys are short, expire, begin with this project's prefix and do not contain the tenant's name."""
     from redis.asyncio import Redis
 
     with redis_on_socket(tmp_path) as (_, url):
@@ -310,7 +310,7 @@ async def test_redis_holds_two_short_keys_for_a_tenant_and_none_for_ever(tmp_pat
 
 @pytest.mark.slow
 async def test_a_password_and_a_wrong_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The wrong one is a store that fails; neither is logged."""
+    """A wrong password counts as a failed store, and the log contains neither password."""
     caplog.set_level(logging.DEBUG)
     with redis_on_port(tmp_path, "hunter2") as (_, url):
         async with limit_of("3/h", url) as one, limit_of("3/h", url) as other:
@@ -327,7 +327,7 @@ async def test_a_password_and_a_wrong_one(tmp_path: Path, caplog: pytest.LogCapt
 async def test_calls_go_on_without_redis_and_with_it_again(
     failure: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Limited per process meanwhile; one line when it begins, one when it is over; and nobody waits for long."""
+    """Each process limits alone during the failure, logs its begin and end once, and delays no call for long."""
     caplog.set_level(logging.INFO, "inkbox_mcp")
     clock = Clock()
     with redis_on_socket(tmp_path) as (server, url):
@@ -343,14 +343,14 @@ async def test_calls_go_on_without_redis_and_with_it_again(
             assert await taken(limit, 1, "newcomer") == 1
             assert [record.levelname for record in caplog.records] == ["WARNING"]
             clock.now += STORE_PAUSE
-            # What was sent before the hang was noticed may have been counted when it ended.
+            # Redis may count calls after the hang that were sent before the server noticed it.
             assert await taken(limit, 100) in ({3} if failure == "dies" else {0, 1})
             assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 @pytest.mark.slow
 async def test_while_redis_hangs_one_call_waits_for_it_and_the_others_do_not(tmp_path: Path) -> None:
-    """Nor does anything else on the event loop."""
+    """Only the one call that tests the connection waits; the others use the limit in memory."""
     clock = Clock()
     with redis_on_socket(tmp_path) as (server, url):
         async with limit_of("1000/h", url, clock) as limit:
@@ -375,7 +375,7 @@ async def test_while_redis_hangs_one_call_waits_for_it_and_the_others_do_not(tmp
 async def test_redis_that_has_restarted_is_asked_again_at_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The connection that was kept is dead, and that alone is no reason to do without it."""
+    """A dead pooled connection alone must not make the server fall back to memory: it connects again."""
     with redis_on_socket(tmp_path) as (server, url):
         async with limit_of("3/h", url) as limit:
             assert await taken(limit, 3) == 3
@@ -387,7 +387,7 @@ async def test_redis_that_has_restarted_is_asked_again_at_once(
 
 @pytest.mark.slow
 async def test_calls_that_are_cancelled_leave_no_mixed_up_answers(tmp_path: Path) -> None:
-    """An answer that nobody waits for any more must not become that of the next call."""
+    """The next call must not read the answer that belongs to a cancelled one."""
     with redis_on_socket(tmp_path) as (_, url):
         async with limit_of("1000/h", url) as limit, limit_of("1/h", url) as strict:
             assert await taken(limit, 1) == 1

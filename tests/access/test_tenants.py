@@ -1,4 +1,4 @@
-"""Many organizations on one server: each request brings its own key, and nothing of one reaches another."""
+"""Many organizations on one server: each request brings its own key, and their data never mix."""
 
 import gc
 import json
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.posix
 
 
 def key(number: int) -> str:
-    """Return the key of an organization of its own."""
+    """Return an organization's key; each number is another organization."""
     return f"ApiKey_{number:08d}-1111-4111-8111-111111111111.secret-{number}"
 
 
@@ -55,7 +55,7 @@ async def tenant_agent(origin: str, mode: str = "auto", **headers: str) -> Async
 
 
 async def live(origin: str, number: int, rounds: int) -> None:
-    """Be one tenant: what it made, and nothing else, is what it sees, in every answer."""
+    """Act as one tenant, and check that every answer shows its own mailbox and no other."""
     mode = "auto" if number % 2 else "legacy"
     async with tenant_agent(origin, mode, **{KEY_HEADER: key(number)}) as agent:
         made = await agent.ask("create_mailbox", agent_handle="sales-agent", display_name=f"Tenant {number}")
@@ -69,7 +69,7 @@ async def live(origin: str, number: int, rounds: int) -> None:
 
 
 async def crowd(home: Path, count: int, rounds: int) -> None:
-    """Let many tenants call at once."""
+    """Let many tenants call at once, and check that the log contains no key."""
     async with serve_http("--sandbox", "--per-request-keys", "--log-level", "warning", home=home) as (server, origin):
         async with anyio.create_task_group() as tasks:
             for number in range(count):
@@ -80,13 +80,13 @@ async def crowd(home: Path, count: int, rounds: int) -> None:
 
 
 async def test_tenants_at_once_see_only_what_is_theirs(tmp_path: Path) -> None:
-    """Each asks for what all of them have under the same name."""
+    """All tenants use the same handle, so a mix-up would show another tenant's mailbox."""
     await crowd(tmp_path, count=8, rounds=2)
 
 
 @pytest.mark.slow
 async def test_thousands_of_calls_of_fifty_tenants_never_mix(tmp_path: Path) -> None:
-    """Interleaved, in both protocol eras."""
+    """The tenants call concurrently, and half of them use the older protocol era."""
     await crowd(tmp_path, count=50, rounds=14)
 
 
@@ -94,7 +94,7 @@ async def test_thousands_of_calls_of_fifty_tenants_never_mix(tmp_path: Path) -> 
 async def test_without_a_key_the_tools_are_listed_and_a_call_says_what_is_missing(
     mode: str, shared_http: SharedHTTP
 ) -> None:
-    """The server has none that it could fall back to, not even in the file that all Inkbox software shares."""
+    """The server must not fall back to another key, not even to one in the shared config file."""
     async with tenant_agent(shared_http("--per-request-keys"), mode) as agent:
         assert len((await agent.client.list_tools()).tools) == 16
         message = await agent.refused("list_mailboxes")
@@ -103,13 +103,13 @@ async def test_without_a_key_the_tools_are_listed_and_a_call_says_what_is_missin
 
 
 async def test_a_key_of_its_own_stops_a_server_that_takes_keys_from_requests(tmp_path: Path) -> None:
-    """It could be used for a caller who brought none."""
+    """The server could use its own key for a caller who sent none."""
     with pytest.raises(ValueError, match="must not have an Inkbox key of its own"):
         Settings.model_validate({"api_key": KEY, "per_request_keys": True, "http": True})
 
 
 async def test_a_session_belongs_to_the_key_that_opened_it(shared_http: SharedHTTP) -> None:
-    """Who learns its id, but has another key or none, finds no session."""
+    """A client that learns the session's id but sends another key, or none, gets 404."""
     async with httpx2.AsyncClient(base_url=shared_http("--per-request-keys"), headers=HEADERS) as http:
         opened = await http.post("/mcp", json=INITIALIZE, headers={KEY_HEADER: key(1)})
         session = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
@@ -120,7 +120,7 @@ async def test_a_session_belongs_to_the_key_that_opened_it(shared_http: SharedHT
 
 
 async def test_all_tenants_share_the_connections_to_inkbox() -> None:
-    """One after another they need but one; each request carries its own key."""
+    """Sequential calls need only one connection, and each request carries its own tenant's key."""
     async with faulty_inkbox() as inkbox:
         settings = Settings.model_validate({"per_request_keys": True, "http": True, "base_url": inkbox.url})
         async with Tenants(settings) as served:
@@ -132,7 +132,7 @@ async def test_all_tenants_share_the_connections_to_inkbox() -> None:
 
 
 async def test_a_cookie_of_one_answer_goes_into_no_other_request() -> None:
-    """It could be what tells Inkbox, or a proxy before it, whose request it is."""
+    """Inkbox, or a proxy before it, could use the cookie to identify the tenant."""
     cookies: list[str | None] = []
 
     def answer(asked: httpx2.Request) -> httpx2.Response:
@@ -148,7 +148,7 @@ async def test_a_cookie_of_one_answer_goes_into_no_other_request() -> None:
 
 
 async def test_what_is_known_of_one_organization_is_not_believed_of_another() -> None:
-    """Such as the generation of the API that it is on; what is known of one stays known."""
+    """The known API generation, for example, belongs to one organization and is kept for it."""
     asked: list[str] = []
 
     def answer(seen: httpx2.Request) -> httpx2.Response:
@@ -171,7 +171,7 @@ async def test_what_is_known_of_one_organization_is_not_believed_of_another() ->
     "keys", [["two words"], [""], [key(1), key(2)], [key(1), key(1)], ["schlüssel"], ["k" * 513], ["a\tb"]]
 )
 def test_what_is_no_key_is_refused_before_anything_is_sent(keys: list[str]) -> None:
-    """Of two keys nobody could say which one counts."""
+    """The server refuses two keys as well, because it cannot know which one counts."""
     served = Tenants(Settings.model_validate({"per_request_keys": True, "http": True}))
     with pytest.raises(NotConfigured, match="is not one valid Inkbox API key") as caught:
         served.api(by(*keys))
@@ -179,7 +179,7 @@ def test_what_is_no_key_is_refused_before_anything_is_sent(keys: list[str]) -> N
 
 
 def test_a_key_that_nobody_asked_for_is_not_passed_over() -> None:
-    """Its owner believes to act in their own organization, and would act in another."""
+    """Otherwise the call would act in the server's organization instead of the caller's own."""
     served = Tenants(Settings.model_validate({"api_key": KEY}))
     with pytest.raises(NotConfigured, match="this server uses its own"):
         served.api(by(key(1)))
@@ -187,7 +187,7 @@ def test_a_key_that_nobody_asked_for_is_not_passed_over() -> None:
 
 
 async def test_one_tenants_slow_calls_leave_turns_to_the_others() -> None:
-    """However many it makes: no key has more than a quarter of them."""
+    """A key may use at most a quarter of the concurrent requests, however many calls it makes."""
     asked, answers = anyio.Semaphore(0), anyio.Event()
 
     async def answer(seen: httpx2.Request) -> httpx2.Response:
@@ -214,7 +214,7 @@ async def test_one_tenants_slow_calls_leave_turns_to_the_others() -> None:
 def test_a_call_under_way_and_the_next_share_what_is_known_whatever_keys_come_between(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Keys that somebody makes up do not part them: that nothing is done twice depends on it."""
+    """Both calls must share one state, which prevents doubled changes, even if invented keys fill the cache."""
     monkeypatch.setattr(tenants, "MAX_TENANTS", 3)
     served = Tenants(Settings.model_validate({"per_request_keys": True, "http": True}))
     under_way = served.api(by(key(1)))
@@ -224,7 +224,7 @@ def test_a_call_under_way_and_the_next_share_what_is_known_whatever_keys_come_be
 
 
 async def test_a_tenants_bad_key_is_mended_where_it_came_from(tmp_path: Path) -> None:
-    """Not in this server's environment, which has none."""
+    """The error names the request's header, not an environment variable of the server."""
     refused = Fault(answers=refusal(401))
     async with faulty_inkbox([refused]) as inkbox:
         server = serve_http("--per-request-keys", home=tmp_path, INKBOX_BASE_URL=inkbox.url)
@@ -235,7 +235,7 @@ async def test_a_tenants_bad_key_is_mended_where_it_came_from(tmp_path: Path) ->
 
 
 async def test_on_a_shared_connection_each_request_is_in_its_own_trace(tmp_path: Path) -> None:
-    """Balancers send tenants' requests down one connection; a large one once left its trace to those after it."""
+    """A balancer sends many tenants' requests over one connection; a large one once passed its trace to the next."""
     async with (
         faulty_inkbox() as inkbox,
         serve_http("--per-request-keys", home=tmp_path, INKBOX_BASE_URL=inkbox.url) as (_, origin),
@@ -259,7 +259,7 @@ async def test_on_a_shared_connection_each_request_is_in_its_own_trace(tmp_path:
 
 
 def test_keys_that_were_not_used_for_long_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many keys come, what is kept of them stays bounded."""
+    """The number of remembered keys has a limit."""
     monkeypatch.setattr(tenants, "MAX_TENANTS", 3)
     served = Tenants(Settings.model_validate({"per_request_keys": True, "http": True}))
     first, second, third = (served.api(by(key(number))) for number in (1, 2, 3))
@@ -274,7 +274,7 @@ def test_keys_that_were_not_used_for_long_are_forgotten(monkeypatch: pytest.Monk
 
 
 def test_a_tenants_name_tells_nothing_of_its_key() -> None:
-    """It stands in logs and in Redis."""
+    """The name appears in logs and in Redis, so it must not reveal the key."""
     names = {by(key(number)).name for number in range(50)}
     assert len(names) == 50
     assert all(len(name) == 12 and name.isalnum() for name in names)
@@ -282,7 +282,7 @@ def test_a_tenants_name_tells_nothing_of_its_key() -> None:
 
 
 async def test_a_tenants_limit_leaves_the_others_alone(tmp_path: Path) -> None:
-    """Who calls too often is told how long to wait; nothing is sent to Inkbox."""
+    """A tenant over its limit learns how long to wait, while the other tenant's calls succeed."""
     async with serve_http("--sandbox", "--per-request-keys", "--rate-limit", "2/h", home=tmp_path) as (_, origin):
         for number in (1, 2):
             async with tenant_agent(origin, **{KEY_HEADER: key(number)}) as agent:
@@ -299,7 +299,7 @@ async def test_a_tenants_limit_leaves_the_others_alone(tmp_path: Path) -> None:
 
 
 async def test_a_bad_session_is_no_reason_to_show_a_key(tmp_path: Path) -> None:
-    """Neither the log nor the answer repeats it."""
+    """The log must not contain the key, even when the session id is invalid."""
     async with serve_http("--sandbox", "--per-request-keys", home=tmp_path) as (server, origin):
         with pytest.raises((MCPError, httpx2.HTTPStatusError, ExceptionGroup)):
             async with tenant_agent(origin, "legacy", **{KEY_HEADER: key(1), "Mcp_Session_Id": "x"}) as agent:
