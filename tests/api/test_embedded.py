@@ -1,4 +1,4 @@
-"""The embedded sandbox while its file is slow or locked: calls end in time, and others are served."""
+"""The embedded sandbox when its file is slow or locked: calls end in time, and other calls are still answered."""
 
 import signal
 import sqlite3
@@ -19,14 +19,14 @@ from tests.support.processes import PATIENCE, start
 pytestmark = pytest.mark.posix
 
 TIMEOUT = 0.5
-"""Seconds that a call may take; the file stays locked for as long as a test likes."""
+"""Seconds that a call may take; tests keep the file locked for longer."""
 WELL_BEFORE_THE_LOCK_IS_GIVEN_UP = 8
-"""Seconds; a thread waits for ten."""
+"""Seconds; a thread waits ten for the lock."""
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A sandbox's file, made."""
+    """Create a sandbox's file and return its path."""
     path = tmp_path / "x.db"
     Store(path).close()
     return path
@@ -68,7 +68,7 @@ CHANGES = [
 async def test_a_change_of_a_locked_file_ends_with_its_deadline_and_may_have_been_made(
     tool: str, arguments: dict[str, str], path: Path
 ) -> None:
-    """Only the deadline counts, and the error never claims that nothing has changed."""
+    """The call ends at its deadline, and the error never claims that nothing was changed."""
     async with agent_of(path, seconds=PATIENCE) as agent:
         await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
     async with agent_of(path) as agent:
@@ -78,7 +78,7 @@ async def test_a_change_of_a_locked_file_ends_with_its_deadline_and_may_have_bee
 
 
 async def test_other_calls_are_answered_while_one_waits_for_a_locked_file(path: Path, era: str) -> None:
-    """Calls that only read the same file, too."""
+    """Even calls that read the locked file are answered."""
     changed = anyio.Event()
     async with agent_of(path, era, seconds=PATIENCE) as agent, anyio.create_task_group() as tasks:
         await agent.ask("list_identities")
@@ -98,7 +98,7 @@ async def test_other_calls_are_answered_while_one_waits_for_a_locked_file(path: 
 
 
 async def test_a_file_that_is_locked_at_the_first_call_cannot_be_reached_and_can_be_later(path: Path) -> None:
-    """Nothing was sent to it, not even later: to repeat the call is safe."""
+    """The call was never made, not even later, so repeating it is safe."""
     async with agent_of(path) as agent:
         with locked(path), anyio.fail_after(WELL_BEFORE_THE_LOCK_IS_GIVEN_UP):
             assert await code(agent, "create_mailbox", agent_handle="sales-agent") == "unreachable"
@@ -110,7 +110,7 @@ async def test_a_file_that_is_locked_at_the_first_call_cannot_be_reached_and_can
 
 
 async def test_a_file_that_cannot_be_used_can_be_when_it_has_been_corrected(tmp_path: Path) -> None:
-    """Each call looks again."""
+    """Each call tries to open the file again."""
     path = tmp_path / "x.db"
     path.mkdir()
     async with agent_of(path, seconds=PATIENCE) as agent:
@@ -120,7 +120,7 @@ async def test_a_file_that_cannot_be_used_can_be_when_it_has_been_corrected(tmp_
 
 
 async def test_many_calls_on_a_locked_file_leave_a_bounded_number_of_threads(path: Path) -> None:
-    """Whatever waits is counted, and what comes after it was not sent."""
+    """The server counts waiting threads and rejects calls over the limit before it sends them."""
     async with agent_of(path) as agent:
         await code(agent, "get_mailbox", email_address="nobody")
         with locked(path):
@@ -139,7 +139,7 @@ async def test_many_calls_on_a_locked_file_leave_a_bounded_number_of_threads(pat
 
 @pytest.mark.parametrize("end", ["end of input", "signal"])
 async def test_a_server_ends_although_its_file_is_locked(end: str, path: Path, tmp_path: Path) -> None:
-    """A thread that waits for the file is left behind."""
+    """The server does not wait for a thread that is blocked by the file's lock."""
     async with start("--sandbox", "--sandbox-db", str(path), home=tmp_path) as server:
         await server.initialize()
         await server.request("tools/call", name="list_mailboxes", arguments={})

@@ -1,4 +1,4 @@
-"""Proxies between this server and Inkbox, named by the environment."""
+"""Proxies between this server and Inkbox, which environment variables configure."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ API = "https://inkbox.example"
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget those of this machine."""
+    """Remove the proxies of this machine from the environment."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -76,7 +76,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_environment_says_which_proxy_leads_to_the_api(
     base_url: str, environment: dict[str, str], proxy: tuple[str, Any] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As curl and Python read it."""
+    """The variables mean the same as for curl and Python."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     found = proxy_to(base_url)
@@ -85,7 +85,7 @@ def test_the_environment_says_which_proxy_leads_to_the_api(
 
 @asynccontextmanager
 async def proxy_that_answers(answer: bytes) -> AsyncGenerator[tuple[int, list[bytes]]]:
-    """Give the port of a proxy that answers each request itself, and the heads of those that it got."""
+    """Run a proxy that answers each request itself; yield its port and the request heads that it received."""
     heads: list[bytes] = []
 
     async def serve(stream: SocketStream) -> None:
@@ -104,7 +104,7 @@ async def proxy_that_answers(answer: bytes) -> AsyncGenerator[tuple[int, list[by
 async def test_what_is_on_this_machine_is_never_reached_through_a_proxy(
     host: str, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Plain http is allowed for it because nobody else sees it; a proxy would get the key in clear."""
+    """Plain http is safe only on this machine; a proxy would see the key unencrypted."""
     async with proxy_that_answers(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]") as (port, heads):
         monkeypatch.setenv(variable, f"http://127.0.0.1:{port}")
         settings = Settings.model_validate({"api_key": KEY, "base_url": f"http://{host}:1"})
@@ -115,7 +115,7 @@ async def test_what_is_on_this_machine_is_never_reached_through_a_proxy(
 
 
 async def test_a_localhost_that_is_another_machine_gets_nothing() -> None:
-    """Plain http is for this machine only, whatever the resolver says of its name."""
+    """Plain http is for this machine only, even if the resolver maps `localhost` to another address."""
 
     class Resolver(httpcore2.AsyncNetworkBackend):
         async def connect_tcp(self, host: str, *_: Any, **__: Any) -> httpcore2.AsyncNetworkStream:
@@ -131,7 +131,7 @@ async def test_a_localhost_that_is_another_machine_gets_nothing() -> None:
 
 
 async def test_a_proxy_sees_nothing_of_what_goes_to_an_https_api(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is asked for a tunnel; where it gives none, nothing was sent, whatever was to be changed."""
+    """The server asks the proxy for a tunnel; a refusal means that nothing was sent, so a change may be repeated."""
     async with proxy_that_answers(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as (port, heads):
         monkeypatch.setenv("HTTPS_PROXY", f"http://me:secret@127.0.0.1:{port}")
         settings = Settings.model_validate({"api_key": KEY, "base_url": API, "timeout": 2})
@@ -171,7 +171,7 @@ async def test_a_proxy_sees_nothing_of_what_goes_to_an_https_api(monkeypatch: py
 async def test_an_environment_that_leads_nowhere_is_explained(
     variable: str, value: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the first call, without the proxy's password."""
+    """The first call reports the wrong variable without showing the proxy's password."""
     monkeypatch.setenv(variable, value)
     async with Client(build_server(Settings.model_validate({"api_key": KEY, "base_url": API, "timeout": 2}))) as client:
         result = await client.call_tool("list_mailboxes")

@@ -1,4 +1,4 @@
-"""Paths of the API: a name stays in its segment, and what traces show holds no name."""
+"""Paths of the API: a name cannot leave its segment, and the template for traces contains no name."""
 
 from urllib.parse import unquote, urlsplit
 
@@ -13,14 +13,14 @@ from inkbox_mcp.api.paths import MAILBOXES, Path, path
 @given(st.text(), st.text())
 @example("..", ".")
 def test_a_name_stays_in_its_segment(address: str, message: str) -> None:
-    """Whatever is in it; the template has no name."""
+    """No character in a name can add a segment, and the template does not contain the name."""
     made = path(MAILBOXES, address, Path("messages"), message, Path("reply/all"))
     *_, first, word, second, reply, everybody = made.split("/")
     assert made.startswith(f"{MAILBOXES}/")
     assert [unquote(first, errors="strict"), word, unquote(second), reply, everybody] == [
         address, "messages", message, "reply", "all",
     ]  # fmt: skip
-    assert httpx2.URL(f"https://inkbox.ai{made}").raw_path.decode() == made  # nothing is left to resolve
+    assert httpx2.URL(f"https://inkbox.ai{made}").raw_path.decode() == made  # httpx2 changes nothing
     assert made.template == f"{MAILBOXES}/{{}}/messages/{{}}/reply/all"
 
 
@@ -40,7 +40,7 @@ def test_a_name_stays_in_its_segment(address: str, message: str) -> None:
     ],
 )
 def test_a_query_holds_what_is_given(query: dict[str, str | int | None], written: str) -> None:
-    """And nothing of it is in the template."""
+    """The query omits null values, and the template has no query."""
     found = path(MAILBOXES, "sales", Path("messages")).where(**query)
     assert found == f"{MAILBOXES}/sales/messages{written}"
     assert found.template == f"{MAILBOXES}/{{}}/messages"

@@ -1,4 +1,4 @@
-"""Nothing doubled, nothing lost: real faults on a real connection."""
+"""Retries with real faults on a real connection: no change is made twice, and none is lost."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -57,7 +57,7 @@ async def everything(agent: Agent) -> dict[str, str | None]:
     "fault", [DROPPED_BEFORE, DROPPED_AFTER, CUT, BUSY, LIMITED, BAD_GATEWAY_BEFORE, Fault(answers=refusal(504))]
 )
 async def test_a_read_is_repeated_until_it_is_answered(fault: Fault) -> None:
-    """Two failures of any kind pass unnoticed."""
+    """Two failures of any temporary kind do not reach the caller."""
     async with failing() as (agent, inkbox):
         inkbox.fails(fault, fault)
         assert (await agent.ask("get_mailbox", email_address="sales"))["display_name"] == "A"
@@ -65,7 +65,7 @@ async def test_a_read_is_repeated_until_it_is_answered(fault: Fault) -> None:
 
 
 async def test_three_attempts_are_all_there_are() -> None:
-    """A server that stays down is reported, not hammered."""
+    """After three attempts the client reports the failure instead of loading a broken server further."""
     async with failing() as (agent, inkbox):
         inkbox.fails(*[DROPPED_BEFORE] * 5)
         assert "Trying again may help" in await agent.refused("get_mailbox", email_address="sales")
@@ -74,7 +74,7 @@ async def test_three_attempts_are_all_there_are() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 500, 501])
 async def test_a_definite_refusal_is_not_repeated(status: int) -> None:
-    """Only what can pass by itself is tried again."""
+    """Only temporary failures are retried; a refusal would come again."""
     async with failing() as (agent, inkbox):
         inkbox.fails(*[Fault(answers=refusal(status))] * 3)
         assert str(status) in await agent.refused("get_mailbox", email_address="sales")
@@ -86,7 +86,7 @@ async def test_a_definite_refusal_is_not_repeated(status: int) -> None:
     [DROPPED_BEFORE, DROPPED_AFTER, CUT, BUSY, LIMITED, BAD_GATEWAY_BEFORE, BAD_GATEWAY_AFTER, GARBLED_AFTER],
 )
 async def test_a_change_is_repeated_because_twice_is_once(fault: Fault) -> None:
-    """An update whose answer was lost is sent again and ends in the state that was asked for."""
+    """Repeating an update is safe, because it ends in the same state."""
     async with failing() as (agent, inkbox):
         inkbox.fails(fault, fault)
         assert (await agent.ask("update_mailbox", email_address="sales", display_name="B"))["display_name"] == "B"
@@ -97,7 +97,7 @@ async def test_a_change_is_repeated_because_twice_is_once(fault: Fault) -> None:
     "fault", [DROPPED_BEFORE, DROPPED_AFTER, BUSY, BAD_GATEWAY_BEFORE, BAD_GATEWAY_AFTER, GARBLED_AFTER]
 )
 async def test_a_delete_whose_first_attempt_worked_is_a_success(fault: Fault) -> None:
-    """The 404 of the second attempt means that the first one did it."""
+    """If the first answer was lost, the 404 of the second attempt means that the first one deleted the mailbox."""
     async with failing() as (agent, inkbox):
         inkbox.fails(fault)
         assert (await agent.ask("delete_mailbox", email_address="sales"))["deleted"] is True
@@ -105,7 +105,7 @@ async def test_a_delete_whose_first_attempt_worked_is_a_success(fault: Fault) ->
 
 
 async def test_a_delete_of_what_was_never_there_stays_an_error() -> None:
-    """A 404 is a success only after an attempt that may have worked."""
+    """A 404 counts as success only after an attempt that may have deleted the mailbox."""
     async with failing() as (agent, inkbox):
         inkbox.fails(BUSY)
         assert "404" in await agent.refused("delete_mailbox", email_address="nobody")
@@ -117,7 +117,7 @@ LOST_CREATES = [DROPPED_BEFORE, DROPPED_AFTER, CUT, BAD_GATEWAY_BEFORE, BAD_GATE
 @pytest.mark.parametrize("wanted", [{}, {"display_name": "B"}, {"email_local_part": "Help.Desk"}])
 @pytest.mark.parametrize("fault", LOST_CREATES)
 async def test_a_create_whose_answer_was_lost_makes_one_mailbox(fault: Fault, wanted: dict[str, str]) -> None:
-    """Whether it was committed before the connection was cut or not: one mailbox, and success."""
+    """The call makes one mailbox and succeeds, whether or not the lost request made it."""
     async with failing() as (agent, inkbox):
         inkbox.fails(fault)
         made = await agent.ask("create_mailbox", agent_handle="support-agent", **wanted)
@@ -131,7 +131,7 @@ async def test_a_create_whose_answer_was_lost_makes_one_mailbox(fault: Fault, wa
 @pytest.mark.parametrize("wanted", [{}, {"with_mailbox": False}, {"mailbox_local_part": "Front.Desk"}])
 @pytest.mark.parametrize("fault", LOST_CREATES)
 async def test_an_identity_whose_answer_was_lost_is_made_once(fault: Fault, wanted: dict[str, Any]) -> None:
-    """With its mailbox or without: one identity, as it was wanted, and success."""
+    """The call makes one identity as requested and succeeds, with or without its mailbox."""
     async with failing() as (agent, inkbox):
         await agent.ask("whoami")
         await agent.ask("list_identities")
@@ -144,7 +144,7 @@ async def test_an_identity_whose_answer_was_lost_is_made_once(fault: Fault, want
 
 
 async def test_an_identity_is_shown_as_made_when_it_cannot_be_looked_at() -> None:
-    """The summary that the API answered is better than an error after a success."""
+    """The identity was made, so the tool returns the API's summary instead of an error."""
     async with failing() as (agent, inkbox):
         await agent.ask("list_identities")
         inkbox.fails(FINE, *[DROPPED_BEFORE] * 3)
@@ -153,7 +153,7 @@ async def test_an_identity_is_shown_as_made_when_it_cannot_be_looked_at() -> Non
 
 
 async def test_a_handle_that_was_taken_before_is_a_conflict_although_the_answer_was_lost() -> None:
-    """What is older than the call is not its work."""
+    """The client compares ages: an identity older than the call was not made by it."""
     async with failing() as (agent, inkbox):
         await agent.ask("create_identity", agent_handle="new-agent", with_mailbox=False)
         inkbox.fails(DROPPED_AFTER)
@@ -165,7 +165,7 @@ async def test_a_handle_that_was_taken_before_is_a_conflict_although_the_answer_
 
 
 async def test_a_create_that_stalls_is_looked_up_within_its_deadline() -> None:
-    """A timeout leaves time to find out what happened."""
+    """A timeout leaves enough time to look up what the lost request did."""
     async with failing(timeout=2) as (agent, inkbox):
         inkbox.fails(STALLED_AFTER)
         made = await agent.ask("create_mailbox", agent_handle="support-agent")
@@ -174,7 +174,7 @@ async def test_a_create_that_stalls_is_looked_up_within_its_deadline() -> None:
 
 
 async def test_a_create_whose_outcome_cannot_be_known_says_so() -> None:
-    """When the look fails too, the model is told which tool to check with, and nothing is sent twice."""
+    """If the lookup fails too, the error names the tool to check with, and the create is not repeated."""
     async with failing() as (agent, inkbox):
         inkbox.fails(DROPPED_AFTER, *[DROPPED_BEFORE] * 9)
         result = await agent.call("create_mailbox", agent_handle="support-agent")
@@ -185,7 +185,7 @@ async def test_a_create_whose_outcome_cannot_be_known_says_so() -> None:
 
 
 async def test_an_older_mailbox_is_not_taken_for_the_one_that_was_lost() -> None:
-    """A lost 409 stays a conflict, even where the old mailbox looks like the wanted one."""
+    """The conflict stays an error, even if the older mailbox looks like the requested one."""
     async with failing() as (agent, inkbox):
         inkbox.fails(DROPPED_AFTER)
         message = await agent.refused(
@@ -195,7 +195,7 @@ async def test_an_older_mailbox_is_not_taken_for_the_one_that_was_lost() -> None
 
 
 async def test_the_age_of_a_mailbox_is_told_by_the_servers_clock() -> None:
-    """A machine whose clock is wrong finds its mailbox all the same."""
+    """The client compares ages by the server's `Date` header, so its own clock may be wrong."""
     now = datetime.now(UTC) + timedelta(days=400)
     identity = {"agent_handle": "a", "email_address": "a@inkboxmail.com"}
     mailbox = {"id": "1", "email_address": "a@inkboxmail.com", "created_at": now.isoformat()}
@@ -214,7 +214,7 @@ async def test_the_age_of_a_mailbox_is_told_by_the_servers_clock() -> None:
 
 
 async def test_a_busy_create_is_sent_again() -> None:
-    """503 and 429 promise that nothing was made."""
+    """The statuses 503 and 429 mean that nothing was made, so a repeated create is safe."""
     async with failing() as (agent, inkbox):
         inkbox.fails(BUSY, LIMITED)
         await agent.ask("create_mailbox", agent_handle="support-agent")
@@ -222,7 +222,7 @@ async def test_a_busy_create_is_sent_again() -> None:
 
 
 async def test_a_conflict_says_which_of_its_two_causes_it_has() -> None:
-    """The mailbox that the identity has, or the address that is taken, is named."""
+    """The error names the identity's mailbox or the address that is taken."""
     async with failing() as (agent, _):
         message = await agent.refused("create_mailbox", agent_handle="sales-agent")
         assert 'The identity "sales-agent" already has the mailbox "sales@inkboxmail.com"' in message
@@ -231,7 +231,7 @@ async def test_a_conflict_says_which_of_its_two_causes_it_has() -> None:
 
 
 async def test_a_conflict_that_cannot_be_looked_up_names_both_causes() -> None:
-    """The general advice remains."""
+    """If the lookup is refused, the error still lists both possible causes."""
     async with failing() as (agent, inkbox):
         inkbox.fails(FINE, Fault(answers=refusal(403)))
         message = await agent.refused("create_mailbox", agent_handle="sales-agent")
@@ -240,7 +240,7 @@ async def test_a_conflict_that_cannot_be_looked_up_names_both_causes() -> None:
 
 @pytest.mark.parametrize("seconds", [1, 20])
 async def test_retry_after_that_exceeds_the_deadline_is_reported(seconds: int) -> None:
-    """Waiting longer than the call may take is left to the model."""
+    """A wait that is longer than the deadline is left to the model."""
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds + 100), usegmt=True)
     for header in (f"Retry-After: {seconds}", f"Retry-After: {later}"):
         async with failing(timeout=0.9) as (agent, inkbox):
@@ -250,7 +250,7 @@ async def test_retry_after_that_exceeds_the_deadline_is_reported(seconds: int) -
 
 
 async def test_retry_after_is_waited_for_when_it_fits() -> None:
-    """The pause that the server asks for is the pause that is made."""
+    """The client waits as long as the header asks."""
     stamina.set_testing(False)
     async with failing() as (agent, inkbox):
         inkbox.fails(LIMITED)
@@ -261,7 +261,7 @@ async def test_retry_after_is_waited_for_when_it_fits() -> None:
 
 
 async def test_creates_for_one_identity_take_turns() -> None:
-    """Of many at once one succeeds, however many answers are lost, and the others are told of its mailbox."""
+    """Of eight creates one succeeds, even when answers are lost; the others fail with a conflict."""
     async with failing() as (agent, inkbox):
         inkbox.fails(*[DROPPED_AFTER, FINE] * 2)
         results: list[bool] = []
@@ -277,7 +277,7 @@ async def test_creates_for_one_identity_take_turns() -> None:
 
 
 async def test_a_stalled_answer_ends_with_the_deadline() -> None:
-    """The call is over in time, and the model knows that a read may be repeated and a change must be checked."""
+    """The error says that a read changed nothing, and that a change must be checked."""
     async with failing(timeout=0.5) as (agent, inkbox):
         inkbox.fails(STALLED_BEFORE)
         assert "Nothing was changed" in await agent.refused("get_mailbox", email_address="sales")
