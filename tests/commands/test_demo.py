@@ -1,4 +1,4 @@
-"""The tour that a newcomer takes first."""
+"""The tour for new users."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.support.processes import run
 
 
 async def test_the_tour_shows_every_call_and_answer_and_ends_with_status_0(tmp_path: Path) -> None:
-    """A whole life, both errors included, on a sandbox of its own: the user's is not touched."""
+    """The tour uses its own sandbox, so it does not create or change the user's files."""
     status, stdout, stderr = await run("demo", home=tmp_path)
     assert (status, stderr) == (0, "")
     for number, step in enumerate(STEPS, start=1):
@@ -23,7 +23,7 @@ async def test_the_tour_shows_every_call_and_answer_and_ends_with_status_0(tmp_p
 
 
 def test_the_tour_calls_every_mailbox_tool() -> None:
-    """Create twice, list, get, rename, webhook on and off, delete, and look for what is gone."""
+    """The tour also shows two expected errors: a second create, and a deleted mailbox."""
     assert [step.tool.removesuffix("_mailbox") for step in STEPS] == [
         *("create", "create", "list_mailboxes", "get", "update", "update", "update", "delete", "get"),
     ]
@@ -33,7 +33,7 @@ CREATE, AGAIN, *_, GONE = STEPS
 
 
 def never(_: dict[str, Any]) -> bool:
-    """A check that no result passes."""
+    """Fail every check."""
     return False
 
 
@@ -48,7 +48,7 @@ def never(_: dict[str, Any]) -> bool:
 async def test_a_step_that_answers_otherwise_stops_the_tour_with_status_1(
     wrong: Step, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a newcomer must not learn is that something works which does not."""
+    """A new user must not see a failed step presented as a success."""
     assert await play((wrong, AGAIN)) == 1
     shown = capsys.readouterr().out
     assert "That is not what should have happened" in shown

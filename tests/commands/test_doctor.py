@@ -1,4 +1,4 @@
-"""The doctor: what it finds, and what it says to fix it."""
+"""The doctor command: the problems that it finds, and the fixes that it suggests."""
 
 import json
 import time
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.posix
 
 
 async def found(settings: dict[str, object], sources: dict[str, str] | None = None) -> dict[str, Check]:
-    """Examine and return the checks by name."""
+    """Run the checks and return them by name."""
     return {check.name: check for check in await examine(Settings.model_validate(settings), sources or {})}
 
 
 @pytest.mark.parametrize("generation", ["spec", "identity"])
 async def test_a_sound_set_up_is_told_in_full(generation: str) -> None:
-    """Versions, organization, scope, expiry, generation and tools."""
+    """The report covers versions, options, organization, expiry, generation and tools."""
     checks = await found({"sandbox": True, "sandbox_db": ":memory:", "sandbox_generation": generation})
     assert all(check.ok for check in checks.values())
     assert set(checks) == {"versions", "options", "API", "organization", "expiry", "generation", "tools"}
@@ -35,7 +35,7 @@ async def test_a_sound_set_up_is_told_in_full(generation: str) -> None:
 
 
 async def test_every_step_on_the_way_to_the_api_is_timed() -> None:
-    """DNS and TCP, then the API itself."""
+    """The report times DNS and TCP first, then a request to the API."""
     async with faulty_inkbox() as inkbox:
         checks = await found({"api_key": KEY, "base_url": inkbox.url.replace("127.0.0.1", "localhost")})
     assert all(check.ok for check in checks.values())
@@ -63,7 +63,7 @@ async def test_every_step_on_the_way_to_the_api_is_timed() -> None:
     ],
 )
 async def test_what_is_wrong_is_named_with_its_fix(settings: dict[str, object], name: str, fix: str) -> None:
-    """One line for each red check."""
+    """Each failed check gets one line with its fix."""
     checks = await found(settings)
     assert not checks[name].ok
     assert fix in checks[name].fix
@@ -71,7 +71,7 @@ async def test_what_is_wrong_is_named_with_its_fix(settings: dict[str, object], 
 
 
 async def test_a_server_without_tls_is_told_from_one_that_is_down() -> None:
-    """A plain server behind an https URL fails at the handshake."""
+    """A server without TLS accepts the TCP connection, but the TLS handshake fails."""
 
     async def hang_up(stream: SocketStream) -> None:
         async with stream:
@@ -90,7 +90,7 @@ async def test_a_server_without_tls_is_told_from_one_that_is_down() -> None:
     ("status", "says"), [(401, "valid key"), (403, "organization"), (404, "INKBOX_BASE_URL"), (503, "try again")]
 )
 async def test_a_refusal_of_the_api_is_explained(status: int, says: str) -> None:
-    """To a person, who is not told to tell the user."""
+    """The reader is the user, so the text must not contain "tell the user"."""
     async with faulty_inkbox() as inkbox:
         inkbox.fails(*[Fault(answers=refusal(status))] * 3)
         checks = await found({"api_key": KEY, "base_url": inkbox.url})
@@ -102,7 +102,7 @@ async def test_a_refusal_of_the_api_is_explained(status: int, says: str) -> None
 @pytest.mark.parametrize("iso", [False, True])
 @pytest.mark.parametrize(("seconds", "ok"), [(3600, True), (-3600, False)])
 async def test_an_expired_key_is_red(seconds: int, ok: bool, iso: bool) -> None:
-    """The date is shown either way, whichever way the generation of the API writes it."""
+    """The API writes the time as a number or as ISO 8601, depending on its generation; both are shown as a date."""
     at = time.time() + seconds
     expires_at = datetime.fromtimestamp(at, UTC).isoformat() if iso else at
     body = json.dumps({"organization_id": "org_1", "expires_at": expires_at}).encode()
@@ -121,7 +121,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("expires_at", UNREADABLE)
 async def test_a_time_that_is_none_is_unreadable_and_no_more(expires_at: str) -> None:
-    """The rest of the answer is shown all the same."""
+    """An unreadable time must not hide the rest of the answer."""
     body = f'{{"organization_id": "org_1", "expires_at": {expires_at}}}'.encode()
     async with faulty_inkbox() as inkbox:
         inkbox.fails(Fault(answers=refusal(200, body=body)))
@@ -136,7 +136,7 @@ async def test_a_time_that_is_none_is_unreadable_and_no_more(expires_at: str) ->
     "expires_at", ["4102444800", "4102444800.5", '"2100-01-01"', '"2100-01-01T00:00:00"', '"2100-01-01T00:00:00Z"']
 )
 async def test_a_time_without_a_zone_is_utc(expires_at: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever the doctor runs."""
+    """The result does not depend on the machine's own time zone."""
     monkeypatch.setenv("TZ", "Pacific/Kiritimati")
     time.tzset()
     try:
@@ -155,7 +155,7 @@ ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\r\nok  everything  fine\u2028\x0
 
 @pytest.mark.parametrize("field", ["organization_id", "auth_subtype", "expires_at"])
 async def test_what_an_answer_says_to_a_terminal_is_not_passed_on(field: str) -> None:
-    """Nor can it make a line of its own."""
+    """Escape sequences and line breaks in an answer must not reach the terminal."""
     body = json.dumps({"organization_id": "org_1", field: f"a{ESCAPES}z"}).encode()
     async with faulty_inkbox() as inkbox:
         inkbox.fails(Fault(answers=refusal(200, body=body)))
@@ -167,7 +167,7 @@ async def test_what_an_answer_says_to_a_terminal_is_not_passed_on(field: str) ->
 
 
 async def test_what_an_option_says_to_a_terminal_is_not_passed_on(tmp_path: Path) -> None:
-    """An environment may come from a file that others wrote."""
+    """The environment may come from a file that other people wrote."""
     handle = f"a{ESCAPES}z".replace("\x00", "")
     ended = await run("doctor", "--sandbox", "--sandbox-db", ":memory:", home=tmp_path, INKBOX_MCP_ALLOW_HANDLES=handle)
     assert ended.stdout.replace("\n", "").isprintable()
@@ -177,7 +177,7 @@ async def test_what_an_option_says_to_a_terminal_is_not_passed_on(tmp_path: Path
 
 
 async def test_options_are_shown_with_their_source_and_the_key_only_by_its_beginning() -> None:
-    """Enough to tell one key from another, and no more."""
+    """The beginning of a key is enough to distinguish it from another one."""
     checks = await found(
         {"api_key": KEY, "timeout": 5, "sandbox": True, "sandbox_db": ":memory:"},
         {"api_key": "X", "timeout": "--timeout"},
@@ -190,7 +190,7 @@ async def test_options_are_shown_with_their_source_and_the_key_only_by_its_begin
 
 
 async def test_behind_a_proxy_only_the_whole_way_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The single steps would look for what only the proxy can reach."""
+    """Only the proxy may be able to resolve and reach the API, so the single steps would fail."""
     monkeypatch.setenv("HTTPS_PROXY", "http://user:secret@proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", "")
     checks = await found({"api_key": KEY, "base_url": "https://inkbox.example", "timeout": 2})
@@ -199,7 +199,7 @@ async def test_behind_a_proxy_only_the_whole_way_is_gone(monkeypatch: pytest.Mon
 
 
 async def test_what_is_no_proxy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without its password."""
+    """The report names the problem without showing the proxy's password."""
     monkeypatch.setenv("HTTPS_PROXY", "ftp://user:secret@proxy.example")
     monkeypatch.setenv("NO_PROXY", "")
     checks = await found({"api_key": KEY, "base_url": "https://inkbox.example", "timeout": 2})
@@ -210,7 +210,7 @@ async def test_what_is_no_proxy_is_told(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_certificates_that_cannot_be_read_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before a call fails with them."""
+    """The doctor reports them before a call fails because of them."""
     monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file")
     checks = await found({"api_key": KEY, "base_url": "http://localhost:1", "timeout": 2})
     assert not checks["network"].ok
@@ -219,7 +219,7 @@ async def test_certificates_that_cannot_be_read_are_told(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(("arguments", "status"), [(["--sandbox", "--sandbox-db", ":memory:"], 0), ([], 1)])
 async def test_the_command_prints_one_screen_or_json(tmp_path: Path, arguments: list[str], status: int) -> None:
-    """The exit status is the verdict."""
+    """The exit status tells scripts whether all checks passed."""
     offline = "http://127.0.0.1:1"
     ended = await run("doctor", *arguments, home=tmp_path, INKBOX_BASE_URL=offline)
     assert ended.status == status
@@ -229,7 +229,7 @@ async def test_the_command_prints_one_screen_or_json(tmp_path: Path, arguments: 
 
 
 async def test_a_config_file_that_others_can_read_is_warned_about_once(tmp_path: Path) -> None:
-    """The key in it is as open as the file."""
+    """Anyone who can read the file can read the key in it."""
     folder = tmp_path / ".inkbox"
     folder.mkdir()
     config = folder / "config"
@@ -242,7 +242,7 @@ async def test_a_config_file_that_others_can_read_is_warned_about_once(tmp_path:
 
 
 async def test_the_secrets_of_questions_are_counted_but_not_shown() -> None:
-    """As no secret is, but the beginning of a key."""
+    """The report shows no part of a secret, except the beginning of the API key."""
     keys = ",".join(letter * 32 for letter in "ab")
     settings: dict[str, object] = {"sandbox": True, "sandbox_db": ":memory:", "request_state_keys": keys}
     checks = await found(settings, {"request_state_keys": "INKBOX_MCP_REQUEST_STATE_KEYS"})
