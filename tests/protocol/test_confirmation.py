@@ -1,4 +1,4 @@
-"""Asking the human, with clients of both eras that can ask and that cannot."""
+"""Confirmation by the user, with clients of both eras, with and without elicitation."""
 
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -18,7 +18,7 @@ ADDRESS = "sales@inkboxmail.com"
 
 
 class Human:
-    """Answers every question alike, and remembers them."""
+    """A user who answers every question in the same way and records the questions."""
 
     def __init__(self, answer: str) -> None:
         self.answer = answer
@@ -30,14 +30,14 @@ class Human:
 
 
 class Desk:
-    """A sandbox with the mailbox `sales`, and clients to a server on it."""
+    """A sandbox with the mailbox `sales`, and a factory of clients for it."""
 
     def __init__(self, store: Store) -> None:
         self.app = create_app(store)
         self.requests: list[httpx2.Request] = []
 
     def client(self, era: str, human: Human | None, **settings: Any) -> Client:
-        """Make a client that can ask, if there is a human."""
+        """Make a client; it supports elicitation if `human` is given."""
 
         async def record(request: httpx2.Request) -> httpx2.Response:
             self.requests.append(request)
@@ -48,7 +48,7 @@ class Desk:
         return Client(server, mode=era, elicitation_callback=human)
 
     async def prepare(self) -> None:
-        """Make the mailbox."""
+        """Make the mailbox `sales`."""
         async with self.client("auto", None) as client:
             await Agent(client).ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
         self.requests.clear()
@@ -56,7 +56,7 @@ class Desk:
 
 @pytest.fixture
 async def desk() -> AsyncGenerator[Desk]:
-    """Provide the desk."""
+    """Yield a desk whose mailbox exists."""
     with Store(":memory:") as store:
         desk = Desk(store)
         await desk.prepare()
@@ -64,7 +64,7 @@ async def desk() -> AsyncGenerator[Desk]:
 
 
 async def test_a_delete_asks_first_and_happens_once_when_accepted(desk: Desk, era: str) -> None:
-    """The question is complete in itself, and the answer is used."""
+    """The question names the mailbox, and one DELETE follows the user's consent."""
     human = Human("accept")
     async with desk.client(era, human) as client:
         assert (await Agent(client).ask("delete_mailbox", email_address=ADDRESS))["deleted"] is True
@@ -75,7 +75,7 @@ async def test_a_delete_asks_first_and_happens_once_when_accepted(desk: Desk, er
 
 @pytest.mark.parametrize("answer", ["decline", "cancel"])
 async def test_a_declined_delete_sends_nothing_and_says_so(desk: Desk, era: str, answer: str) -> None:
-    """The model learns that the user said no."""
+    """The model learns that the user refused, and that it must not repeat the call."""
     async with desk.client(era, Human(answer)) as client:
         result = await Agent(client).call("delete_mailbox", email_address=ADDRESS)
         assert (result.meta or {})["code"] == "declined"
@@ -86,7 +86,7 @@ async def test_a_declined_delete_sends_nothing_and_says_so(desk: Desk, era: str,
 
 
 async def test_a_question_that_the_client_cannot_put_is_not_answered_yes(desk: Desk) -> None:
-    """A client that says it can ask, and fails to, has not asked."""
+    """If a client fails to show the question, the user has not agreed."""
 
     async def fail(context: ClientRequestContext, params: ElicitRequestParams) -> ErrorData:
         return ErrorData(code=INTERNAL_ERROR, message="no window to ask in")
@@ -100,7 +100,7 @@ async def test_a_question_that_the_client_cannot_put_is_not_answered_yes(desk: D
 
 
 async def test_setting_and_clearing_a_webhook_asks_and_renaming_does_not(desk: Desk, era: str) -> None:
-    """Only what changes where mail events go is worth a question."""
+    """Only a change of where mail events are sent needs the user's consent."""
     human = Human("accept")
     async with desk.client(era, human) as client:
         agent = Agent(client)
@@ -115,7 +115,7 @@ async def test_setting_and_clearing_a_webhook_asks_and_renaming_does_not(desk: D
 
 
 async def test_a_client_that_cannot_ask_goes_ahead_unless_it_must_ask(desk: Desk, era: str) -> None:
-    """`auto` trusts the client's own warnings, `always` does not."""
+    """`auto` relies on the client's own warnings, `always` does not."""
     async with desk.client(era, None, confirm="always") as client:
         result = await Agent(client).call("delete_mailbox", email_address=ADDRESS)
         assert (result.meta or {})["code"] == "cannot_ask"
@@ -125,7 +125,7 @@ async def test_a_client_that_cannot_ask_goes_ahead_unless_it_must_ask(desk: Desk
 
 
 async def test_never_asks_nobody(desk: Desk, era: str) -> None:
-    """An unattended agent is not held up."""
+    """An agent without a user must not be held up by a question."""
     human = Human("decline")
     async with desk.client(era, human, confirm="never") as client:
         await Agent(client).ask("delete_mailbox", email_address=ADDRESS)
@@ -133,7 +133,7 @@ async def test_never_asks_nobody(desk: Desk, era: str) -> None:
 
 
 async def test_an_answer_for_one_mailbox_never_counts_for_another(desk: Desk) -> None:
-    """The key of an answer is the whole question."""
+    """The key of an answer depends on the whole question."""
     async with desk.client("auto", Human("accept")) as client:
         session = client.session
         asked = await session.call_tool("delete_mailbox", {"email_address": "other"}, allow_input_required=True)
@@ -148,7 +148,7 @@ async def test_an_answer_for_one_mailbox_never_counts_for_another(desk: Desk) ->
 
 
 async def test_bad_arguments_are_refused_before_anybody_is_asked(desk: Desk, era: str) -> None:
-    """A human is not asked about what could not be done."""
+    """The user must not be asked about a change that the server would refuse."""
     human = Human("accept")
     async with desk.client(era, human, allow_addresses="help@*") as client:
         await Agent(client).refused("delete_mailbox", email_address="../sales")
