@@ -1,4 +1,4 @@
-"""The options: where they come from, which source wins, and what is refused."""
+"""The options: their sources, the order of precedence, and the values that are refused."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from inkbox_mcp.settings.values import Rate
 TOKEN = "a-token-of-many-characters"
 KEY = "ApiKey_11111111-1111-4111-8111-111111111111.top-secret"
 
-# One valid value of each option that is not its default: as text, and as the server sees it.
+# One valid value of each option that differs from its default: as text, and as the setting.
 SAMPLES: dict[str, tuple[str, Any]] = {
     "base_url": ("https://inkbox.example", "https://inkbox.example"),
     "sandbox": ("true", True),
@@ -50,7 +50,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
 
 OAUTH = {"http": "true", "auth_issuer": "https://issuer.test", "auth_audience": "https://mcp.test/mcp"}
 
-# What an option cannot be without.
+# The other options that an option needs.
 NEEDED: dict[str, dict[str, str]] = {
     **{name: {"http": "true"} for name in ("host", "allowed_hosts", "allowed_origins", "port", "drain_timeout")},
     "per_request_keys": {"http": "true"},
@@ -65,12 +65,12 @@ NEEDED: dict[str, dict[str, str]] = {
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A config file that does not exist yet."""
+    """Return the path of a config file that does not exist yet."""
     return tmp_path / "config"
 
 
 def refusal(config: Path, flags: dict[str, Any] | None = None, environment: dict[str, str] | None = None) -> str:
-    """Load options that must be refused and return the one line that says why."""
+    """Load options that must be refused and return the error, which is one line."""
     with pytest.raises(SettingsError) as caught:
         load(flags or {}, environment or {}, config)
     message = str(caught.value)
@@ -80,7 +80,7 @@ def refusal(config: Path, flags: dict[str, Any] | None = None, environment: dict
 
 @pytest.mark.parametrize("option", [option for option in options() if option.flag], ids=lambda option: option.name)
 def test_every_option_is_a_flag_and_an_environment_variable(option: Option, config: Path) -> None:
-    """Both give the same setting, and neither leaves the default."""
+    """A flag and a variable with the same text give the same setting, which differs from the default."""
     text, value = SAMPLES[option.name]
     needed = {name: needed for name, needed in NEEDED.get(option.name, {}).items() if name != option.name}
     variables = {f"INKBOX_MCP_{name.upper()}": needed for name, needed in needed.items()}
@@ -92,7 +92,7 @@ def test_every_option_is_a_flag_and_an_environment_variable(option: Option, conf
 
 
 def test_secrets_have_no_flag(config: Path) -> None:
-    """Command lines are visible to every process of the machine."""
+    """Every process of the machine can read command lines."""
     assert [option.name for option in options() if option.flag is None] == ["api_key", "token", "request_state_keys"]
     environment = {"INKBOX_MCP_TOKEN": TOKEN, "INKBOX_MCP_HTTP": "1"}
     assert load({}, environment, config).token == SecretStr(TOKEN)
@@ -102,14 +102,14 @@ def test_secrets_have_no_flag(config: Path) -> None:
     "token", ["", "short", "fifteen-letters", "with a space in between", "Schlüssel-und-noch-mehr", TOKEN + "\n"]
 )
 def test_a_token_that_could_be_guessed_or_misread_is_refused(token: str, config: Path) -> None:
-    """Its text is not repeated."""
+    """The refusal must not repeat the token."""
     message = refusal(config, environment={"INKBOX_MCP_TOKEN": token})
     assert message == "INKBOX_MCP_TOKEN: must be at least 16 characters, without spaces or line breaks"
 
 
 @pytest.mark.parametrize("timeout", ["0", "-1", "3601", "inf", "nan", "soon"])
 def test_a_question_waits_for_a_time_that_has_an_end(timeout: str, config: Path) -> None:
-    """An hour at most."""
+    """The server waits an hour at most, so that an unanswered question cannot stay open forever."""
     assert "INKBOX_MCP_CONFIRM_TIMEOUT: " in refusal(config, environment={"INKBOX_MCP_CONFIRM_TIMEOUT": timeout})
 
 
@@ -120,7 +120,7 @@ OLD, NEW = "0" * 32, "ü" * 16
     "keys", ["short", "x" * 31, f"{OLD},", f"{OLD},short", f"{OLD},{OLD}", f"{OLD}, {OLD} ", ","], ids=ascii
 )
 def test_keys_of_questions_that_could_be_guessed_are_refused(keys: str, config: Path) -> None:
-    """And those that say nothing new; their texts are not repeated."""
+    """The server also refuses repeated secrets, and the error must not repeat any of them."""
     message = refusal(config, environment={"INKBOX_MCP_REQUEST_STATE_KEYS": keys})
     assert message == (
         "INKBOX_MCP_REQUEST_STATE_KEYS: must be different secrets of at least 32 bytes, separated by commas"
@@ -128,7 +128,7 @@ def test_keys_of_questions_that_could_be_guessed_are_refused(keys: str, config: 
 
 
 def test_keys_of_questions_are_a_list_and_secret(config: Path) -> None:
-    """Blanks and line breaks around them, as in a file, are not part of them."""
+    """Values that are read from files often end with a line break, which is not part of the secret."""
     settings = load({}, {"INKBOX_MCP_HTTP": "1", "INKBOX_MCP_REQUEST_STATE_KEYS": f" {OLD}, {NEW}\n"}, config)
     assert settings.request_state_keys == (SecretStr(OLD), SecretStr(NEW))
     assert OLD not in repr(settings)
@@ -138,7 +138,7 @@ def test_keys_of_questions_are_a_list_and_secret(config: Path) -> None:
     "host", ["0.0.0.0", "::", "192.168.1.2", "localhost.evil.com", "LOCALHOST", "127.0.0.2", "mcp"]
 )
 def test_beyond_this_machine_it_must_know_who_is_calling(host: str, config: Path) -> None:
-    """The refusal names what would do, and each of it does."""
+    """The refusal names three ways to authenticate callers, and each of them is enough."""
     message = refusal(config, {"host": host, "http": "true"})
     assert message.startswith(f"--host {host}: whoever reaches the server can use its mailboxes")
     for named in ("INKBOX_MCP_TOKEN", "--per-request-keys", "--auth-issuer with --auth-audience"):
@@ -153,7 +153,7 @@ def test_beyond_this_machine_it_must_know_who_is_calling(host: str, config: Path
 
 @pytest.mark.parametrize("host", ["", "*", "a b", "http://0.0.0.0", "0.0.0.0/0", "host\n"])
 def test_a_host_that_is_no_address_is_refused(host: str, config: Path) -> None:
-    """Before anything listens."""
+    """The error comes before the server opens a socket."""
     assert refusal(config, {"host": host}).startswith("--host: must be an address of this machine")
 
 
@@ -172,7 +172,7 @@ def test_a_host_that_is_no_address_is_refused(host: str, config: Path) -> None:
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(flags: dict[str, str], named: str, config: Path) -> None:
-    """The one line names them all, and none of their values that is secret."""
+    """The one line names both options, and must not show a secret value."""
     message = refusal(config, flags)
     assert named in message
     assert "secret" not in message
@@ -182,13 +182,13 @@ def test_options_that_do_not_fit_together_are_refused(flags: dict[str, str], nam
     "rate", ["", "10", "0/s", "-1/s", "10/x", "10/", "/s", "1e3/s", "10 /s", "10/0s", "99999999/s"]
 )
 def test_a_rate_that_is_none_is_refused(rate: str, config: Path) -> None:
-    """With an example of one."""
+    """The error contains an example of a valid rate."""
     assert refusal(config, {"rate_limit": rate}).startswith("--rate-limit: must be a call rate, such as")
 
 
 @pytest.mark.parametrize("url", ["", "redis", "http://redis", "redis://", "memory://"])
 def test_a_store_that_is_no_redis_is_refused_without_its_password(url: str, config: Path) -> None:
-    """Limits that replicas were meant to share would not be shared."""
+    """With a wrong store, replicas would not share their limit."""
     assert refusal(config, {"rate_limit": "1/s", "rate_limit_store": url}).startswith(
         "--rate-limit-store: must be a URL such as redis"
     )
@@ -197,7 +197,7 @@ def test_a_store_that_is_no_redis_is_refused_without_its_password(url: str, conf
 
 
 def test_a_flag_wins_over_the_environment_and_the_environment_over_the_file(config: Path) -> None:
-    """Whoever is nearest to the start decides."""
+    """The source that is closest to the command wins."""
     config.write_text("base_url = https://file.example\n")
     environment = {"INKBOX_BASE_URL": "https://environment.example"}
     flags = {"base_url": "https://flag.example"}
@@ -207,14 +207,14 @@ def test_a_flag_wins_over_the_environment_and_the_environment_over_the_file(conf
 
 
 def test_a_source_that_loses_is_not_judged(config: Path) -> None:
-    """A wrong value that is overridden does no harm, so it stops nothing."""
+    """An overridden value has no effect, so the server does not check it."""
     config.write_text("base_url = ftp://wrong\n")
     environment = {"INKBOX_BASE_URL": "https://environment.example"}
     assert load({}, environment, config).base_url == "https://environment.example"
 
 
 def test_without_any_source_the_server_starts_safe(config: Path) -> None:
-    """No key, the real API, stdio, loopback."""
+    """By default the server has no key, uses the real API, and serves stdio only."""
     settings = load({}, {}, config)
     assert settings.api_key is None
     assert (settings.base_url, settings.sandbox, settings.http) == ("https://inkbox.ai", False, False)
@@ -232,16 +232,16 @@ def test_without_any_source_the_server_starts_safe(config: Path) -> None:
     ],
 )
 def test_a_misspelt_variable_stops_the_start_and_names_the_nearest(misspelt: str, meant: str, config: Path) -> None:
-    """An option that is not understood would leave the server less safe than it was meant to be."""
+    """If the server ignored a misspelt option, it could be less safe than the operator intended."""
     assert refusal(config, environment={misspelt: "x"}) == f"{misspelt}: no such option; did you mean {meant}?"
 
 
 def test_an_unlike_variable_gets_no_suggestion(config: Path) -> None:
-    """A guess that is far off would mislead."""
+    """An unlikely suggestion would mislead the user."""
     assert refusal(config, environment={"INKBOX_MCP_QQ": ""}) == "INKBOX_MCP_QQ: no such option"
 
 
-# What Inkbox's SDKs read, what other Inkbox software may, what Kubernetes makes of a Service, and what is not Inkbox's.
+# Variables of Inkbox's SDKs, of other Inkbox software, of Kubernetes Services, and of unrelated programs.
 NAMES_OF_OTHERS = (
     *("INKBOX_VAULT_KEY", "INKBOX_SIGNING_KEY", "INKBOX_WEBHOOK_SECRET", "INKBOX_API_KEY_ID", "INKBOX_API_URL"),
     *("INKBOX_IMAP_HOST", "INKBOX_IMAP_PORT", "INKBOX_SMTP_HOST", "INKBOX_SMTP_PORT", "INKBOX_TUNNEL_TOKEN"),
@@ -252,20 +252,20 @@ NAMES_OF_OTHERS = (
 
 
 def test_variables_of_other_programs_are_passed_over(config: Path) -> None:
-    """Only the prefix INKBOX_MCP_ is ours alone."""
+    """Only the prefix INKBOX_MCP_ belongs to this project alone."""
     environment = dict.fromkeys(NAMES_OF_OTHERS, "x")
     assert load({}, environment, config) == load({}, {}, config)
 
 
 def test_what_kubernetes_makes_of_a_service_named_inkbox_is_passed_over(config: Path) -> None:
-    """It is a variable in every container beside it; a port that somebody set is not."""
+    """Kubernetes sets this variable to a URL; a plain port number is a user's mistake."""
     assert load({}, {"INKBOX_PORT": "tcp://10.0.0.1:80"}, config) == load({}, {}, config)
     assert "INKBOX_MCP_PORT" in refusal(config, environment={"INKBOX_PORT": "8000"})
 
 
 @pytest.mark.parametrize("variable", ["INKBOX_API_KEY", "INKBOX_BASE_URL"])
 def test_an_empty_variable_of_the_ecosystem_counts_as_unset(variable: str, config: Path) -> None:
-    """As Inkbox's SDKs have it; the file is asked next."""
+    """Inkbox's SDKs do the same; the value of the config file is used instead."""
     config.write_text(f"api_key = {KEY}\nbase_url = https://file.example\n")
     settings = load({}, {variable: ""}, config)
     assert settings.base_url == "https://file.example"
@@ -276,7 +276,7 @@ def test_an_empty_variable_of_the_ecosystem_counts_as_unset(variable: str, confi
 @pytest.mark.parametrize("value", ["", " ", "\t\n"])
 @pytest.mark.parametrize("option", options(), ids=lambda option: option.name)
 def test_an_empty_variable_is_unset_where_it_cannot_have_been_a_limit(option: Option, value: str, config: Path) -> None:
-    """Hosts and compose files set what was left out to nothing; of a limit, it may be what was not filled in."""
+    """Compose files set omitted variables to empty text, but an empty limit may be a template that was not filled."""
     environment = {option.environment: value}
     if option.name.startswith(("tools", "exclude_tools", "allow_", "allowed_hosts", "token", "auth_")):
         assert refusal(config, environment=environment).startswith(f"{option.environment}: ")
@@ -285,7 +285,7 @@ def test_an_empty_variable_is_unset_where_it_cannot_have_been_a_limit(option: Op
 
 
 def test_a_refusal_names_the_source_that_was_used(config: Path) -> None:
-    """The reader must know where to correct it."""
+    """The user must know where to correct the value."""
     wrong = "http://wrong.example"
     config.write_text(f"base_url = {wrong}\n")
     assert refusal(config).startswith(f"base_url in {config}: must start with https://")
@@ -309,7 +309,7 @@ def test_a_refusal_names_the_source_that_was_used(config: Path) -> None:
     ],
 )
 def test_values_outside_an_options_rule_are_refused(name: str, value: str, config: Path) -> None:
-    """The one line begins with the option's name."""
+    """The one line begins with the name of the flag or the variable."""
     variable = f"INKBOX_MCP_{name.upper()}"
     assert refusal(config, {name: value}).startswith(f"--{name.replace('_', '-')}: ")
     if value:
@@ -330,7 +330,7 @@ def test_values_outside_an_options_rule_are_refused(name: str, value: str, confi
     ],
 )
 def test_base_urls_that_keep_the_key_safe_are_accepted(given: str, used: str, config: Path) -> None:
-    """Over https anywhere, over http to this machine only."""
+    """The key may be sent by https to any host, and by http only to this machine."""
     assert load({"base_url": given}, {}, config).base_url == used
 
 
@@ -379,13 +379,13 @@ def test_base_urls_that_keep_the_key_safe_are_accepted(given: str, used: str, co
     ],
 )
 def test_base_urls_that_could_give_the_key_away_are_refused(url: str, config: Path) -> None:
-    """Plain http to others, names that only look like this machine, and what URL parsers disagree about."""
+    """The list holds plain http to other hosts, names that only look local, and URLs that parsers read differently."""
     assert refusal(config, {"base_url": url}).startswith("--base-url: ")
 
 
 @pytest.mark.parametrize("key", [f"{KEY}\r\nX-Evil: 1", f"Bearer {KEY}", "schlüssel-top-secret"])
 def test_a_key_that_is_no_header_value_is_refused_without_showing_it(key: str, config: Path) -> None:
-    """What goes into a header is visible ASCII; what goes into a log is no key."""
+    """A header value must be visible ASCII, and the error must not show the key."""
     message = refusal(config, environment={"INKBOX_API_KEY": key})
     assert message == "INKBOX_API_KEY: must be the key alone, without spaces or line breaks"
     config.write_text(f"base_url = http://wrong\napi_key = '{KEY} {KEY}'\n")
@@ -393,7 +393,7 @@ def test_a_key_that_is_no_header_value_is_refused_without_showing_it(key: str, c
 
 
 def test_the_key_is_in_no_representation_and_in_no_other_options_refusal(config: Path) -> None:
-    """Settings may be logged."""
+    """Settings may be logged, so their text must not contain the key."""
     environment = {"INKBOX_API_KEY": KEY}
     settings = load({}, environment, config)
     for text in (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())):
@@ -403,7 +403,7 @@ def test_the_key_is_in_no_representation_and_in_no_other_options_refusal(config:
 
 
 def test_the_config_file_is_read_as_people_write_it(config: Path) -> None:
-    """Comments, blank lines, quotes, spaces, a byte order mark, and other programs' keys."""
+    """Users write comments, blank lines, quotes, spaces, a byte order mark, and the keys of other programs."""
     config.write_text(
         f'\ufeffapi_key="{KEY}"\n\n# base_url = https://comment.example\n[default]\nvault_key = 1\nprofile = maybe\n'
         "  base_url  =  'https://file.example'  \nsigning_key = x=y\nno equals sign\n",
@@ -417,13 +417,13 @@ def test_the_config_file_is_read_as_people_write_it(config: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "api_key =\nbase_url=''\n", "api_key\n"])
 def test_empty_values_in_the_config_file_are_none(text: str, config: Path) -> None:
-    """A template that was not filled in is as good as none."""
+    """A template that was not filled in counts as a missing file."""
     config.write_text(text)
     assert load({}, {}, config) == load({}, {}, config.with_name("missing"))
 
 
 def test_a_config_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
-    """The key that the user put there would be missing, and nobody would say why."""
+    """Otherwise the user's key would be missing without an explanation."""
     binary = tmp_path / "binary"
     binary.write_bytes(b"api_key = \xff\xfe\n")
     assert refusal(binary) == f"{binary}: cannot be read (UnicodeDecodeError)"
@@ -431,13 +431,13 @@ def test_a_config_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> No
 
 
 def test_a_config_file_that_cannot_exist_is_a_missing_one() -> None:
-    """Service accounts have homes such as /dev/null."""
+    """A service account may have a home directory such as /dev/null."""
     assert load({}, {}, Path("/dev/null/.inkbox/config")).api_key is None
     assert load({}, {}, Path("~no-such-user/.inkbox/config")).api_key is None
 
 
 def test_the_config_file_is_below_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where all Inkbox software looks."""
+    """All Inkbox software reads the same file."""
     (tmp_path / ".inkbox").mkdir()
     (tmp_path / ".inkbox" / "config").write_text("base_url = https://home.example")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -446,14 +446,14 @@ def test_the_config_file_is_below_the_home_directory(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_http_is_served_on_loopback(host: str, config: Path) -> None:
-    """Each name that this machine has for itself."""
+    """All names of the loopback interface are allowed."""
     assert load({"host": host, "http": "1"}, {}, config).host == host
 
 
 def test_the_sandbox_database_may_be_below_the_home_directory(
     tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No shell expands the ~ of a client's JSON configuration."""
+    """The JSON configuration of a client passes no shell that would expand the ~."""
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load({}, {}, config).sandbox_db == str(tmp_path / ".inkbox" / "sandbox.db")
     assert load({"sandbox_db": "~/x.db"}, {}, config).sandbox_db == str(tmp_path / "x.db")
@@ -463,12 +463,12 @@ def test_the_sandbox_database_may_be_below_the_home_directory(
 
 @pytest.mark.parametrize("path", ["", "~no-such-user/x.db"])
 def test_a_sandbox_database_that_is_nowhere_is_refused(path: str, config: Path) -> None:
-    """SQLite would take the empty name for a database that forgets."""
+    """SQLite treats an empty name as a temporary database, which loses its data."""
     assert refusal(config, {"sandbox_db": path}).startswith("--sandbox-db: ")
 
 
 def test_settings_cannot_be_changed_or_extended() -> None:
-    """What was checked is what is used."""
+    """Settings must not change after their validation."""
     with pytest.raises(ValueError, match="frozen"):
         setattr(Settings(), "port", 1)  # noqa: B010 - pyright knows that it is frozen
     with pytest.raises(ValueError, match="not permitted"):
