@@ -1,4 +1,4 @@
-"""What Prometheus is told about calls and about requests to Inkbox."""
+"""The Prometheus metrics about calls and about requests to Inkbox."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ MAILBOX = {
 
 
 def samples(metrics: PrometheusMetrics) -> dict[str, float]:
-    """Read what is told, by name and label values, such as `inkbox_mcp_calls_total ok get_mailbox`."""
+    """Read the metrics by name and label values, such as `inkbox_mcp_calls_total ok get_mailbox`."""
     body, _ = metrics.exposition()
     return {
         " ".join([sample.name, *sample.labels.values()]): sample.value
@@ -43,7 +43,7 @@ def samples(metrics: PrometheusMetrics) -> dict[str, float]:
 
 @asynccontextmanager
 async def counted(handler: Handler, mode: str = "auto") -> AsyncGenerator[tuple[Agent, Callable[[], dict[str, float]]]]:
-    """Connect an agent to a server whose metrics are on; with it comes the function that reads them."""
+    """Connect an agent to a server with metrics; yield it with a function that reads them."""
     metrics = PrometheusMetrics()
     settings = Settings.model_validate({"api_key": KEY})
     server = build_server(settings, lambda: httpx2.MockTransport(handler), metrics)
@@ -52,7 +52,7 @@ async def counted(handler: Handler, mode: str = "auto") -> AsyncGenerator[tuple[
 
 
 async def test_calls_are_counted_by_tool_and_outcome(era: str) -> None:
-    """Also those that never reach Inkbox."""
+    """Calls that never reach Inkbox are counted, too."""
 
     def handler(request: httpx2.Request) -> httpx2.Response:
         if request.url.path.endswith("/sales@inkboxmail.com"):
@@ -75,7 +75,7 @@ async def test_calls_are_counted_by_tool_and_outcome(era: str) -> None:
 
 
 async def test_requests_that_are_sent_again_or_not_answered_are_counted() -> None:
-    """Each attempt is a request of its own."""
+    """Each attempt counts as a request of its own."""
 
     def handler(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ConnectError("no route")
@@ -89,7 +89,7 @@ async def test_requests_that_are_sent_again_or_not_answered_are_counted() -> Non
 
 
 async def test_a_call_that_waits_is_no_slow_call_and_takes_nobodys_place() -> None:
-    """It is counted when it is over, and until then apart from the calls under way."""
+    """A waiting call has its own gauge until it ends, and never adds to the durations."""
     metrics = PrometheusMetrics()
     service = offering(wait_for_nothing, metrics=metrics)
     async with anyio.create_task_group() as tasks:
@@ -107,7 +107,7 @@ async def test_a_call_that_waits_is_no_slow_call_and_takes_nobodys_place() -> No
 
 
 async def test_a_call_is_in_flight_until_it_ends_or_is_cancelled() -> None:
-    """The gauge comes back to zero whatever happens."""
+    """The gauge returns to zero even when the call is cancelled."""
     asked = anyio.Event()
     metrics = PrometheusMetrics()
 
@@ -130,7 +130,7 @@ async def test_a_call_is_in_flight_until_it_ends_or_is_cancelled() -> None:
 
 
 async def test_names_that_clients_make_up_become_no_labels() -> None:
-    """Each value of a label is a series that Prometheus keeps: whoever chooses them can fill its memory."""
+    """Prometheus stores a series for each label value, so made-up names could fill its memory."""
 
     def handler(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(404, json={"detail": "no"})
@@ -148,7 +148,7 @@ async def test_names_that_clients_make_up_become_no_labels() -> None:
 
 
 def test_a_rate_limited_call_is_counted() -> None:
-    """It has a counter of its own, without labels: it is there from the beginning, at zero."""
+    """The counter has no labels, so it exists with the value 0 from the start."""
     metrics = PrometheusMetrics()
     assert samples(metrics)["inkbox_mcp_rate_limited_total"] == 0
     metrics.rate_limited()
@@ -157,7 +157,7 @@ def test_a_rate_limited_call_is_counted() -> None:
 
 @pytest.mark.parametrize("dependency", ["issuer", "rate_limit_store"])
 def test_a_failure_of_what_is_needed_besides_inkbox_is_counted(dependency: Dependency) -> None:
-    """From zero, or an alert would not see the first."""
+    """The counter starts at zero, because an alert could not see the first failure otherwise."""
     metrics = PrometheusMetrics()
     series = f"inkbox_mcp_dependency_failures_total {dependency}"
     assert samples(metrics)[series] == 0
@@ -166,14 +166,14 @@ def test_a_failure_of_what_is_needed_besides_inkbox_is_counted(dependency: Depen
 
 
 def test_calls_under_way_can_be_compared_with_how_many_there_may_be() -> None:
-    """As the operator has set it."""
+    """The gauge shows the limit that the operator set."""
     metrics = PrometheusMetrics()
     Service(Settings.model_validate({"api_key": KEY, "max_concurrency": 7}), metrics=metrics)
     assert samples(metrics)["inkbox_mcp_max_concurrency"] == 7
 
 
 def test_buckets_tell_a_millisecond_from_half_a_minute() -> None:
-    """An answer of the sandbox and one that comes just before the time is up both have a bucket."""
+    """Buckets exist both for fast answers of the sandbox and for answers just before the deadline."""
     metrics = PrometheusMetrics()
     for seconds in (0.0008, 0.02, 29, 100):
         metrics.call_ended("whoami", "ok", seconds)
@@ -185,7 +185,7 @@ def test_buckets_tell_a_millisecond_from_half_a_minute() -> None:
 
 
 def test_two_servers_in_one_process_count_apart() -> None:
-    """Embedders and tests start more than one."""
+    """Embedders and tests start more than one server in a process."""
     one, other = PrometheusMetrics(), PrometheusMetrics()
     one.call_ended("whoami", "ok", 0.1)
     assert "inkbox_mcp_calls_total ok whoami" in samples(one)
@@ -193,7 +193,7 @@ def test_two_servers_in_one_process_count_apart() -> None:
 
 
 def test_the_process_tells_about_itself() -> None:
-    """Memory, garbage collection and the version of Python; no series about when series began."""
+    """The metrics cover memory, garbage collection and the Python version, without `_created` series."""
     told = samples(PrometheusMetrics())
     assert any(name.startswith("python_info") for name in told)
     assert any(name.startswith("python_gc_objects_collected_total") for name in told)
@@ -214,14 +214,14 @@ def test_the_process_tells_about_itself() -> None:
     ],
 )
 def test_the_format_is_the_one_that_is_asked_for(accept: str, content_type: str, end: bytes) -> None:
-    """Whatever else the header says, there is an answer."""
+    """The endpoint answers every Accept header, even a malformed one."""
     body, told = PrometheusMetrics().exposition(accept)
     assert told.startswith(content_type)
     assert body.endswith(end)
 
 
 def test_metrics_that_are_off_cost_nothing_to_call() -> None:
-    """Callers do not ask whether they are on."""
+    """Callers may use the methods without checking whether metrics are on."""
     metrics = Metrics()
     with metrics.in_flight():
         metrics.call_ended("whoami", "ok", 1)
@@ -233,13 +233,13 @@ def test_metrics_that_are_off_cost_nothing_to_call() -> None:
 
 
 def test_metrics_that_are_off_load_nothing() -> None:
-    """Desktop clients start a server for each conversation."""
+    """Desktop clients start a server for each conversation, so its imports must be few."""
     program = "import sys, inkbox_mcp.telemetry.metrics; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What to install, in one line."""
+    """The error tells in one line what to install."""
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ImportError, match=r"^--metrics needs an extra: pip install 'inkbox-mcp\[metrics\]'$"):
         PrometheusMetrics()

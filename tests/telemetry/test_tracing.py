@@ -1,4 +1,4 @@
-"""Traces: what the spans of requests to Inkbox say, and that they belong to the trace of the caller."""
+"""Traces: the attributes of the spans of requests to Inkbox, and their place in the caller's trace."""
 
 import os
 import signal
@@ -40,7 +40,7 @@ TEMPLATE = "/api/v1/mail/mailboxes/{}"
 
 @lru_cache
 def _exporter() -> InMemorySpanExporter:
-    # A process has one provider, for good.
+    # A process can set its tracer provider only once.
     exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     set_tracer_provider(provider)
@@ -49,7 +49,7 @@ def _exporter() -> InMemorySpanExporter:
 
 @pytest.fixture
 def spans() -> Callable[[], list[ReadableSpan]]:
-    """Record spans, and return the function that returns those that have ended, FastAPI's own apart."""
+    """Record spans; return a function that returns the ended ones, except FastAPI's own."""
     exporter = _exporter()
     exporter.clear()
 
@@ -61,7 +61,7 @@ def spans() -> Callable[[], list[ReadableSpan]]:
 
 
 def recorder(app: ASGIApp, requests: list[dict[str, str]]) -> ASGIApp:
-    """Wrap an application so that the headers of its requests are kept."""
+    """Wrap an application and record the headers of its requests."""
 
     async def record(scope: Scope, receive: Receive, send: Send) -> None:
         requests.append({name.decode(): value.decode() for name, value in scope["headers"]})
@@ -77,7 +77,7 @@ def ids(span: ReadableSpan) -> tuple[str, str]:
 
 
 def test_a_request_has_a_span_with_the_attributes_of_the_conventions(spans: Callable[[], list[ReadableSpan]]) -> None:
-    """In place of names there is the template, and REDACTED where a URL must be whole."""
+    """The template replaces names, and REDACTED replaces them where the URL must be complete."""
     with client_span("GET", "https://inkbox.ai", TEMPLATE, 0) as exchange:
         exchange.answered(200)
     (span,) = spans()
@@ -108,7 +108,7 @@ def test_a_request_has_a_span_with_the_attributes_of_the_conventions(spans: Call
 def test_a_span_names_the_server(
     base_url: str, server: tuple[str, int], spans: Callable[[], list[ReadableSpan]]
 ) -> None:
-    """Whatever the base URL is."""
+    """The base URL may omit the port or contain an IPv6 address."""
     with client_span("DELETE", base_url, "/x", 0):
         pass
     attributes = spans()[0].attributes or {}
@@ -116,7 +116,7 @@ def test_a_span_names_the_server(
 
 
 def test_a_repeated_request_says_so(spans: Callable[[], list[ReadableSpan]]) -> None:
-    """The first one has no such attribute, and never gets one from a later one."""
+    """Only a repeated request has the attribute `http.request.resend_count`."""
     for resend in (0, 1, 2, 0):
         with client_span("GET", "https://inkbox.ai", TEMPLATE, resend):
             pass
@@ -124,7 +124,7 @@ def test_a_repeated_request_says_so(spans: Callable[[], list[ReadableSpan]]) -> 
 
 
 def ended_by(error: BaseException, status: int | None) -> type[BaseException]:
-    """Make a request that an exception ends, after an answer or without one; return what came out."""
+    """Make a request that raises an exception, after an answer or without one; return the exception's type."""
 
     def request() -> None:
         with client_span("GET", "https://inkbox.ai", TEMPLATE, 0) as exchange:
@@ -139,7 +139,7 @@ def ended_by(error: BaseException, status: int | None) -> type[BaseException]:
 
 @pytest.mark.parametrize("status", [400, 404, 429, 500, 503])
 def test_a_refusal_is_an_error_named_by_its_status(status: int, spans: Callable[[], list[ReadableSpan]]) -> None:
-    """Also when an exception comes of it."""
+    """The status is the error's type even if an exception follows."""
     assert ended_by(KeyError(), status) is KeyError
     (span,) = spans()
     assert (span.attributes or {})["error.type"] == str(status)
@@ -158,7 +158,7 @@ def test_a_refusal_is_an_error_named_by_its_status(status: int, spans: Callable[
 def test_an_exception_is_an_error_named_by_its_type(
     error: BaseException, name: str, answered: bool, spans: Callable[[], list[ReadableSpan]]
 ) -> None:
-    """Its text stays out: it may repeat arguments."""
+    """The span must not contain the exception's text, which may repeat arguments."""
     assert ended_by(error, 200 if answered else None) is type(error)
     (span,) = spans()
     assert (span.attributes or {})["error.type"] == name
@@ -170,7 +170,7 @@ def test_an_exception_is_an_error_named_by_its_type(
 async def test_a_call_is_one_trace_from_the_agent_to_the_sandbox(
     era: str, spans: Callable[[], list[ReadableSpan]]
 ) -> None:
-    """From the header that Inkbox gets, over our span and the server's, up to the agent's."""
+    """The chain leads from the `traceparent` header that Inkbox receives to the agent's own span."""
     requests: list[dict[str, str]] = []
     with Store(":memory:") as store:
         app = recorder(create_app(store), requests)
@@ -184,7 +184,7 @@ async def test_a_call_is_one_trace_from_the_agent_to_the_sandbox(
     while parent := chain[-1].parent:
         chain.append(by_id[f"{parent.span_id:016x}"])
     assert {ids(span)[0] for span in chain} == {trace}
-    names = [span.name for span in chain if not span.name.startswith("MCP send ")]  # the client's, where it makes them
+    names = [span.name for span in chain if not span.name.startswith("MCP send ")]  # spans that the client may add
     assert names == ["GET /api/v1/mail/mailboxes", "tools/call list_mailboxes", "think"]
 
 
@@ -196,7 +196,7 @@ async def test_a_call_is_one_trace_from_the_agent_to_the_sandbox(
 async def test_the_trace_of_an_http_request_goes_on(
     header: str | None, meta: str | None, parent: str | None, era: str, spans: Callable[[], list[ReadableSpan]]
 ) -> None:
-    """What the message names goes first, being closer to the caller; a session's other requests are not mixed up."""
+    """The message's own context wins over the header, and other requests of the session do not affect it."""
     requests: list[dict[str, str]] = []
     with Store(":memory:") as store:
         app = recorder(create_app(store), requests)
@@ -226,7 +226,7 @@ async def test_the_trace_of_an_http_request_goes_on(
 
 
 async def _open(http: httpx2.AsyncClient, era: str) -> tuple[dict[str, str], dict[str, Any]]:
-    """Do what a client of this era does before a call; return the headers and the `_meta` that its calls have."""
+    """Open a session if the era needs one; return the headers and the `_meta` of a call."""
     client: dict[str, Any] = {"name": "test", "version": "1"}
     if era == "auto":
         prefix = "io.modelcontextprotocol/"
@@ -250,7 +250,7 @@ async def _open(http: httpx2.AsyncClient, era: str) -> tuple[dict[str, str], dic
 
 
 async def test_a_span_that_is_already_there_is_left_alone(spans: Callable[[], list[ReadableSpan]]) -> None:
-    """Operators may have OpenTelemetry's own instrumentation of the web framework, whose span is the parent then."""
+    """If operators instrument the web framework with OpenTelemetry, its span must stay the parent."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         with get_tracer("test").start_as_current_span("handle"):
@@ -273,7 +273,7 @@ async def test_a_span_that_is_already_there_is_left_alone(spans: Callable[[], li
 async def test_no_span_holds_what_arguments_and_answers_hold(
     era: str, connect: Connect, spans: Callable[[], list[ReadableSpan]]
 ) -> None:
-    """Neither of calls that succeed nor of those that fail in all ways."""
+    """The test covers a 404, a conflict, a lost answer and invalid arguments."""
     marker = "zebra"
 
     def handler(request: httpx2.Request) -> httpx2.Response:
@@ -326,7 +326,7 @@ def configured(*missing: str, **variables: str) -> tuple[str, str]:
     ],
 )
 def test_nothing_is_loaded_unless_traces_are_asked_for(variables: dict[str, str]) -> None:
-    """Nor where they are switched off."""
+    """The OpenTelemetry SDK is not imported either when a variable switches traces off."""
     assert configured(**variables) == ("False False", "")
 
 
@@ -335,18 +335,18 @@ def test_nothing_is_loaded_unless_traces_are_asked_for(variables: dict[str, str]
 )
 @pytest.mark.parametrize("variable", ASKING)
 def test_traces_that_cannot_be_sent_are_a_warning(missing: str, variable: str) -> None:
-    """It names the variable and what to install."""
+    """The warning names the variable and the package to install."""
     out, err = configured(missing, **{variable: "http://127.0.0.1:9"})
     assert out == "False False"
     assert err == f"WARNING {variable} is set, but no traces are sent; that needs pip install 'inkbox-mcp[otel]'"
 
 
 class Collector:
-    """An OpenTelemetry collector: spans come by OTLP over HTTP.
+    """An OpenTelemetry collector that receives spans by OTLP over HTTP.
 
     Attributes:
-        url: for `OTEL_EXPORTER_OTLP_ENDPOINT`.
-        received: for each span the name of its service and itself, in the order in which they come.
+        url: the value for `OTEL_EXPORTER_OTLP_ENDPOINT`.
+        received: pairs of a service name and a span, in the order of arrival.
     """
 
     def __init__(self, url: str) -> None:
@@ -354,7 +354,7 @@ class Collector:
         self.received: Queue[tuple[str, SentSpan]] = Queue()
 
     def spans(self) -> Mapping[str, tuple[str, SentSpan]]:
-        """Return what has come, by the names of the spans."""
+        """Return the received spans by name."""
         return {pair[1].name: pair for pair in list(self.received.queue)}
 
 
@@ -389,7 +389,7 @@ def collector() -> Generator[Collector]:
 
 @pytest.mark.slow
 def test_the_standard_variables_configure_it(collector: Collector) -> None:
-    """The last spans go out when the process ends."""
+    """The process sends its last spans when it ends."""
     assert configured(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url) == ("True True", "")
     assert collector.spans()["GET /x"][0] == "inkbox-mcp"
 
@@ -399,7 +399,7 @@ def test_the_standard_variables_configure_it(collector: Collector) -> None:
     "variables", [{"OTEL_SERVICE_NAME": "mine"}, {"OTEL_RESOURCE_ATTRIBUTES": "service.name=mine,team=a"}]
 )
 def test_the_service_has_the_name_that_the_operator_gives_it(variables: dict[str, str], collector: Collector) -> None:
-    """Ours is only the default."""
+    """The name `inkbox-mcp` is only the default."""
     endpoint = f"{collector.url}/v1/traces"
     configured(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=endpoint, OTEL_TRACES_EXPORTER="otlp", **variables)
     assert collector.spans()["GET /x"][0] == "mine"
@@ -407,7 +407,7 @@ def test_the_service_has_the_name_that_the_operator_gives_it(variables: dict[str
 
 @pytest.mark.slow
 def test_a_collector_that_hangs_does_not_put_the_end_off() -> None:
-    """A client waits two seconds before it kills its server."""
+    """A client waits only two seconds before it kills its server."""
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as never_answers:
         url = f"http://127.0.0.1:{never_answers.server_port}"
         began = os.times().elapsed
@@ -417,7 +417,7 @@ def test_a_collector_that_hangs_does_not_put_the_end_off() -> None:
 
 @pytest.mark.slow
 def test_traces_on_the_console_leave_stdout_alone() -> None:
-    """Over stdio it belongs to the protocol."""
+    """Over stdio, stdout carries only protocol messages."""
     out, err = configured(OTEL_TRACES_EXPORTER="console")
     assert out == "True True"
     assert '"name": "GET /x"' in err
@@ -442,7 +442,7 @@ for number in range(3):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_each_forked_process_sends_its_own_spans(tmp_path: Path, collector: Collector) -> None:
-    """Also one that ends by `os._exit`, which skips what Python does at its end."""
+    """A process that ends by `os._exit` skips Python's exit handlers, but sends its spans, too."""
     variables = environment(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
     subprocess.run([sys.executable, "-W", "error", "-c", FORKED], env=variables, check=True, timeout=PATIENCE)
     assert sorted(collector.spans()) == ["GET /process/0", "GET /process/1", "GET /process/2"]
@@ -453,7 +453,7 @@ def test_each_forked_process_sends_its_own_spans(tmp_path: Path, collector: Coll
 async def test_a_server_over_stdio_sends_its_spans_before_it_ends(
     ending: str, tmp_path: Path, collector: Collector
 ) -> None:
-    """However it is told to."""
+    """The server sends its spans both at the end of input and on SIGTERM."""
     arguments = ("--sandbox", "--sandbox-db", ":memory:")
     async with start(*arguments, home=tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url) as server:
         await server.initialize()
@@ -470,7 +470,7 @@ async def test_a_server_over_stdio_sends_its_spans_before_it_ends(
 async def test_a_server_over_http_sends_its_spans_before_it_ends(
     era: str, tmp_path: Path, collector: Collector
 ) -> None:
-    """The gateway's `traceparent` header is where the trace comes from."""
+    """The call's span continues the trace of the gateway's `traceparent` header."""
     arguments = ("--sandbox", "--sandbox-db", ":memory:")
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
     accept = {"Accept": "application/json, text/event-stream"}
