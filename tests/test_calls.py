@@ -1,4 +1,4 @@
-"""A tool call's id: the caller's own where it can stand in a header and a log, and known to all that is logged."""
+"""The id and the time limit of a tool call."""
 
 import io
 import json
@@ -27,7 +27,7 @@ from tests.support.processes import PATIENCE
 
 @pytest.mark.parametrize("given", ["gateway-7", "0af7651916cd43dd8448eb211c80319c", "a/b:c.d+e=f@g_h", "x" * 128])
 async def test_a_callers_id_is_kept(given: str) -> None:
-    """Gateways have forms of their own."""
+    """Gateways write ids in several forms."""
     with begin(1, given) as call:
         assert call.request_id == given == current_request_id()
     assert current_request_id() is None
@@ -37,7 +37,7 @@ async def test_a_callers_id_is_kept(given: str) -> None:
     "given", [None, "", "two words", "x" * 129, "a\nb", "a\x0bb", "schlüssel", 'a"b', "<script>", "٣"]
 )
 async def test_an_id_that_could_not_stand_in_a_header_or_a_log_is_replaced(given: str | None) -> None:
-    """By one that no other call has."""
+    """The new id is random, so no two calls share it."""
     with begin(1, given) as first, begin(1, given) as second:
         assert first.request_id != second.request_id
         for call in (first, second):
@@ -46,7 +46,7 @@ async def test_an_id_that_could_not_stand_in_a_header_or_a_log_is_replaced(given
 
 
 def written(formatter: logging.Formatter, message: str, *values: object, error: Exception | None = None) -> str:
-    """Write one record."""
+    """Format one log record."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
@@ -56,14 +56,14 @@ def written(formatter: logging.Formatter, message: str, *values: object, error: 
 
 
 async def test_every_line_of_a_call_ends_with_its_id() -> None:
-    """For people the line is otherwise as it was."""
+    """Outside a call, the line has no id."""
     assert written(TextFormatter(), "%s happened", "it").endswith("WARNING some.logger: it happened\n")
     with begin(1, "gateway-7"):
         assert written(TextFormatter(), "%s happened", "it").endswith(": it happened [gateway-7]\n")
 
 
 async def test_a_json_line_stays_one_line_whatever_it_holds() -> None:
-    """Line breaks, quotes and what is no text at all."""
+    """A message may contain line breaks and quotes, and a value need not be text."""
     with begin(1, "gateway-7"):
         line = written(JSONFormatter(), 'a\n"b" %s', object, error=ValueError("c\nd"))
     assert line.count("\n") == 1
@@ -75,7 +75,7 @@ async def test_a_json_line_stays_one_line_whatever_it_holds() -> None:
 
 
 async def test_an_error_tells_its_requests_id(era: str, connect: Connect) -> None:
-    """Where a program finds it, and the reader of the log the same."""
+    """The id is in the result's `_meta`, where a program can read it."""
     async with connect(
         lambda request: httpx2.Response(404, headers={"X-Seen": request.headers["x-request-id"]}), era
     ) as agent:
@@ -85,12 +85,12 @@ async def test_an_error_tells_its_requests_id(era: str, connect: Connect) -> Non
 
 
 async def test_a_call_that_waits_has_a_time_limit_of_its_own() -> None:
-    """Longer or shorter than that of other calls, as its arguments say."""
+    """The limit follows from the call's arguments and may be longer or shorter than that of other calls."""
     seen: list[float] = []
 
     @operation(READ_ONLY, waits=lambda args: args.seconds)
     async def wait_long(api: InkboxAPI, args: Waiting) -> Waited:
-        """Say how long it may wait."""
+        """Record how long the call may wait."""
         seen.append(current().remaining)
         return Waited(ended_early=True, looks=0)
 
@@ -104,7 +104,7 @@ async def test_a_call_that_waits_has_a_time_limit_of_its_own() -> None:
 
 
 async def test_the_time_that_a_human_takes_is_not_the_calls() -> None:
-    """It begins to wait when the human has agreed."""
+    """The call's time starts after the user has agreed."""
     asked: list[object] = []
 
     async def agree(question: object) -> None:
@@ -120,7 +120,7 @@ async def test_the_time_that_a_human_takes_is_not_the_calls() -> None:
 
 
 async def test_requests_and_their_repetitions_end_with_the_time_limit() -> None:
-    """A request that is not answered takes no longer than the call may, and a pause that is longer is not begun."""
+    """An unanswered request ends with the call, and a pause that is longer than the rest is not started."""
     later = httpx2.Response(429, headers={"Retry-After": "60"}, json={"detail": "slow down"})
     silent = anyio.Event()
 
@@ -133,7 +133,7 @@ async def test_requests_and_their_repetitions_end_with_the_time_limit() -> None:
 
     @operation(READ_ONLY, waits=0.2)
     async def wait_for_account(api: InkboxAPI, args: Waiting) -> KeyHolder:
-        """Ask once."""
+        """Send one request."""
         return await api.get(WHOAMI, KeyHolder)
 
     service = Service(Settings.model_validate({"api_key": KEY}), lambda: httpx2.MockTransport(answer))
@@ -147,7 +147,7 @@ async def test_requests_and_their_repetitions_end_with_the_time_limit() -> None:
 
 
 async def test_a_tool_that_does_not_answer_when_its_time_is_over_is_ended() -> None:
-    """Whatever it waits for; the model learns that it may go on waiting."""
+    """A tool that ignores its deadline is stopped, and the error tells the model that it may call again."""
     service = offering(wait_for_nothing)
     with anyio.fail_after(PATIENCE):
         answer = await service.call(wait_for_nothing, {"seconds": 0.05, "stubborn": True}, LOCAL)
@@ -160,7 +160,7 @@ async def test_a_tool_that_does_not_answer_when_its_time_is_over_is_ended() -> N
 
 
 async def test_a_call_that_waits_holds_no_turn_of_others() -> None:
-    """Not even where only one request may be under way at once."""
+    """A waiting call does not count, even if only one call may run at a time."""
     service = offering(wait_for_nothing, max_concurrency=1)
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:
@@ -174,7 +174,7 @@ async def test_a_call_that_waits_holds_no_turn_of_others() -> None:
 
 
 async def test_a_call_that_waits_learns_that_the_server_is_about_to_stop() -> None:
-    """And answers at once; one that begins later does not wait at all."""
+    """A waiting call answers at once, and a later call does not wait at all."""
     service = offering(wait_for_nothing)
     answers: list[Answer] = []
 
@@ -194,13 +194,13 @@ async def test_a_call_that_waits_learns_that_the_server_is_about_to_stop() -> No
 
 
 async def test_other_calls_may_pause_too() -> None:
-    """Within their time, and with nobody to end it."""
+    """The pause must fit into the call's remaining time."""
     with begin(0.05) as call:
         assert await call.pause(0.001)
         assert not await call.pause(3600)
 
 
 def test_a_tool_that_waits_keeps_nobody_from_what_it_changes() -> None:
-    """It would hold what others wait for."""
+    """A waiting tool would hold the lock that other calls need."""
     with pytest.raises(TypeError, match="leave out changes"):
         operation(IDEMPOTENT, waits=1.0, changes=("email_address",))

@@ -1,4 +1,4 @@
-"""The command line: what it understands, what it refuses, and how it says so."""
+"""The command line: the arguments that it accepts, and the errors for the others."""
 
 import json
 import os
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.posix
 
 @pytest.fixture(autouse=True)
 def _signals_restored() -> Generator[None]:  # pyright: ignore[reportUnusedFunction]
-    """A start takes SIGINT and SIGTERM over; here it happens in the process of the tests."""
+    """Restore the handlers of SIGINT and SIGTERM, which a start replaces in this process."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in handlers.items():
@@ -35,14 +35,14 @@ def _signals_restored() -> Generator[None]:  # pyright: ignore[reportUnusedFunct
 
 @pytest.fixture(autouse=True)
 def _no_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # pyright: ignore[reportUnusedFunction]
-    """The developer's own configuration is not under test."""
+    """Hide the developer's own configuration from the tests."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in [name for name in os.environ if name.startswith("INKBOX_")]:
         monkeypatch.delenv(name)
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Run a command line that must be refused and return what its one line says."""
+    """Run a command line that must be refused and return its one error line."""
     assert main(arguments) == 2
     written = capsys.readouterr()
     assert written.out == ""
@@ -81,7 +81,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_what_is_not_understood_stops_the_start(
     arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Status 2 and one line on stderr that names it."""
+    """The exit status is 2, and the one line on stderr names the argument."""
     assert named in refusal(capsys, *arguments)
 
 
@@ -91,7 +91,7 @@ def test_what_is_not_understood_stops_the_start(
 def test_a_key_on_the_command_line_is_refused_without_repeating_it(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The line says where it belongs."""
+    """The error tells the user to set an environment variable instead."""
     message = refusal(capsys, *arguments)
     assert "use an environment variable" in message
     assert KEY not in message
@@ -101,7 +101,7 @@ def test_a_key_on_the_command_line_is_refused_without_repeating_it(
 def test_every_option_is_taken_from_a_flag_and_from_the_environment(
     option: Option, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command line understands each, so that only the option which is wrong on purpose is refused."""
+    """A second, wrong option stops the start, and the error must name only that one."""
     assert option.flag
     wrong = ("--port", "wrong") if option.name != "port" else ("--log-level", "wrong")
     given = [option.flag] if option.is_switch else [option.flag, SAMPLES[option.name][0]]
@@ -114,21 +114,21 @@ def test_every_option_is_taken_from_a_flag_and_from_the_environment(
     "flag", [option.flag[:-1] for option in options() if option.flag and option.flag[:-1] != "--http"]
 )
 def test_abbreviated_flags_are_refused(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A flag that is added later would change what they mean."""
+    """A new flag could change the meaning of an abbreviation."""
     assert flag in refusal(capsys, flag)
 
 
 def test_a_misspelt_variable_stops_the_start(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also one that no flag overrides."""
+    """The variable is checked even if no flag is given."""
     monkeypatch.setenv("INKBOX_MCP_SANDBOXED", "true")
     assert refusal(capsys).startswith("INKBOX_MCP_SANDBOXED: no such option; did you mean INKBOX_MCP_SANDBOX")
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--sandbox", "--version"]])
 def test_it_tells_its_version(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """On stdout, for scripts."""
+    """Scripts read the version from stdout."""
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 0
@@ -136,7 +136,7 @@ def test_it_tells_its_version(arguments: list[str], capsys: pytest.CaptureFixtur
 
 
 def test_help_names_every_option_and_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """All but the key's flag, which exists to be refused."""
+    """Help omits the flag of the key, because the command line refuses it."""
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
@@ -148,7 +148,7 @@ def test_help_names_every_option_and_command(capsys: pytest.CaptureFixture[str])
 
 
 def test_tools_are_shown_as_a_table_or_as_a_client_sees_them(capsys: pytest.CaptureFixture[str]) -> None:
-    """What `tools/list` returns is JSON."""
+    """The JSON is the result of `tools/list`."""
     assert main(["tools"]) == 0
     assert capsys.readouterr().out == tools_table()
     assert main(["tools", "--json"]) == 0
@@ -158,7 +158,7 @@ def test_tools_are_shown_as_a_table_or_as_a_client_sees_them(capsys: pytest.Capt
 
 
 async def test_a_client_gets_the_tools_that_are_shown(tmp_path: Path) -> None:
-    """The table cannot promise what the server does not offer."""
+    """The printed list and the server must offer the same tools."""
     async with stdio_agent(home=tmp_path) as agent:
         offered = (await agent.client.list_tools()).tools
     shown = json.loads(tools_json())["tools"]
@@ -166,7 +166,7 @@ async def test_a_client_gets_the_tools_that_are_shown(tmp_path: Path) -> None:
 
 
 async def test_the_key_from_the_environment_reaches_the_api(tmp_path: Path) -> None:
-    """With the name and version of who is calling."""
+    """The request also carries this project's name and version."""
     async with (
         upstream(answer=[]) as api,
         stdio_agent(home=tmp_path, INKBOX_API_KEY=KEY, INKBOX_BASE_URL=api.url) as agent,
@@ -178,7 +178,7 @@ async def test_the_key_from_the_environment_reaches_the_api(tmp_path: Path) -> N
 
 
 async def test_the_key_from_the_config_file_reaches_the_api(tmp_path: Path) -> None:
-    """Whoever has set up other Inkbox software has set up this one."""
+    """The file is shared with other Inkbox software, so one configuration is enough."""
     async with upstream(answer=[]) as api:
         write_config(tmp_path, f'api_key = "{KEY}"\nbase_url = {api.url}/\n')
         async with stdio_agent(home=tmp_path) as agent:
@@ -195,7 +195,7 @@ def write_config(home: Path, text: str) -> None:
 def test_a_config_file_that_is_wrong_stops_a_server_and_the_tour_and_nothing_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The sandbox and the list of tools need nothing of it."""
+    """The sandbox and the list of tools do not read the file."""
     write_config(tmp_path, "base_url = http://wrong.example\n")
     assert "base_url" in refusal(capsys)
     assert "base_url" in refusal(capsys, "demo")
@@ -204,14 +204,14 @@ def test_a_config_file_that_is_wrong_stops_a_server_and_the_tour_and_nothing_els
 
 
 async def origin(sandbox: Running) -> str:
-    """Read where the sandbox says it is."""
+    """Read the sandbox's URL from its first line."""
     announced, _, url = (await sandbox.line()).strip().partition("INKBOX_BASE_URL=")
     assert announced == "Inkbox sandbox: "
     return url
 
 
 async def test_the_sandbox_loads_neither_the_tools_nor_the_protocol(tmp_path: Path) -> None:
-    """It is an Inkbox, and needs nothing of a client of one."""
+    """The sandbox stands in for the API, so it does not need the code of a client."""
     command = (sys.executable, "-X", "importtime", "-m", "inkbox_mcp", "sandbox", "--port", "0", "--db", ":memory:")
     async with start_process(*command, home=tmp_path) as sandbox:
         await origin(sandbox)
@@ -224,7 +224,7 @@ async def test_the_sandbox_loads_neither_the_tools_nor_the_protocol(tmp_path: Pa
 
 
 async def test_the_sandbox_is_an_inkbox_for_other_programs(tmp_path: Path) -> None:
-    """It says where it is, keeps each key's mailboxes apart, and a signal ends it with status 0."""
+    """It prints its URL, separates the mailboxes of different keys, and ends with status 0 on a signal."""
     async with start("sandbox", "--port", "0", "--db", str(tmp_path / "x.db"), home=tmp_path) as sandbox:
         url = await origin(sandbox)
         async with stdio_agent(home=tmp_path, INKBOX_BASE_URL=url, INKBOX_API_KEY=KEY) as agent:
@@ -240,7 +240,7 @@ async def test_the_sandbox_is_an_inkbox_for_other_programs(tmp_path: Path) -> No
 def test_a_sandbox_on_a_file_that_cannot_be_used_does_not_start(
     database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The line names the option and the file, which is left as it was."""
+    """The error names the option and the file, and the file stays unchanged."""
     content = "something else, and long enough not to be taken for an empty file" * 20
     (tmp_path / "no-database").write_text(content)
     (tmp_path / "a-directory").mkdir()
@@ -252,14 +252,14 @@ def test_a_sandbox_on_a_file_that_cannot_be_used_does_not_start(
 
 
 def test_a_sandbox_on_a_port_that_is_taken_does_not_start(capsys: pytest.CaptureFixture[str]) -> None:
-    """As the server itself."""
+    """The error names the port, as it does for the server."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert refusal(capsys, "sandbox", "--port", port, "--db", ":memory:").startswith(f"--port {port}: ")
 
 
 async def test_the_installed_command_is_this_one(tmp_path: Path) -> None:
-    """Clients are configured with its name."""
+    """Users configure clients with the name of the installed command."""
     command = Path(sys.executable).with_name("inkbox-mcp")
     async with start_process(str(command), "--version", home=tmp_path) as process:
         assert await process.end() == (0, f"inkbox-mcp {__version__}\n", "")
@@ -284,7 +284,7 @@ ENCODINGS: list[dict[str, str]] = [
 async def test_a_terminal_of_any_encoding_shows_what_it_can(
     arguments: list[str], status: int, variables: dict[str, str], tmp_path: Path
 ) -> None:
-    """Other characters are replaced."""
+    """Characters that the encoding lacks are replaced."""
     ended = await run(*arguments, home=tmp_path, **variables)
     assert ended.status == status
     assert "Traceback" not in ended.stderr
@@ -292,7 +292,7 @@ async def test_a_terminal_of_any_encoding_shows_what_it_can(
 
 
 async def test_the_tour_is_shown_on_a_terminal_that_knows_no_arrows(tmp_path: Path) -> None:
-    """Its arrows are replaced."""
+    """Question marks replace the arrows."""
     status, stdout, stderr = await run("demo", home=tmp_path, PYTHONIOENCODING="ascii")
     assert (status, stderr) == (0, "")
     assert "? create_mailbox" in stdout
@@ -310,7 +310,7 @@ async def test_the_tour_is_shown_on_a_terminal_that_knows_no_arrows(tmp_path: Pa
 async def test_a_command_whose_output_nobody_takes_ends_without_a_traceback(
     arguments: str, stdout: str, tmp_path: Path
 ) -> None:
-    """A reader that has seen enough, a disk that is full, no stdout at all."""
+    """The reader may have closed the pipe, the disk may be full, or stdout may be closed."""
     nobody, pipe = os.pipe()
     os.close(nobody)
     command = f"exec {sys.executable} -m inkbox_mcp {arguments} {stdout}"
@@ -325,7 +325,7 @@ async def test_a_command_whose_output_nobody_takes_ends_without_a_traceback(
 
 
 async def test_a_sandbox_is_served_with_all_streams_closed(tmp_path: Path) -> None:
-    """A supervisor may have closed them; no connection may take their places."""
+    """A supervisor may have closed the streams, and a connection must not reuse their descriptors."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = f"exec {sys.executable} -m inkbox_mcp sandbox --port {port} --db :memory: <&- >&- 2>&-"
@@ -353,14 +353,14 @@ sys.exit(main())
 
 @pytest.mark.parametrize("arguments", [[], ["--sandbox", "--sandbox-db", ":memory:"], ["doctor"], ["tools"]])
 async def test_a_user_without_a_home_and_a_name_is_served(arguments: list[str]) -> None:
-    """Containers run with any number as their user."""
+    """Containers may run as a user id that has no entry in the password database."""
     command = ["/usr/bin/env", "-u", "HOME", sys.executable, "-c", NO_HOME, *arguments]
     ended = await anyio.run_process(command, env={"PATH": os.environ["PATH"]}, input=b"", check=False)
     assert (ended.returncode, ended.stderr) == (1 if arguments == ["doctor"] else 0, b"")
 
 
 async def test_a_sandbox_of_a_user_without_a_home_must_be_told_where_to_be() -> None:
-    """One line says so."""
+    """The error is one line that names the option for the path."""
     for arguments in (["--sandbox"], ["doctor", "--sandbox"], ["sandbox", "--port", "0"]):
         command = ["/usr/bin/env", "-u", "HOME", sys.executable, "-c", NO_HOME, *arguments]
         ended = await anyio.run_process(command, env={"PATH": os.environ["PATH"]}, input=b"", check=False)
