@@ -1,4 +1,4 @@
-"""What a result shows besides its data: the same to every client, without the key, and counted."""
+"""Content blocks of a result: the same for every client, without the key, and limited in size."""
 
 import base64
 import json
@@ -39,14 +39,14 @@ async def in_process(era: str, _: Path) -> AsyncGenerator[Client]:
 
 
 async def shown(era: str, tool: str = "show_all", **arguments: Any) -> CallToolResult:
-    """Call a tool that shows content."""
+    """Call a tool that returns content blocks."""
     async with in_process(era, Path()) as client:
         return await client.call_tool(tool, arguments)
 
 
 @pytest.mark.parametrize("way", [in_process, extra_stdio, extra_http], ids=lambda way: way.__name__)
 async def test_a_client_gets_texts_images_and_links(way: Any, era: str, tmp_path: Path) -> None:
-    """Behind the data, which is written as a text as ever."""
+    """The blocks follow the data, which the first block repeats as JSON text."""
     async with way(era, tmp_path) as client:
         result = await client.call_tool("show_all", {"title": "May", "size": 7})
     written, said, image, link = result.content
@@ -65,7 +65,7 @@ async def test_a_client_gets_texts_images_and_links(way: Any, era: str, tmp_path
 
 @pytest.mark.parametrize("notation", NOTATIONS)
 async def test_no_block_shows_the_key(notation: str, era: str) -> None:
-    """In whichever notation it was repeated, in texts and in all that links say."""
+    """The key is removed from texts and from every field of a link, in any encoding."""
     result = await shown(era, text=f"see {notation} there", name=notation, title=notation)
     _, said, _, link = result.content
     assert said == TextContent(text="see [API key] there")
@@ -74,20 +74,20 @@ async def test_no_block_shows_the_key(notation: str, era: str) -> None:
 
 
 async def test_a_picture_that_holds_the_key_is_left_out(era: str) -> None:
-    """As when a proxy answers with a picture of its own, whose metadata repeat the request."""
+    """A proxy may answer with an image whose metadata repeat the request."""
     _, _, image, _ = (await shown(era, text=f"see {KEY} there")).content
     assert image == TextContent(text="The image was left out, because it holds the API key.")
 
 
 async def test_an_ordinary_picture_is_not_touched(era: str) -> None:
-    """Whatever bytes it has."""
+    """Images are binary, so hidden characters are not removed from them."""
     _, _, image, _ = (await shown(era, text="\x00\u200b" * 500)).content
     assert isinstance(image, ImageContent)
     assert base64.b64decode(image.data) == ("\x00\u200b" * 500).encode()
 
 
 async def test_hidden_characters_are_taken_out_of_texts_and_links(era: str) -> None:
-    """A link is one line; a text keeps its own."""
+    """A link's fields become one line, while a text keeps its line breaks."""
     hidden = "a\u200b\U000e0041\u202eb\n\x07c"
     _, said, _, link = (await shown(era, text=hidden, name=hidden, title=hidden)).content
     assert said == TextContent(text="ab\nc")
@@ -97,7 +97,7 @@ async def test_hidden_characters_are_taken_out_of_texts_and_links(era: str) -> N
 
 
 async def test_blocks_count_towards_what_a_result_may_hold(era: str) -> None:
-    """Where more was asked for, nothing is shown; where something was made, its data is."""
+    """If a read is too large, the call fails; if something was made, the result omits the blocks and keeps the data."""
     much: dict[str, Any] = {"text": "x" * 4000, "times": MAX_RESULT // 8000}
     refused = await shown(era, **much)
     assert refused.is_error
@@ -113,7 +113,7 @@ async def test_blocks_count_towards_what_a_result_may_hold(era: str) -> None:
 
 
 def test_what_the_api_calls_blocks_is_data() -> None:
-    """The API sends fields that nobody has heard of, under any name."""
+    """The API may add a field with any name, and the field must not become content."""
     result = Shown.model_validate({"text": "seen", "blocks": ["theirs"]})
     assert result.model_dump() == {"text": "seen", "blocks": ["theirs"]}
     assert list(result.blocks()) == []
@@ -132,5 +132,5 @@ def test_what_the_api_calls_blocks_is_data() -> None:
     ids=repr,
 )
 def test_a_block_is_as_large_as_what_is_sent_of_it(block: Text | Image | Link, bytes_of_it: int) -> None:
-    """A picture as base64, which is a third more."""
+    """An image counts with its base64 text, which is a third longer than its bytes."""
     assert size(block) == bytes_of_it

@@ -1,4 +1,4 @@
-"""What arguments a tool takes, and what it says about the others."""
+"""The arguments that tools accept, and the errors for the others."""
 
 import re
 from typing import Any
@@ -40,12 +40,12 @@ CONTROL = ["a\r\nBcc: x@y.z", "a\nb", "a\x00b", "a\x7fb", "a\x85b", "a\u2028b", 
 
 
 def parse(tool: str, **arguments: Any) -> Args:
-    """Check arguments as a call would."""
+    """Validate arguments as a call does."""
     return OPERATIONS[tool].parse(arguments)
 
 
 def complaint(tool: str, **arguments: Any) -> str:
-    """Return what a call with bad arguments is told."""
+    """Return the error of a call with bad arguments."""
     with pytest.raises(InvalidArguments) as caught:
         parse(tool, **arguments)
     return OPERATIONS[tool].explain(caught.value)
@@ -56,13 +56,13 @@ def complaint(tool: str, **arguments: Any) -> str:
 )
 @pytest.mark.parametrize("tool", ["get_mailbox", "update_mailbox", "delete_mailbox"])
 def test_an_address_that_could_leave_its_path_segment_is_refused(tool: str, value: object) -> None:
-    """Whatever is no address never becomes a path."""
+    """Only a valid address may become part of a path."""
     assert "email_address: " in complaint(tool, email_address=value, **({"display_name": "x"} if "upd" in tool else {}))
 
 
 @pytest.mark.parametrize("value", ["a", "sales.team@inkboxmail.com", "A_b+c-1@mail.example.co", "x.y.z"], ids=repr)
 def test_an_address_may_be_full_or_its_local_part(value: str) -> None:
-    """Both forms that the API takes are taken."""
+    """The API accepts both forms, so the tools do, too."""
     assert parse("get_mailbox", email_address=value).supplied() == {"email_address": value}
 
 
@@ -70,25 +70,25 @@ def test_an_address_may_be_full_or_its_local_part(value: str) -> None:
     "value", [*OUTSIDE, *CONTROL, "@", "@@a", "a@inkboxmail.com", "a..b", "a" * 256, 7, []], ids=repr
 )
 def test_a_handle_that_could_leave_its_path_segment_is_refused(value: object) -> None:
-    """Handles become path segments too."""
+    """Handles become path segments, too."""
     assert "agent_handle: " in complaint("create_mailbox", agent_handle=value)
 
 
 @pytest.mark.parametrize(("value", "handle"), [("@sales", "sales"), ("Süd", "Süd"), ("a" * 255, "a" * 255)])
 def test_a_handle_loses_its_leading_at_sign(value: str, handle: str) -> None:
-    """An agent may write its handle as people do."""
+    """People write a handle with an @, so agents may do the same."""
     assert parse("create_mailbox", agent_handle=value).supplied() == {"agent_handle": handle}
 
 
 def test_a_full_address_as_local_part_is_told_which_part_to_pass() -> None:
-    """The commonest mistake gets the answer that mends it."""
+    """The most common mistake gets an error that contains the right value."""
     message = complaint("create_mailbox", agent_handle="a", email_local_part="sales@inkboxmail.com")
     assert 'email_local_part: must be only the part before the @, here "sales"' in message
 
 
 @pytest.mark.parametrize("value", [*CONTROL, "x" * 256, 1, ["x"]], ids=repr)
 def test_a_display_name_cannot_split_a_mail_header(value: object) -> None:
-    """Control characters and excessive length are refused."""
+    """The tool refuses control characters and long names."""
     assert "display_name: " in complaint("update_mailbox", email_address="a", display_name=value)
 
 
@@ -103,13 +103,13 @@ def test_a_display_name_cannot_split_a_mail_header(value: object) -> None:
     ids=repr,
 )  # fmt: skip
 def test_a_webhook_url_is_https_to_a_host_and_nothing_else(value: object) -> None:
-    """Other schemes, credentials, fragments, missing hosts and overlong URLs are refused."""
+    """The tool refuses other schemes, credentials, fragments, missing hosts and long URLs."""
     assert "webhook_url: " in complaint("update_mailbox", email_address="a", webhook_url=value)
 
 
 @pytest.mark.parametrize("value", [5, "5", 5.0, "005"], ids=repr)
 def test_a_whole_number_may_come_as_digits(value: object) -> None:
-    """Models send numbers as strings; they mean the number."""
+    """Models often send numbers as strings."""
     assert parse("list_mailboxes", limit=value).supplied() == {"limit": 5}
 
 
@@ -117,12 +117,12 @@ def test_a_whole_number_may_come_as_digits(value: object) -> None:
     "value", [True, False, 1.5, "1.5", "five", "0", 0, 201, -1, "9" * 500, 1e300, float("nan"), [], {}], ids=repr
 )
 def test_what_is_no_whole_number_in_range_is_refused(value: object) -> None:
-    """Nothing is rounded, clamped or taken for a number."""
+    """The tool does not round or clamp a number, and does not convert other types."""
     assert "limit: " in complaint("list_mailboxes", limit=value)
 
 
 def test_the_string_null_is_a_string() -> None:
-    """Nothing is parsed out of strings."""
+    """Strings are not parsed as JSON."""
     assert parse("update_mailbox", email_address="a", display_name="null").supplied(exclude={"email_address"}) == {
         "display_name": "null"
     }
@@ -131,12 +131,12 @@ def test_the_string_null_is_a_string() -> None:
 
 @pytest.mark.parametrize("value", ["x", "1", "_", "1_" + "y" * 200, "99999999999999999999_a", "1_a\n"], ids=repr)
 def test_a_cursor_that_no_page_gave_is_refused(value: str) -> None:
-    """A made-up cursor is an error, not an empty page."""
+    """An invented cursor is an error instead of an empty page."""
     assert "cursor: " in complaint("list_mailboxes", cursor=value)
 
 
 def test_every_bad_argument_is_named_in_one_answer() -> None:
-    """One call is enough to learn all that is wrong."""
+    """The model learns all its mistakes from one call."""
     message = complaint("create_mailbox", display_name="\n", email_local_part="a b", agent_hande="x", evil=1)
     for part in ("agent_handle: is required", "display_name: ", "email_local_part: ", "'agent_hande'", "'evil'"):
         assert part in message
@@ -146,43 +146,43 @@ def test_every_bad_argument_is_named_in_one_answer() -> None:
 
 
 def test_arguments_of_a_tool_that_takes_none_are_refused() -> None:
-    """In a sentence that has an end."""
+    """The error must be a complete sentence even if there is no valid name to list."""
     assert "unknown argument 'x': whoami takes none. Nothing was sent" in complaint("whoami", x=1)
 
 
 def test_a_bad_item_of_a_list_is_named_by_its_place() -> None:
-    """Beside good ones."""
+    """The valid item before it is not named."""
     message = complaint("create_webhook", email_address="a", webhook_url="https://e.com", event_types=["x", 1])
     assert "event_types.1: " in message
 
 
 @pytest.mark.parametrize("nothing", ["null", "None"])
 def test_who_means_null_and_quotes_it_is_told_so(nothing: str) -> None:
-    """As models do."""
+    """Models often write null as a string."""
     message = complaint("update_mailbox", email_address="a", webhook_url=nothing)
     assert "to unsubscribe, pass null to update_mailbox, without quotes" in message
 
 
 @pytest.mark.parametrize(("written", "meant"), [("true", True), ("False", False), (True, True)])
 def test_true_and_false_may_be_quoted(written: object, meant: bool) -> None:
-    """As whole numbers may."""
+    """Models often send booleans as strings."""
     assert parse("create_identity", agent_handle="a", with_mailbox=written).model_dump()["with_mailbox"] is meant
 
 
 @pytest.mark.parametrize("wrong", ["yes", 1, 0, "1", [True]], ids=repr)
 def test_what_may_mean_true_does_not(wrong: object) -> None:
-    """Nobody knows which."""
+    """Values such as "yes" or 1 are ambiguous."""
     assert "with_mailbox: " in complaint("create_identity", agent_handle="a", with_mailbox=wrong)
 
 
 def test_an_address_in_place_of_a_handle_is_answered_with_where_both_are() -> None:
-    """The most likely mistake with a handle."""
+    """This is the most likely mistake with a handle."""
     message = complaint("get_identity", agent_handle="sales@inkboxmail.com")
     assert "not an address; list_identities shows both" in message
 
 
 def test_an_error_never_repeats_a_long_or_unprintable_name() -> None:
-    """Names that a stranger's text suggested are quoted in ASCII and cut."""
+    """Text from a stranger may suggest such a name, so the error quotes it in ASCII and shortens it."""
     message = complaint("get_mailbox", email_address="a", **{"x\u202e\n" + "y" * 10_000: 1})
     assert len(message) < 1_000
     assert message.isprintable()
@@ -190,7 +190,7 @@ def test_an_error_never_repeats_a_long_or_unprintable_name() -> None:
 
 @pytest.mark.parametrize("nothing", [None, ""])
 def test_what_strict_clients_must_send_counts_as_omitted(nothing: str | None) -> None:
-    """Strict modes make a model send every argument: null, or where the schema has no null, an empty string."""
+    """A strict mode makes the model send every argument: null, or an empty string where the schema allows no null."""
     arguments = dict.fromkeys(["search", "limit", "cursor"], nothing)
     assert parse("list_mailboxes", **arguments).supplied() == {}
     assert parse("create_mailbox", agent_handle="a", display_name=nothing, email_local_part=nothing).supplied() == {
@@ -201,7 +201,7 @@ def test_what_strict_clients_must_send_counts_as_omitted(nothing: str | None) ->
 
 
 def test_arguments_that_clients_inject_are_ignored() -> None:
-    """n8n adds these to every call; the model cannot help it."""
+    """n8n adds these arguments to every call, and the model cannot prevent it."""
     assert parse("get_mailbox", email_address="a", toolCallId="x", sessionId="y").supplied() == {"email_address": "a"}
 
 
@@ -217,7 +217,7 @@ arguments = st.dictionaries(names | st.text(max_size=8), values, max_size=5)
 
 
 def whole(request: httpx2.Request) -> httpx2.Response:
-    """Answer as an API on which everything exists."""
+    """Answer as an API in which every object exists."""
     mailbox = {"id": "1", "email_address": "a@inkboxmail.com", "status": "active"}
     identity = {"agent_handle": "a", "status": "active", "mailbox": mailbox}
     if request.method == "DELETE":
@@ -232,7 +232,7 @@ def whole(request: httpx2.Request) -> httpx2.Response:
 
 @given(tool=st.sampled_from(sorted(OPERATIONS)), arguments=arguments)
 async def test_any_arguments_end_in_a_valid_result_or_an_error(tool: str, arguments: dict[str, Any]) -> None:
-    """No arguments crash the server or make a request outside the resources; every result fits its schema."""
+    """No arguments may crash the server or reach other paths of the API, and every result must fit its schema."""
     requests: list[httpx2.Request] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:

@@ -1,6 +1,6 @@
-"""What a tool's arguments name is in their types; what cannot be seen there cannot be declared."""
+"""The type of an argument marks the object that it names; text without a mark cannot be declared."""
 
-# Types are values here, which pyright does not expect of aliases.
+# Pyright does not expect type aliases as values.
 # pyright: reportOperatorIssue=false
 
 from collections.abc import Callable, Sequence
@@ -43,13 +43,13 @@ NewTyped = NewType("NewTyped", str)
 
 
 class Choice(StrEnum):
-    """Text that is chosen."""
+    """An enumeration of texts."""
 
     ONE = "one"
 
 
 class Email:
-    """Text with a schema of its own, like pydantic's EmailStr."""
+    """Text with its own schema, like pydantic's EmailStr."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
@@ -57,19 +57,19 @@ class Email:
 
 
 class Nested(BaseModel):
-    """Arguments in an argument."""
+    """A model inside the arguments."""
 
     email_address: str
 
 
 class Entry(TypedDict):
-    """The same."""
+    """A typed dictionary inside the arguments."""
 
     email_address: str
 
 
 class Forward(Args):
-    """Arguments whose types are defined below."""
+    """Arguments whose types are defined later in this module."""
 
     mailbox: "Later | None" = None
     others: "list[Later]"
@@ -79,18 +79,18 @@ Later = Annotated[MailboxAddress, Field(description="Its address.")]
 
 
 class Generic1(Args, Generic[T]):
-    """Arguments whose types come later."""
+    """Generic arguments."""
 
     whose: T
 
 
 def numbers(kinds: list[Any]) -> list[str]:
-    """Name types by their places, for their own names are long and alike."""
+    """Return the positions as test ids, because the types' own names are long and similar."""
     return [str(place) for place in range(len(kinds))]
 
 
 def arguments(kind: Any, default: Any = ...) -> type[Args]:
-    """Make arguments of one argument of this type."""
+    """Return a model with one argument of this type."""
     return create_model("Arguments", __base__=Args, mailbox=(kind, default))
 
 
@@ -136,7 +136,7 @@ MARKED: list[tuple[Any, Mark]] = [
 
 @pytest.mark.parametrize(("kind", "mark"), MARKED, ids=numbers(MARKED))
 def test_an_argument_is_found_by_the_mark_in_its_type(kind: Any, mark: Mark) -> None:
-    """Whatever it is called, and whatever is around the type."""
+    """The mark is found under any argument name and inside unions, lists and aliases."""
     assert marks(declare(arguments(kind)).args) == {"mailbox": mark}
 
 
@@ -145,7 +145,7 @@ NO_TEXT: list[Any] = [PageSize, Boolean, Literal["a", "b"], int, float, int | No
 
 @pytest.mark.parametrize("kind", NO_TEXT, ids=numbers(NO_TEXT))
 def test_what_cannot_be_any_text_needs_no_mark(kind: Any) -> None:
-    """Numbers, switches and words that the tool itself lists."""
+    """Numbers, booleans and fixed words cannot name an object."""
     assert marks(declare(arguments(kind)).args) == {}
 
 
@@ -189,7 +189,7 @@ UNSEEN: list[Any] = [
 
 @pytest.mark.parametrize("kind", UNSEEN, ids=numbers(UNSEEN))
 def test_text_without_a_mark_cannot_be_declared(kind: Any) -> None:
-    """Nor anything in which text could hide; the error names the argument and what to use."""
+    """Types that may contain unmarked text are refused, too; the error names the argument and the types to use."""
     with pytest.raises(TypeError, match=r"Arguments\.mailbox takes .*use AgentHandle, MailboxAddress, LocalPart"):
         declare(arguments(kind))
 
@@ -206,13 +206,13 @@ AMBIGUOUS: list[Any] = [
 
 @pytest.mark.parametrize("kind", AMBIGUOUS, ids=numbers(AMBIGUOUS))
 def test_an_argument_names_one_kind_of_thing(kind: Any) -> None:
-    """No mark can be put over another one."""
+    """A second mark must not hide the first one."""
     with pytest.raises(TypeError, match=r"Arguments\.mailbox is marked \w+ and \w+"):
         declare(arguments(kind))
 
 
 def test_inherited_and_overridden_arguments_are_looked_at() -> None:
-    """A subclass has all the marks of its base, and can lose none unseen."""
+    """A subclass keeps the marks of its base, and an override without a mark is refused."""
 
     class Base(Args):
         mailbox: Address
@@ -229,7 +229,7 @@ def test_inherited_and_overridden_arguments_are_looked_at() -> None:
 
 
 def test_types_that_are_named_before_they_exist_are_looked_at() -> None:
-    """A tool whose types stay unknown cannot be declared."""
+    """A tool with an undefined type cannot be declared."""
     assert marks(declare(Forward).args) == {"mailbox": Mark.ADDRESS, "others": Mark.ADDRESS}
 
     class Never(Args):
@@ -240,7 +240,7 @@ def test_types_that_are_named_before_they_exist_are_looked_at() -> None:
 
 
 def test_a_generic_model_is_looked_at_with_its_types() -> None:
-    """And refused without them."""
+    """Without a type, or with unmarked text, a generic model is refused."""
     assert marks(declare(Generic1[MailboxAddress]).args) == {"whose": Mark.ADDRESS}
     for model in (Generic1, Generic1[str]):
         with pytest.raises(TypeError, match=r"\.whose takes "):
@@ -248,7 +248,7 @@ def test_a_generic_model_is_looked_at_with_its_types() -> None:
 
 
 def test_arguments_that_are_not_declared_cannot_be_let_in() -> None:
-    """Nothing would be known about them."""
+    """The server could not check the marks of undeclared arguments."""
 
     class Open(Args):
         model_config = ConfigDict(extra="allow")
@@ -263,14 +263,14 @@ def test_arguments_that_are_not_declared_cannot_be_let_in() -> None:
 
 @pytest.mark.parametrize("more", [{"whose": (NewMailboxOwner, ...)}, {"wanted": (WithMailbox, True)}])
 def test_a_tool_that_makes_a_mailbox_takes_its_address(more: dict[str, Any]) -> None:
-    """At random addresses no limit on addresses could be kept."""
+    """The API would choose a random address, which could break a limit on addresses."""
     with pytest.raises(TypeError, match="add a LocalPart"):
         declare(create_model("Arguments", __base__=Args, **more))
     declare(create_model("Arguments", __base__=Args, **more, start=(LocalPart | None, None)))
 
 
 def test_texts_are_listed_with_their_places() -> None:
-    """So that an error can name the one that is not allowed."""
+    """An error can use the place to name the text that is not allowed."""
 
     class Several(Args):
         first: MailboxAddress
@@ -284,7 +284,7 @@ def test_texts_are_listed_with_their_places() -> None:
 
 
 def test_every_type_of_text_is_marked() -> None:
-    """Those that tools share, so that their use says what is named."""
+    """Every text type in `fields` has a mark, so an argument that uses it is marked."""
     shared = {name: kind for name, kind in vars(fields).items() if name[0].isupper() and hasattr(kind, "__metadata__")}
     of_text = {name: kind for name, kind in shared.items() if kind.__origin__ is str}
     assert {"AgentHandle", "MailboxAddress", "WebhookURL", "DisplayName", "Cursor"} <= {*of_text}
@@ -295,7 +295,7 @@ def test_every_type_of_text_is_marked() -> None:
 
 @pytest.mark.parametrize("name", sorted(all_operations()))
 def test_no_argument_that_sounds_like_a_name_is_plain_text(name: str) -> None:
-    """Addresses, handles and URLs have the marks that the operator's limits go by."""
+    """The operator's limits apply only to arguments with marks of addresses, handles and URLs."""
     for argument, mark in marks(all_operations()[name].args).items():
         sounds = argument.endswith(("handle", "address", "local_part", "url"))
         assert (mark not in {Mark.PLAIN, Mark.WITH_MAILBOX}) is sounds, argument
@@ -329,20 +329,20 @@ def _ask(args: Two) -> str:
     ],
 )
 def test_an_option_names_only_arguments_that_there_are(options: dict[str, Any], problem: str) -> None:
-    """It would fail in a call, or have two calls that change the same thing run at once."""
+    """A wrong name would fail in a call, or would not lock the object that the call changes."""
     with pytest.raises(TypeError, match=problem):
         declare(Two, hints=ADDITIVE, **options)
 
 
 @pytest.mark.parametrize("confirm", ["Do {mailbox}, {count} times?", {"spec": "Do {hook}?"}, _ask, "A {{brace}}?"])
 def test_options_about_arguments_are_taken(confirm: str | dict[str, str] | Callable[[Two], str]) -> None:
-    """Templates for one generation or both, and functions."""
+    """`confirm` may be a template, a template for each generation, or a function."""
     declared = declare(Two, hints=DESTRUCTIVE, changes=("mailbox", "hook"), confirm=confirm)
     assert declared.changes == ("mailbox", "hook")
 
 
 def test_null_has_a_meaning_only_for_arguments_that_there_are() -> None:
-    """For a misspelt one it would mean that the argument is omitted."""
+    """The null of a misspelt argument would count as omitted."""
 
     class Misspelt(Args):
         nullable: ClassVar[frozenset[str]] = frozenset({"webhook"})

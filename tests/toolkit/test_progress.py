@@ -1,4 +1,4 @@
-"""How a client hears of a call's progress: if it asked, only ever growing, and never to the harm of the call."""
+"""Progress reports: only for clients that ask, only increasing, and never able to break a call."""
 
 import math
 from collections.abc import AsyncGenerator
@@ -27,7 +27,7 @@ Report = tuple[float, float | None, str | None]
 
 
 class Listener:
-    """A client that notes what it hears."""
+    """A client that records its progress notifications."""
 
     def __init__(self) -> None:
         self.heard: list[Report] = []
@@ -50,7 +50,7 @@ WAYS = pytest.mark.parametrize(
 
 @WAYS
 async def test_a_client_that_asks_hears_each_step_before_the_answer(way: Any, era: str, tmp_path: Path) -> None:
-    """And one that does not ask gets the answer alone."""
+    """A client that does not ask receives only the answer."""
     ear = Listener()
     async with way(era, tmp_path) as client:
         silent = await client.call_tool("count_steps", {"steps": 3})
@@ -61,7 +61,7 @@ async def test_a_client_that_asks_hears_each_step_before_the_answer(way: Any, er
 
 @WAYS
 async def test_a_client_hears_of_a_call_that_waits_while_it_waits(way: Any, era: str, tmp_path: Path) -> None:
-    """And may cancel it; the next call is answered."""
+    """The client may cancel the call, and the server answers the next one."""
     async with way(era, tmp_path) as client:
         with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as tasks:
@@ -76,7 +76,7 @@ async def test_a_client_hears_of_a_call_that_waits_while_it_waits(way: Any, era:
 
 
 async def reported(*reports: tuple[Any, ...], key: str | None = KEY) -> list[Report]:
-    """Make reports and return those that were sent."""
+    """Make reports and return the ones that were sent."""
     ear = Listener()
     reporter = Progress(ear, Redaction(key))
     for report in reports:
@@ -85,7 +85,7 @@ async def reported(*reports: tuple[Any, ...], key: str | None = KEY) -> list[Rep
 
 
 async def test_progress_only_grows() -> None:
-    """What is no more than before, or no number for JSON, is left out; so is a total that is none."""
+    """Reports that do not increase or are not valid JSON numbers are skipped, and such totals are omitted."""
     some = [(0,), (0,), (-1,), (0.5,), (math.nan,), (0.25,), (math.inf,), (2, math.inf), (3, math.nan), (4, 3)]
     assert await reported(*some) == [(0, None, None), (0.5, None, None), (2, None, None), (3, None, None), (4, 3, None)]
 
@@ -107,19 +107,19 @@ async def test_progress_only_grows() -> None:
     ids=lambda text: f"{len(text)} {text[-9:]!a}",
 )
 async def test_a_message_is_one_short_line_without_the_key(message: str, sent: str) -> None:
-    """Whatever a tool takes from others into it."""
+    """The message may contain text from other people."""
     assert await reported((1, None, message)) == [(1, None, sent)]
 
 
 async def test_a_message_of_any_length_costs_no_more_than_a_short_one() -> None:
-    """What is not shown is not looked at."""
+    """Only the part that is shown is processed."""
     ((_, _, line),) = await reported((1, None, "a " * 10**7))
     assert line
     assert len(line) <= MAX_MESSAGE
 
 
 async def test_a_client_that_does_not_read_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The call goes on after a while, and does not wait for the client again."""
+    """The call waits a short time for the client, continues, and does not wait for it again."""
     monkeypatch.setattr(progress, "SECONDS_TO_TAKE", 0.01)
     tried: list[float] = []
 
@@ -135,13 +135,13 @@ async def test_a_client_that_does_not_read_is_left_alone(monkeypatch: pytest.Mon
 
 
 async def test_nothing_is_sent_when_the_call_has_ended() -> None:
-    """Although something that it started goes on, and knows the call."""
+    """A task that the call started may still run and report."""
     ear = Listener()
     ended: list[Call] = []
 
     @operation(READ_ONLY, reports=True)
     async def count_once(api: object, args: Counting) -> Counted:
-        """Report and leave."""
+        """Report once and end."""
         ended.append(current())
         await current().report(1)
         return Counted(steps=1)
@@ -153,17 +153,17 @@ async def test_nothing_is_sent_when_the_call_has_ended() -> None:
 
 
 async def test_a_call_whose_client_did_not_ask_reports_nothing() -> None:
-    """So that a tool need not know whether anybody listens."""
+    """A tool can report without checking whether the client asked."""
     with begin(1) as call:
         await call.report(1, 2, "nobody hears")
 
 
 async def test_only_a_tool_that_is_declared_to_report_does() -> None:
-    """Others are taken for plain calls, which have no way to."""
+    """The server treats other tools as plain calls, whose reports it drops."""
 
     @operation(READ_ONLY)
     async def count_secretly(api: object, args: Counting) -> Counted:
-        """Report without having said so."""
+        """Report without being declared to report."""
         await current().report(1)
         return Counted(steps=1)
 
@@ -179,7 +179,7 @@ async def test_only_a_tool_that_is_declared_to_report_does() -> None:
 async def test_a_client_that_leaves_while_it_is_told_harms_nobody(
     arguments: tuple[str, ...], era: str, tmp_path: Path
 ) -> None:
-    """The next client is served and told."""
+    """The server still answers the next client and reports its progress."""
     async with serve_extra(*arguments, home=tmp_path) as (_, origin):
         with anyio.fail_after(PATIENCE):
             async with wait_over_http(origin, era, 3600.0) as messages:

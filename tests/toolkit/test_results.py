@@ -1,4 +1,4 @@
-"""What a client that checks results sees: every answer fits the published schema, whatever Inkbox sent beside it."""
+"""Strict clients accept every result: it fits the published schema, even with unexpected fields from Inkbox."""
 
 import json
 import re
@@ -40,30 +40,30 @@ formats = jsonschema.FormatChecker(())
 
 @formats.checks("date-time", ValueError)
 def is_a_time(value: Any) -> bool:
-    """As clients that check formats do: with an offset."""
+    """Check that a time has an offset, as strict clients do."""
     return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
 
 
 @formats.checks("uuid", ValueError)
 def is_an_id(value: Any) -> bool:
-    """As it is written everywhere."""
+    """Check that an id is a UUID in its canonical form."""
     return not isinstance(value, str) or str(UUID(value)) == value
 
 
 @formats.checks("uri")
 def is_a_url(value: Any) -> bool:
-    """Of the characters of RFC 3986 only."""
+    """Check that a URL contains only the characters of RFC 3986."""
     return not isinstance(value, str) or re.fullmatch(r"[a-z]+:[\w.~:/?#@!$&'()*+,;=%-]+", value, re.ASCII) is not None
 
 
 @formats.checks("email")
 def is_an_address(value: Any) -> bool:
-    """Without dots side by side."""
+    """Check that an address has one @ and no adjacent dots."""
     return not isinstance(value, str) or (value.count("@") == 1 and ".." not in value)
 
 
 def fits(tool: str, data: Any) -> Any:
-    """Check a result as a strict client does, and return it."""
+    """Validate a result as a strict client does, and return it."""
     jsonschema.validate(data, OPERATIONS[tool].output_schema, format_checker=formats)
     return data
 
@@ -76,7 +76,7 @@ async def sandboxed(generation: Generation, era: str = "auto") -> AsyncGenerator
         settings = Settings(sandbox=True, confirm="never")
         server = build_server(settings, transport=lambda: httpx2.ASGITransport(app))
         async with Client(server, mode=era) as client:
-            await client.list_tools()  # so that the client checks results, too
+            await client.list_tools()  # the client needs the schemas to validate results
             yield Agent(client)
 
 
@@ -115,14 +115,14 @@ IN_BOTH: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("generation", LIVES)
 async def test_a_whole_life_fits_the_schemas_with_their_formats(generation: Generation, era: str) -> None:
-    """In either generation; what the API sends of a mailbox is published, with its type."""
+    """The test covers both generations, and the schemas also check the formats of ids, times and URLs."""
     async with sandboxed(generation, era) as agent:
         for tool, arguments in [*LIVES[generation], *IN_BOTH]:
             fits(tool, await agent.ask(tool, **arguments))
 
 
 async def test_what_a_program_needs_is_published() -> None:
-    """Ids and times of both generations, and what is shown only once."""
+    """The schemas contain ids and times of both generations, and the signing key that is shown only once."""
     for tool in ("get_mailbox", "get_identity", "create_webhook"):
         properties = OPERATIONS[tool].output_schema["properties"]
         assert (
@@ -136,7 +136,7 @@ async def test_what_a_program_needs_is_published() -> None:
 
 
 async def test_published_fields_stand_where_the_api_sends_them(connect: Connect) -> None:
-    """Declaring a field moves no byte: those that tools read come first, as ever, then the others in their order."""
+    """Publishing a field must not move it: fields that tools read come first, and others keep the API's order."""
     async with connect(lambda _: httpx2.Response(200, json=IDENTITY)) as agent:
         shown = text(await agent.call("get_identity", agent_handle="sales"))
     assert shown == (
@@ -148,7 +148,7 @@ async def test_published_fields_stand_where_the_api_sends_them(connect: Connect)
 
 
 def optional_fields(tool: str) -> list[str]:
-    """Return the published fields that the API may leave out."""
+    """Return the published fields that the API may omit."""
     schema = OPERATIONS[tool].output_schema
     return sorted(set(schema["properties"]) - set(schema.get("required", [])))
 
@@ -163,7 +163,7 @@ CASES = [(tool, field) for tool in ANSWERS for field in optional_fields(tool)]
 
 @pytest.mark.parametrize(("tool", "field"), CASES)
 async def test_an_odd_field_is_no_reason_to_refuse_an_answer(connect: Connect, tool: str, field: str) -> None:
-    """Missing, null or of another type: the client gets the rest, and takes it."""
+    """If a field is null or has another type, the client still gets a valid result with all other fields."""
     answer, arguments = ANSWERS[tool]
     answers = iter([{**answer, field: odd} for odd in ODD])
     async with connect(lambda _: httpx2.Response(200, json=next(answers))) as agent:
@@ -177,7 +177,7 @@ async def test_an_odd_field_is_no_reason_to_refuse_an_answer(connect: Connect, t
 
 
 async def test_an_odd_field_of_one_item_spoils_no_list(connect: Connect) -> None:
-    """Of two hundred, one may be broken."""
+    """One bad item must not make a list of two hundred unusable."""
     odd: dict[str, Any] = {"display_name": 5, "status": None, "created_at": [], "webhook_url": {}}
     answer = [MAILBOX, MAILBOX | odd]
     async with connect(lambda _: httpx2.Response(200, json=answer)) as agent:
@@ -191,7 +191,7 @@ async def test_an_odd_field_of_one_item_spoils_no_list(connect: Connect) -> None
 @pytest.mark.parametrize("field", ["id", "email_address"])
 @pytest.mark.parametrize("odd", [None, 5, [], {}])
 async def test_a_field_that_a_tool_cannot_do_without_must_be_right(connect: Connect, field: str, odd: Any) -> None:
-    """Without it the answer is none."""
+    """Without these fields the result would be useless, so the call fails."""
     async with connect(lambda _: httpx2.Response(200, json={**MAILBOX, field: odd})) as agent:
         assert f"{field} missing or wrong" in await agent.refused("get_mailbox", email_address="sales")
 
@@ -199,7 +199,7 @@ async def test_a_field_that_a_tool_cannot_do_without_must_be_right(connect: Conn
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("field", ["signing_key", "note", "mailbox_id", "created_at"])
 async def test_a_new_webhook_with_an_odd_field_is_a_webhook(connect: Connect, field: str, odd: Any) -> None:
-    """It was made, and its key is shown only once."""
+    """The webhook exists, and its key is shown only once, so the call must not fail."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         if request.method == "POST":
@@ -216,14 +216,14 @@ async def test_a_new_webhook_with_an_odd_field_is_a_webhook(connect: Connect, fi
 
 @pytest.mark.parametrize("odd", [5, True, ["sales@inkboxmail.com"], {"a": 1}])
 async def test_an_address_that_is_no_text_is_none_that_is_allowed(connect: Connect, odd: Any) -> None:
-    """Limits do not fail open, nor does the server."""
+    """An unusual type must not bypass the operator's limits or crash the server."""
     answer = {**IDENTITY, "mailbox": "none", "email_address": odd}
     async with connect(lambda _: httpx2.Response(200, json=answer), allow_addresses=["sales@*"]) as agent:
         assert "outside what this server's operator allows" in await agent.refused("get_identity", agent_handle="sales")
 
 
 async def test_a_field_that_looks_like_a_published_one_fits_too(connect: Connect) -> None:
-    """Its name is the published one once nothing is hidden in it."""
+    """Removing the hidden character gives it the name of a published field."""
     answer = {**MAILBOX, "webhook_url\u200b": 5}
     async with connect(lambda _: httpx2.Response(200, json=answer)) as agent:
         await agent.client.list_tools()
@@ -232,7 +232,7 @@ async def test_a_field_that_looks_like_a_published_one_fits_too(connect: Connect
 
 
 async def test_a_number_that_is_too_large_for_json_is_text(connect: Connect) -> None:
-    """Null would say that there is none."""
+    """JSON has no infinity, and null would mean that the value is missing."""
     content = json.dumps({**MAILBOX, "display_name": 0, "agent_identity_id": 0}).replace(": 0", ": 1e999")
     async with connect(lambda _: httpx2.Response(200, text=content)) as agent:
         await agent.client.list_tools()
@@ -242,7 +242,7 @@ async def test_a_number_that_is_too_large_for_json_is_text(connect: Connect) -> 
 
 @pytest.mark.parametrize(("tool", "code"), [("get_mailbox", "result_too_large"), ("update_mailbox", None)])
 async def test_the_text_of_an_odd_field_counts(connect: Connect, tool: str, code: str | None) -> None:
-    """Quotation marks are longer in text than in the data that it is the text of."""
+    """Encoding the value as text adds a backslash before each quotation mark, which makes the result longer."""
     answer = {**MAILBOX, "updated_at": ["a"] * (MAX_RESULT // 5)}
     async with connect(lambda request: httpx2.Response(200, json=[answer] if is_list(request) else answer)) as agent:
         result = await agent.call(tool, email_address="sales", **({} if code else {"display_name": "Sales"}))
@@ -251,5 +251,5 @@ async def test_the_text_of_an_odd_field_counts(connect: Connect, tool: str, code
 
 
 def is_list(request: httpx2.Request) -> bool:
-    """Whether a request asks for a list."""
+    """Return whether a request asks for a list."""
     return request.url.path.endswith(("mailboxes", "identities"))

@@ -1,4 +1,4 @@
-"""What is published of any model: flat, whole, and JSON Schema; what the model takes fits it."""
+"""The published schema of any model: flat, complete and valid JSON Schema, and matched by the model's values."""
 
 import json
 from collections.abc import Callable
@@ -36,7 +36,7 @@ TIME = "2026-05-13T08:30:00.000001Z"
 
 
 class Colour(Enum):
-    """A docstring that nobody should be sent."""
+    """A docstring that no schema should contain."""
 
     RED = "red"
     BLUE = "blue"
@@ -48,7 +48,7 @@ class Level(IntEnum):
 
 
 class Part(BaseModel):
-    """Another."""
+    """Another docstring that no schema should contain."""
 
     name: str
     made: datetime | None = None
@@ -80,13 +80,13 @@ class Thread(BaseModel):
 
 
 class Tree(RootModel["dict[str, Tree] | int"]):
-    """A type that is inside itself and no model with fields."""
+    """A recursive type without fields."""
 
 
 FIXED: Any = Literal["a", 1, None]  # noqa: PYI061 - other than with `| None`, it is one list of values
 
 TYPES: dict[str, tuple[Any, list[Any], list[Any], Any]] = {
-    # What it is: the type, what fits, what does not, and what is published.
+    # Description: the type, values that fit, values that do not fit, and the published schema.
     "items that may be null": (
         list[str | None],
         [[], ["a", None]],
@@ -247,7 +247,7 @@ TYPES: dict[str, tuple[Any, list[Any], list[Any], Any]] = {
 
 
 def published(kind: Any, flatten: Callable[[Any], Any] = result_schema, mode: Any = "serialization") -> Any:
-    """Return what is published of a type, as that of a field."""
+    """Return the published schema of a field of this type."""
     schema = flatten(create_model("Model", __doc__="A docstring.", field=(kind, ...)).model_json_schema(mode=mode))
     assert set(schema) == {"type", "properties", "required"}
     assert not mistakes(schema)
@@ -256,7 +256,7 @@ def published(kind: Any, flatten: Callable[[Any], Any] = result_schema, mode: An
 
 @pytest.mark.parametrize("name", TYPES)
 def test_what_a_type_holds_fits_what_is_published_of_it_and_nothing_else_does(name: str) -> None:
-    """In a result."""
+    """A result schema must accept all values of the type and refuse others."""
     kind, fits, does_not_fit, expected = TYPES[name]
     schema = published(kind)
     for value in fits:
@@ -272,7 +272,7 @@ def test_what_a_type_holds_fits_what_is_published_of_it_and_nothing_else_does(na
 
 @pytest.mark.parametrize("name", TYPES)
 def test_what_is_published_is_flat(name: str) -> None:
-    """No references, no noise, no docstring, in arguments and in results."""
+    """Schemas of arguments and results have no references, no titles and no docstrings."""
     kind, *_ = TYPES[name]
     for schema in (published(kind), published(kind, argument_schema, "validation")):
         assert not keys(schema) & {"$ref", "$defs", "const", "oneOf", "discriminator", "default"} - {"default"}
@@ -282,7 +282,7 @@ def test_what_is_published_is_flat(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, (_, fits, *_) in TYPES.items() if None not in fits])
 def test_what_a_type_holds_fits_the_argument_too(name: str) -> None:
-    """Only an omitted argument's null is taken away."""
+    """Only null is refused, because it counts as an omitted argument."""
     kind, fits, *_ = TYPES[name]
     for value in fits:
         jsonschema.validate(value, published(kind, argument_schema, "validation"))
@@ -290,14 +290,14 @@ def test_what_a_type_holds_fits_the_argument_too(name: str) -> None:
 
 @pytest.mark.parametrize("kind", [FIXED, Literal["a"] | None, int | str | None, Colour | None, list[str] | None])
 def test_an_argument_that_may_be_omitted_has_no_null(kind: Any) -> None:
-    """And no `anyOf`."""
+    """Removing null leaves a plain type, so the schema needs no `anyOf` either."""
     schema = published(kind, argument_schema, "validation")
     assert "null" not in json.dumps(schema)
     assert "anyOf" not in schema
 
 
 def test_an_argument_that_may_be_null_keeps_its_arms() -> None:
-    """With the description on the first, too."""
+    """Each arm keeps its type, and the first one also repeats the description."""
 
     class Arguments(BaseModel):
         url: Annotated[str | None, Field(description="A URL, or null.")] = None
@@ -314,7 +314,7 @@ def test_an_argument_that_may_be_null_keeps_its_arms() -> None:
 
 
 def test_a_field_may_be_named_like_a_keyword() -> None:
-    """Names of fields are no keywords, however deep."""
+    """The names of fields must not be treated as keywords at any depth."""
 
     class Inner(BaseModel):
         title: str
@@ -333,7 +333,7 @@ def test_a_field_may_be_named_like_a_keyword() -> None:
 
 
 def test_a_field_keeps_its_own_description() -> None:
-    """Where its model's docstring is left out."""
+    """The field's description stays, while the docstring of its model is removed."""
 
     class Whole(BaseModel):
         part: Part = Field(description="The part.")
@@ -356,12 +356,12 @@ def test_a_field_keeps_its_own_description() -> None:
     ],
 )
 def test_what_is_no_json_schema_is_found(schema: Any) -> None:
-    """By these tests themselves, however deep."""
+    """These cases check the helper `mistakes` itself, including nested schemas."""
     assert mistakes(schema)
 
 
 def test_the_name_of_a_field_is_no_unknown_keyword() -> None:
-    """Nor is a fixed or default value."""
+    """Fixed and default values are not searched for keywords either."""
     assert not mistakes({"properties": {"ge": {"type": "integer"}}, "default": {"ge": 1}, "enum": [{"le": 1}]})
 
 
@@ -370,7 +370,7 @@ class Inside(Result):
 
 
 class Sent(Result):
-    """A result with a field of each kind."""
+    """A result with a field of each type."""
 
     also: ClassVar[Also] = {
         "text": TextOrNull,
@@ -399,12 +399,12 @@ RIGHT: dict[str, Any] = {
 
 
 def as_sent(data: dict[str, Any]) -> Any:
-    """Return what becomes of an answer."""
+    """Return the data that a client receives."""
     return fitting(Sent.model_validate(data).model_dump(exclude_unset=True), SCHEMA)
 
 
 def test_published_fields_are_passed_on_as_they_come_and_where_they_come() -> None:
-    """Not a byte is another one; and what is absent stays absent."""
+    """The text stays the same byte by byte, and absent fields stay absent."""
     assert json.dumps(as_sent({"name": "a"} | RIGHT)) == json.dumps({"name": "a"} | RIGHT)
     assert as_sent({"name": "a"}) == {"name": "a"}
     jsonschema.validate({"name": "a"} | RIGHT, SCHEMA)
@@ -413,14 +413,14 @@ def test_published_fields_are_passed_on_as_they_come_and_where_they_come() -> No
 @pytest.mark.parametrize("odd", [None, 5, 1.5, True, "soon", [], [1], {}, {"a": [None]}], ids=str)
 @pytest.mark.parametrize("name", ["label", "when", *RIGHT])
 def test_an_odd_field_is_no_reason_to_refuse_the_answer(name: str, odd: Any) -> None:
-    """Clients that check results take it, too: it has the type that is published."""
+    """The odd value is converted to the published type, so strict clients accept the result."""
     shown = as_sent({"name": "a"} | {name: odd})
     jsonschema.validate(shown, SCHEMA)
     assert shown["name"] == "a"
     if name == "unknown":
         assert shown["unknown"] == odd
     elif name in {"inside", "many"}:
-        assert shown.get(name) in (None, [], odd)  # left out, and so are items
+        assert shown.get(name) in (None, [], odd)  # odd objects and odd items are left out
     else:
         assert shown[name] in (odd, json.dumps(odd, separators=(",", ":")))
 
@@ -434,5 +434,5 @@ anything = st.recursive(
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys([*RIGHT, "label", "when"], anything)))
 def test_whatever_is_sent_fits_what_is_published(data: dict[str, Any]) -> None:
-    """As long as the fields are there that a tool cannot do without."""
+    """Only the required field `name` must be valid."""
     jsonschema.validate(as_sent({"name": "a"} | data), SCHEMA)

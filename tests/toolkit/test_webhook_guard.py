@@ -1,4 +1,4 @@
-"""The webhook guard: where a fooled model must not be able to send an inbox."""
+"""The webhook guard: a deceived model must not send mail events to private hosts."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -36,7 +36,7 @@ PUBLIC_URLS = [
 
 @pytest.mark.parametrize("host", PRIVATE_HOSTS, ids=ascii)
 def test_a_host_that_is_not_plainly_public_is_refused(host: str) -> None:
-    """In every notation, with a port and without."""
+    """The guard refuses every notation of the host, with and without a port."""
     for url in (f"https://{host}/hook", f"https://{host}:8443"):
         with pytest.raises(ValueError, match="must"):
             webhook_url(url)
@@ -44,13 +44,13 @@ def test_a_host_that_is_not_plainly_public_is_refused(host: str) -> None:
 
 @pytest.mark.parametrize("url", PUBLIC_URLS)
 def test_a_public_url_is_taken_as_it_is(url: str) -> None:
-    """The guard judges, it does not rewrite."""
+    """The guard checks a URL without changing it."""
     assert webhook_url(url) == url
 
 
 @given(st.ip_addresses())
 def test_only_global_addresses_pass(address: IPv4Address | IPv6Address) -> None:
-    """Whatever passes is global and unicast."""
+    """An accepted address is global and unicast."""
     host = f"[{address}]" if address.version == 6 else str(address)
     try:
         webhook_url(f"https://{host}/")
@@ -64,7 +64,7 @@ def test_only_global_addresses_pass(address: IPv4Address | IPv6Address) -> None:
 
 @given(st.text(alphabet="ht ps:/\\@.#?[]%01x7fabc-_é\u202e", max_size=40))
 def test_any_text_is_judged_without_a_crash(text: str) -> None:
-    """A strange text is refused with a sentence, or is an https URL with a host."""
+    """The guard either refuses a strange text with an error or finds a host in it."""
     try:
         webhook_url("https://" + text)
     except ValueError:
