@@ -25,7 +25,7 @@ EVENTS = "https://hooks.example.com/inkbox"
 async def organization(
     generation: str, requests: list[str] | None = None, ask: Any = None, **settings: Any
 ) -> AsyncGenerator[Agent]:
-    """Connect an agent to a fresh sandbox of a generation, and record its requests."""
+    """Connect an agent to a new sandbox of a generation, and record its requests."""
     with Store(":memory:") as store:
         app = httpx2.ASGITransport(create_app(store, generation=generation))  # pyright: ignore[reportArgumentType]
 
@@ -58,12 +58,12 @@ async def test_one_call_makes_an_identity_with_its_mailbox(generation: str) -> N
 
 
 async def listed(agent: Agent) -> list[dict[str, Any]]:
-    """Return the identities."""
+    """Return the listed identities."""
     return (await agent.ask("list_identities"))["identities"]
 
 
 async def test_an_identity_may_come_without_a_mailbox_where_the_api_has_that() -> None:
-    """The identity generation always makes one, and says so."""
+    """The identity generation always makes a mailbox, and its error explains this."""
     async with organization("spec") as agent:
         made = await agent.ask("create_identity", agent_handle="bare", with_mailbox=False)
         assert made["email_address"] is None
@@ -79,7 +79,7 @@ async def test_an_identity_may_come_without_a_mailbox_where_the_api_has_that() -
 
 @pytest.mark.parametrize("generation", GENERATIONS)
 async def test_identities_are_paged_and_searched_like_mailboxes(generation: str) -> None:
-    """Newest first, with a total and a cursor."""
+    """The newest identity comes first, with a total and a cursor."""
     async with organization(generation) as agent:
         for number in range(5):
             await agent.ask("create_identity", agent_handle=f"agent-{number}")
@@ -93,7 +93,7 @@ async def test_identities_are_paged_and_searched_like_mailboxes(generation: str)
 
 @pytest.mark.parametrize("generation", GENERATIONS)
 async def test_a_conflict_says_what_is_in_the_way(generation: str) -> None:
-    """An identity that exists is shown, an address that is taken is told apart."""
+    """The error shows the existing identity, or says that the handle or the address is taken."""
     async with organization(generation) as agent:
         wanted = {"mailbox_local_part": "taken"} if generation == "spec" else {}
         made = await agent.ask("create_identity", agent_handle="one-agent", **wanted)
@@ -106,7 +106,7 @@ async def test_a_conflict_says_what_is_in_the_way(generation: str) -> None:
 
 
 async def test_an_address_of_ones_own_choice_is_not_left_out_silently() -> None:
-    """Where the API makes it from the handle; the one that it makes may be asked for."""
+    """The identity generation derives the address from the handle, so only that address may be requested."""
     requests: list[str] = []
     async with organization("identity", requests) as agent:
         message = await agent.refused("create_identity", agent_handle="one-agent", mailbox_local_part="hello")
@@ -117,7 +117,7 @@ async def test_an_address_of_ones_own_choice_is_not_left_out_silently() -> None:
 
 
 async def test_a_handle_that_was_deleted_is_not_said_to_be_anothers() -> None:
-    """It is not free all the same."""
+    """The handle of a deleted identity cannot be used again."""
     async with organization("identity", confirm="never") as agent:
         await agent.ask("create_identity", agent_handle="one-agent")
         await agent.ask("delete_identity", agent_handle="one-agent")
@@ -127,7 +127,7 @@ async def test_a_handle_that_was_deleted_is_not_said_to_be_anothers() -> None:
 
 @pytest.mark.parametrize("tool", ["list_webhooks", "create_webhook", "delete_webhook"])
 async def test_webhooks_of_a_mailbox_that_is_not_there_lead_to_those_that_are(tool: str) -> None:
-    """As for any other tool."""
+    """The error names `list_mailboxes`, as for the other tools."""
     more = {"create_webhook": {"webhook_url": EVENTS}, "delete_webhook": {"webhook_id": str(UUID(int=1))}}
     async with organization("identity", confirm="never") as agent:
         message = await agent.refused(tool, email_address="nobody", **more.get(tool, {}))
@@ -135,7 +135,7 @@ async def test_webhooks_of_a_mailbox_that_is_not_there_lead_to_those_that_are(to
 
 
 async def test_an_identity_is_paused_in_one_generation_and_renamed_in_the_other() -> None:
-    """Only what the API has is sent; for the rest the tool that has it is named."""
+    """The tool sends only fields that the API has; for others, the error names the right tool."""
     requests: list[str] = []
     async with organization("spec", requests) as agent:
         assert (await agent.ask("update_identity", agent_handle="sales-agent", status="paused"))["status"] == "paused"
@@ -153,7 +153,7 @@ async def test_an_identity_is_paused_in_one_generation_and_renamed_in_the_other(
 
 @pytest.mark.parametrize("generation", GENERATIONS)
 async def test_deleting_an_identity_tells_the_human_what_becomes_of_its_mailbox(generation: str) -> None:
-    """It survives in one generation and is deleted in the other, and the question says which."""
+    """The mailbox survives in one generation only, and the question must tell the user which case applies."""
     human = Human("accept")
     async with organization(generation, ask=human) as agent:
         made = await agent.ask("create_identity", agent_handle="old-agent")
@@ -167,7 +167,7 @@ async def test_deleting_an_identity_tells_the_human_what_becomes_of_its_mailbox(
 
 
 async def test_a_mailbox_is_parted_from_one_identity_and_given_to_another() -> None:
-    """How an agent recovers from a mailbox that is assigned elsewhere."""
+    """An agent can move a mailbox that belongs to another identity."""
     async with organization("spec") as agent:
         made = await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="desk")
         link = {"agent_handle": "support-agent", "email_address": "desk"}
@@ -195,7 +195,7 @@ MOVED: list[tuple[str, dict[str, Any], str]] = [
 async def test_an_operation_that_moved_names_the_one_that_does_it_now(
     tool: str, arguments: dict[str, Any], now: str
 ) -> None:
-    """Once the generation is known, nothing is sent at all."""
+    """If the generation is known, the server sends no request."""
     requests: list[str] = []
     async with organization("identity", requests, confirm="never") as agent:
         await agent.ask("create_identity", agent_handle="sales", mailbox_local_part="sales")
@@ -208,7 +208,7 @@ async def test_an_operation_that_moved_names_the_one_that_does_it_now(
 
 @pytest.mark.parametrize(("tool", "arguments", "now"), MOVED)
 async def test_the_generation_is_learnt_from_the_refusal_itself(tool: str, arguments: dict[str, Any], now: str) -> None:
-    """A server that was never told meets 405, 404 or 422, looks, and explains."""
+    """A server that does not know the generation learns it after a 405, 404 or 422, and then explains the refusal."""
     with Store(":memory:") as store:
         app = create_app(store, generation="identity")
         make = partial(httpx2.ASGITransport, app)
@@ -221,7 +221,7 @@ async def test_the_generation_is_learnt_from_the_refusal_itself(tool: str, argum
 
 
 async def test_a_missing_thing_is_not_taken_for_a_moved_operation() -> None:
-    """On the spec generation a 404 stays a 404, also in an organization without anything."""
+    """In the spec generation a 404 stays a 404, even if the organization is empty."""
     async with organization("spec") as agent:
         for handle in ("sales-agent", "support-agent"):
             await agent.ask("delete_identity", agent_handle=handle)
@@ -230,7 +230,7 @@ async def test_a_missing_thing_is_not_taken_for_a_moved_operation() -> None:
 
 
 async def test_webhooks_are_subscriptions_in_the_identity_generation() -> None:
-    """Created, listed by mailbox, and deleted only through the mailbox they belong to."""
+    """A webhook is created, listed and deleted only through its own mailbox."""
     async with organization("identity") as agent:
         for name in ("sales", "support"):
             await agent.ask("create_identity", agent_handle=name)
@@ -257,7 +257,7 @@ async def test_webhooks_are_subscriptions_in_the_identity_generation() -> None:
     ],
 )
 async def test_webhooks_are_a_field_in_the_spec_generation(tool: str, arguments: dict[str, str], instead: str) -> None:
-    """The tools of the other generation name the one that does the same with the field."""
+    """The error names the tool that changes the mailbox's field."""
     async with organization("spec", confirm="never") as agent:
         await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
         message = await agent.refused(tool, email_address="sales", **arguments)
@@ -266,7 +266,7 @@ async def test_webhooks_are_a_field_in_the_spec_generation(tool: str, arguments:
 
 @pytest.mark.parametrize("generation", GENERATIONS)
 async def test_whoami_tells_the_account_and_never_the_key(generation: str) -> None:
-    """Organization, scope and expiry."""
+    """The result shows the organization and the key's scope."""
     async with organization(generation) as agent:
         result = await agent.call("whoami")
     assert result.structured_content["organization_id"].startswith("org_")
@@ -276,7 +276,7 @@ async def test_whoami_tells_the_account_and_never_the_key(generation: str) -> No
 
 @pytest.mark.parametrize("generation", GENERATIONS)
 async def test_pins_hold_for_identities_too(generation: str) -> None:
-    """Neither by its handle nor by its mailbox's address can another agent's identity be reached."""
+    """The limits block another agent's identity, whether they name handles or addresses."""
     with Store(":memory:") as store:
         app = create_app(store, generation=generation)  # pyright: ignore[reportArgumentType]
 

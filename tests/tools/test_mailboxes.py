@@ -9,7 +9,7 @@ from tests.conftest import Agent, Connect, text
 
 
 async def test_a_mailbox_lives_from_creation_to_deletion(agent: Agent) -> None:
-    """Every operation of the lifecycle does what it says and the next one sees it."""
+    """Each step of the lifecycle sees the effect of the step before it."""
     made = await agent.ask("create_mailbox", agent_handle="@sales-agent", email_local_part="sales.team")
     assert made["email_address"] == "sales.team@inkboxmail.com"
     assert made["display_name"] == "Inkbox user"
@@ -29,7 +29,7 @@ async def test_a_mailbox_lives_from_creation_to_deletion(agent: Agent) -> None:
 
 
 async def test_update_sends_only_what_was_supplied_and_null_unsubscribes(agent: Agent) -> None:
-    """An omitted field keeps its value, an explicit null clears the webhook."""
+    """An omitted field keeps its value, and an explicit null clears the webhook."""
     made = await agent.ask("create_mailbox", agent_handle="sales-agent", display_name="Sales")
     address = made["email_address"]
     hooked = await agent.ask("update_mailbox", email_address=address, webhook_url="https://example.com/in?a=1")
@@ -56,7 +56,7 @@ async def test_a_strict_client_may_send_null_for_every_optional_argument(agent: 
 
 @pytest.mark.parametrize("arguments", [{}, {"display_name": None}])
 async def test_an_update_without_a_change_says_what_can_be_changed(agent: Agent, arguments: dict[str, None]) -> None:
-    """The error names the fields that exist, and that a name cannot be cleared."""
+    """The error names the possible fields and explains that a name cannot be cleared."""
     message = await agent.refused("update_mailbox", email_address="sales", **arguments)
     assert "nothing to update" in message
     assert "a name cannot be cleared" in message
@@ -64,7 +64,7 @@ async def test_an_update_without_a_change_says_what_can_be_changed(agent: Agent,
 
 
 async def test_an_unknown_identity_is_explained(agent: Agent) -> None:
-    """The 404 of create is about the identity, not about a mailbox."""
+    """The error explains that the identity is missing, not the mailbox."""
     message = await agent.refused("create_mailbox", agent_handle="nobody")
     assert "No identity has this agent_handle" in message
     assert "call create_identity with agent_handle" in message
@@ -79,7 +79,7 @@ async def test_search_matches_address_and_name_in_any_case(agent: Agent) -> None
 
 
 def mailbox(number: int) -> dict[str, object]:
-    """Return a mailbox as the API would, made in the given second."""
+    """Return a mailbox as the API does, created in the given second."""
     return {
         "id": f"00000000-0000-4000-8000-{number:012}",
         "email_address": f"m{number}@inkboxmail.com",
@@ -92,7 +92,7 @@ def mailbox(number: int) -> dict[str, object]:
 
 
 async def test_pages_neither_repeat_nor_skip_when_mailboxes_come_and_go(connect: Connect, era: str) -> None:
-    """Creates and deletes between two pages, even of the last one seen, leave the rest of the walk intact."""
+    """Later pages stay correct even if mailboxes are created or deleted, including the last one seen."""
     stored = [mailbox(number) for number in range(10)]
 
     async with connect(lambda _: httpx2.Response(200, json=stored[::-1]), mode=era) as agent:
@@ -100,7 +100,7 @@ async def test_pages_neither_repeat_nor_skip_when_mailboxes_come_and_go(connect:
         assert [item["email_address"][:2] for item in first["mailboxes"]] == ["m9", "m8", "m7", "m6"]
         assert first["total"] == 10
 
-        stored.append(mailbox(11))  # newer than everything seen
+        stored.append(mailbox(11))  # newer than all mailboxes seen so far
         del stored[6]  # the last one seen
         del stored[3]  # not seen yet
         second = await agent.ask("list_mailboxes", limit=4, cursor=first["next_cursor"])
@@ -112,7 +112,7 @@ async def test_pages_neither_repeat_nor_skip_when_mailboxes_come_and_go(connect:
 
 
 async def test_twenty_thousand_mailboxes_fill_one_page_only(connect: Connect) -> None:
-    """A result holds at most the page that was asked for, whatever the organization holds."""
+    """A result contains one page, however many mailboxes the organization has."""
     answer = httpx2.Response(200, json=[mailbox(number % 86400) | {"id": str(number)} for number in range(20_000)])
     async with connect(lambda _: answer) as agent:
         result = await agent.call("list_mailboxes")
@@ -140,7 +140,7 @@ async def test_the_text_of_a_result_is_its_structured_content(agent: Agent) -> N
 
 
 async def test_addresses_are_percent_encoded_into_their_path_segment(connect: Connect) -> None:
-    """Nothing of an address is left for a proxy to interpret."""
+    """A proxy must not find a special character to interpret."""
     seen: list[bytes] = []
 
     def record(request: httpx2.Request) -> httpx2.Response:
@@ -153,7 +153,7 @@ async def test_addresses_are_percent_encoded_into_their_path_segment(connect: Co
 
 
 async def test_create_sends_only_what_was_supplied(connect: Connect) -> None:
-    """Omitted keys are absent from the body, and the handle goes without its @."""
+    """The body omits unset keys, and the handle loses its @."""
     bodies: list[object] = []
 
     def record(request: httpx2.Request) -> httpx2.Response:
@@ -170,6 +170,6 @@ async def test_create_sends_only_what_was_supplied(connect: Connect) -> None:
 
 
 async def test_an_address_may_be_named_like_its_handle(agent: Agent) -> None:
-    """The commonest choice of all works."""
+    """This is the most common choice of an address."""
     made = await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales-agent")
     assert made["email_address"] == "sales-agent@inkboxmail.com"
