@@ -1,4 +1,4 @@
-"""The servers that are compared: the same mailbox tools, made with different frameworks."""
+"""The compared servers: the same mailbox tools, made with different frameworks."""
 
 import importlib.metadata
 import os
@@ -24,11 +24,11 @@ class Peer:
     """A server that can be started.
 
     Attributes:
-        name: what tables call it.
-        version: of its framework.
+        name: the name in tables.
+        version: the version of its framework.
         stdio: the command line that serves stdio.
-        http: makes the one that serves HTTP from a port, and whether to do without sessions.
-        health: the path where a balancer asks whether it is ready; without one it tries to connect.
+        http: returns the command line that serves HTTP, for a port and whether sessions are off.
+        health: the path for the balancer's health check; without it the balancer only connects.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Peer:
 
 
 def environment(upstream: str, home: Path) -> dict[str, str]:
-    """Return the environment of a server on an Inkbox: nothing of the user's own, and no look for updates."""
+    """Return the environment of a server: it hides the user's own variables and switches update checks off."""
     own = {"INKBOX_API_KEY": KEY, "INKBOX_BASE_URL": upstream, "FASTMCP_CHECK_FOR_UPDATES": "off"}
     return {"PATH": os.environ["PATH"], "HOME": str(home), **own}
 
 
 def ours() -> Peer:
-    """This project's server, started as a user would; over stdio with the tools that the others have."""
+    """This project's server, started as a user does; over stdio it offers only the tools of the other servers."""
 
     def http(port: int, stateless: bool) -> list[str]:
         return [
@@ -68,7 +68,7 @@ def fastmcp(cache: Path) -> Peer:
     """FastMCP's decorators, in an environment that is built from PyPI on first use.
 
     Raises:
-        BenchmarkError: it cannot be built.
+        BenchmarkError: the environment cannot be built.
     """
     name = f"fastmcp-4-python{sys.version_info.major}.{sys.version_info.minor}"
     python = python_environment(cache.expanduser() / name, "fastmcp>=4,<5")
@@ -81,7 +81,7 @@ def fastmcp(cache: Path) -> Peer:
 
 
 def mcpserver() -> Peer:
-    """The decorators of the SDK that this project is made with."""
+    """The decorators of the SDK that this project uses."""
     return Peer("MCPServer", importlib.metadata.version("mcp"), [sys.executable, str(_HERE / "mcpserver_server.py")])
 
 
@@ -89,12 +89,12 @@ def typescript(cache: Path) -> Peer:
     """The TypeScript SDK, bundled into one file; built from npm on first use.
 
     Raises:
-        BenchmarkError: it cannot be built, or Node is missing.
+        BenchmarkError: the bundle cannot be built, or Node is missing.
     """
     bundle, version = typescript_bundle(cache.expanduser() / "typescript-sdk-1", _HERE / "typescript_server.ts")
     return Peer("TypeScript", version, [shutil.which("node") or "node", str(bundle)])
 
 
 def loop() -> Peer:
-    """JSON-RPC written by hand, with no framework."""
+    """JSON-RPC written by hand, without a framework."""
     return Peer("hand-written", platform.python_version(), [sys.executable, str(_HERE / "json_rpc_loop.py")])

@@ -1,4 +1,4 @@
-"""Where peers live: environments built from PyPI and npm by the first run, and kept."""
+"""Environments of the other servers; the first run builds them from PyPI and npm, and later runs use them again."""
 
 import json
 import shutil
@@ -15,10 +15,10 @@ _NPM_PACKAGES = ("@modelcontextprotocol/sdk@1", "zod@3", "esbuild@0")
 
 
 def python_environment(directory: Path, requirement: str) -> str:
-    """Return the interpreter of an environment that holds a requirement.
+    """Return the Python interpreter of an environment in which a requirement is installed.
 
     Raises:
-        BenchmarkError: it cannot be built.
+        BenchmarkError: the environment cannot be built.
     """
     python, ready = directory / "bin" / "python", directory / "ready"
     if not ready.exists():
@@ -33,16 +33,16 @@ def distribution_version(python: str, distribution: str) -> str:
     """Return the version of a distribution in an environment.
 
     Raises:
-        BenchmarkError: it is not there.
+        BenchmarkError: the distribution is not installed.
     """
     return _output([python, "-c", f"import importlib.metadata as m; print(m.version({distribution!r}))"])
 
 
 def typescript_bundle(directory: Path, source: Path) -> tuple[Path, str]:
-    """Return a server as one file with the TypeScript SDK in it, and the SDK's version.
+    """Return a bundle of a server with the TypeScript SDK, and the SDK's version.
 
     Raises:
-        BenchmarkError: Node is missing, or it cannot be built.
+        BenchmarkError: Node is missing, or the bundle cannot be built.
     """
     ready, bundle = directory / "ready", directory / "server.mjs"
     if not ready.exists():
@@ -53,9 +53,9 @@ def typescript_bundle(directory: Path, source: Path) -> tuple[Path, str]:
         _output([_node("npm"), "install", "--silent", "--no-audit", "--no-fund", *_NPM_PACKAGES], directory)
         ready.touch()
     modules = directory / "node_modules"
-    # Packages are looked for beside the source.
+    # esbuild looks for packages next to the source.
     copy = shutil.copy(source, directory / source.name)
-    # What is CommonJS in the bundle asks for Node's own modules.
+    # CommonJS modules in the bundle use `require` for Node's own modules.
     require = "import{createRequire}from'node:module';const require=createRequire(import.meta.url);"
     options = ["--bundle", "--minify", "--platform=node", "--format=esm", f"--banner:js={require}"]
     command = [str(modules / ".bin" / "esbuild"), str(copy), *options, f"--outfile={bundle}"]

@@ -1,6 +1,6 @@
 """The five mailbox tools made with FastMCP, on stdio or HTTP: `python fastmcp_server.py [PORT [--stateless]]`."""
 
-# It runs in an environment of its own, and the type checker sees no FastMCP.
+# The server runs in its own environment, so the type checker cannot find FastMCP.
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
 import sys

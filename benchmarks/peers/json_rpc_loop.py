@@ -1,6 +1,6 @@
-"""The five mailbox tools with the standard library and HTTPX2, on stdio: about the least that a server in Python does.
+"""The five mailbox tools with the standard library and HTTPX2, on stdio: nearly the minimum for a server in Python.
 
-It believes its client: arguments are not checked, answers of Inkbox neither, and errors are not explained.
+It trusts its client and Inkbox: it checks neither arguments nor answers, and does not explain errors.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from mailbox_api import send
 
 
 def tool(name: str, description: str, required: list[str], *optional: str, kind: str = "string") -> dict[str, Any]:
-    """Describe a tool whose arguments are all of a kind."""
+    """Describe a tool whose arguments all have the same type."""
     properties = {argument: {"type": kind} for argument in [*required, *optional]}
     schema = {"type": "object", "properties": properties, "required": required}
     return {"name": name, "description": description, "inputSchema": schema}
@@ -57,7 +57,7 @@ async def answer(request: dict[str, Any]) -> None:
 
 
 async def main() -> None:
-    """Answer requests side by side until the client closes stdin."""
+    """Answer requests concurrently until the client closes stdin."""
     reader = asyncio.StreamReader(limit=1 << 24)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     async with asyncio.TaskGroup() as tasks:

@@ -1,4 +1,4 @@
-"""The way of the servers in Python to Inkbox."""
+"""The HTTP client to Inkbox that the Python servers share."""
 
 import os
 from functools import cache
@@ -7,7 +7,7 @@ from typing import Any
 
 @cache
 def inkbox() -> Any:
-    """Open the way; loading HTTPX2 takes longer than all the rest of a start by hand."""
+    """Open the client. HTTPX2 is imported here because that takes longer than the rest of a hand-written start."""
     import httpx2
 
     return httpx2.AsyncClient(

@@ -1,11 +1,11 @@
-"""The five mailbox tools as functions, of which frameworks with decorators make tools."""
+"""The five mailbox tools as functions; frameworks with decorators turn them into tools."""
 
 from typing import Annotated, Any
 
 from mailbox_api import inkbox, send
 from pydantic import BaseModel, ConfigDict, Field
 
-inkbox()  # frameworks load HTTPX2 with everything else
+inkbox()  # these frameworks import HTTPX2 at their start anyway
 
 Address = Annotated[str, Field(description="The mailbox's full address.", max_length=320)]
 Name = Annotated[str | None, Field(description="Sender name people see, 1-255 characters.", min_length=1)]
