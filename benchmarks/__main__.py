@@ -1,4 +1,4 @@
-"""Compare start-up, idle cost, latency, throughput, long lists and tokens with other MCP servers of the same tools.
+"""Compare start-up, idle cost, latency, throughput, long lists and tokens with MCP servers that have the same tools.
 
 Run with `python -m benchmarks`; see `benchmarks/README.md`.
 """
@@ -24,10 +24,10 @@ QUICK = Plan(rounds=2, starts=2, first_results=1, seconds=1)
 
 
 def compare(plan: Plan, workdir: Path, file: Path | None, chart: Path | None) -> None:
-    """Measure, print the table, and write what is wanted besides.
+    """Measure, print the table, and write the files that were requested.
 
     Raises:
-        BenchmarkError: something is missing, or an answer was wrong.
+        BenchmarkError: a program is missing, or an answer was wrong.
     """
     for program in ("wrk", "nginx"):
         require(program)
@@ -46,7 +46,7 @@ def compare(plan: Plan, workdir: Path, file: Path | None, chart: Path | None) ->
 
 
 def report(samples: Samples) -> str:
-    """Write the table, and below it whether the loads were larger than what was measured with them."""
+    """Format the table, and below it how far the load generators were from their own limits."""
     head, *rows = goals.rows(samples)
     busy = max(series.median for (measure, _), series in samples.items() if measure == "client_busy")
     ceiling = samples["http_calls_per_second", "nginx"].median
@@ -59,7 +59,7 @@ def report(samples: Samples) -> str:
 
 
 def as_json(peers: list[Peer], samples: Samples) -> dict[str, Any]:
-    """Return everything that was measured, a round at a time, and the goals."""
+    """Return the goals and all measurements of every round."""
     return {
         "machine": machine(),
         "versions": {peer.name: peer.version for peer in peers},

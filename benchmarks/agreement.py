@@ -1,4 +1,4 @@
-"""Whether servers do the same work, which is what makes their speeds comparable."""
+"""Check that servers do the same work; otherwise their speeds cannot be compared."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from benchmarks.processes import BenchmarkError
 
 
 def compare_answers(services: list[Service]) -> None:
-    """Call all five tools of each server, which keep sessions, in both eras.
+    """Call all five tools of each server, in both eras, and compare the answers.
 
     Raises:
-        BenchmarkError: the data of an answer differ.
+        BenchmarkError: the data of two answers differ.
     """
     sessions = [eras.open_sessions(service.origin, 1)[0] for service in services]
     for tool, arguments in CALLS:
@@ -26,10 +26,10 @@ def compare_answers(services: list[Service]) -> None:
 
 
 def agree(tool: str, answers: dict[str, Any]) -> None:
-    """Compare the data that servers answered.
+    """Compare the data of the servers' answers.
 
     Raises:
-        BenchmarkError: they differ.
+        BenchmarkError: the data differ.
     """
     (reference, wanted), *others = answers.items()
     for who, found in others:

@@ -1,6 +1,6 @@
-"""The chart of a comparison: each server as a multiple of this one."""
+"""Draw the chart of a comparison: each server as a multiple of this one."""
 
-# matplotlib's types are partly unknown, and it is there only with the extra `benchmarks`.
+# matplotlib is only partly typed, and only the extra `benchmarks` installs it.
 # pyright: reportMissingImports=false, reportMissingModuleSource=false, reportUnknownMemberType=false
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
 
@@ -27,8 +27,8 @@ def draw(samples: Samples, file: Path) -> None:
     """Draw the chart as PNG and as SVG.
 
     Args:
-        samples: what was measured.
-        file: where; its suffix is replaced by both.
+        samples: the measurements.
+        file: the path; its suffix is replaced by `.png` and `.svg`.
     """
     figure = Figure(figsize=(11, 5.6), layout="constrained")
     for axes, (measure, title) in zip(figure.subplots(2, 3).flat, _PANELS.items(), strict=True):

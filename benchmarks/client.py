@@ -1,9 +1,9 @@
-"""A client on raw pipes, in a process of its own: `python -m benchmarks.client` with what to do as JSON.
+"""A client on raw pipes, in its own process: `python -m benchmarks.client` with a job as JSON.
 
-It knows of MCP only what it writes, so that it costs little beside the server; every answer is checked.
+It builds messages without an MCP library, so it uses little time beside the server. It checks every answer.
 """
 
-# Whatever is loaded here is loaded again for each measurement.
+# Each measurement loads these imports again.
 import json
 import os
 import subprocess
@@ -23,15 +23,15 @@ IN_FLIGHT = 64
 MAILBOXES = 256
 CHUNK = 1 << 18
 SECONDS_TO_SETTLE = 0.3
-"""How long a server may go on with what it began at its start before its memory is looked at."""
+"""Seconds for a server to finish its start before its memory is read."""
 WARM_UP = 300
-"""Calls before latencies count."""
+"""Number of calls before latencies count."""
 
 _TEMPLATE = template(LEGACY, TOOL) + "\n"
 
 
 class Server:
-    """A server on pipes, and the answers that have not been looked at."""
+    """A server on pipes, and the incomplete line that it sent last."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         assert process.stdin  # noqa: S101 - pipes were asked for
@@ -53,7 +53,7 @@ class Server:
             raise self._ended() from None
 
     def read(self) -> list[bytes]:
-        """Wait for lines and return those that are complete.
+        """Wait for data and return the complete lines.
 
         Raises:
             BenchmarkError: the server has ended.
@@ -73,7 +73,7 @@ class Server:
         """Send a request and return its result and the length of the answer.
 
         Raises:
-            BenchmarkError: it was answered by an error, or something else than a message came.
+            BenchmarkError: the answer was an error or not a message.
         """
         self.write(json.dumps(message).encode() + b"\n")
         while True:
@@ -86,7 +86,7 @@ class Server:
                     raise BenchmarkError(f"{message['method']} was answered {line[:500]!r}") from None
 
     def shake_hands(self) -> int:
-        """Say what a client says before its first call; return the bytes of the list of tools."""
+        """Initialize the session, list the tools, and return the size of the list in bytes."""
         self.request(INITIALIZE)
         self.write(json.dumps(INITIALIZED).encode() + b"\n")
         result, _ = self.request({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
@@ -95,13 +95,13 @@ class Server:
         return len(json.dumps(result["tools"], ensure_ascii=False, separators=(",", ":")).encode())
 
     def memory(self) -> float:
-        """Return its resident memory in MiB."""
+        """Return the server's resident memory in MiB."""
         return int(Path(f"/proc/{self.pid}/status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
 
 
 @contextmanager
 def started(command: list[str], environment: dict[str, str], log: str) -> Generator[Server]:
-    """Start a server and, in the end, close its stdin and wait for it; end it at once if something went wrong."""
+    """Start a server; at the end, close its stdin and wait for it. On an error, kill it."""
     with Path(log).open("ab") as stderr:
         process = subprocess.Popen(  # noqa: S603 - command lines are the benchmarks' own
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=environment
@@ -115,7 +115,7 @@ def started(command: list[str], environment: dict[str, str], log: str) -> Genera
 
 
 def ask(number: int) -> bytes:
-    """Write a call on one of the mailboxes, which follows from the call's id."""
+    """Return a call as a line; the call's id selects the mailbox."""
     return (_TEMPLATE % (number, _mailbox(number))).encode()
 
 
@@ -123,7 +123,7 @@ def check(line: bytes) -> int:
     """Return the id of the call that a line answers.
 
     Raises:
-        BenchmarkError: it is not the answer to that call.
+        BenchmarkError: the line is not the answer to that call.
     """
     try:
         answer = json.loads(line)
@@ -132,7 +132,7 @@ def check(line: bytes) -> int:
         if right and not result.get("isError"):
             return number
     except (ValueError, LookupError, TypeError):
-        pass  # it has another form
+        pass  # the answer has another structure
     raise BenchmarkError(f"a call was answered {line[:500]!r}")
 
 
@@ -141,7 +141,7 @@ def _mailbox(number: int) -> str:
 
 
 def one_by_one(server: Server, first: int, seconds: float = 0, at_least: int = 0) -> list[float]:
-    """Call again as soon as a call is answered; return milliseconds.
+    """Send each call after the answer to the one before; return the latencies in milliseconds.
 
     Raises:
         BenchmarkError: an answer was wrong.
@@ -159,10 +159,10 @@ def one_by_one(server: Server, first: int, seconds: float = 0, at_least: int = 0
 
 
 def side_by_side(server: Server, first: int, seconds: float) -> float:
-    """Keep calls under way; return right answers per second.
+    """Keep `IN_FLIGHT` calls under way; return the correct answers per second.
 
     Raises:
-        BenchmarkError: an answer was wrong, or there were two.
+        BenchmarkError: an answer was wrong or came twice.
     """
     waiting = set(range(first, first + IN_FLIGHT))
     following = first + IN_FLIGHT
@@ -185,7 +185,7 @@ def side_by_side(server: Server, first: int, seconds: float) -> float:
 
 
 def answers(server: Server) -> dict[str, Any]:
-    """Call every tool once; return the data of the answers, and what a model reads of one."""
+    """Call every tool once; return the data of the answers, and the sizes of one answer."""
     server.shake_hands()
     results = {tool: server.request(call(LEGACY, tool, args, 2)) for tool, args in CALLS}
     shown, on_wire = results[TOOL]
@@ -197,7 +197,7 @@ def answers(server: Server) -> dict[str, Any]:
 
 
 def steady(server: Server, seconds: float) -> dict[str, float]:
-    """Measure calls one by one, many at once, and one by one again."""
+    """Measure sequential calls, concurrent calls, and sequential calls again."""
     server.shake_hands()
     one_by_one(server, 2, at_least=WARM_UP)
     before = one_by_one(server, 2, seconds / 2)
@@ -209,10 +209,10 @@ def steady(server: Server, seconds: float) -> dict[str, float]:
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Do a job and return what it showed, in milliseconds where it is a time.
+    """Run a job and return its measurements; times are in milliseconds.
 
     Raises:
-        BenchmarkError: an answer was wrong, or there was none.
+        BenchmarkError: an answer was wrong or missing.
     """
     began, shown = time.perf_counter(), dict[str, Any]()
     with started(job["command"], job["environment"], job["log"]) as server:
@@ -229,7 +229,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
             shown = steady(server, job["seconds"])
         else:
             shown = answers(server)
-    import resource  # Windows has none, and loads this module when it collects tests
+    import resource  # Windows lacks the module, but imports this file when it collects tests
 
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     shown["cpu"] = (used.ru_utime + used.ru_stime) * 1000
@@ -237,7 +237,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Do what the command line says, write what it showed, and return the exit status."""
+    """Run the job of the command line, print its result, and return the exit status."""
     job = json.loads(sys.argv[1])
     return run(lambda: sys.stdout.write(json.dumps(measure(job)) + "\n"))
 

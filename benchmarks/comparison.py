@@ -1,4 +1,4 @@
-"""Everything that is compared, measured in rounds in which the servers take turns."""
+"""Measure everything that is compared, in rounds in which the servers take turns."""
 
 import json
 import sys
@@ -30,7 +30,7 @@ _ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured in each of some rounds: starts, starts with a call, and seconds of calls."""
+    """The extent of each round: the number of starts, of starts with a call, and the seconds of calls."""
 
     rounds: int
     starts: int
@@ -39,13 +39,13 @@ class Plan:
 
 
 class Comparison:
-    """A run: servers, an Inkbox that is up, and what was measured so far."""
+    """A run: the servers, a running Inkbox, and the measurements so far."""
 
     def __init__(self, plan: Plan, peers: list[Peer], directory: Path, stack: ExitStack) -> None:
-        """Start what is called over and over.
+        """Start the servers that are called in every round.
 
         Raises:
-            BenchmarkError: something is missing, or the servers do not do the same work.
+            BenchmarkError: a program is missing, or the servers do not do the same work.
         """
         self._plan, self._peers, self._directory = plan, peers, directory
         self._origin = stack.enter_context(inkbox_stub(directory))
@@ -76,7 +76,7 @@ class Comparison:
             progress.end()
 
     def _round(self, number: int) -> list[tuple[str, Callable[[], None]]]:
-        plan, forth = self._plan, 1 if number % 2 else -1  # the first to go changes
+        plan, forth = self._plan, 1 if number % 2 else -1  # the order is reversed in every second round
         peers, targets = self._peers[::forth], list(self._targets.items())[::forth]
         steps: list[tuple[str, Callable[[], None]]] = [
             *[("starts", lambda: self._each(peers, "start"))] * plan.starts,
@@ -91,7 +91,7 @@ class Comparison:
         return [(f"round {number + 1}/{plan.rounds}: {what}", step) for what, step in steps]
 
     def _compare_stdio(self) -> None:
-        """Compare the answers of all servers; for this server it is also the start that makes its recording."""
+        """Compare the answers of all servers. This start also makes this server's recording."""
         api = httpx2.get(f"{self._origin}{ROUTE}/{ADDRESS}").raise_for_status().content
         self._note("result_bytes", API, len(api))
         answers = {peer.name: self._client(peer, "answers") for peer in self._peers}
@@ -107,7 +107,7 @@ class Comparison:
         for peer in peers:
             shown = self._client(peer, measure)
             for name, value in shown.items():
-                # Only a session without a call tells what one costs that nobody uses.
+                # The processor time of an unused session comes only from a session without a call.
                 if name != "list_bytes" and (name != "cpu" or measure == "start"):
                     self._note(name, peer.name, value)
 

@@ -1,4 +1,4 @@
-"""Servers as they are deployed: one process, or replicas behind HAProxy."""
+"""Servers as they are deployed: one process, or several replicas behind HAProxy."""
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
@@ -11,9 +11,9 @@ from benchmarks.processes import BenchmarkError, free_port, memory, require, run
 
 Shape = Literal["sessions", "stateless", "replicas"]
 COPIES = 3
-"""How many replicas there are."""
+"""Number of replicas."""
 
-# What `deploy/haproxy.cfg` does, as far as it matters to speed.
+# The settings of `deploy/haproxy.cfg` that affect speed.
 _BALANCER = """
 global
   maxconn 4096
@@ -34,7 +34,7 @@ backend replicas
 
 @dataclass(frozen=True)
 class Service:
-    """A server that is up: where clients find it, and the processes that it consists of, balancer aside."""
+    """A running server: the address for clients, and its processes without the balancer."""
 
     peer: Peer
     shape: Shape
@@ -43,22 +43,22 @@ class Service:
 
     @property
     def memory(self) -> float:
-        """Its resident memory in MiB."""
+        """The server's resident memory in MiB."""
         return sum(map(memory, self.processes))
 
 
 @contextmanager
 def serving(peer: Peer, shape: Shape, upstream: str, directory: Path) -> Generator[Service]:
-    """Start a server in one of its shapes; end it in any case.
+    """Start a server in one of its shapes, and end it even after an error.
 
     Args:
         peer: the server.
         shape: with sessions or without, one process or several.
-        upstream: the origin of its Inkbox.
-        directory: where logs and configurations go.
+        upstream: the origin of the server's Inkbox.
+        directory: the place of logs and configurations.
 
     Raises:
-        BenchmarkError: it does not start, or HAProxy is missing.
+        BenchmarkError: the server does not start, or HAProxy is missing.
     """
     if peer.http is None:
         raise BenchmarkError(f"{peer.name} serves stdio only")

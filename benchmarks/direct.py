@@ -1,4 +1,4 @@
-"""Calling the API with nothing between: `python -m benchmarks.direct ORIGIN SECONDS` writes the median in ms."""
+"""Call the API without an MCP server: `python -m benchmarks.direct ORIGIN SECONDS` writes the median in ms."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ from benchmarks.stub import ROUTE
 
 
 async def measure(origin: str, seconds: float) -> float:
-    """Get one mailbox after another as the servers do, and check each."""
+    """Get one mailbox after another, as the servers do, and check each."""
     latencies: list[float] = []
     async with httpx2.AsyncClient(base_url=origin, headers={"X-API-Key": KEY}) as http:
         end = time.perf_counter() + seconds

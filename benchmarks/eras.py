@@ -1,4 +1,4 @@
-"""How clients of both protocol eras call a tool over HTTP."""
+"""HTTP calls of tools by clients of both protocol eras."""
 
 import json
 from typing import Any, cast
@@ -20,7 +20,7 @@ def headers(era: Era, tool: str) -> dict[str, str]:
 
 
 def call(origin: str, era: Era, tool: str, arguments: dict[str, Any], session: str | None = None) -> dict[str, Any]:
-    """Call a tool once and return its result, or the error in its place."""
+    """Call a tool once and return its result, or the whole message if it is an error."""
     extra = {SESSION: session} if session else {}
     content = messages.call(era, tool, arguments)
     answer = httpx2.post(f"{origin}{PATH}", json=content, headers={**headers(era, tool), **extra}, timeout=10)
@@ -29,7 +29,7 @@ def call(origin: str, era: Era, tool: str, arguments: dict[str, Any], session: s
 
 
 def open_sessions(origin: str, number: int) -> list[str]:
-    """Shake hands as so many clients of 2025-11-25, and return the ids of their sessions."""
+    """Initialize this number of sessions of 2025-11-25, and return their ids."""
     sessions: list[str] = []
     with httpx2.Client(headers=_COMMON, timeout=10) as http:
         for _ in range(number):

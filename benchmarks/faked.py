@@ -1,4 +1,4 @@
-"""An Inkbox in this process that answers without being asked twice: what is left is the server."""
+"""An Inkbox in this process that answers at once, so that only the server's own time is measured."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ SETTINGS = Settings(api_key=SecretStr(KEY), log_level="error")
 
 
 class FakedInkbox(httpx2.AsyncBaseTransport):
-    """Answers each request with its mailbox, or where it asks for the list with a body that was made before."""
+    """Answers a request for a mailbox with that mailbox, and a request for the list with a prepared body."""
 
     def __init__(self, mailboxes: bytes = b"[]") -> None:
         self._mailboxes = mailboxes
@@ -27,7 +27,7 @@ class FakedInkbox(httpx2.AsyncBaseTransport):
 
 def mailbox(number: int, address: str = "") -> dict[str, Any]:
     """Return a mailbox as the API does."""
-    seconds = number * 97 % 86_400  # in no order
+    seconds = number * 97 % 86_400  # times are not in the order of the numbers
     time = f"2026-01-{1 + number % 28:02}T{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{number:06}Z"
     return {
         "id": f"aaaa1111-2222-4333-8444-{number:012}",
@@ -41,5 +41,5 @@ def mailbox(number: int, address: str = "") -> dict[str, Any]:
 
 
 def mailboxes(number: int) -> bytes:
-    """Return the list of so many mailboxes as the API does."""
+    """Return a list of this number of mailboxes as the API does."""
     return json.dumps([mailbox(each) for each in range(number)], separators=(",", ":")).encode()

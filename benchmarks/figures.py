@@ -1,4 +1,4 @@
-"""From measurements to numbers that can be compared: medians over rounds, their spread, and ratios."""
+"""Compute comparable numbers from measurements: medians over rounds, their spread, and ratios."""
 
 import os
 import platform
@@ -9,18 +9,18 @@ from statistics import median, quantiles
 
 @dataclass
 class Series:
-    """The measurements of one thing, a round each."""
+    """The measurements of one quantity, one for each round."""
 
     values: list[float] = field(default_factory=list[float])
 
     @property
     def median(self) -> float:
-        """The median over the rounds."""
+        """The median of the rounds."""
         return median(self.values)
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """What a quarter of the rounds stays below, and what a quarter is above: neither knows outliers."""
+        """The lower and the upper quartile, which single outliers hardly change."""
         if len(self.values) < 2:
             return self.values[0], self.values[0]
         low, _, high = quantiles(self.values, n=4, method="inclusive")
@@ -28,19 +28,19 @@ class Series:
 
     @property
     def deviation(self) -> float:
-        """Half of the way between the quartiles, as a part of the median."""
+        """Half the distance between the quartiles, relative to the median."""
         low, high = self.quartiles
         return (high - low) / 2 / self.median
 
     @property
     def spread(self) -> float:
-        """Half of the way from the lowest value to the highest, as a part of the median."""
+        """Half the distance between the lowest and the highest value, relative to the median."""
         return (max(self.values) - min(self.values)) / 2 / self.median
 
     def ratio(self, other: "Series") -> float:
         """Return this as a multiple of another series: the median of the ratios within each round.
 
-        What slows the machine down for a while slows both, for they are measured one right after the other.
+        A temporary slowdown of the machine affects both values of a round, because they are measured in sequence.
         """
         return self.over(other).median
 
@@ -50,7 +50,7 @@ class Series:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 0) -> str:
-    """Lay out cells in columns, the first of them, which hold words, aligned to the left, the others to the right."""
+    """Format a table; the first `words` columns are aligned to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = [
         [cell.ljust(width) for cell, width in zip(row[:words], widths, strict=False)]
@@ -61,5 +61,5 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 0) ->
 
 
 def machine() -> str:
-    """Say what the numbers were measured on, as far as it matters to them."""
+    """Return the number of processors and the version of Python."""
     return f"{os.cpu_count()} processors, {platform.python_implementation()} {platform.python_version()}"

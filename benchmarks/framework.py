@@ -1,4 +1,4 @@
-"""What a call costs apart from sockets and Inkbox, in this process: the number to watch over time.
+"""Measure the cost of a call without sockets and Inkbox, in this process. This number is worth watching over time.
 
 Run with `python -m benchmarks.framework`; see `benchmarks/README.md`.
 """
@@ -30,14 +30,14 @@ from inkbox_mcp.stdio.warm_start import Beginning
 
 TOOL = "get_mailbox"
 CALLS = 200
-"""In each measurement."""
+"""Number of calls in each measurement."""
 
 Ask = Callable[[], Awaitable[bytes]]
 
 
 @asynccontextmanager
 async def http() -> AsyncGenerator[Ask]:
-    """Yield what calls the HTTP application as uvicorn does, in the era without sessions."""
+    """Yield a function that calls the HTTP application as uvicorn does, in the era without sessions."""
     service = Service(SETTINGS, FakedInkbox)
     server = server_of(service, caller)
     app: Any = build_app(server, service, Drain(MCP_PATH, 0))
@@ -85,7 +85,7 @@ def _scope(body: bytes) -> dict[str, Any]:
 
 @asynccontextmanager
 async def stdio(beginning: Beginning) -> AsyncGenerator[Ask]:
-    """Yield what calls the server over pipes, after the handshake that was recorded or else is now."""
+    """Yield a function that calls the server over pipes. The handshake is replayed if a recording exists."""
     (stdin, to), (back, stdout) = os.pipe(), os.pipe()
     for fd in (stdin, back, stdout):
         os.set_blocking(fd, False)
@@ -119,7 +119,7 @@ def _line(message: dict[str, Any]) -> bytes:
 
 
 async def measure(ask: Ask) -> float:
-    """Return the microseconds of processor time that a call takes.
+    """Return the processor time of a call in microseconds.
 
     Raises:
         AssertionError: an answer was wrong.
@@ -134,9 +134,9 @@ async def measure(ask: Ask) -> float:
 
 
 async def compare(rounds: int) -> dict[str, Series]:
-    """Measure both transports in turns."""
+    """Measure all transports in turns."""
     async with AsyncExitStack() as stack:
-        recorded = Beginning()  # by the first conversation that has it
+        recorded = Beginning()  # filled by the first conversation
         asks = {
             "2026-07-28 over ASGI": http(),
             "2025-11-25 over pipes, by the SDK": stdio(recorded),

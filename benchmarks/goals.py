@@ -1,11 +1,11 @@
-"""What this server is to achieve beside others, and whether it does."""
+"""The performance goals of this server, compared with other servers, and whether it meets them."""
 
 from dataclasses import dataclass
 
 from benchmarks.figures import Series
 
 Key = tuple[str, str]
-"""What is measured, and of whom."""
+"""A measure and the name of a server."""
 Samples = dict[Key, Series]
 
 OURS, LOOP, MCPSERVER, FASTMCP, TYPESCRIPT = "inkbox-mcp", "hand-written", "MCPServer", "FastMCP", "TypeScript"
@@ -14,15 +14,15 @@ DIRECT, VALIDATED, API = "HTTPX2 alone", "validating all", "the API"
 
 @dataclass(frozen=True)
 class Goal:
-    """A bound on a measure, as a multiple of another where there is one.
+    """A bound on a measure, or on its ratio to another measure.
 
     Attributes:
         title: the measure.
-        own: what is measured.
-        other: what it is compared with; without it the bound is on the measure itself.
+        own: the measure of this server.
+        other: the measure to compare with; without it the bound applies to `own` itself.
         bound: the goal.
-        stretch: what would be better still.
-        more: whether more is better.
+        stretch: a better value that is not required.
+        more: whether a higher value is better.
     """
 
     title: str
@@ -33,12 +33,12 @@ class Goal:
     more: bool = False
 
     def value(self, samples: Samples) -> float:
-        """Return what the bound is about."""
+        """Return the value that the bound applies to."""
         own = samples[self.own]
         return own.ratio(samples[self.other]) if self.other else own.median
 
     def is_met(self, value: float, bound: float | None = None) -> bool:
-        """Whether a value is within a bound, by default the goal's."""
+        """Return whether a value is within a bound, by default the goal's."""
         bound = self.bound if bound is None else bound
         return value >= bound if self.more else value <= bound
 
@@ -69,7 +69,7 @@ GOALS = [
 
 
 def rows(samples: Samples) -> list[list[str]]:
-    """Write the table of the goals, its head first."""
+    """Return the rows of the table of goals, beginning with its head."""
     lines = [["measure", OURS, "±", "compared with", "", "±", "ratio", "goal", "met"]]
     for goal in GOALS:
         own, value = samples[goal.own], goal.value(samples)

@@ -1,4 +1,4 @@
-"""Measure streamable HTTP serving beside the same tools made with FastMCP.
+"""Compare streamable HTTP serving with the same tools made with FastMCP.
 
 Run with `python -m benchmarks.http`; see `benchmarks/README.md`.
 """
@@ -26,7 +26,7 @@ from benchmarks.wrk import Measured, load
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured: every scenario with every number of clients, for some seconds in each round."""
+    """The extent of a run: each round measures every scenario with every number of clients for some seconds."""
 
     scenarios: list[Scenario]
     clients: list[int]
@@ -35,15 +35,15 @@ class Plan:
 
 
 Cell = tuple[Scenario, int, str]
-"""What is measured in each round: a scenario, a number of clients, a peer's name."""
+"""One measurement of each round: a scenario, a number of clients, and the name of a server."""
 METRICS = ("calls_per_second", "p50", "p99")
 Memory = dict[str, tuple[float, float]]
-"""MiB by server: before it was measured, and after."""
+"""MiB by server, before and after the measurements."""
 
 
 @dataclass
 class Results:
-    """What a run showed; the ceiling is what wrk gets out of nginx alone."""
+    """The results of a run; the ceiling is the rate of wrk with nginx alone."""
 
     plan: Plan
     peers: list[Peer]
@@ -52,7 +52,7 @@ class Results:
     memory: Memory
 
     def series(self, cell: Cell, metric: str) -> Series:
-        """Return one of a cell's metrics, by the round."""
+        """Return one metric of a cell, one value for each round."""
         return Series([getattr(measured, metric) for measured in self.measured[cell]])
 
 
@@ -60,7 +60,7 @@ def measure(plan: Plan, peers: list[Peer]) -> Results:
     """Start all servers in all shapes, measure them in turns, and end them.
 
     Raises:
-        BenchmarkError: something is missing, or an answer was wrong.
+        BenchmarkError: a program is missing, or an answer was wrong.
     """
     shapes: list[Shape] = list(dict.fromkeys(scenario.shape for scenario in plan.scenarios))
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
@@ -83,7 +83,7 @@ def measure(plan: Plan, peers: list[Peer]) -> Results:
 
 
 def take_turns(plan: Plan, services: list[Service], directory: Path) -> dict[Cell, list[Measured]]:
-    """Measure the peers one right after the other, again in each round; the first to go changes."""
+    """Measure the servers in turns, and reverse their order in every second round."""
     targets = {
         (scenario, service.peer.name): target(scenario, service, max(plan.clients), directory)
         for scenario, service in product(plan.scenarios, services)
@@ -103,7 +103,7 @@ def take_turns(plan: Plan, services: list[Service], directory: Path) -> dict[Cel
 
 
 def report(results: Results) -> str:
-    """Write the tables of a run."""
+    """Format the tables of a run."""
     plan, (first, second) = results.plan, results.peers
     parts = [f"{machine()}; {', '.join(f'{peer.name} {peer.version}' for peer in results.peers)}"]
     head = ["clients"]
@@ -130,7 +130,7 @@ def _cells(rate: Series, p50: Series, p99: Series) -> list[str]:
 
 
 def as_json(results: Results) -> dict[str, Any]:
-    """Return everything that was measured, a round at a time."""
+    """Return all measurements of every round."""
     return {
         "machine": machine(),
         "versions": {peer.name: peer.version for peer in results.peers},
@@ -150,7 +150,7 @@ def as_json(results: Results) -> dict[str, Any]:
 
 
 def say(line: str) -> None:
-    """Tell on stderr how far it is."""
+    """Print the progress on stderr."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 

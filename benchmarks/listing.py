@@ -1,6 +1,6 @@
-"""What a page of 50 costs where the API returns all: `python -m benchmarks.listing` writes ms by the list's length.
+"""The cost of a page of 50 if the API returns all: `python -m benchmarks.listing` writes ms by the list's length.
 
-Beside it stands the same page by validating everything, which is what models of the whole answer do.
+For comparison, it also measures a page for which every item of the answer is validated.
 """
 
 import asyncio
@@ -23,18 +23,18 @@ from inkbox_mcp.tools.mailboxes import ListMailboxes, Mailbox, MailboxPage, list
 SIZES = (100, 1_000, 10_000, 20_000)
 LIMIT = 50
 SECONDS = 0.6
-"""For each size and each way."""
+"""Seconds for each size and each way."""
 
 Way = Callable[[InkboxAPI], Awaitable[Result]]
 
 
 async def paged(api: InkboxAPI) -> Result:
-    """Ask for a page as a client does."""
+    """Request a page as a client does."""
     return await list_mailboxes.run(api, ListMailboxes(limit=LIMIT))
 
 
 async def validated(api: InkboxAPI) -> Result:
-    """Make models of all mailboxes and take the newest."""
+    """Validate all mailboxes and take the newest."""
     found = [parse(item, Mailbox) for item in await api.get_list(path(MAILBOXES))]
     found.sort(key=lambda mailbox: (mailbox.sent("created_at"), mailbox.id), reverse=True)
     return MailboxPage(mailboxes=found[:LIMIT], total=len(found), next_cursor="more" if found[LIMIT:] else None)
@@ -47,12 +47,12 @@ async def measure(size: int, seconds: float = SECONDS, ways: dict[str, Way] = WA
     """Return the median milliseconds of both ways, taken in turns.
 
     Args:
-        size: how many mailboxes there are.
-        seconds: for each way.
-        ways: by name.
+        size: the number of mailboxes.
+        seconds: the time for each way.
+        ways: functions that return a page, by name.
 
     Raises:
-        AssertionError: they show different mailboxes.
+        AssertionError: the pages contain different mailboxes.
     """
     taken: dict[str, list[float]] = {name: [] for name in ways}
     body = mailboxes(size)

@@ -1,4 +1,4 @@
-"""What clients of both protocol eras say, over any transport."""
+"""Messages of clients of both protocol eras, for any transport."""
 
 import json
 from typing import Any, Literal
@@ -31,7 +31,7 @@ CALLS: list[tuple[str, dict[str, str]]] = [
     ("update_mailbox", {"email_address": ADDRESS, "display_name": "Sales Team"}),
     ("delete_mailbox", {"email_address": ADDRESS}),
 ]
-"""A call of each tool; servers must answer all of them with the same data."""
+"""A call of each tool; all servers must answer it with the same data."""
 
 
 def call(era: Era, tool: str, arguments: dict[str, Any], number: int = 1) -> Message:
@@ -42,6 +42,6 @@ def call(era: Era, tool: str, arguments: dict[str, Any], number: int = 1) -> Mes
 
 
 def template(era: Era, tool: str) -> str:
-    """Write a call of a tool on a mailbox, with places for its id and for the mailbox's address."""
+    """Return a call of a tool on a mailbox as a template for the call's id and the mailbox's address."""
     message = {**call(era, tool, {"email_address": "%s"}), "id": "%d"}
     return json.dumps(message, separators=(",", ":")).replace('"%d"', "%d")

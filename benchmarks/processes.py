@@ -1,4 +1,4 @@
-"""Programs that a benchmark starts: found, waited for, and ended whatever happens."""
+"""Find and start programs for a benchmark, wait for them, and end them even after an error."""
 
 import os
 import shutil
@@ -17,16 +17,16 @@ SECONDS_TO_END = 5.0
 
 
 class BenchmarkError(Exception):
-    """A benchmark cannot be run or its numbers cannot be trusted; the message is one line that says why."""
+    """A benchmark cannot run, or its numbers cannot be trusted; the message gives the reason in one line."""
 
 
 def require(program: str) -> str:
-    """Find a program that Debian packages under its own name.
+    """Find a program whose Debian package has the same name.
 
     Raises:
-        BenchmarkError: it is not installed.
+        BenchmarkError: the program is not installed.
     """
-    # Debian installs servers where only the administrator's PATH looks.
+    # Debian installs servers in directories that only the administrator's PATH contains.
     found = shutil.which(program) or shutil.which(program, path="/usr/local/sbin:/usr/sbin:/sbin")
     if not found:
         raise BenchmarkError(f"{program} is missing: install the Debian package {program}")
@@ -34,7 +34,7 @@ def require(program: str) -> str:
 
 
 def free_port() -> int:
-    """Find a loopback port that nobody listens on."""
+    """Find a free loopback port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 
@@ -46,7 +46,7 @@ def running(
     """Start a program, wait until it listens on its ports, yield its process id, and end it and its children.
 
     Raises:
-        BenchmarkError: it cannot be started, ended by itself or does not listen; with the last line that it wrote.
+        BenchmarkError: it cannot start, ended by itself or does not listen; the message has its last line of output.
     """
     with log.open("ab") as written:
         process = _start(command, written, written, environment)
@@ -59,20 +59,20 @@ def running(
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(SECONDS_TO_END)
-        finally:  # also when another Ctrl-C comes meanwhile
+        finally:  # even after another Ctrl-C
             _kill(process)
 
 
 def output(command: Sequence[str], patience: float, directory: Path | None = None) -> str:
-    """Run a program to its end and return what it wrote; end it and its children in any case.
+    """Run a program until it ends and return its output; end it and its children even after an error.
 
     Args:
         command: the command line.
-        patience: seconds after which it is ended.
-        directory: where it runs.
+        patience: seconds after which the program is killed.
+        directory: the working directory.
 
     Raises:
-        BenchmarkError: it cannot be started, failed or did not end; with the last line that it wrote.
+        BenchmarkError: it cannot start, failed or did not end; the message has its last line of output.
     """
     name = " ".join(Path(word).name for word in command[:3])
     with _start(command, subprocess.PIPE, subprocess.PIPE, directory=directory) as process:
@@ -89,7 +89,7 @@ def output(command: Sequence[str], patience: float, directory: Path | None = Non
 
 
 def run(benchmark: Callable[[], object]) -> int:
-    """Run a benchmark and return its exit status; what it started is ended on Ctrl-C and SIGTERM, too."""
+    """Run a benchmark and return its exit status; Ctrl-C and SIGTERM also end the programs that it started."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         benchmark()
@@ -102,7 +102,7 @@ def run(benchmark: Callable[[], object]) -> int:
 
 
 def last_line(log: Path) -> str:
-    """Return the last line of a log, or say that it is empty."""
+    """Return the last line of a log, or a note that it is empty."""
     return _last_line(log.read_bytes()) or "it wrote nothing"
 
 
@@ -118,7 +118,7 @@ def _start(
     directory: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     try:
-        # A session of its own: Ctrl-C is for the benchmark, which then ends its programs in order.
+        # A separate session keeps Ctrl-C from the programs, so that the benchmark can end them in order.
         return subprocess.Popen(  # noqa: S603 - command lines are the benchmarks' own
             command,
             stdin=subprocess.DEVNULL,
@@ -151,14 +151,14 @@ def _await_listener(process: subprocess.Popen[bytes], port: int, log: Path) -> N
 
 
 def memory(leader: int) -> float:
-    """Return the resident memory, in MiB, of a process that `running` started and of its children."""
+    """Return the resident memory in MiB of a process that `running` started, with its children."""
     return sum(_resident(directory) for directory in _of_group(leader)) / 1024
 
 
 def _of_group(leader: int) -> Iterator[Path]:
     for directory in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            # The name in brackets may hold anything; the group is the third field behind it.
+            # The name in brackets may contain any character; the group is the third field after it.
             if int((directory / "stat").read_bytes().rpartition(b")")[2].split()[2]) == leader:
                 yield directory
 

@@ -1,4 +1,4 @@
-"""How far a benchmark is, on stderr: a bar on a terminal, lines elsewhere."""
+"""The progress of a benchmark on stderr: a bar on a terminal, lines elsewhere."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ _WIDTH = 30
 
 
 class Progress:
-    """Counts steps of which the number is known."""
+    """Counts the steps of a run."""
 
     def __init__(self, steps: int) -> None:
         self._steps, self._done = steps, 0
@@ -15,7 +15,7 @@ class Progress:
         self._on_terminal = sys.stderr.isatty()
 
     def begin(self, what: str) -> None:
-        """Show what is being done; it counts as done when the next begins."""
+        """Show the current step; it counts as done when the next one begins."""
         done, seconds = self._done / self._steps, time.monotonic() - self._began
         left = f", {seconds / done * (1 - done):.0f} s left" if done > 0.1 else ""
         bar = "#" * round(done * _WIDTH)
@@ -27,6 +27,6 @@ class Progress:
         self._done += 1
 
     def end(self) -> None:
-        """Leave a clean line behind."""
+        """Remove the bar from the terminal."""
         if self._on_terminal:
             sys.stderr.write("\r\033[K")

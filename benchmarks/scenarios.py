@@ -1,4 +1,4 @@
-"""Who calls which shape of a server over HTTP, and how `wrk` does it."""
+"""Scenarios of HTTP clients and servers, and the calls that `wrk` makes for them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ SCENARIOS = [
 
 
 def target(scenario: Scenario, service: Service, clients: int, directory: Path) -> Target:
-    """Say how a scenario's clients call a server; where they need sessions, open one for each."""
+    """Return the target for `wrk` in a scenario; open a session for each client if the scenario needs sessions."""
     name = f"{service.peer.name}, {scenario.title}"
     sessions = None
     if scenario.era == LEGACY and scenario.shape == "sessions":
@@ -42,5 +42,5 @@ def target(scenario: Scenario, service: Service, clients: int, directory: Path) 
 
 
 def ceiling_target(stub: str) -> Target:
-    """Say how nginx is called where it stands in for a server, to see what wrk can do."""
+    """Return the target that calls nginx alone, to measure the limit of `wrk`."""
     return Target("nginx", stub, f"{ECHO}/%d/%s", template(MODERN, TOOL), eras.headers(MODERN, TOOL))

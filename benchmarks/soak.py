@@ -46,18 +46,18 @@ FAULTS = [
     LIMITED, STALLED_AFTER, STALLED_BEFORE,
 ]  # fmt: skip
 TIMEOUT = 3.0
-"""Seconds that the server gives a call; a request that stalls takes them all."""
+"""Seconds that the server gives a call; a stalled request uses all of them."""
 UNANSWERED = 30.0
-"""Seconds after which a call counts as one that got no answer."""
+"""Seconds after which a call counts as unanswered."""
 EVERY = 10.0
 MAX_GROWTH = 8.0
-"""MiB of resident memory that may come after the warm-up: what an allocator keeps, not what a leak takes."""
+"""Allowed growth of resident memory after the warm-up, in MiB: an allocator may keep this much, a leak takes more."""
 MAX_LINE = 1_000_000
 
 
 @dataclass
 class Server:
-    """A server process, and the calls that wait for its answers."""
+    """A server process, and the calls that wait for an answer."""
 
     process: Process
     answers: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
@@ -70,7 +70,7 @@ class Server:
         """Send a request and wait for its answer.
 
         Raises:
-            TimeoutError: none came.
+            TimeoutError: no answer came.
         """
         number = next(self._ids)
         self.arrived[number] = anyio.Event()
@@ -88,7 +88,7 @@ class Server:
         await self.process.stdin.send(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
 
     async def listen(self) -> None:
-        """Hand the server's answers to those who wait for them, until it ends."""
+        """Pass the server's answers to the waiting calls until the server ends."""
         assert self.process.stdout  # noqa: S101 - a pipe was asked for
         stdout = BufferedByteReceiveStream(self.process.stdout)
         while True:
@@ -108,7 +108,7 @@ class Server:
 
 @asynccontextmanager
 async def start_server(url: str) -> AsyncGenerator[Server]:
-    """Start a server on an Inkbox as a client would; end it in any case."""
+    """Start a server as a client does, and end it even after an error."""
     with tempfile.TemporaryDirectory() as home:
         environment = {"PATH": os.environ["PATH"], "HOME": home, "INKBOX_API_KEY": KEY, "INKBOX_BASE_URL": url}
         command = [sys.executable, "-m", "inkbox_mcp", "--log-level", "error", "--timeout", str(TIMEOUT)]
@@ -131,14 +131,14 @@ async def start_server(url: str) -> AsyncGenerator[Server]:
 
 @dataclass
 class Soak:
-    """What was asked for, and what was seen."""
+    """A running soak: the server, the time of its end, and the outcomes so far."""
 
     server: Server
     ends: float
     seen: Counter[str] = field(default_factory=Counter[str])
 
     async def call(self, tool: str, **arguments: str) -> str:
-        """Make a call, count its outcome and return it: `ok`, an error's code, or that there was no answer."""
+        """Make a call, count its outcome and return it: `ok`, an error's code, `protocol error` or `no answer`."""
         try:
             answer = await self.server.request("tools/call", name=tool, arguments=arguments)
         except TimeoutError:
@@ -150,7 +150,7 @@ class Soak:
         return outcome
 
     async def live(self, agent: int) -> None:
-        """Be an agent: give mailbox after mailbox its whole life, one call after the other, until the time is up."""
+        """Act as an agent: create, use and delete one mailbox after the other until the time is up."""
         for number in count():
             local_part = f"soak-{agent}-{number}"
             await self.call("create_mailbox", agent_handle=_handle(agent), email_local_part=local_part)
@@ -158,18 +158,18 @@ class Soak:
             await self.call("list_mailboxes")
             await self.call("update_mailbox", email_address=local_part, display_name=f"Soak {number}")
             while await self.call("delete_mailbox", email_address=local_part) not in {"ok", "not_found", "no answer"}:
-                pass  # an agent has one mailbox: the next one needs this one gone
+                pass  # an agent has only one mailbox, so this one must be deleted first
             if anyio.current_time() >= self.ends:
                 return
 
     @property
     def calls(self) -> int:
-        """How many calls are over."""
+        """The number of finished calls."""
         return self.seen.total()
 
 
 async def watch(soak: Soak, inkbox: FaultyInkbox, seconds: float) -> list[float]:
-    """Print a line every few seconds; return the memory at each."""
+    """Print a line every few seconds, and return the memory at each line."""
     memories = [soak.server.memory()]
     started = before = anyio.current_time()
     calls = 0
@@ -186,7 +186,7 @@ async def watch(soak: Soak, inkbox: FaultyInkbox, seconds: float) -> list[float]
 
 
 async def soak(seconds: float, in_flight: int, faults: float) -> bool:
-    """Run a soak and print what it shows; return whether all is well."""
+    """Run a soak and print its results; return whether it passed."""
     chance = random.Random()  # noqa: S311 - faults are no secret
 
     def usual() -> Fault:
@@ -212,7 +212,7 @@ async def soak(seconds: float, in_flight: int, faults: float) -> bool:
 
 
 def report(run: Soak, seconds: float, memories: list[float]) -> bool:
-    """Print the numbers of a whole soak; return whether all is well."""
+    """Print the results of a soak; return whether it passed."""
     at_start, at_end = memories[0], memories[-1]
     warm = memories[2 + len(memories) // 4] if len(memories) > 4 else memories[-2]
     say(f"\ncalls            {run.calls}, {run.calls / seconds:.0f}/s")
@@ -230,7 +230,7 @@ def _handle(agent: int) -> str:
 
 
 def say(line: str) -> None:
-    """Print a line at once."""
+    """Print a line and flush stdout."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""The Inkbox API as fast as it gets: nginx on loopback with canned answers, so that servers are what is measured."""
+"""A very fast Inkbox API: nginx on loopback with fixed answers, so that only the servers are measured."""
 
 import json
 from collections.abc import Generator
@@ -10,7 +10,7 @@ from benchmarks.processes import free_port, require, running
 ROUTE = "/api/v1/mail/mailboxes"
 ECHO = "/echo"
 
-# nginx puts in what the address in the request's path is.
+# nginx replaces `$1` with the address in the request's path.
 _MAILBOX = json.dumps(
     {
         "id": "aaaa1111-2222-4333-8444-555566667777",
@@ -66,11 +66,11 @@ http {{
 def inkbox_stub(directory: Path) -> Generator[str]:
     """Serve the stub and yield its origin.
 
-    It has the routes of mailboxes, each address having one, and `ECHO/<id>/<address>`, which answers as a server would:
-    what a load generator can do at most is seen there.
+    It serves the mailbox routes, where every address has a mailbox, and `ECHO/<id>/<address>`, which answers like a
+    server and shows the limit of a load generator.
 
     Args:
-        directory: where nginx keeps its files.
+        directory: the place of nginx's files.
 
     Raises:
         BenchmarkError: nginx is missing or does not start.

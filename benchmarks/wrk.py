@@ -1,4 +1,4 @@
-"""The load: `wrk` with N connections is N clients, each of which calls again as soon as it is answered."""
+"""Generate load with `wrk`: each of its connections acts as a client that calls again after each answer."""
 
 import json
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ TIMEOUT = 10
 
 @dataclass(frozen=True)
 class Target:
-    """What is called, and how.
+    """The destination and content of calls.
 
     Attributes:
-        name: what it is called in messages.
-        origin: such as `http://127.0.0.1:8000`.
+        name: the name in messages.
+        origin: the origin of the URL, such as `http://127.0.0.1:8000`.
         path: a template, see `wrk.lua`.
         body: a template, see `wrk.lua`.
-        headers: sent with every call.
-        sessions: a file with a session's id on each line; each client uses one.
+        headers: the headers of every call.
+        sessions: a file with one session id per line, for one client each.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one measurement showed: right answers per second, and their latencies in milliseconds."""
+    """The result of one measurement: correct answers per second, and latencies in milliseconds."""
 
     calls_per_second: float
     p50: float
@@ -42,10 +42,10 @@ class Measured:
 
 
 def load(target: Target, clients: int, seconds: int) -> Measured:
-    """Keep clients calling for a while.
+    """Let clients call for some seconds, and measure them.
 
     Raises:
-        BenchmarkError: an answer was wrong or did not come, so the others are not worth counting.
+        BenchmarkError: an answer was wrong or missing, so the other answers do not count.
     """
     headers = [f"{name}: {value}" for name, value in target.headers.items()]
     script = [str(target.sessions or "-"), target.path, target.body, *headers]
