@@ -327,7 +327,7 @@ async def test_a_password_and_a_wrong_one(tmp_path: Path, caplog: pytest.LogCapt
 async def test_calls_go_on_without_redis_and_with_it_again(
     failure: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each process limits alone during the failure, logs its begin and end once, and delays no call for long."""
+    """During the failure each process limits alone, logs its start and end once, and delays no call for long."""
     caplog.set_level(logging.INFO, "inkbox_mcp")
     clock = Clock()
     with redis_on_socket(tmp_path) as (server, url):

@@ -151,7 +151,7 @@ def test_arguments_of_a_tool_that_takes_none_are_refused() -> None:
 
 
 def test_a_bad_item_of_a_list_is_named_by_its_place() -> None:
-    """The valid item before it is not named."""
+    """The other items of the list are valid."""
     message = complaint("create_webhook", email_address="a", webhook_url="https://e.com", event_types=["x", 1])
     assert "event_types.1: " in message
 

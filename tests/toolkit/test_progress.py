@@ -135,7 +135,7 @@ async def test_a_client_that_does_not_read_is_left_alone(monkeypatch: pytest.Mon
 
 
 async def test_nothing_is_sent_when_the_call_has_ended() -> None:
-    """A task that the call started may still run and report."""
+    """A task that the call started may still run and try to report."""
     ear = Listener()
     ended: list[Call] = []
 
