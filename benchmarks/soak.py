@@ -22,7 +22,7 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from tests.conftest import KEY
+from tests.support.agents import KEY
 from tests.support.faults import (
     BAD_GATEWAY_AFTER,
     BAD_GATEWAY_BEFORE,

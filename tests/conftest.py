@@ -2,26 +2,20 @@
 
 import os
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
-from typing import Any, Protocol
 
 import httpx2
 import hypothesis
 import pytest
 import stamina
-from mcp import Client
-from mcp.types import CallToolResult, TextContent
 
 from inkbox_mcp.api.retries import ATTEMPTS
-from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
-from inkbox_mcp.settings.options import Settings
-from inkbox_mcp.telemetry.metrics import Dependency, Metrics
-
-Handler = Callable[[httpx2.Request], httpx2.Response]
-KEY = "ApiKey_11111111-1111-4111-8111-111111111111.top-secret"
+from tests.support.agents import KEY as KEY
+from tests.support.agents import Agent, connect
+from tests.support.humans import Desk
+from tests.support.shared_servers import SharedHTTP, sharing
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -30,27 +24,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs programs that are installed on Linux only")
     if sys.platform == "win32" and item.get_closest_marker("posix"):
         pytest.skip("needs signals, file modes or a shell, as POSIX has them")
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Losses(Metrics):
-    """Notes what could not be used, at each attempt."""
-
-    def __init__(self) -> None:
-        self.of: list[Dependency] = []
-
-    def dependency_failed(self, dependency: Dependency) -> None:
-        """Note it."""
-        self.of.append(dependency)
 
 
 # Timings are never asserted: machines may be busy.
@@ -97,75 +70,9 @@ def era(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-class Agent:
-    """What an agent sees of a server: tools called by name, and results as data or as an error's text."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-
-    async def call(self, tool: str, **arguments: Any) -> CallToolResult:
-        """Call a tool and return the whole result."""
-        return await self.client.call_tool(tool, arguments)
-
-    async def ask(self, tool: str, **arguments: Any) -> Any:
-        """Call a tool that must succeed and return its data."""
-        result = await self.call(tool, **arguments)
-        assert not result.is_error, text(result)
-        return result.structured_content
-
-    async def refused(self, tool: str, **arguments: Any) -> str:
-        """Call a tool that must fail and return the error's text."""
-        result = await self.call(tool, **arguments)
-        assert result.is_error, result.structured_content
-        assert result.structured_content is None
-        return text(result)
-
-
-def text(result: CallToolResult) -> str:
-    """Return the text of a result."""
-    (block,) = result.content
-    assert isinstance(block, TextContent)
-    return block.text
-
-
-class Connect(Protocol):
-    """Connects an agent to a server in this process, whose API is a function from request to response."""
-
-    def __call__(self, handler: Handler, mode: str = "auto", **settings: Any) -> AbstractAsyncContextManager[Agent]:
-        """Enter to connect."""
-        ...
-
-
-@pytest.fixture
-def connect() -> Connect:
-    """Return the function that connects an agent."""
-
-    @asynccontextmanager
-    async def connect(handler: Handler, mode: str = "auto", **settings: Any) -> AsyncGenerator[Agent]:
-        checked = Settings.model_validate({"api_key": KEY, **settings})
-        server = build_server(checked, transport=lambda: httpx2.MockTransport(handler))
-        async with Client(server, mode=mode) as client:
-            yield Agent(client)
-
-    return connect
-
-
-class SharedHTTP(Protocol):
-    """Returns the origin of a server on an empty sandbox, which all tests of a worker share; they must not change it.
-
-    The first that asks for these options and variables starts the server, which ends after the last test.
-    """
-
-    def __call__(self, *options: str, **variables: str) -> str:
-        """Return it."""
-        ...
-
-
 @pytest.fixture(scope="session")
 def shared_http(tmp_path_factory: pytest.TempPathFactory) -> Generator[SharedHTTP]:
     """Return the function that finds or starts a server for tests which only read."""
-    from tests.support.shared_servers import sharing  # it needs this module
-
     with sharing(lambda: tmp_path_factory.mktemp("shared")) as origin:
         yield origin
 
@@ -175,6 +82,14 @@ async def agent(era: str) -> AsyncGenerator[Agent]:
     """An agent of each era on an empty sandbox."""
     with Store(":memory:") as store:
         app = create_app(store)
-        server = build_server(Settings(sandbox=True), transport=lambda: httpx2.ASGITransport(app))
-        async with Client(server, mode=era) as client:
-            yield Agent(client)
+        async with connect(httpx2.ASGITransport(app), era, sandbox=True) as agent:
+            yield agent
+
+
+@pytest.fixture
+async def desk() -> AsyncGenerator[Desk]:
+    """A sandbox with the mailbox `sales`, where humans are asked."""
+    with Store(":memory:") as store:
+        desk = Desk(store)
+        await desk.prepare()
+        yield desk

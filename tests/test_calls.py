@@ -19,7 +19,7 @@ from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.telemetry.logs import JSONFormatter, TextFormatter
 from inkbox_mcp.toolkit.operation import IDEMPOTENT, READ_ONLY, operation
 from inkbox_mcp.tools.account import KeyHolder
-from tests.conftest import KEY, Connect
+from tests.support.agents import KEY, connect
 from tests.support.extra_tools import offering
 from tests.support.extra_tools.tools.trial import Waited, Waiting, wait_for_nothing
 from tests.support.processes import PATIENCE
@@ -74,8 +74,8 @@ async def test_a_json_line_stays_one_line_whatever_it_holds() -> None:
     assert "trace_id" not in told
 
 
-async def test_an_error_tells_its_requests_id(era: str, connect: Connect) -> None:
-    """The id is in the result's `_meta`, where a program can read it."""
+async def test_an_error_tells_its_requests_id(era: str) -> None:
+    """Where a program finds it, and the reader of the log the same."""
     async with connect(
         lambda request: httpx2.Response(404, headers={"X-Seen": request.headers["x-request-id"]}), era
     ) as agent:

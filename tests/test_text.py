@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkbox_mcp.text import one_line, visible
-from tests.conftest import Agent, Connect, text
+from tests.support.agents import Agent, connect, text
 
 HIDDEN = [
     *"\x00\x1b\x7f\x85\u00ad\u061c\u180e\u200b\u200e\u202a\u202e\u2028\u2060\u2066\u2069\u206a\ufeff",
@@ -49,8 +49,8 @@ def test_taking_out_is_done_in_one_pass(anything: str) -> None:
     assert visible(visible(anything)) == visible(anything)
 
 
-async def test_results_hold_no_hidden_characters(connect: Connect, era: str) -> None:
-    """Neither the structured content nor the text has any, at any depth of the API's answer."""
+async def test_results_hold_no_hidden_characters(era: str) -> None:
+    """Neither the structured content nor the text, wherever the API sent them."""
     sent = {
         "id": "1",
         "email_address": "a@inkboxmail.com",

@@ -6,13 +6,13 @@ from typing import Any
 
 import httpx2
 import pytest
-from mcp import Client, MCPError
+from mcp import MCPError
 
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.settings.options import Settings, SettingsError
 from inkbox_mcp.tools import all_operations
-from tests.conftest import Agent
+from tests.support.agents import Agent, connect
 
 READING = [name for name, operation in all_operations().items() if operation.hints.read_only]
 CHANGING = [name for name in all_operations() if name not in READING]
@@ -31,8 +31,8 @@ async def test_a_tool_that_is_off_is_not_listed_and_cannot_be_called(
     settings: dict[str, Any], offered: list[str], era: str
 ) -> None:
     """Read-only always wins, and excluding wins over including."""
-    server = build_server(Settings.model_validate({"sandbox": True, "sandbox_db": ":memory:", **settings}))
-    async with Client(server, mode=era) as client:
+    async with connect(mode=era, sandbox=True, sandbox_db=":memory:", **settings) as agent:
+        client = agent.client
         assert [tool.name for tool in (await client.list_tools()).tools] == offered
         for name in {"delete_mailbox", "create_mailbox", "get_mailbox"} - set(offered):
             with pytest.raises(MCPError, match="Unknown tool"):
@@ -57,16 +57,12 @@ async def pinned(**settings: Any) -> AsyncGenerator[tuple[Agent, list[httpx2.Req
             requests.append(request)
             return await app.handle_async_request(request)
 
-        def server(**settings: Any) -> Client:
-            options = Settings.model_validate({"sandbox": True, **settings})
-            return Client(build_server(options, transport=lambda: httpx2.MockTransport(record)))
-
-        async with server() as client:
+        async with connect(record, sandbox=True) as agent:
             for name in ("sales", "support"):
-                await Agent(client).ask("create_mailbox", agent_handle=f"{name}-agent", email_local_part=name)
+                await agent.ask("create_mailbox", agent_handle=f"{name}-agent", email_local_part=name)
         requests.clear()
-        async with server(**settings) as client:
-            yield Agent(client), requests
+        async with connect(record, sandbox=True, **settings) as agent:
+            yield agent, requests
 
 
 def changing(requests: list[httpx2.Request]) -> list[str]:

@@ -22,7 +22,8 @@ from inkbox_mcp.access.rate_limits import (
     RateLimit,
 )
 from inkbox_mcp.settings.values import Rate, parse_store
-from tests.conftest import Clock, Losses
+from tests.support.clock import Clock
+from tests.support.metrics import Losses
 from tests.support.redis_server import redis_on_port, redis_on_socket
 
 pytestmark = pytest.mark.linux

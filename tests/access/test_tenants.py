@@ -11,8 +11,7 @@ from pathlib import Path
 import anyio
 import httpx2
 import pytest
-from mcp import Client, MCPError
-from mcp.client.streamable_http import streamable_http_client
+from mcp import MCPError
 from starlette.requests import Request
 
 from inkbox_mcp.access import tenants
@@ -22,11 +21,11 @@ from inkbox_mcp.calls import begin
 from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.http.callers import caller
 from inkbox_mcp.settings.options import Settings
-from tests.conftest import KEY, Agent, SharedHTTP
-from tests.http.test_operations import CALL, CALL_HEADERS
-from tests.http.test_serve import HEADERS, INITIALIZE
+from tests.support.agents import KEY, Agent, connect_http
 from tests.support.faults import Fault, faulty_inkbox, refusal
+from tests.support.messages import CALL, CALL_HEADERS, HEADERS, INITIALIZE
 from tests.support.processes import PATIENCE, serve_http
+from tests.support.shared_servers import SharedHTTP
 
 pytestmark = pytest.mark.posix
 
@@ -45,13 +44,9 @@ def by(*keys: str) -> Caller:
 @asynccontextmanager
 async def tenant_agent(origin: str, mode: str = "auto", **headers: str) -> AsyncGenerator[Agent]:
     """Connect an agent whose requests carry these headers."""
-    async with (
-        httpx2.AsyncClient(
-            headers={name.replace("_", "-"): value for name, value in headers.items()}, timeout=PATIENCE
-        ) as http,
-        Client(streamable_http_client(f"{origin}/mcp", http_client=http), mode=mode) as client,
-    ):
-        yield Agent(client)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with connect_http(f"{origin}/mcp", httpx2.AsyncClient(headers=named, timeout=PATIENCE), mode) as agent:
+        yield agent
 
 
 async def live(origin: str, number: int, rounds: int) -> None:

@@ -2,18 +2,15 @@
 
 import signal
 import sqlite3
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import Generator
+from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from pathlib import Path
 
 import anyio
 import pytest
-from mcp import Client
 
-from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store
-from inkbox_mcp.settings.options import Settings
-from tests.conftest import Agent
+from tests.support.agents import Agent, connect
 from tests.support.processes import PATIENCE, start
 
 pytestmark = pytest.mark.posix
@@ -41,12 +38,9 @@ def locked(path: Path) -> Generator[None]:
         other.execute("ROLLBACK")
 
 
-@asynccontextmanager
-async def agent_of(path: Path, era: str = "auto", seconds: float = TIMEOUT) -> AsyncGenerator[Agent]:
-    """Connect an agent to a server in this process."""
-    settings = Settings(sandbox=True, sandbox_db=str(path), timeout=seconds, confirm="never")
-    async with Client(build_server(settings), mode=era) as client:
-        yield Agent(client)
+def agent_of(path: Path, era: str = "auto", seconds: float = TIMEOUT) -> AbstractAsyncContextManager[Agent]:
+    """Connect an agent to a server with a sandbox in this file."""
+    return connect(mode=era, sandbox=True, sandbox_db=str(path), timeout=seconds, confirm="never")
 
 
 async def code(agent: Agent, tool: str, **arguments: str) -> str:

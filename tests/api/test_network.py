@@ -8,12 +8,9 @@ import anyio
 import httpcore2
 import pytest
 from anyio.abc import SocketStream
-from mcp import Client
 
 from inkbox_mcp.api.network import WatchedBackend, proxy_to
-from inkbox_mcp.protocol.server import build_server
-from inkbox_mcp.settings.options import Settings
-from tests.conftest import KEY, text
+from tests.support.agents import KEY, connect, text
 
 API = "https://inkbox.example"
 
@@ -107,9 +104,8 @@ async def test_what_is_on_this_machine_is_never_reached_through_a_proxy(
     """Plain http is safe only on this machine; a proxy would see the key unencrypted."""
     async with proxy_that_answers(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]") as (port, heads):
         monkeypatch.setenv(variable, f"http://127.0.0.1:{port}")
-        settings = Settings.model_validate({"api_key": KEY, "base_url": f"http://{host}:1"})
-        async with Client(build_server(settings)) as client:
-            result = await client.call_tool("list_mailboxes")
+        async with connect(f"http://{host}:1") as agent:
+            result = await agent.call("list_mailboxes")
     assert (result.meta or {})["code"] == "unreachable"
     assert heads == []
 
@@ -134,11 +130,10 @@ async def test_a_proxy_sees_nothing_of_what_goes_to_an_https_api(monkeypatch: py
     """The server asks the proxy for a tunnel; a refusal means that nothing was sent, so a change may be repeated."""
     async with proxy_that_answers(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as (port, heads):
         monkeypatch.setenv("HTTPS_PROXY", f"http://me:secret@127.0.0.1:{port}")
-        settings = Settings.model_validate({"api_key": KEY, "base_url": API, "timeout": 2})
-        async with Client(build_server(settings)) as client:
+        async with connect(API, timeout=2) as agent:
             results = [
-                await client.call_tool("list_mailboxes"),
-                await client.call_tool("create_mailbox", {"agent_handle": "sales-agent"}),
+                await agent.call("list_mailboxes"),
+                await agent.call("create_mailbox", agent_handle="sales-agent"),
             ]
     for result in results:
         assert result.is_error
@@ -173,8 +168,8 @@ async def test_an_environment_that_leads_nowhere_is_explained(
 ) -> None:
     """The first call reports the wrong variable without showing the proxy's password."""
     monkeypatch.setenv(variable, value)
-    async with Client(build_server(Settings.model_validate({"api_key": KEY, "base_url": API, "timeout": 2}))) as client:
-        result = await client.call_tool("list_mailboxes")
+    async with connect(API, timeout=2) as agent:
+        result = await agent.call("list_mailboxes")
     (meta, told) = (result.meta or {}, text(result))
     assert (meta["code"], meta["retryable"]) == ("not_configured", False)
     assert reason in told

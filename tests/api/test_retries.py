@@ -10,12 +10,9 @@ from typing import Any
 import anyio
 import pytest
 import stamina
-from mcp import Client
 
 from inkbox_mcp.api.retries import MAX_PAUSE
-from inkbox_mcp.protocol.server import build_server
-from inkbox_mcp.settings.options import Settings
-from tests.conftest import KEY, Agent
+from tests.support.agents import Agent, connect
 from tests.support.faults import (
     BAD_GATEWAY_AFTER,
     BAD_GATEWAY_BEFORE,
@@ -38,13 +35,10 @@ from tests.support.faults import (
 @asynccontextmanager
 async def failing(**settings: Any) -> AsyncGenerator[tuple[Agent, FaultyInkbox]]:
     """Connect an agent to a server whose Inkbox fails as scripted; a mailbox `sales` exists."""
-    async with faulty_inkbox() as inkbox:
-        options = Settings.model_validate({"api_key": KEY, "base_url": inkbox.url, **settings})
-        async with Client(build_server(options)) as client:
-            agent = Agent(client)
-            await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales", display_name="A")
-            inkbox.requests.clear()
-            yield agent, inkbox
+    async with faulty_inkbox() as inkbox, connect(inkbox.url, **settings) as agent:
+        await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales", display_name="A")
+        inkbox.requests.clear()
+        yield agent, inkbox
 
 
 async def everything(agent: Agent) -> dict[str, str | None]:

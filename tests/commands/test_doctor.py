@@ -11,7 +11,7 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from inkbox_mcp.commands.doctor import Check, as_json, as_text, examine
 from inkbox_mcp.settings.options import Settings
-from tests.conftest import KEY
+from tests.support.agents import KEY
 from tests.support.faults import Fault, faulty_inkbox, refusal
 from tests.support.processes import run
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.conftest import Program
+from tests.support.node import Program
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from inkbox_mcp.tools import all_operations
-from tests.conformance.conftest import Program
+from tests.support.node import Program
 
 pytestmark = pytest.mark.slow
 

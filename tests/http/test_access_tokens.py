@@ -12,7 +12,7 @@ import pytest
 from mcp.server.auth.provider import AccessToken
 
 from inkbox_mcp.http.callers import READ, WRITE
-from tests.http.conftest import is_good, verifier
+from tests.support.authentication import is_good, verifier
 from tests.support.authorization_server import AUDIENCE, CLIENT_ID, Issuer, rsa_key
 
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from mcp import Client, MCPError
+from mcp import MCPError
 from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuthProvider
-from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from pydantic import SecretStr
 from starlette.applications import Starlette
@@ -17,11 +16,9 @@ from starlette.types import ASGIApp
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.http.authentication import Authentication, StaticToken, metadata_routes, metadata_url
 from inkbox_mcp.http.callers import READ, WRITE
-from inkbox_mcp.protocol.server import build_server
-from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.tools import all_operations
-from tests.conftest import KEY, Agent
-from tests.http.conftest import METADATA_URL, SECRET, is_write
+from tests.support.agents import Agent, connect_http, server_on
+from tests.support.authentication import METADATA_URL, SECRET, is_write
 from tests.support.authorization_server import (
     AUDIENCE,
     CLIENT_ID,
@@ -31,6 +28,7 @@ from tests.support.authorization_server import (
     Issuer,
     serving,
 )
+from tests.support.messages import HEADERS, INITIALIZE
 
 Serve = Callable[[Issuer | None], Any]
 
@@ -52,7 +50,7 @@ async def served(api: Upstream, issuer: Issuer | None = None) -> AsyncGenerator[
     """Serve MCP for the tokens of an issuer, or for the static token; the endpoint's URL comes back."""
 
     def app(origin: str) -> ASGIApp:
-        server = build_server(Settings(api_key=SecretStr(KEY)), transport=lambda: httpx2.MockTransport(api))
+        server = server_on(api)
         if not issuer:
             return Authentication(server.streamable_http_app(), StaticToken(SecretStr(SECRET)), is_write=is_write)
         issuer.audience = f"{origin}/mcp"
@@ -71,11 +69,8 @@ async def served(api: Upstream, issuer: Issuer | None = None) -> AsyncGenerator[
 async def agent(url: str, mode: str, token: str = "", auth: httpx2.Auth | None = None) -> AsyncGenerator[Agent]:
     """An MCP client that sends a token, or gets one."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    async with (
-        httpx2.AsyncClient(headers=headers, auth=auth, timeout=20) as http,
-        Client(streamable_http_client(url, http_client=http), mode=mode) as client,
-    ):
-        yield Agent(client)
+    async with connect_http(url, httpx2.AsyncClient(headers=headers, auth=auth, timeout=20), mode) as agent:
+        yield agent
 
 
 async def test_a_token_from_the_token_endpoint_opens_the_server(era: str, issuer: Issuer) -> None:
@@ -118,14 +113,11 @@ async def test_a_reader_reads_and_changes_nothing(era: str, issuer: Issuer) -> N
 async def test_a_session_belongs_to_who_opened_it(issuer: Issuer) -> None:
     """Another caller with a good token of their own finds no such session."""
     async with served(Upstream(), issuer) as url, httpx2.AsyncClient() as http:
-        headers = {"Accept": "application/json, text/event-stream"}
-        mine = {**headers, "Authorization": f"Bearer {await issuer.grant()}"}
-        theirs = {**headers, "Authorization": f"Bearer {await issuer.grant(client_id='other-service')}"}
-        params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-        opening = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
-        session = (await http.post(url, json=opening, headers=mine)).headers["Mcp-Session-Id"]
+        mine = {**HEADERS, "Authorization": f"Bearer {await issuer.grant()}"}
+        theirs = {**HEADERS, "Authorization": f"Bearer {await issuer.grant(client_id='other-service')}"}
+        session = (await http.post(url, json=INITIALIZE, headers=mine)).headers["Mcp-Session-Id"]
         listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
-        for caller, status in ((theirs, 404), (headers, 401), (mine, 200)):
+        for caller, status in ((theirs, 404), (HEADERS, 401), (mine, 200)):
             answer = await http.post(url, json=listing, headers={**caller, "Mcp-Session-Id": session})
             assert answer.status_code == status
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from inkbox_mcp.http.authentication import Authentication, IssuerUnavailable, StaticToken
 from inkbox_mcp.http.callers import READ, WRITE, caller
-from tests.http.conftest import METADATA_URL, SECRET, is_write
+from tests.support.authentication import METADATA_URL, SECRET, is_write
 from tests.support.authorization_server import serving
 
 

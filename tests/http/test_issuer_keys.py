@@ -13,9 +13,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.http.authentication import IssuerUnavailable
-from tests.conftest import Clock, Losses
-from tests.http.conftest import is_good, verifier
+from tests.support.authentication import is_good, verifier
 from tests.support.authorization_server import AUDIENCE, JWKS, METADATA, OPENID, Issuer, Key, rsa_key
+from tests.support.clock import Clock
+from tests.support.metrics import Losses
 
 STRONG: dict[str, Key] = {
     "RS512": rsa_key("first"),

@@ -19,7 +19,7 @@ from inkbox_mcp import errors
 from inkbox_mcp.access.tenants import LOCAL
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
-from tests.conftest import KEY
+from tests.support.agents import KEY
 
 ROOT = Path(__file__).parent.parent.parent
 README = ROOT / "README.md"

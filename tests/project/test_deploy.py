@@ -35,7 +35,7 @@ from inkbox_mcp.commands.parser import server_parser
 from inkbox_mcp.settings.options import Settings, SettingsError, options
 from inkbox_mcp.settings.sources import load
 from inkbox_mcp.telemetry.metrics import PrometheusMetrics
-from tests.conftest import KEY
+from tests.support.agents import KEY
 from tests.support.processes import COMMAND, Running, start_process
 
 pytestmark = pytest.mark.linux

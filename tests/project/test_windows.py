@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.messages import HANDSHAKE
+
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the other tests show it there")
 
@@ -66,9 +68,8 @@ def test_every_module_can_be_loaded(tmp_path: Path) -> None:
 
 def test_it_serves_over_stdio(tmp_path: Path) -> None:
     """A client starts, calls and leaves; the second start is no other than the first, and nothing is recorded."""
-    version = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
     lines: list[dict[str, Any]] = [
-        {"id": 1, "method": "initialize", "params": version},
+        {"id": 1, "method": "initialize", "params": HANDSHAKE},
         {"method": "notifications/initialized"},
         {"id": 2, "method": "tools/call", "params": {"name": "list_identities", "arguments": {}}},
     ]

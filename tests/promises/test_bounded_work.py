@@ -18,13 +18,15 @@ from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_ITEMS, MAX_PROBLEMS, MA
 from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Result, operation
 from inkbox_mcp.tools import all_operations
-from tests.conftest import KEY, Agent, Connect, SharedHTTP, text
-from tests.http.test_operations import CALL, CALL_HEADERS, META
-from tests.stdio.test_direct import call as stdio_call
-from tests.stdio.test_direct import conversation, opening, said
-from tests.stdio.test_warm_start import whole
+from tests.support.agents import KEY, Agent, connect, text
 from tests.support.cold_starts import answers_of_the_sdk, record
+from tests.support.conversations import conversation
+from tests.support.messages import CALL, CALL_HEADERS, ENVELOPE, HANDSHAKE, HEADERS
+from tests.support.openings import call as stdio_call
+from tests.support.openings import opening, said
 from tests.support.processes import PATIENCE
+from tests.support.shared_servers import SharedHTTP
+from tests.support.stdio_sessions import whole
 
 OPERATIONS = all_operations()
 MAX_ERROR = 4096
@@ -152,7 +154,7 @@ def test_a_value_that_is_too_large_is_named_beside_what_else_is_wrong() -> None:
 
 def body(arguments: str = "{}", meta: str = "", more: str = "", *, modern: bool = True) -> bytes:
     """Write a call of `list_mailboxes` with parts as they are."""
-    envelope = json.dumps(META)[1:-1] if modern else ""
+    envelope = json.dumps(ENVELOPE)[1:-1] if modern else ""
     meta = ",".join(part for part in (envelope, meta) if part)
     params = f'"name":"list_mailboxes","arguments":{arguments},"_meta":{{{meta}}}{more}'
     return f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{{params}}}}}'.encode()
@@ -187,9 +189,9 @@ WIRE: dict[str, dict[str, str]] = {
 async def test_over_http_every_flood_has_a_short_answer(stateless: bool, shared_http: SharedHTTP) -> None:
     """In both eras; and the server goes on serving."""
     origin = shared_http(*(["--stateless"] if stateless else []))
-    common = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    common = {"Content-Type": "application/json", **HEADERS}
     async with httpx2.AsyncClient(base_url=origin, headers=common, timeout=PATIENCE) as http:
-        hello = {**CALL, "method": "initialize", "params": INITIALIZE}
+        hello = {**CALL, "method": "initialize", "params": HANDSHAKE}
         session = (await http.post("/mcp", json=hello)).headers.get("mcp-session-id")
         earlier = {"Mcp-Session-Id": session} if session else {}
         for modern, headers in ((True, {**CALL_HEADERS, **common}), (False, earlier)):
@@ -198,9 +200,6 @@ async def test_over_http_every_flood_has_a_short_answer(stateless: bool, shared_
                 assert answer.status_code in {200, 400, 413}, name
                 assert len(answer.content) < MAX_ERROR, name
             assert b'"total":0' in (await http.post("/mcp", content=body(modern=modern), headers=headers)).content
-
-
-INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
 
 
 @pytest.mark.parametrize("era", ["2025-11-25", "2026-07-28"])
@@ -276,9 +275,7 @@ def answers(data: object) -> Callable[[httpx2.Request], httpx2.Response]:
 
 
 @pytest.mark.parametrize("more", [{"notes": HUGE}, {"notes": MANY_THINGS}, {HUGE: 1}, {"display_name": HUGE}])
-async def test_what_is_too_large_to_read_is_refused_with_its_size(
-    connect: Connect, era: str, more: dict[str, Any]
-) -> None:
+async def test_what_is_too_large_to_read_is_refused_with_its_size(era: str, more: dict[str, Any]) -> None:
     """Nothing of it is passed on."""
     async with connect(answers({**MAILBOX, **more}), era) as agent:
         result = await agent.call("get_mailbox", email_address="sales")
@@ -290,7 +287,7 @@ async def test_what_is_too_large_to_read_is_refused_with_its_size(
     assert len(told) < 500
 
 
-async def test_a_page_that_is_too_large_can_be_asked_for_in_smaller_ones(connect: Connect) -> None:
+async def test_a_page_that_is_too_large_can_be_asked_for_in_smaller_ones() -> None:
     """Down to the single item that is too large itself."""
     items = [{**MAILBOX, "id": str(number), "notes": "x" * 100_000} for number in range(20)]
     async with connect(answers(items)) as agent:
@@ -304,7 +301,7 @@ async def test_a_page_that_is_too_large_can_be_asked_for_in_smaller_ones(connect
 
 
 @pytest.mark.parametrize("size", [-1, 0, 1])
-async def test_the_cap_is_exact(connect: Connect, size: int) -> None:
+async def test_the_cap_is_exact(size: int) -> None:
     """In bytes, not characters."""
     small = len(json.dumps({**MAILBOX, "notes": ""}, separators=(",", ":")))
     notes = "é" * ((MAX_RESULT - small) // 2) + "x" * ((MAX_RESULT - small) % 2 + size)
@@ -336,9 +333,7 @@ FLOODED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("flood", FLOODED)
 @pytest.mark.parametrize("tool", WRITES)
-async def test_a_change_that_is_answered_with_too_much_is_reported_as_done(
-    connect: Connect, era: str, tool: str, flood: str
-) -> None:
+async def test_a_change_that_is_answered_with_too_much_is_reported_as_done(era: str, tool: str, flood: str) -> None:
     """With what the tool promises to say, in text and data alike, and where the rest can be seen."""
     whole = {**MAILBOX, "agent_handle": "sales", "mailbox": MAILBOX, **FLOODED[flood]}
     async with connect(answers(whole), era) as agent:
@@ -357,7 +352,7 @@ async def test_a_change_that_is_answered_with_too_much_is_reported_as_done(
     assert shows in data["note"]
 
 
-async def test_the_events_of_a_webhook_are_cut_with_their_schema_kept(connect: Connect) -> None:
+async def test_the_events_of_a_webhook_are_cut_with_their_schema_kept() -> None:
     """A list loses its end."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -425,7 +420,7 @@ def test_the_reason_of_a_refusal_is_read_no_further_than_it_is_quoted(detail: ob
     assert len(quote_detail(detail)) <= 503
 
 
-async def test_a_broken_answer_is_described_in_one_sentence(connect: Connect) -> None:
+async def test_a_broken_answer_is_described_in_one_sentence() -> None:
     """However much of it is broken."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:

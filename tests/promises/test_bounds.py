@@ -14,9 +14,7 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from mcp import Client
 
-from inkbox_mcp.protocol.server import build_server
-from inkbox_mcp.settings.options import Settings
-from tests.conftest import KEY, Agent, text
+from tests.support.agents import KEY, Agent, connect, text
 from tests.support.faults import (
     FINE,
     FLOODED,
@@ -38,14 +36,6 @@ MANY = 20_000
 
 
 @asynccontextmanager
-async def in_process(url: str, mode: str = "auto", **settings: Any) -> AsyncGenerator[Agent]:
-    """Connect an agent to a server in this process, and that to a real port."""
-    server = build_server(Settings.model_validate({"api_key": KEY, "base_url": url, **settings}))
-    async with Client(server, mode=mode) as client:
-        yield Agent(client)
-
-
-@asynccontextmanager
 async def by(way: str, mode: str, url: str, home: Path) -> AsyncGenerator[Agent]:
     """Connect an agent by one of the ways that a server is reached by."""
     match way:
@@ -59,7 +49,7 @@ async def by(way: str, mode: str, url: str, home: Path) -> AsyncGenerator[Agent]
             ):
                 yield Agent(client)
         case _:
-            async with in_process(url, mode) as agent:
+            async with connect(url, mode) as agent:
                 yield agent
 
 
@@ -97,7 +87,7 @@ async def test_an_answer_over_http_is_not_held_back(tmp_path: Path) -> None:
 
 async def test_cancelling_a_change_releases_what_it_locked(era: str) -> None:
     """The next call for the same mailbox does not wait for the one that was cancelled."""
-    async with faulty_inkbox([STALLED_AFTER]) as inkbox, in_process(inkbox.url, era, max_concurrency=1) as agent:
+    async with faulty_inkbox([STALLED_AFTER]) as inkbox, connect(inkbox.url, era, max_concurrency=1) as agent:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(agent.client.call_tool, "delete_mailbox", {"email_address": "sales"})
             await inkbox.stalled.wait()
@@ -124,7 +114,7 @@ async def test_cancelling_a_change_releases_what_it_locked(era: str) -> None:
 )
 async def test_a_call_ends_with_its_deadline(tool: str, arguments: dict[str, str], fault: Fault) -> None:
     """Whatever part of the answer does not come, and however often it is tried again."""
-    async with faulty_inkbox([fault] * 9) as inkbox, in_process(inkbox.url, timeout=0.5) as agent:
+    async with faulty_inkbox([fault] * 9) as inkbox, connect(inkbox.url, timeout=0.5) as agent:
         before = anyio.current_time()
         with anyio.fail_after(SOON):
             result = await agent.call(tool, **arguments)
@@ -143,7 +133,7 @@ async def test_an_answer_that_trickles_ends_with_the_deadline() -> None:
             with anyio.move_on_after(0.05):
                 await paused.wait()
 
-    async with answering(trickle) as port, in_process(f"http://127.0.0.1:{port}", timeout=0.5) as agent:
+    async with answering(trickle) as port, connect(f"http://127.0.0.1:{port}", timeout=0.5) as agent:
         before = anyio.current_time()
         with anyio.fail_after(SOON):
             assert "did not answer" in await agent.refused("list_mailboxes")
@@ -172,7 +162,7 @@ LARGE = b"[" + b" " * (11 * 1024**2) + b"]"
 )
 async def test_an_answer_over_10_mb_is_cut(fault: Fault) -> None:
     """It is not read to its end, and the connection it came over is not used again."""
-    async with faulty_inkbox([fault]) as inkbox, in_process(inkbox.url) as agent:
+    async with faulty_inkbox([fault]) as inkbox, connect(inkbox.url) as agent:
         result = await agent.call("list_mailboxes")
         assert "larger than 10 MB" in text(result)
         assert (result.meta or {})["code"] == "unexpected_response"
@@ -183,14 +173,14 @@ async def test_an_answer_over_10_mb_is_cut(fault: Fault) -> None:
 async def test_an_answer_just_under_10_mb_is_read() -> None:
     """The bound is where it is said to be."""
     body = b"[" + b" " * (10 * 1024**2 - 2) + b"]"
-    async with faulty_inkbox([Fault(answers=refusal(200, body=body))]) as inkbox, in_process(inkbox.url) as agent:
+    async with faulty_inkbox([Fault(answers=refusal(200, body=body))]) as inkbox, connect(inkbox.url) as agent:
         assert (await agent.ask("list_mailboxes"))["total"] == 0
 
 
 async def test_headers_without_an_end_are_cut() -> None:
     """Headers are no way around the bound."""
     endless = Fault(answers=b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200_000)
-    async with faulty_inkbox([endless] * 3) as inkbox, in_process(inkbox.url) as agent:
+    async with faulty_inkbox([endless] * 3) as inkbox, connect(inkbox.url) as agent:
         with anyio.fail_after(SOON):
             assert "did not answer" in await agent.refused("list_mailboxes")
 
@@ -199,7 +189,7 @@ async def test_headers_without_an_end_are_cut() -> None:
 async def test_redirects_are_not_followed(status: int) -> None:
     """The key goes nowhere but to the base URL, and no loop is entered."""
     redirect = Fault(answers=refusal(status, "Location: /api/v1/mail/mailboxes", body=b""))
-    async with faulty_inkbox([redirect] * 9) as inkbox, in_process(inkbox.url) as agent:
+    async with faulty_inkbox([redirect] * 9) as inkbox, connect(inkbox.url) as agent:
         message = await agent.refused("list_mailboxes")
         assert f"redirect ({status}), which is not followed" in message
         assert len(inkbox.requests) == 1
@@ -207,7 +197,7 @@ async def test_redirects_are_not_followed(status: int) -> None:
 
 async def test_a_redirected_change_is_not_followed() -> None:
     """Nor is a change repeated because of a redirect."""
-    async with faulty_inkbox([REDIRECTED] * 9) as inkbox, in_process(inkbox.url) as agent:
+    async with faulty_inkbox([REDIRECTED] * 9) as inkbox, connect(inkbox.url) as agent:
         assert "redirect" in await agent.refused("create_mailbox", agent_handle="sales-agent")
         assert inkbox.methods().count("POST") <= 1
         assert len(inkbox.requests) <= 2
@@ -226,7 +216,7 @@ async def test_no_more_calls_than_allowed_are_under_way_and_the_others_are_serve
     limit, calls = 3, 9
     holds = [Hold() for _ in range(calls)]
     script = [replace(FINE, held=hold) for hold in holds]
-    async with faulty_inkbox(script) as inkbox, in_process(inkbox.url, era, max_concurrency=limit) as agent:
+    async with faulty_inkbox(script) as inkbox, connect(inkbox.url, era, max_concurrency=limit) as agent:
         async with anyio.create_task_group() as tasks:
             for number in range(calls):
                 tasks.start_soon(agent.client.call_tool, "get_mailbox", {"email_address": f"m{number}"})
@@ -265,7 +255,7 @@ async def test_a_waiter_that_is_cancelled_frees_its_place(era: str) -> None:
     """Its request is never sent, and the one behind it is served."""
     first = Hold()
     script = [replace(FINE, held=first)]
-    async with faulty_inkbox(script) as inkbox, in_process(inkbox.url, era, max_concurrency=1) as agent:
+    async with faulty_inkbox(script) as inkbox, connect(inkbox.url, era, max_concurrency=1) as agent:
         async with anyio.create_task_group() as tasks, anyio.create_task_group() as impatient:
             tasks.start_soon(agent.client.call_tool, "get_mailbox", {"email_address": "first"})
             await first.came.wait()
@@ -289,7 +279,7 @@ async def test_a_call_that_waits_too_long_for_its_turn_says_so() -> None:
     script = [Fault(answers=refusal(200, body=json.dumps(identities).encode()), held=look), STALLED_BEFORE]
     async with (
         faulty_inkbox(script) as inkbox,
-        in_process(inkbox.url, max_concurrency=1, timeout=0.6, allow_handles="sales-*") as agent,
+        connect(inkbox.url, max_concurrency=1, timeout=0.6, allow_handles="sales-*") as agent,
         anyio.create_task_group() as tasks,
     ):
 
@@ -327,7 +317,7 @@ def mailboxes(number: int) -> Fault:
 async def test_many_mailboxes_do_not_overflow_a_result(number: int) -> None:
     """A page stays a page however many there are, and its total tells."""
     everything = mailboxes(number)
-    async with faulty_inkbox([everything] * 3) as inkbox, in_process(inkbox.url) as agent:
+    async with faulty_inkbox([everything] * 3) as inkbox, connect(inkbox.url) as agent:
         for arguments, most in (({}, 30_000), ({"limit": 200}, 120_000), ({"limit": 1}, 1_000)):
             result = await agent.call("list_mailboxes", **arguments)
             assert len(text(result)) < most
@@ -339,7 +329,7 @@ async def test_many_mailboxes_do_not_overflow_a_result(number: int) -> None:
 async def test_every_one_of_many_mailboxes_is_on_one_page() -> None:
     """From page to page, none is shown twice and none is left out."""
     everything = mailboxes(1_000)
-    async with faulty_inkbox([everything] * 5) as inkbox, in_process(inkbox.url) as agent:
+    async with faulty_inkbox([everything] * 5) as inkbox, connect(inkbox.url) as agent:
         cursor, seen = None, list[str]()
         for _ in range(5):
             page = await agent.ask("list_mailboxes", limit=200, cursor=cursor)
@@ -367,7 +357,7 @@ async def answering(answer: Callable[[SocketStream], Awaitable[None]]) -> AsyncG
 
 async def unreachable(url: str, **settings: Any) -> str:
     """Call a server whose API cannot be reached, and return what it says."""
-    async with in_process(url, **settings) as agent:
+    async with connect(url, **settings) as agent:
         with anyio.fail_after(SOON):
             result = await agent.call("create_mailbox", agent_handle="sales-agent")
     assert (result.meta or {})["code"] == "unreachable"

@@ -21,11 +21,12 @@ from inkbox_mcp.access.tenants import LOCAL
 from inkbox_mcp.commands import tools as reference
 from inkbox_mcp.commands.parser import server_parser
 from inkbox_mcp.protocol.declaration import declaration
-from inkbox_mcp.protocol.server import build_server, instructions, server_of
+from inkbox_mcp.protocol.server import instructions, server_of
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Group, Settings, options
 from inkbox_mcp.tools import all_operations
 from inkbox_mcp.tools import instructions as about_tools
+from tests.support.agents import connect
 from tests.support.json_schema import keys, mistakes
 
 OPERATIONS = all_operations()
@@ -150,8 +151,8 @@ def test_a_tool_names_only_tools_that_exist(name: str) -> None:
 
 async def test_the_list_fits_its_budget(era: str) -> None:
     """Models read names, descriptions and arguments before every conversation; schemas of results are for programs."""
-    async with Client(build_server(Settings()), mode=era) as client:
-        result = await client.list_tools()
+    async with connect(mode=era, api_key=None) as agent:
+        result = await agent.client.list_tools()
     assert [tool.name for tool in result.tools] == list(OPERATIONS)
     tools = result.model_dump(mode="json", by_alias=True, exclude_none=True)["tools"]
     read = [size({part: tool[part] for part in ("name", "description", "inputSchema")}) for tool in tools]
@@ -217,14 +218,14 @@ sys.exit(pytest.main(arguments))
 
 async def test_the_instructions_reach_the_client(era: str) -> None:
     """They say what an agent does first, and on the sandbox which identities exist."""
-    async with Client(build_server(Settings()), mode=era) as client:
-        assert client.instructions == instructions(Settings(), OPERATIONS)
-        assert (client.instructions or "").split(". ")[3] == "First call list_identities to see what exists"
-    async with Client(build_server(Settings(sandbox=True)), mode=era) as client:
-        assert "sales-agent" in (client.instructions or "")
-    async with Client(build_server(Settings(sandbox=True, sandbox_generation="identity")), mode=era) as client:
-        assert "sandbox" in (client.instructions or "")
-        assert "sales-agent" not in (client.instructions or "")
+    async with connect(mode=era, api_key=None) as agent:
+        assert agent.client.instructions == instructions(Settings(), OPERATIONS)
+        assert (agent.client.instructions or "").split(". ")[3] == "First call list_identities to see what exists"
+    async with connect(mode=era, sandbox=True) as agent:
+        assert "sales-agent" in (agent.client.instructions or "")
+    async with connect(mode=era, sandbox=True, sandbox_generation="identity") as agent:
+        assert "sandbox" in (agent.client.instructions or "")
+        assert "sales-agent" not in (agent.client.instructions or "")
 
 
 def named(text: str) -> set[str]:
@@ -255,7 +256,8 @@ SETTINGS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 async def test_a_client_is_instructed_about_the_tools_on_its_list(settings: dict[str, Any], era: str) -> None:
     """What is switched off is not named."""
-    async with Client(build_server(Settings.model_validate(settings)), mode=era) as client:
+    async with connect(mode=era, api_key=None, **settings) as agent:
+        client = agent.client
         listed = {tool.name for tool in (await client.list_tools()).tools}
         assert named(client.instructions or "") <= listed
         assert named(client.instructions or "")

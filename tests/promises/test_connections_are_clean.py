@@ -3,8 +3,7 @@
 import gzip
 import json
 import ssl
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,12 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
-from mcp import Client
 
 from inkbox_mcp.api.framing import is_one_answer
-from inkbox_mcp.protocol.server import build_server
-from inkbox_mcp.settings.options import Settings
-from tests.conftest import KEY, Agent
+from tests.support.agents import connect
 from tests.support.faults import Fault, FaultyInkbox, faulty_inkbox
 
 Way = Callable[[bytes], bytes]
@@ -81,14 +77,6 @@ TAINTED: dict[str, bytes] = {
 }
 
 
-@asynccontextmanager
-async def connected(inkbox: FaultyInkbox) -> AsyncGenerator[Agent]:
-    """Connect an agent to an Inkbox, without asking anybody."""
-    settings = Settings.model_validate({"api_key": KEY, "base_url": inkbox.url, "confirm": "never"})
-    async with Client(build_server(settings)) as client:
-        yield Agent(client)
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
     """Make a certificate for this machine, and the file that makes clients trust it."""
@@ -115,7 +103,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext,
 
 async def asks_for_its_own(inkbox: FaultyInkbox, tainted: bytes) -> None:
     """Make a call with this answer, and then others, which must get answers of their own."""
-    async with connected(inkbox) as agent:
+    async with connect(inkbox.url, confirm="never") as agent:
         for _ in range(2):
             inkbox.fails(Fault(answers=tainted), Fault(answers=answer(mailbox("yours"))))
             await agent.call("get_mailbox", email_address="mine")
@@ -167,7 +155,7 @@ async def test_a_connection_with_whole_answers_is_used_again(
     """One connection serves all calls that come one after the other."""
     context, trusted = authority
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
-    async with faulty_inkbox(tls=context if has_tls else None) as inkbox, connected(inkbox) as agent:
+    async with faulty_inkbox(tls=context if has_tls else None) as inkbox, connect(inkbox.url, confirm="never") as agent:
         for _ in range(4):
             inkbox.fails(Fault(answers=clean))
             await agent.call("get_mailbox", email_address="mine")
@@ -183,7 +171,7 @@ async def test_an_answer_that_comes_while_a_connection_is_idle_closes_it(
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     sent = anyio.Event()
 
-    async with faulty_inkbox(tls=context if has_tls else None) as inkbox, connected(inkbox) as agent:
+    async with faulty_inkbox(tls=context if has_tls else None) as inkbox, connect(inkbox.url, confirm="never") as agent:
         inkbox.fails(Fault(answers=answer(OWN), afterwards=STALE, sent=sent))
         await agent.ask("get_mailbox", email_address="mine")
         await sent.wait()

@@ -15,7 +15,7 @@ that one.
 
 import json
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -28,12 +28,9 @@ import stamina
 from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mcp import Client
 
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES
-from inkbox_mcp.protocol.server import build_server
-from inkbox_mcp.settings.options import Settings
-from tests.conftest import KEY, Agent, text
+from tests.support.agents import KEY, Agent, connect, text
 from tests.support.faults import (
     BAD_GATEWAY_AFTER,
     BAD_GATEWAY_BEFORE,
@@ -306,12 +303,12 @@ async def world() -> AsyncGenerator[World]:
 @asynccontextmanager
 async def make_world() -> AsyncGenerator[World]:
     """Start a faulty Inkbox, and a server of each temper on it."""
-    async with faulty_inkbox() as inkbox, AsyncExitStack() as stack:
-        agents: list[Agent] = []
-        for timeout in (PATIENCE, HASTE):
-            options = Settings.model_validate({"api_key": KEY, "base_url": inkbox.url, "timeout": timeout})
-            agents.append(Agent(await stack.enter_async_context(Client(build_server(options)))))
-        yield World(inkbox, *agents)
+    async with (
+        faulty_inkbox() as inkbox,
+        connect(inkbox.url, timeout=PATIENCE) as patient,
+        connect(inkbox.url, timeout=HASTE) as hasty,
+    ):
+        yield World(inkbox, patient, hasty)
 
 
 # One handle is an address too, and addresses come in every form, so that calls meet on the same things.
@@ -590,10 +587,9 @@ async def test_an_identity_that_was_made_is_not_said_to_be_missing(world: World)
 async def test_a_refusal_stays_the_answer_when_nothing_more_can_be_learnt(world: World) -> None:
     """Which generation of the API refused is looked up for the advice only."""
     world.begin(dated=False)
-    options = Settings.model_validate({"api_key": KEY, "base_url": world.inkbox.url})
-    async with Client(build_server(options)) as client:
+    async with connect(world.inkbox.url) as agent:
         world.inkbox.fails(FINE, *[DROPPED_BEFORE] * 3)
-        result = await client.call_tool("delete_mailbox", {"email_address": "nobody"})
+        result = await agent.call("delete_mailbox", email_address="nobody")
         assert (result.meta or {})["code"] == "not_found"
 
 

@@ -6,7 +6,6 @@ import subprocess
 import threading
 from collections.abc import Generator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 
@@ -15,62 +14,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mcp import Client
 
-from tests.conftest import Agent
+from tests.support.agents import Agent
 from tests.support.processes import COMMAND, PATIENCE, environment
+from tests.support.raw_requests import GOOD, GOOD_CALL, Good, message
 
 pytestmark = pytest.mark.posix
 
-ENVELOPE = {
-    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-    "io.modelcontextprotocol/clientCapabilities": {},
-}
-HANDSHAKE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-
-
-def message(method: str, **params: Any) -> bytes:
-    """Write a JSON-RPC request."""
-    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-
-
-@dataclass(frozen=True)
-class Good:
-    """A request that is answered with 200, to be spoilt."""
-
-    headers: dict[str, str]
-    body: bytes
-
-    def spoilt(
-        self,
-        *,
-        verb: str = "POST",
-        path: str = "/mcp",
-        body: bytes | None = None,
-        more: bytes = b"",
-        **headers: str | None,
-    ) -> bytes:
-        """Write the request with something else in places; a header that is None is left out."""
-        body = self.body if body is None else body
-        changed = {name.replace("_", "-"): value for name, value in headers.items()}
-        lines = {"Content-Length": str(len(body)), **self.headers, **changed}
-        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value is not None)
-        return f"{verb} {path} HTTP/1.1\r\n{head}".encode("latin-1") + more + b"\r\n" + body
-
-
-COMMON = {
-    "Host": "127.0.0.1:8000",
-    "Accept": "application/json, text/event-stream",
-    "Content-Type": "application/json",
-}
-MODERN = {**COMMON, "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/list"}
-GOOD = {
-    "legacy": Good(COMMON, message("initialize", **HANDSHAKE)),
-    "modern": Good(MODERN, message("tools/list", _meta=ENVELOPE)),
-}
-GOOD_CALL = Good(
-    {**MODERN, "Mcp-Method": "tools/call", "Mcp-Name": "list_mailboxes"},
-    message("tools/call", name="list_mailboxes", arguments={}, _meta=ENVELOPE),
-)
 
 DROPPED = 0
 """The connection was closed without an answer."""

@@ -14,17 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.messages import ENVELOPE, HANDSHAKE, LIST_MAILBOXES
 from tests.support.processes import COMMAND, PATIENCE, environment
 
 pytestmark = pytest.mark.posix
 
-ENVELOPE = {
-    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-    "io.modelcontextprotocol/clientCapabilities": {},
-}
-HANDSHAKE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-CALL: dict[str, Any] = {"name": "list_mailboxes", "arguments": {}}
+CALL = LIST_MAILBOXES
 
 
 class Server:
@@ -71,7 +66,7 @@ class Server:
 
     def good_call(self) -> list[dict[str, Any]]:
         """Call a tool, which must work; return what was answered before."""
-        answer, before = self.request("tools/call", {**CALL, **self.meta})
+        answer, before = self.request("tools/call", {**LIST_MAILBOXES, **self.meta})
         assert answer["result"]["structuredContent"]["total"] == 0
         return before
 
@@ -176,7 +171,7 @@ UNASKED = {
     "progress of nothing": rpc(method="notifications/progress", params={"progressToken": 1, "progress": 1}),
     "progress without a number": rpc(method="notifications/progress", params={"progressToken": 1, "progress": "x"}),
     "an unknown notification": rpc(method="notifications/nope", params={"x": 1}),
-    "a request as a notification": rpc(method="tools/call", params=CALL),
+    "a request as a notification": rpc(method="tools/call", params=LIST_MAILBOXES),
     "a second readiness": rpc(method="notifications/initialized"),
     "nothing": b"",
     "spaces": b" \t ",
@@ -273,7 +268,7 @@ def test_parameters_that_are_none_are_refused(server: Server, params: dict[str, 
 )
 def test_arguments_that_no_tool_takes_are_named(server: Server, arguments: str) -> None:
     """As the tool's error, which the model can read."""
-    line = rpc(id=1, method="tools/call", params={**CALL, **server.meta})
+    line = rpc(id=1, method="tools/call", params={**LIST_MAILBOXES, **server.meta})
     server.write(line.replace(b'"arguments": {}', b'"arguments": ' + arguments.encode()))
     (answer,) = server.answers(1)
     assert answer["result"]["_meta"]["code"] == "invalid_arguments"
@@ -350,7 +345,7 @@ def test_noise_before_the_first_request_does_not_decide_anything(era: str, tmp_p
 def test_requests_before_the_handshake_are_refused_and_the_handshake_still_works(tmp_path: Path) -> None:
     """Impatience is no reason to stop."""
     with running("undecided", tmp_path) as server:
-        answer, _ = server.request("tools/call", CALL)
+        answer, _ = server.request("tools/call", LIST_MAILBOXES)
         assert "error" in answer
         assert "result" in server.request("initialize", HANDSHAKE)[0]
         server.good_call()

@@ -23,11 +23,11 @@ from inkbox_mcp.http.spelling import OneSpelling
 from inkbox_mcp.protocol.server import server_of
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
-from tests.conftest import SharedHTTP
-from tests.http.test_operations import CALL, CALL_HEADERS
-from tests.promises.test_hostile_http import ENVELOPE, GOOD, message
 from tests.support.authorization_server import Issuer, serve_issuer
+from tests.support.messages import CALL, CALL_HEADERS, ENVELOPE
 from tests.support.processes import PATIENCE, serve_http, stdio_agent
+from tests.support.raw_requests import GOOD, message
+from tests.support.shared_servers import SharedHTTP
 
 TOKEN = "a-token-of-many-characters"
 SESSION = "mcp-session-id"

@@ -26,8 +26,7 @@ from inkbox_mcp.http.app import build_app
 from inkbox_mcp.http.callers import caller
 from inkbox_mcp.http.drain import Drain
 from inkbox_mcp.protocol.request_state import CLOCKS_APART, MAX_USED, Tickets
-from inkbox_mcp.protocol.server import build_server, server_of
-from inkbox_mcp.sandbox import Store
+from inkbox_mcp.protocol.server import server_of
 from inkbox_mcp.service import MAX_QUESTIONS, Service
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.telemetry.metrics import PrometheusMetrics
@@ -35,11 +34,12 @@ from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.operation import DESTRUCTIVE, Args, Result, operation
 from inkbox_mcp.toolkit.questions import Question, escaped, question
 from inkbox_mcp.tools import all_operations
-from tests.conftest import KEY, Agent, Clock, text
-from tests.http.test_operations import CALL, CALL_HEADERS, META
-from tests.protocol.test_confirmation import ADDRESS, Desk, Human
+from tests.support.agents import Agent, connect, server_on, text
+from tests.support.clock import Clock
+from tests.support.humans import ADDRESS, Desk, Human
+from tests.support.messages import CALL, CALL_HEADERS, ENVELOPE, HEADERS
+from tests.support.metrics import samples
 from tests.support.processes import PATIENCE, serve_http, start
-from tests.telemetry.test_metrics import samples
 
 pytestmark = pytest.mark.posix
 
@@ -47,15 +47,6 @@ OPERATIONS = all_operations()
 DELETE = {"email_address": ADDRESS}
 ACCEPT = ElicitResult(action="accept", content={})
 SHARED = "a-secret-that-all-replicas-share-"
-
-
-@pytest.fixture
-async def desk() -> AsyncGenerator[Desk]:
-    """Provide a sandbox with the mailbox `sales`."""
-    with Store(":memory:") as store:
-        desk = Desk(store)
-        await desk.prepare()
-        yield desk
 
 
 # What is asked about.
@@ -114,11 +105,9 @@ async def test_each_of_these_is_asked_about_and_a_no_sends_nothing(
 ) -> None:
     """With both modes that ask."""
     requests: list[httpx2.Request] = []
-    settings = Settings.model_validate({"api_key": KEY, "confirm": confirm})
-    transport = httpx2.MockTransport(objects(generation, requests))
     human = Human("decline")
-    async with Client(build_server(settings, lambda: transport), mode=era, elicitation_callback=human) as client:
-        result = await Agent(client).call(tool, **arguments)
+    async with connect(objects(generation, requests), era, human, confirm=confirm) as agent:
+        result = await agent.call(tool, **arguments)
     assert (result.meta or {})["code"] == "declined"
     (question,) = human.questions
     assert question.startswith(asked)
@@ -131,10 +120,8 @@ async def test_always_refuses_each_of_them_where_nobody_can_be_asked(
 ) -> None:
     """And nothing was changed."""
     requests: list[httpx2.Request] = []
-    settings = Settings.model_validate({"api_key": KEY, "confirm": "always"})
-    transport = httpx2.MockTransport(objects(generation, requests))
-    async with Client(build_server(settings, lambda: transport), mode=era) as client:
-        result = await Agent(client).call(tool, **arguments)
+    async with connect(objects(generation, requests), era, confirm="always") as agent:
+        result = await agent.call(tool, **arguments)
     assert (result.meta or {})["code"] == "cannot_ask"
     assert {request.method for request in requests} <= {"GET"}
 
@@ -288,8 +275,7 @@ async def test_when_what_is_done_changes_the_human_is_asked_about_what_it_is_now
         server_side.known_generation = None  # what the API's next answer would do
         return ACCEPT
 
-    settings = Settings.model_validate({"api_key": KEY})
-    server = build_server(settings, lambda: httpx2.MockTransport(inkbox))
+    server = server_on(inkbox)
     async with Client(server, mode=era, elicitation_callback=human) as client:
         server_side = await _api_of(server)
         result = await Agent(client).call("delete_identity", agent_handle="a")
@@ -308,8 +294,7 @@ async def test_what_changes_with_each_answer_is_not_done() -> None:
         server_side.known_generation = None
         return await human(context, params)
 
-    settings = Settings.model_validate({"api_key": KEY})
-    server = build_server(settings, lambda: httpx2.MockTransport(inkbox))
+    server = server_on(inkbox)
     async with Client(server, mode="legacy", elicitation_callback=accept_and_move) as client:
         server_side = await _api_of(server)
         told = await Agent(client).refused("delete_identity", agent_handle="a")
@@ -345,11 +330,10 @@ class Nobody:
 async def test_a_question_that_nobody_answers_ends_the_call_as_cancelled(desk: Desk) -> None:
     """The client learns that its dialog is no longer needed, and nothing is under way any more."""
     metrics, nobody = PrometheusMetrics(), Nobody()
-    settings = Settings.model_validate({"sandbox": True, "confirm_timeout": 0.05})
-    server = build_server(settings, lambda: httpx2.ASGITransport(desk.app), metrics)
-    async with Client(server, mode="legacy", elicitation_callback=nobody) as client:
+    app = httpx2.ASGITransport(desk.app)
+    async with connect(app, "legacy", nobody, metrics, sandbox=True, confirm_timeout=0.05) as agent:
         with anyio.fail_after(PATIENCE):
-            result = await Agent(client).call("delete_mailbox", **DELETE)
+            result = await agent.call("delete_mailbox", **DELETE)
             await nobody.withdrawn.wait()
         assert (result.meta or {})["code"] == "cancelled"
         assert "nobody answered for 0.05 seconds" in text(result)
@@ -357,7 +341,7 @@ async def test_a_question_that_nobody_answers_ends_the_call_as_cancelled(desk: D
         told = samples(metrics)
         assert told["inkbox_mcp_calls_in_flight"] == 0
         assert told["inkbox_mcp_calls_total cancelled delete_mailbox"] == 1
-        assert (await Agent(client).ask("get_mailbox", **DELETE))["email_address"] == ADDRESS
+        assert (await agent.ask("get_mailbox", **DELETE))["email_address"] == ADDRESS
 
 
 async def test_a_human_who_answers_in_time_gets_the_whole_time_of_a_call(desk: Desk) -> None:
@@ -367,10 +351,9 @@ async def test_a_human_who_answers_in_time_gets_the_whole_time_of_a_call(desk: D
         await anyio.sleep(0.2)
         return ACCEPT
 
-    settings = Settings.model_validate({"sandbox": True, "confirm_timeout": PATIENCE, "timeout": 0.15})
-    server = build_server(settings, lambda: httpx2.ASGITransport(desk.app))
-    async with Client(server, mode="legacy", elicitation_callback=slow) as client:
-        assert (await Agent(client).ask("delete_mailbox", **DELETE))["deleted"] is True
+    app = httpx2.ASGITransport(desk.app)
+    async with connect(app, "legacy", slow, sandbox=True, confirm_timeout=PATIENCE, timeout=0.15) as agent:
+        assert (await agent.ask("delete_mailbox", **DELETE))["deleted"] is True
 
 
 @pytest.mark.parametrize("answer", ['{"action": "perhaps"}', '{"content": {}}', "{}", '{"action": ["accept"]}'])
@@ -401,7 +384,7 @@ async def test_over_stdio_a_question_left_open_ends_with_its_client(tmp_path: Pa
         assert (await server.end()).status == 0
 
 
-EARLIER_HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+EARLIER_HEADERS = {"Content-Type": "application/json", **HEADERS}
 
 
 async def test_over_http_a_question_left_open_ends_with_its_connection(desk: Desk) -> None:
@@ -595,7 +578,7 @@ async def _raw(desk: Desk, params: dict[str, Any], **settings: Any) -> dict[str,
     service = Service(checked, lambda: httpx2.ASGITransport(desk.app))
     server = server_of(service, caller)
     app = build_app(server, service, Drain("/mcp", 0))
-    body = {**CALL, "params": {**params, "_meta": {**META, **ASKING}}}
+    body = {**CALL, "params": {**params, "_meta": {**ENVELOPE, **ASKING}}}
     async with (
         server.session_manager.run(),
         httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1:8000") as http,
@@ -691,10 +674,9 @@ async def test_a_bug_behind_a_good_state_is_reported_and_nothing_is_done_again()
         tried.append(request.method)
         raise ZeroDivisionError
 
-    server = build_server(Settings.model_validate({"api_key": KEY}), lambda: httpx2.MockTransport(break_down))
-    async with Client(server, elicitation_callback=Human("accept")) as client:
+    async with connect(break_down, human=Human("accept")) as agent:
         with pytest.raises(MCPError, match="hit a bug"):
-            await Agent(client).call("delete_mailbox", **DELETE)
+            await agent.call("delete_mailbox", **DELETE)
     assert tried == ["DELETE"]
 
 
@@ -737,7 +719,7 @@ def tenant_key(number: int) -> str:
 async def _call_over_http(
     origin: str, headers: dict[str, str], tool: str, arguments: dict[str, Any], **more: Any
 ) -> dict[str, Any]:
-    params = {"name": tool, "arguments": arguments, "_meta": {**META, **ASKING}, **more}
+    params = {"name": tool, "arguments": arguments, "_meta": {**ENVELOPE, **ASKING}, **more}
     async with httpx2.AsyncClient(base_url=origin, timeout=PATIENCE) as http:
         answer = await http.post(
             "/mcp", json={**CALL, "params": params}, headers={**CALL_HEADERS, "Mcp-Name": tool, **headers}

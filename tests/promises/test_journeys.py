@@ -11,7 +11,7 @@ from mcp import Client
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.settings.options import Settings
-from tests.conftest import Agent
+from tests.support.agents import Agent, connect
 from tests.support.follower import OPERATIONS, Follower, proposals
 
 BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
@@ -29,16 +29,12 @@ async def empty(
         async def answer(request: httpx2.Request) -> httpx2.Response:
             return fault(request) or await app.handle_async_request(request)
 
-        def server() -> Client:
-            settings = Settings(sandbox=True, sandbox_generation=generation)
-            return Client(build_server(settings, transport=lambda: httpx2.MockTransport(answer)))
-
-        async with server() as client:
-            agent = Agent(client)
+        async with connect(answer, sandbox=True, sandbox_generation=generation) as agent:
             for identity in (await agent.ask("list_identities"))["identities"]:
                 await agent.ask("delete_identity", agent_handle=identity["agent_handle"])
-        async with server() as client:  # one that has learnt nothing yet
-            yield Follower(Agent(client))
+        # A second server has learnt nothing yet.
+        async with connect(answer, sandbox=True, sandbox_generation=generation) as agent:
+            yield Follower(agent)
 
 
 async def both_lists(follower: Follower) -> tuple[list[Any], list[Any]]:
@@ -190,9 +186,8 @@ async def test_what_the_agent_cannot_mend_it_is_told_to_report_or_to_wait_for(ge
     """Such an error never sends it to another tool in vain."""
     async with empty(generation) as follower:
         answer = httpx2.Response(status, json={"detail": "no"})
-        server = build_server(Settings(sandbox=True), transport=lambda: httpx2.MockTransport(lambda _: answer))
-        async with Client(server) as client:
-            advice = await Agent(client).refused("get_mailbox", email_address="sales")
+        async with connect(lambda _: answer, sandbox=True) as agent:
+            advice = await agent.refused("get_mailbox", email_address="sales")
         assert proposals(advice) == []
         assert any(word in advice for word in ("Tell the user", "make fewer", "just now", "Inkbox's side"))
         assert follower.made == []

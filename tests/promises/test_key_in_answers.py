@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mcp.types import CallToolResult
 
 from inkbox_mcp.api.redaction import HIDDEN, Redaction
-from tests.conftest import Connect, text
+from tests.support.agents import connect, text
 
 SECRET = "Zq3vK9xT-mL7wR2yB_8nP4sD6fG1hJ5c"
 KEY_ID = "11111111-1111-4111-8111-111111111111"
@@ -66,7 +66,7 @@ def shows(everything: str) -> bool:
 
 @pytest.mark.parametrize("notation", NOTATIONS)
 @pytest.mark.parametrize("status", [200, 400, 404, 422])
-async def test_the_key_is_in_no_answer(connect: Connect, era: str, notation: str, status: int) -> None:
+async def test_the_key_is_in_no_answer(era: str, notation: str, status: int) -> None:
     """Neither in a result nor in an error that quotes the reason."""
     echo = NOTATIONS[notation](KEY)
     body = {"id": "1", "email_address": "a@inkboxmail.com", "detail": echo}
@@ -84,14 +84,14 @@ async def test_the_key_is_in_no_answer(connect: Connect, era: str, notation: str
     assert not shows(everything)
 
 
-async def test_the_id_of_a_key_is_shown(connect: Connect) -> None:
+async def test_the_id_of_a_key_is_shown() -> None:
     """It is what tells keys apart, and `whoami` is there for it."""
     holder = {"organization_id": "org", "key_id": KEY_ID, "label": "production-key"}
     async with connect(lambda _: httpx2.Response(200, json=holder), api_key=KEY) as agent:
         assert await agent.ask("whoami") == holder
 
 
-async def test_what_only_looks_encoded_is_left_as_it_is(connect: Connect) -> None:
+async def test_what_only_looks_encoded_is_left_as_it_is() -> None:
     """A URL, a name with an ampersand, a path of Windows."""
     mailbox = {"id": "1", "email_address": "a@b.example", "display_name": "R&amp;D 100 % \\u00e4", "x": "/a%20b?c=%2F"}
     async with connect(lambda _: httpx2.Response(200, json=mailbox), api_key=KEY) as agent:

@@ -11,7 +11,7 @@ from inkbox_mcp.cli import main
 from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.settings.options import SettingsError, options
 from inkbox_mcp.settings.sources import load
-from tests.conftest import KEY, Connect
+from tests.support.agents import KEY, connect
 from tests.support.processes import run
 
 SECRET = "Hunter2!correct-horse"
@@ -152,7 +152,7 @@ NO_KEYS = [
 
 
 @pytest.mark.parametrize("text", NO_KEYS, ids=lambda text: ascii(text).replace(KEY, "KEY"))
-async def test_what_cannot_be_a_key_does_not_go_out_and_is_explained(text: str, connect: Connect) -> None:
+async def test_what_cannot_be_a_key_does_not_go_out_and_is_explained(text: str) -> None:
     """By the first call, for the server lists its tools without a key, and never as a key that has expired."""
 
     def nobody(request: httpx2.Request) -> httpx2.Response:

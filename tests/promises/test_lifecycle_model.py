@@ -24,7 +24,7 @@ from mcp.types import CallToolResult
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.settings.options import Settings
-from tests.conftest import KEY, text
+from tests.support.agents import KEY, text
 
 DOMAIN = "inkboxmail.com"
 PAGES_AT_MOST = 50

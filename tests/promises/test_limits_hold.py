@@ -10,7 +10,7 @@ from inkbox_mcp.cli import main
 from inkbox_mcp.service import offered
 from inkbox_mcp.settings.options import Mark, Option, SettingsError, options
 from inkbox_mcp.settings.sources import gather, load
-from tests.settings.test_options import NAMES_OF_OTHERS, SAMPLES
+from tests.support.options import NAMES_OF_OTHERS, SAMPLES
 from tests.support.processes import COMMAND, PATIENCE, environment
 
 FLAGS = [option for option in options() if option.flag]

@@ -11,17 +11,14 @@ from uuid import UUID
 
 import anyio
 import pytest
-from mcp import Client
 from mcp.types import CallToolResult
 from pydantic import BaseModel
 
 from inkbox_mcp.api.creation import Creations
 from inkbox_mcp.calls import Call
 from inkbox_mcp.errors import Conflict, InkboxError, OutcomeUnknown
-from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Generation
-from inkbox_mcp.settings.options import Settings
-from tests.conftest import KEY, Agent, text
+from tests.support.agents import Agent, connect, text
 from tests.support.faults import (
     BAD_GATEWAY_AFTER,
     BAD_GATEWAY_BEFORE,
@@ -44,15 +41,15 @@ EVENTS = "https://Hooks.Example.com/inkbox"
 @asynccontextmanager
 async def failing(generation: Generation = "spec", **settings: Any) -> AsyncGenerator[tuple[Agent, FaultyInkbox]]:
     """Connect an agent to a server whose Inkbox fails as scripted; nobody is asked."""
-    async with faulty_inkbox(generation=generation) as inkbox:
-        options = Settings.model_validate({"api_key": KEY, "base_url": inkbox.url, "confirm": "never", **settings})
-        async with Client(build_server(options)) as client:
-            agent = Agent(client)
-            if generation == "identity":
-                await agent.ask("create_identity", agent_handle="sales-agent")
-            await agent.ask("list_identities")
-            inkbox.requests.clear()
-            yield agent, inkbox
+    async with (
+        faulty_inkbox(generation=generation) as inkbox,
+        connect(inkbox.url, confirm="never", **settings) as agent,
+    ):
+        if generation == "identity":
+            await agent.ask("create_identity", agent_handle="sales-agent")
+        await agent.ask("list_identities")
+        inkbox.requests.clear()
+        yield agent, inkbox
 
 
 def posts(inkbox: FaultyInkbox) -> int:

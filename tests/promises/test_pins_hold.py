@@ -1,7 +1,7 @@
 """Limits hold: what was compared with the operator's patterns is what is sent, and what came back is compared too."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any
 
 import httpx2
@@ -29,10 +29,8 @@ from inkbox_mcp.toolkit.fields import (
     WithMailbox,
 )
 from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Operation, Result, operation
-from tests.conftest import KEY, Agent, text
-from tests.protocol.test_confirmation import Human
-
-Handler = Callable[[httpx2.Request], httpx2.Response]
+from tests.support.agents import KEY, Agent, Handler, connect, text
+from tests.support.humans import Human
 
 
 class MovingInkbox:
@@ -59,10 +57,8 @@ async def moving(ask: Any = None, mode: str = "auto", **settings: Any) -> AsyncG
     """Connect an agent to an Inkbox that can move."""
     inkbox = MovingInkbox()
     with inkbox.store:
-        options = Settings.model_validate({"sandbox": True, **settings})
-        server = build_server(options, transport=lambda: httpx2.MockTransport(inkbox))
-        async with Client(server, elicitation_callback=ask, mode=mode) as client:
-            yield Agent(client), inkbox
+        async with connect(inkbox, mode, ask, sandbox=True, **settings) as agent:
+            yield agent, inkbox
 
 
 async def test_a_question_says_what_happens_after_the_organization_moved(era: str) -> None:
@@ -184,13 +180,9 @@ def answering(data: dict[str, Any]) -> Handler:
     return answer
 
 
-@asynccontextmanager
-async def answered(data: dict[str, Any], **settings: Any) -> AsyncGenerator[Agent]:
+def answered(data: dict[str, Any], **settings: Any) -> AbstractAsyncContextManager[Agent]:
     """Connect an agent to an API that always answers this."""
-    options = Settings.model_validate({"api_key": KEY, "confirm": "never", **settings})
-    server = build_server(options, transport=lambda: httpx2.MockTransport(answering(data)))
-    async with Client(server) as client:
-        yield Agent(client)
+    return connect(answering(data), confirm="never", **settings)
 
 
 OTHERS = {"id": "1", "email_address": "sales@custom.example", "display_name": "secret", "status": "active"}

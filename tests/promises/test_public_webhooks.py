@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from inkbox_mcp.toolkit import ip_addresses, webhook_guard
 from inkbox_mcp.toolkit.ip_addresses import why_not_public
 from inkbox_mcp.toolkit.webhook_guard import webhook_host, webhook_url
-from tests.conftest import Connect
+from tests.support.agents import connect
 
 # Both ends of every range, and addresses that clouds use inside.
 NOT_PUBLIC_IPV4 = """
@@ -195,7 +195,7 @@ def test_what_was_checked_is_where_it_is_sent(rest: str) -> None:
 @pytest.mark.parametrize(
     "host", ["HOOKS.Example.COM", "hooks.example.com.", "hooks.example.com:8443", "Hooks.example.com.:1"]
 )
-async def test_the_operators_hosts_are_matched_as_they_are_sent(connect: Connect, era: str, host: str) -> None:
+async def test_the_operators_hosts_are_matched_as_they_are_sent(era: str, host: str) -> None:
     """Capitals and the dot of the root name the same host; the URL goes out as it was written."""
     sent: list[bytes] = []
 

@@ -23,12 +23,11 @@ from inkbox_mcp.calls import begin
 from inkbox_mcp.cli import main
 from inkbox_mcp.errors import InkboxError
 from inkbox_mcp.protocol.declaration import declaration
-from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.settings.options import Settings, SettingsError
 from inkbox_mcp.settings.sources import load
 from inkbox_mcp.tools import all_operations
-from tests.conftest import KEY, Agent, Connect
 from tests.support import faults
+from tests.support.agents import KEY, Agent, connect
 from tests.support.faults import Fault, FaultyInkbox, faulty_inkbox, refusal
 from tests.support.processes import serve_http, stdio_agent
 
@@ -137,10 +136,8 @@ STATUSES = [100, 101, 199, 200, 201, 202, 204, 206, 299, *range(300, 309), *rang
 @asynccontextmanager
 async def served(era: str, seconds: float = 30) -> AsyncGenerator[tuple[Agent, FaultyInkbox]]:
     """Connect an agent of an era to a server in this process, and that to a real port."""
-    async with faulty_inkbox() as inkbox:
-        settings = Settings.model_validate({"api_key": KEY, "base_url": inkbox.url, "timeout": seconds})
-        async with Client(build_server(settings), mode=era) as client:
-            yield Agent(client), inkbox
+    async with faulty_inkbox() as inkbox, connect(inkbox.url, era, timeout=seconds) as agent:
+        yield agent, inkbox
 
 
 async def everything_said(agent: Agent, tool: Tool) -> str:
@@ -220,7 +217,7 @@ async def test_bad_arguments_are_not_logged(bad: dict[str, Any], era: str, log: 
     assert_hidden(log.text, but=SENTINEL)
 
 
-async def test_a_bug_shows_its_place_and_no_values(era: str, connect: Connect, log: pytest.LogCaptureFixture) -> None:
+async def test_a_bug_shows_its_place_and_no_values(era: str, log: pytest.LogCaptureFixture) -> None:
     """Texts of exceptions repeat what was passed; neither the client nor the log gets them."""
 
     def fail(request: httpx2.Request) -> httpx2.Response:

@@ -1,66 +1,12 @@
 """Confirmation by the user, with clients of both eras, with and without elicitation."""
 
-from collections.abc import AsyncGenerator
-from typing import Any
-
 import httpx2
 import pytest
-from mcp import Client
 from mcp.client.session import ClientRequestContext
 from mcp.types import INTERNAL_ERROR, ElicitRequestParams, ElicitResult, ErrorData, InputRequiredResult, InputResponses
 
-from inkbox_mcp.protocol.server import build_server
-from inkbox_mcp.sandbox import Store, create_app
-from inkbox_mcp.settings.options import Settings
-from tests.conftest import Agent
-
-ADDRESS = "sales@inkboxmail.com"
-
-
-class Human:
-    """A user who answers every question in the same way and records the questions."""
-
-    def __init__(self, answer: str) -> None:
-        self.answer = answer
-        self.questions: list[str] = []
-
-    async def __call__(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
-        self.questions.append(params.message)
-        return ElicitResult.model_validate({"action": self.answer, "content": {} if self.answer == "accept" else None})
-
-
-class Desk:
-    """A sandbox with the mailbox `sales`, and a factory of clients for it."""
-
-    def __init__(self, store: Store) -> None:
-        self.app = create_app(store)
-        self.requests: list[httpx2.Request] = []
-
-    def client(self, era: str, human: Human | None, **settings: Any) -> Client:
-        """Make a client; it supports elicitation if `human` is given."""
-
-        async def record(request: httpx2.Request) -> httpx2.Response:
-            self.requests.append(request)
-            return await httpx2.ASGITransport(self.app).handle_async_request(request)
-
-        options = Settings.model_validate({"sandbox": True, **settings})
-        server = build_server(options, transport=lambda: httpx2.MockTransport(record))
-        return Client(server, mode=era, elicitation_callback=human)
-
-    async def prepare(self) -> None:
-        """Make the mailbox `sales`."""
-        async with self.client("auto", None) as client:
-            await Agent(client).ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
-        self.requests.clear()
-
-
-@pytest.fixture
-async def desk() -> AsyncGenerator[Desk]:
-    """Yield a desk whose mailbox exists."""
-    with Store(":memory:") as store:
-        desk = Desk(store)
-        await desk.prepare()
-        yield desk
+from tests.support.agents import Agent, connect
+from tests.support.humans import ADDRESS, Desk, Human
 
 
 async def test_a_delete_asks_first_and_happens_once_when_accepted(desk: Desk, era: str) -> None:
@@ -91,12 +37,10 @@ async def test_a_question_that_the_client_cannot_put_is_not_answered_yes(desk: D
     async def fail(context: ClientRequestContext, params: ElicitRequestParams) -> ErrorData:
         return ErrorData(code=INTERNAL_ERROR, message="no window to ask in")
 
-    settings = Settings(sandbox=True)
-    server = build_server(settings, transport=lambda: httpx2.ASGITransport(desk.app))
-    async with Client(server, mode="legacy", elicitation_callback=fail) as client:
-        result = await Agent(client).call("delete_mailbox", email_address=ADDRESS)
+    async with connect(httpx2.ASGITransport(desk.app), "legacy", fail, sandbox=True) as agent:
+        result = await agent.call("delete_mailbox", email_address=ADDRESS)
         assert (result.meta or {})["code"] == "declined"
-        await Agent(client).ask("get_mailbox", email_address=ADDRESS)
+        await agent.ask("get_mailbox", email_address=ADDRESS)
 
 
 async def test_setting_and_clearing_a_webhook_asks_and_renaming_does_not(desk: Desk, era: str) -> None:

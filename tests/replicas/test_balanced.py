@@ -10,7 +10,7 @@ import anyio
 import httpx2
 import pytest
 
-from tests.conftest import Agent
+from tests.support.agents import Agent
 from tests.support.replicas.agents import Lives, connected, inkbox_get
 from tests.support.replicas.front import Asked, Front, Rule, front
 from tests.support.replicas.haproxy import Balancer, balance

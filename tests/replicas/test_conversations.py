@@ -13,8 +13,9 @@ from mcp import MCPError
 from mcp.client.session import ClientRequestContext
 from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, InputRequiredResult, InputResponses
 
-from tests.conftest import Agent, text
-from tests.http.test_serve import HEADERS, open_stream
+from tests.support.agents import Agent, text
+from tests.support.event_streams import open_stream
+from tests.support.messages import HEADERS
 from tests.support.processes import PATIENCE
 from tests.support.replicas.agents import code, connected, inkbox_get
 from tests.support.replicas.front import Asked, Held, Lost, front

@@ -16,10 +16,10 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp import MCPError
 
 from inkbox_mcp.process import SECONDS_TO_STOP
-from tests.conftest import KEY
-from tests.http.test_serve import open_stream
-from tests.promises.test_hostile_http import GOOD_CALL
+from tests.support.agents import KEY
+from tests.support.event_streams import open_stream
 from tests.support.processes import COMMAND, PATIENCE, upstream
+from tests.support.raw_requests import GOOD_CALL
 from tests.support.replicas.agents import connected
 from tests.support.replicas.front import Asked, Front, Held, front
 from tests.support.replicas.machine import Program, listens, machine

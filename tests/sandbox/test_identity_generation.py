@@ -11,12 +11,12 @@ import httpx2
 import pytest
 
 from inkbox_mcp.sandbox import Generation, Store, StoreError, create_app
+from tests.support.agents import KEY
 
 MAILBOXES = "/api/v1/mail/mailboxes"
 IDENTITIES = "/api/v1/identities"
 SUBSCRIPTIONS = "/api/v1/webhooks/subscriptions"
 WHOAMI = "/api/whoami"
-KEY = "ApiKey_11111111-1111-4111-8111-111111111111.top-secret"
 
 
 def new_key() -> str:

@@ -12,7 +12,7 @@ import schemathesis
 from hypothesis import settings
 
 from inkbox_mcp.sandbox import Store, create_app
-from tests.conftest import KEY
+from tests.support.agents import KEY
 
 pytestmark = pytest.mark.slow
 

@@ -8,45 +8,11 @@ from pydantic import SecretStr
 
 from inkbox_mcp.settings.options import Option, Settings, SettingsError, options
 from inkbox_mcp.settings.sources import load
-from inkbox_mcp.settings.values import Rate
+from tests.support.agents import KEY
+from tests.support.options import NAMES_OF_OTHERS, SAMPLES
 
 TOKEN = "a-token-of-many-characters"
-KEY = "ApiKey_11111111-1111-4111-8111-111111111111.top-secret"
 
-# One valid value of each option that differs from its default: as text, and as the setting.
-SAMPLES: dict[str, tuple[str, Any]] = {
-    "base_url": ("https://inkbox.example", "https://inkbox.example"),
-    "sandbox": ("true", True),
-    "sandbox_db": (":memory:", ":memory:"),
-    "sandbox_generation": ("identity", "identity"),
-    "http": ("1", True),
-    "host": ("localhost", "localhost"),
-    "per_request_keys": ("true", True),
-    "auth_issuer": ("https://issuer.example", "https://issuer.example"),
-    "auth_audience": ("https://mcp.example/mcp", "https://mcp.example/mcp"),
-    "auth_scopes": ("agents, staff", ("agents", "staff")),
-    "allowed_hosts": ("mcp.example", ("mcp.example",)),
-    "allowed_origins": ("https://app.example", ("https://app.example",)),
-    "port": ("8123", 8123),
-    "stateless": ("true", True),
-    "drain_timeout": ("2.5", 2.5),
-    "confirm_timeout": ("2.5", 2.5),
-    "rate_limit": ("10/s", Rate(10, 1, "10/s")),
-    "rate_limit_store": ("redis://redis:6379/0", SecretStr("redis://redis:6379/0")),
-    "metrics": ("true", True),
-    "timeout": ("2.5", 2.5),
-    "max_concurrency": ("4", 4),
-    "read_only": ("yes", True),
-    "tools": ("get_mailbox, list_mailboxes", ("get_mailbox", "list_mailboxes")),
-    "exclude_tools": ("delete_mailbox", ("delete_mailbox",)),
-    "confirm": ("always", "always"),
-    "allow_handles": ("sales-*", ("sales-*",)),
-    "allow_addresses": ("sales-*@inkboxmail.com", ("sales-*@inkboxmail.com",)),
-    "allow_webhook_hosts": ("hooks.example.com", ("hooks.example.com",)),
-    "no_warm_start": ("true", True),
-    "log_level": ("DEBUG", "debug"),
-    "log_format": ("JSON", "json"),
-}
 
 OAUTH = {"http": "true", "auth_issuer": "https://issuer.test", "auth_audience": "https://mcp.test/mcp"}
 
@@ -239,16 +205,6 @@ def test_a_misspelt_variable_stops_the_start_and_names_the_nearest(misspelt: str
 def test_an_unlike_variable_gets_no_suggestion(config: Path) -> None:
     """An unlikely suggestion would mislead the user."""
     assert refusal(config, environment={"INKBOX_MCP_QQ": ""}) == "INKBOX_MCP_QQ: no such option"
-
-
-# Variables of Inkbox's SDKs, of other Inkbox software, of Kubernetes Services, and of unrelated programs.
-NAMES_OF_OTHERS = (
-    *("INKBOX_VAULT_KEY", "INKBOX_SIGNING_KEY", "INKBOX_WEBHOOK_SECRET", "INKBOX_API_KEY_ID", "INKBOX_API_URL"),
-    *("INKBOX_IMAP_HOST", "INKBOX_IMAP_PORT", "INKBOX_SMTP_HOST", "INKBOX_SMTP_PORT", "INKBOX_TUNNEL_TOKEN"),
-    *("INKBOX_CONFIG", "INKBOX_PROFILE", "INKBOX_AGENT_HANDLE", "INKBOX_LOG", "INKBOX_DEBUG", "INKBOX_MCP"),
-    *("INKBOX_SERVICE_HOST", "INKBOX_SERVICE_PORT", "INKBOX_PORT_80_TCP", "INKBOX_PORT_80_TCP_ADDR"),
-    *("PORT", "TOKEN", "READ_ONLY", "INPUT_TOOLS", "INBOX_TOKEN", "MCP_TIMEOUT"),
-)
 
 
 def test_variables_of_other_programs_are_passed_over(config: Path) -> None:

@@ -4,8 +4,6 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
-from inkbox_mcp.api.connection import TransportFactory
 from inkbox_mcp.service import Service
-from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.stdio.direct import Agreement, DirectCalls
 from inkbox_mcp.stdio.pipes import Pipes
-from inkbox_mcp.stdio.serve import serve_pipes
-from inkbox_mcp.stdio.warm_start import Beginning
 from inkbox_mcp.telemetry.metrics import Metrics
 from inkbox_mcp.toolkit import progress
-from tests.conftest import KEY
-from tests.promises.test_hostile_stdio import ENVELOPE, HANDSHAKE
-from tests.stdio.test_warm_start import Session, legacy, loaded, modern, rpc, whole
+from tests.support.agents import KEY
 from tests.support.cold_starts import answers_of_the_sdk, record
+from tests.support.conversations import ACCEPTED, HELLO, Wire, conversation, served
 from tests.support.extra_tools import offering
 from tests.support.extra_tools.tools.trial import count_steps, show_all, wait_for_nothing
+from tests.support.messages import rpc
+from tests.support.openings import call, envelope_of, legacy, opening, said
 from tests.support.processes import PATIENCE
+from tests.support.stdio_sessions import Session, loaded, whole
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="every call is the SDK's there")
 
@@ -73,26 +69,6 @@ OTHER: list[dict[str, Any]] = [
     {"id": 11, "method": "ping", "params": {}},
     {"id": 12, "method": "tools/list"},
 ]
-
-
-def said(era: str, messages: list[dict[str, Any]]) -> list[bytes]:
-    """Write messages, tool calls if nothing else, as a client of a protocol version says them."""
-    lines: list[bytes] = []
-    for message in messages:
-        params = message.get("params", {})
-        meta = {"_meta": {**params.get("_meta", {}), **_envelope(era)}} if era in MODERN_PROTOCOL_VERSIONS else {}
-        whole = {"method": "tools/call", **message, **({"params": {**params, **meta}} if params or meta else {})}
-        lines.append(rpc(**whole))
-    return lines
-
-
-def _envelope(era: str) -> dict[str, Any]:
-    return {**ENVELOPE, "io.modelcontextprotocol/protocolVersion": era}
-
-
-def opening(era: str) -> list[bytes]:
-    """What a client of a protocol version begins with."""
-    return modern(era) if era in MODERN_PROTOCOL_VERSIONS else legacy(era)
 
 
 def same_every_time(answers: list[bytes]) -> list[bytes]:
@@ -150,68 +126,6 @@ def test_pings_do_not_load_the_sdk(tmp_path: Path) -> None:
     assert "mcp" not in loaded(tmp_path, lines)
 
 
-HELLO = rpc(id=0, method="initialize", params=HANDSHAKE)
-ACCEPTED = b'{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}\n'
-
-
-class Wire:
-    """A conversation in this process whose beginning is on record."""
-
-    def __init__(self, to: int, back: int) -> None:
-        self._to, self._back = to, back
-        self._read = b""
-
-    def say(self, *lines: bytes) -> None:
-        """Write lines."""
-        os.write(self._to, b"".join(lines))
-
-    async def line(self) -> bytes:
-        """Return the next line."""
-        with anyio.fail_after(PATIENCE):
-            while b"\n" not in self._read:
-                await anyio.wait_readable(self._back)
-                self._read += os.read(self._back, 1 << 16)
-        line, _, self._read = self._read.partition(b"\n")
-        return line
-
-    async def hear(self) -> dict[str, Any]:
-        """Return the next answer; not that to the handshake, which the SDK here never gave."""
-        while True:
-            if (answer := json.loads(await self.line())).get("id") != 0:
-                return answer
-
-    def leave(self) -> None:
-        """Close stdin."""
-        os.close(self._to)
-
-
-@asynccontextmanager
-async def conversation(transport: TransportFactory, **chosen: Any) -> AsyncGenerator[Wire]:
-    """Serve an Inkbox that answers as the test says, to a client of 2025-11-25; leave before the end."""
-    settings = Settings.model_validate({"api_key": "ApiKey_x.y", **chosen})
-    async with served(Service(settings, transport), [(HELLO, ACCEPTED)]) as wire:
-        yield wire
-
-
-@asynccontextmanager
-async def served(service: Service, exchanges: list[tuple[bytes, bytes]]) -> AsyncGenerator[Wire]:
-    """Serve a client whose conversation began with these lines and answers; leave before the end."""
-    (stdin, to), (back, stdout) = os.pipe(), os.pipe()
-    for fd in (stdin, stdout):
-        os.set_blocking(fd, False)
-    beginning = Beginning()
-    beginning.exchanges = exchanges
-    try:
-        with anyio.fail_after(PATIENCE):
-            async with anyio.create_task_group() as tasks:
-                pipes = Pipes(stdin, stdout, tasks.cancel_scope.cancel)
-                tasks.start_soon(serve_pipes, service, pipes, beginning)
-                yield Wire(to, back)
-    finally:
-        for fd in (stdin, back, stdout):
-            os.close(fd)
-
-
 class Slow:
     """An Inkbox that answers lists of identities at once, and one of mailboxes when it may."""
 
@@ -230,11 +144,6 @@ class Slow:
                 self.given_up.set()
                 raise
         return httpx2.Response(200, json=[])
-
-
-def call(number: int | str, **params: Any) -> bytes:
-    """Write a call."""
-    return rpc(id=number, method="tools/call", params=params)
 
 
 @pytest.mark.parametrize("number", [7, "seven"])
@@ -592,7 +501,7 @@ async def test_a_call_that_waits_answers_when_the_client_closes_stdin(era: str, 
 
 REFUSED = b'{"jsonrpc":"2.0","id":0,"error":{"code":-32602,"message":"Invalid request parameters"}}\n'
 DISCOVER, LISTED = (
-    rpc(id=0, method=method, params={"_meta": _envelope(MODERN_PROTOCOL_VERSIONS[-1])})
+    rpc(id=0, method=method, params={"_meta": envelope_of(MODERN_PROTOCOL_VERSIONS[-1])})
     for method in ("server/discover", "tools/list")
 )
 STAMPED = b'{"jsonrpc":"2.0","id":0,"result":{"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"inkbox-mcp"}}}}\n'
@@ -622,7 +531,7 @@ def test_what_was_agreed_is_what_the_sdk_answered() -> None:
     """In either era."""
     assert Agreement.of([(HELLO, ACCEPTED), (rpc(method="notifications/initialized"), b"")]) == Agreement({}, {})
     envelope, stamp = (
-        _envelope(MODERN_PROTOCOL_VERSIONS[-1]),
+        envelope_of(MODERN_PROTOCOL_VERSIONS[-1]),
         {"io.modelcontextprotocol/serverInfo": {"name": "inkbox-mcp"}},
     )
     assert Agreement.of([(DISCOVER, STAMPED), (LISTED, STAMPED)]) == Agreement(envelope, stamp)

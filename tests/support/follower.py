@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inkbox_mcp.tools import all_operations
-from tests.conftest import Agent, text
+from tests.support.agents import Agent, text
 
 OPERATIONS = all_operations()
 

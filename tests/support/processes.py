@@ -17,7 +17,8 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-from tests.conftest import Agent
+from tests.support.agents import Agent
+from tests.support.messages import HANDSHAKE
 
 PATIENCE = 20.0
 """Seconds after which whatever a test waits for counts as hung; nothing here takes so long."""
@@ -92,8 +93,7 @@ class Running:
 
     async def initialize(self) -> None:
         """Shake hands as a client of 2025-11-25 does."""
-        client = {"name": "test", "version": "1"}
-        await self.request("initialize", protocolVersion="2025-11-25", capabilities={}, clientInfo=client)
+        await self.request("initialize", **HANDSHAKE)
         await self.write({"method": "notifications/initialized"})
 
     def signal(self, number: signal.Signals) -> None:

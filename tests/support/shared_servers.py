@@ -5,9 +5,20 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Protocol
 
-from tests.conftest import SharedHTTP
 from tests.support.processes import COMMAND, PATIENCE, environment
+
+
+class SharedHTTP(Protocol):
+    """Returns the origin of a server on an empty sandbox. All tests of a worker share it and must not change it.
+
+    The first call with given options and variables starts the server. It ends after the last test.
+    """
+
+    def __call__(self, *options: str, **variables: str) -> str:
+        """Return the origin."""
+        ...
 
 
 @contextmanager

@@ -8,17 +8,16 @@ from contextlib import asynccontextmanager
 import anyio
 import httpx2
 import pytest
-from mcp import Client, MCPError
-from prometheus_client.parser import text_string_to_metric_families
+from mcp import MCPError
 
 from inkbox_mcp.access.tenants import LOCAL
-from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.telemetry.metrics import Dependency, Metrics, PrometheusMetrics
-from tests.conftest import KEY, Agent, Handler
+from tests.support.agents import KEY, Agent, Handler, connect
 from tests.support.extra_tools import offering
 from tests.support.extra_tools.tools.trial import wait_for_nothing
+from tests.support.metrics import samples
 
 MAILBOX = {
     "id": "6f1d7a4e-0000-4000-8000-000000000001",
@@ -31,24 +30,12 @@ MAILBOX = {
 }
 
 
-def samples(metrics: PrometheusMetrics) -> dict[str, float]:
-    """Read the metrics by name and label values, such as `inkbox_mcp_calls_total ok get_mailbox`."""
-    body, _ = metrics.exposition()
-    return {
-        " ".join([sample.name, *sample.labels.values()]): sample.value
-        for family in text_string_to_metric_families(body.decode())
-        for sample in family.samples
-    }
-
-
 @asynccontextmanager
 async def counted(handler: Handler, mode: str = "auto") -> AsyncGenerator[tuple[Agent, Callable[[], dict[str, float]]]]:
     """Connect an agent to a server with metrics; yield it with a function that reads them."""
     metrics = PrometheusMetrics()
-    settings = Settings.model_validate({"api_key": KEY})
-    server = build_server(settings, lambda: httpx2.MockTransport(handler), metrics)
-    async with Client(server, mode=mode) as client:
-        yield Agent(client), lambda: samples(metrics)
+    async with connect(handler, mode, counted_in=metrics) as agent:
+        yield agent, lambda: samples(metrics)
 
 
 async def test_calls_are_counted_by_tool_and_outcome(era: str) -> None:
@@ -117,9 +104,8 @@ async def test_a_call_is_in_flight_until_it_ends_or_is_cancelled() -> None:
             await anyio.sleep_forever()
             raise AssertionError
 
-    server = build_server(Settings.model_validate({"api_key": KEY}), Silent, metrics)
-    async with Client(server) as client, anyio.create_task_group() as tasks:
-        tasks.start_soon(client.call_tool, "whoami")
+    async with connect(Silent(), counted_in=metrics) as agent, anyio.create_task_group() as tasks:
+        tasks.start_soon(agent.call, "whoami")
         await asked.wait()
         assert samples(metrics)["inkbox_mcp_calls_in_flight"] == 1
         tasks.cancel_scope.cancel()

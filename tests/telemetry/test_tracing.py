@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from mcp import Client
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SentSpan
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -28,7 +27,8 @@ from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.telemetry.tracing import ASKING, client_span
-from tests.conftest import KEY, Agent, Connect
+from tests.support.agents import KEY, connect
+from tests.support.messages import HEADERS
 from tests.support.processes import PATIENCE, environment, serve_http, start
 
 pytestmark = pytest.mark.posix
@@ -174,10 +174,10 @@ async def test_a_call_is_one_trace_from_the_agent_to_the_sandbox(
     requests: list[dict[str, str]] = []
     with Store(":memory:") as store:
         app = recorder(create_app(store), requests)
-        server = build_server(Settings(sandbox=True), lambda: httpx2.ASGITransport(app))  # pyright: ignore[reportArgumentType]
-        async with Client(server, mode=era) as client:
+        transport = httpx2.ASGITransport(app)  # pyright: ignore[reportArgumentType]
+        async with connect(transport, era, sandbox=True) as agent:
             with get_tracer("agent").start_as_current_span("think"):
-                await Agent(client).ask("list_mailboxes")
+                await agent.ask("list_mailboxes")
     by_id = {ids(span)[1]: span for span in spans()}
     _, trace, identifier, _ = requests[0]["traceparent"].split("-")
     chain = [by_id[identifier]]
@@ -207,7 +207,7 @@ async def test_the_trace_of_an_http_request_goes_on(
             httpx2.AsyncClient(
                 transport=httpx2.ASGITransport(TraceContextMiddleware(served)),  # pyright: ignore[reportArgumentType]
                 base_url="http://127.0.0.1:8000",
-                headers={"Accept": "application/json, text/event-stream"},
+                headers=HEADERS,
             ) as http,
         ):
             headers, envelope = await _open(http, era)
@@ -270,10 +270,8 @@ async def test_a_span_that_is_already_there_is_left_alone(spans: Callable[[], li
     assert lifespan.parent is None
 
 
-async def test_no_span_holds_what_arguments_and_answers_hold(
-    era: str, connect: Connect, spans: Callable[[], list[ReadableSpan]]
-) -> None:
-    """The test covers a 404, a conflict, a lost answer and invalid arguments."""
+async def test_no_span_holds_what_arguments_and_answers_hold(era: str, spans: Callable[[], list[ReadableSpan]]) -> None:
+    """Neither of calls that succeed nor of those that fail in all ways."""
     marker = "zebra"
 
     def handler(request: httpx2.Request) -> httpx2.Response:
@@ -473,9 +471,8 @@ async def test_a_server_over_http_sends_its_spans_before_it_ends(
     """The call's span continues the trace of the gateway's `traceparent` header."""
     arguments = ("--sandbox", "--sandbox-db", ":memory:")
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
-    accept = {"Accept": "application/json, text/event-stream"}
     async with serve_http(*arguments, home=tmp_path, **variables) as (server, origin):
-        async with httpx2.AsyncClient(base_url=origin, headers=accept) as http:
+        async with httpx2.AsyncClient(base_url=origin, headers=HEADERS) as http:
             headers, envelope = await _open(http, era)
             params = {"name": "list_mailboxes", "arguments": {}, "_meta": envelope}
             body = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}

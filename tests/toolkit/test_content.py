@@ -2,21 +2,17 @@
 
 import base64
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import Client
 from mcp.types import CallToolResult, ImageContent, ResourceLink, TextContent
 
-from inkbox_mcp.protocol.server import server_of
 from inkbox_mcp.toolkit.bounds import MAX_RESULT
 from inkbox_mcp.toolkit.content import Image, Link, Text, size
-from tests.conftest import KEY
-from tests.support.extra_tools import extra_http, extra_stdio, offering
-from tests.support.extra_tools.tools.trial import Shown, make_all, show_all
+from tests.support.agents import KEY
+from tests.support.extra_tools import extra_http, extra_stdio, in_process
+from tests.support.extra_tools.tools.trial import Shown
 
 SECRET = KEY.partition(".")[2]
 NOTATIONS = [
@@ -29,13 +25,6 @@ NOTATIONS = [
     SECRET.replace("-", "&#45;"),
     "top\u200b-secret",
 ]
-
-
-@asynccontextmanager
-async def in_process(era: str, _: Path) -> AsyncGenerator[Client]:
-    """Connect a client to a server in this process."""
-    async with Client(server_of(offering(show_all, make_all)), mode=era) as client:
-        yield client
 
 
 async def shown(era: str, tool: str = "show_all", **arguments: Any) -> CallToolResult:

@@ -16,7 +16,7 @@ from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.toolkit.operation import Args
 from inkbox_mcp.tools import all_operations
-from tests.conftest import KEY, text
+from tests.support.agents import KEY, text
 
 OPERATIONS = all_operations()
 

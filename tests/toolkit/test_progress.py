@@ -1,8 +1,6 @@
 """Progress reports: only for clients that ask, only increasing, and never able to break a call."""
 
 import math
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,17 @@ from inkbox_mcp.service import Answer, Service
 from inkbox_mcp.toolkit import progress
 from inkbox_mcp.toolkit.operation import READ_ONLY, operation
 from inkbox_mcp.toolkit.progress import MAX_MESSAGE, Progress
-from tests.conftest import KEY
-from tests.support.extra_tools import extra_http, extra_stateless, extra_stdio, offering, serve_extra, wait_over_http
-from tests.support.extra_tools.tools.trial import Counted, Counting, count_steps, wait_for_nothing
+from tests.support.agents import KEY
+from tests.support.extra_tools import (
+    extra_http,
+    extra_stateless,
+    extra_stdio,
+    in_process,
+    offering,
+    serve_extra,
+    wait_over_http,
+)
+from tests.support.extra_tools.tools.trial import Counted, Counting
 from tests.support.processes import PATIENCE
 
 Report = tuple[float, float | None, str | None]
@@ -34,13 +40,6 @@ class Listener:
 
     async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
         self.heard.append((progress, total, message))
-
-
-@asynccontextmanager
-async def in_process(era: str, _: Path) -> AsyncGenerator[Client]:
-    """Connect a client to a server in this process."""
-    async with Client(server_of(offering(count_steps, wait_for_nothing)), mode=era) as client:
-        yield client
 
 
 WAYS = pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +13,8 @@ from mcp import Client
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.settings.options import Settings
-from tests.conftest import Agent, text
-from tests.protocol.test_confirmation import Human
+from tests.support.agents import Agent, connect, text
+from tests.support.humans import Human
 
 GENERATIONS = ["spec", "identity"]
 EVENTS = "https://hooks.example.com/inkbox"
@@ -34,10 +33,8 @@ async def organization(
                 requests.append(f"{request.method} {request.url.path}")
             return await app.handle_async_request(request)
 
-        options = Settings.model_validate({"sandbox": True, "sandbox_generation": generation, **settings})
-        server = build_server(options, transport=lambda: httpx2.MockTransport(record))
-        async with Client(server, elicitation_callback=ask) as client:
-            yield Agent(client)
+        async with connect(record, human=ask, sandbox=True, sandbox_generation=generation, **settings) as agent:
+            yield agent
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
@@ -210,14 +207,12 @@ async def test_an_operation_that_moved_names_the_one_that_does_it_now(
 async def test_the_generation_is_learnt_from_the_refusal_itself(tool: str, arguments: dict[str, Any], now: str) -> None:
     """A server that does not know the generation learns it after a 405, 404 or 422, and then explains the refusal."""
     with Store(":memory:") as store:
-        app = create_app(store, generation="identity")
-        make = partial(httpx2.ASGITransport, app)
-        settings = Settings(sandbox=True, confirm="never")
-        async with Client(build_server(settings, transport=make)) as client:
-            await Agent(client).ask("create_identity", agent_handle="sales")
-        async with Client(build_server(settings, transport=make)) as client:
-            assert now in await Agent(client).refused(tool, **arguments)
-            assert len(await listed(Agent(client))) == 1
+        app = httpx2.ASGITransport(create_app(store, generation="identity"))
+        async with connect(app, sandbox=True) as agent:
+            await agent.ask("create_identity", agent_handle="sales")
+        async with connect(app, sandbox=True, confirm="never") as agent:
+            assert now in await agent.refused(tool, **arguments)
+            assert len(await listed(agent)) == 1
 
 
 async def test_a_missing_thing_is_not_taken_for_a_moved_operation() -> None:

@@ -5,7 +5,7 @@ import json
 import httpx2
 import pytest
 
-from tests.conftest import Agent, Connect, text
+from tests.support.agents import Agent, connect, text
 
 
 async def test_a_mailbox_lives_from_creation_to_deletion(agent: Agent) -> None:
@@ -91,8 +91,8 @@ def mailbox(number: int) -> dict[str, object]:
     }
 
 
-async def test_pages_neither_repeat_nor_skip_when_mailboxes_come_and_go(connect: Connect, era: str) -> None:
-    """Later pages stay correct even if mailboxes are created or deleted, including the last one seen."""
+async def test_pages_neither_repeat_nor_skip_when_mailboxes_come_and_go(era: str) -> None:
+    """Creates and deletes between two pages, even of the last one seen, leave the rest of the walk intact."""
     stored = [mailbox(number) for number in range(10)]
 
     async with connect(lambda _: httpx2.Response(200, json=stored[::-1]), mode=era) as agent:
@@ -111,8 +111,8 @@ async def test_pages_neither_repeat_nor_skip_when_mailboxes_come_and_go(connect:
         assert third["next_cursor"] is None
 
 
-async def test_twenty_thousand_mailboxes_fill_one_page_only(connect: Connect) -> None:
-    """A result contains one page, however many mailboxes the organization has."""
+async def test_twenty_thousand_mailboxes_fill_one_page_only() -> None:
+    """A result holds at most the page that was asked for, whatever the organisation holds."""
     answer = httpx2.Response(200, json=[mailbox(number % 86400) | {"id": str(number)} for number in range(20_000)])
     async with connect(lambda _: answer) as agent:
         result = await agent.call("list_mailboxes")
@@ -121,7 +121,7 @@ async def test_twenty_thousand_mailboxes_fill_one_page_only(connect: Connect) ->
         assert len(text(result)) < 20_000
 
 
-async def test_unknown_fields_are_kept_and_missing_ones_left_out(connect: Connect, era: str) -> None:
+async def test_unknown_fields_are_kept_and_missing_ones_left_out(era: str) -> None:
     """A mailbox of another API generation reaches the agent as it was sent."""
     sent = {"id": "1", "email_address": "a@inkboxmail.com", "storage_used_bytes": 5, "filter": {"mode": None}}
     async with connect(lambda _: httpx2.Response(200, json=sent), mode=era) as agent:
@@ -139,8 +139,8 @@ async def test_the_text_of_a_result_is_its_structured_content(agent: Agent) -> N
     assert "Müller" in text(made)
 
 
-async def test_addresses_are_percent_encoded_into_their_path_segment(connect: Connect) -> None:
-    """A proxy must not find a special character to interpret."""
+async def test_addresses_are_percent_encoded_into_their_path_segment() -> None:
+    """Nothing of an address is left for a proxy to interpret."""
     seen: list[bytes] = []
 
     def record(request: httpx2.Request) -> httpx2.Response:
@@ -152,8 +152,8 @@ async def test_addresses_are_percent_encoded_into_their_path_segment(connect: Co
     assert seen == [b"/api/v1/mail/mailboxes/a%2Bb%40inkboxmail.com"]
 
 
-async def test_create_sends_only_what_was_supplied(connect: Connect) -> None:
-    """The body omits unset keys, and the handle loses its @."""
+async def test_create_sends_only_what_was_supplied() -> None:
+    """Omitted keys are absent from the body, and the handle goes without its @."""
     bodies: list[object] = []
 
     def record(request: httpx2.Request) -> httpx2.Response:

@@ -15,20 +15,16 @@ import httpx2
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
+from inkbox_mcp.protocol.server import server_of
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.telemetry.metrics import Metrics
 from inkbox_mcp.toolkit.operation import Operation
-from tests.conftest import KEY
+from tests.support.agents import KEY
+from tests.support.extra_tools.tools.trial import count_steps, make_all, show_all, wait_for_nothing
+from tests.support.messages import ENVELOPE, HANDSHAKE, HEADERS
 from tests.support.processes import Running, environment, start_process
 
-HANDSHAKE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-ENVELOPE = {
-    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-    "io.modelcontextprotocol/clientCapabilities": {},
-}
-HEADERS = {"Accept": "application/json, text/event-stream"}
 MODERN = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "wait_for_nothing"}
 
 COMMAND = (sys.executable, "-m", "tests.support.extra_tools")
@@ -40,6 +36,13 @@ def offering(*operations: Operation[Any, Any], metrics: Metrics | None = None, *
     service = Service(checked, lambda: httpx2.MockTransport(lambda _: httpx2.Response(200, json=[])), metrics)
     service.operations.update({operation.name: operation for operation in operations})
     return service
+
+
+@asynccontextmanager
+async def in_process(era: str, _: Path) -> AsyncGenerator[Client]:
+    """Connect a client to a server in this process."""
+    async with Client(server_of(offering(show_all, make_all, count_steps, wait_for_nothing)), mode=era) as client:
+        yield client
 
 
 @asynccontextmanager

@@ -10,12 +10,11 @@ from uuid import uuid4
 
 import anyio
 import httpx2
-from mcp import Client, MCPError
+from mcp import MCPError
 from mcp.client.session import ElicitationFnT
-from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
 
-from tests.conftest import KEY, Agent, text
+from tests.support.agents import KEY, Agent, connect_http, text
 from tests.support.processes import PATIENCE
 
 ERAS = ("auto", "legacy")
@@ -37,16 +36,9 @@ async def connected(
     async def name_request(request: httpx2.Request) -> None:
         request.headers.setdefault("X-Request-ID", uuid4().hex)
 
-    async with (
-        httpx2.AsyncClient(headers=named, timeout=LONG_PATIENCE, event_hooks={"request": [name_request]}) as http,
-        Client(
-            streamable_http_client(f"{url}/mcp", http_client=http),
-            mode=mode,
-            elicitation_callback=human,
-            read_timeout_seconds=LONG_PATIENCE,
-        ) as client,
-    ):
-        yield Agent(client)
+    http = httpx2.AsyncClient(headers=named, timeout=LONG_PATIENCE, event_hooks={"request": [name_request]})
+    async with connect_http(f"{url}/mcp", http, mode, human) as agent:
+        yield agent
 
 
 @dataclass

@@ -14,7 +14,7 @@ import anyio
 import anyio.abc
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from tests.conftest import KEY
+from tests.support.agents import KEY
 from tests.support.processes import COMMAND, MAX_LINE, PATIENCE, environment
 
 EPHEMERAL = 32768

@@ -1,0 +1,33 @@
+"""Tokens and their verification."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import httpx2
+
+from inkbox_mcp.http.access_tokens import JWTVerifier
+from inkbox_mcp.telemetry.metrics import Metrics
+from inkbox_mcp.tools import all_operations
+from tests.support.authorization_server import AUDIENCE, Issuer
+
+SECRET = "a token that was given out".replace(" ", "-")
+METADATA_URL = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp"
+
+
+def verifier(
+    issuer: Issuer, clock: Callable[[], float] = time.monotonic, metrics: Metrics | None = None
+) -> JWTVerifier:
+    """Make a verifier of this issuer's tokens. It has no TLS, which is slow to set up."""
+    return JWTVerifier(issuer.url, AUDIENCE, partial(httpx2.AsyncHTTPTransport, verify=False), clock, metrics)
+
+
+async def is_good(judge: JWTVerifier, token: str) -> bool:
+    """Return whether a token is accepted."""
+    return await judge.verify_token(token) is not None
+
+
+def is_write(tool: str) -> bool:
+    """Return whether a tool changes something. An unknown tool counts as one that does."""
+    operation = all_operations().get(tool)
+    return operation is None or not operation.hints.read_only

