@@ -12,7 +12,6 @@ import stamina
 
 from inkbox_mcp.api.retries import ATTEMPTS
 from inkbox_mcp.sandbox import Store, create_app
-from tests.support.agents import KEY as KEY
 from tests.support.agents import Agent, connect
 from tests.support.humans import Desk
 from tests.support.shared_servers import SharedHTTP, sharing

@@ -17,8 +17,8 @@ from inkbox_mcp import __version__
 from inkbox_mcp.cli import main
 from inkbox_mcp.commands.tools import tools_json, tools_table
 from inkbox_mcp.settings.options import Option, options
-from tests.conftest import KEY
-from tests.settings.test_options import SAMPLES
+from tests.support.agents import KEY
+from tests.support.options import SAMPLES
 from tests.support.processes import PATIENCE, Running, environment, run, start, start_process, stdio_agent, upstream
 
 pytestmark = pytest.mark.posix

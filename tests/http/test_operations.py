@@ -21,31 +21,14 @@ from inkbox_mcp.http.drain import Drain
 from inkbox_mcp.protocol.server import build_server, server_of
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
-from tests.conftest import KEY, Agent, SharedHTTP
-from tests.http.test_serve import HEADERS
+from tests.support.agents import KEY, Agent
 from tests.support.authorization_server import Issuer
 from tests.support.faults import FINE, Fault, FaultyInkbox, Hold, faulty_inkbox, refusal
+from tests.support.messages import CALL, CALL_HEADERS
 from tests.support.processes import PATIENCE, Running, serve_http
+from tests.support.shared_servers import SharedHTTP
 
 pytestmark = pytest.mark.posix
-
-META = {
-    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-    "io.modelcontextprotocol/clientCapabilities": {},
-}
-CALL = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "tools/call",
-    "params": {"name": "list_mailboxes", "arguments": {}, "_meta": META},
-}
-CALL_HEADERS = {
-    **HEADERS,
-    "MCP-Protocol-Version": "2026-07-28",
-    "Mcp-Method": "tools/call",
-    "Mcp-Name": "list_mailboxes",
-}
 
 
 @asynccontextmanager

@@ -2,8 +2,6 @@
 
 import signal
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +11,15 @@ import pytest
 from mcp import Client, MCPError
 
 from inkbox_mcp import __version__
-from tests.conftest import KEY, Agent, SharedHTTP
-from tests.support.processes import PATIENCE, serve_http, start, upstream
+from tests.support.agents import KEY, Agent
+from tests.support.event_streams import open_stream
+from tests.support.messages import HEADERS, INITIALIZE
+from tests.support.processes import serve_http, start, upstream
+from tests.support.shared_servers import SharedHTTP
 
 pytestmark = pytest.mark.posix
 
 BOTH_SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-
-HEADERS = {"Accept": "application/json, text/event-stream"}
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "test", "version": "1"},
-    },
-}
 
 
 async def test_a_mailbox_lives_from_creation_to_deletion(era: str, tmp_path: Path) -> None:
@@ -116,17 +105,6 @@ async def test_garbage_does_not_kill_it(tmp_path: Path) -> None:
             assert b"400" in await stream.receive()
         async with Client(f"{origin}/mcp") as client:
             assert (await Agent(client).ask("list_mailboxes"))["total"] == 0
-
-
-@asynccontextmanager
-async def open_stream(origin: str) -> AsyncGenerator[None]:
-    """Hold an event stream open as a client of 2025-11-25 does, which waits for the server to speak."""
-    async with httpx2.AsyncClient(base_url=origin, headers=HEADERS, timeout=PATIENCE) as http:
-        answer = await http.post("/mcp", json=INITIALIZE)
-        http.headers["Mcp-Session-Id"] = answer.headers["mcp-session-id"]
-        async with http.stream("GET", "/mcp") as stream:
-            assert stream.status_code == 200
-            yield
 
 
 @BOTH_SIGNALS

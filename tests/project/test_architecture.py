@@ -82,6 +82,20 @@ def test_the_rules_of_imports_cover_every_module() -> None:
     assert parts - judged == {f"inkbox_mcp.{name}" for name in with_sdk}
 
 
+def test_no_test_module_imports_another() -> None:
+    """Nor a conftest. Code that several modules need is in `tests/support`."""
+    for file in [*ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            parts = {part for name in names if name.startswith("tests.") for part in name.split(".")}
+            assert not [part for part in parts if part == "conftest" or part.startswith("test_")], file
+
+
 def test_what_answers_first_needs_the_standard_library_only() -> None:
     """It runs before anything else is loaded."""
     source = (ROOT / "inkbox_mcp/stdio/warm_start.py").read_text(encoding="utf-8")

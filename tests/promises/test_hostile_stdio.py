@@ -19,8 +19,6 @@ from tests.support.processes import COMMAND, PATIENCE, environment
 
 pytestmark = pytest.mark.posix
 
-CALL = LIST_MAILBOXES
-
 
 class Server:
     """A running server, its streams, and a client of one era that is sure of itself."""

@@ -22,17 +22,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkbox_mcp.stdio.pipes import MAX_LINE, MAX_UNSENT, Pipes
-from tests.conftest import KEY
+from tests.support.agents import KEY
+from tests.support.messages import HANDSHAKE as HELLO
+from tests.support.messages import rpc as message
 from tests.support.processes import COMMAND, PATIENCE, environment, upstream
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="measures what Linux shows")
-
-HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-
-
-def message(**members: Any) -> bytes:
-    """Write a JSON-RPC message and its end of line."""
-    return json.dumps({"jsonrpc": "2.0", **members}).encode() + b"\n"
 
 
 HANDSHAKE = message(id=0, method="initialize", params=HELLO) + message(method="notifications/initialized")

@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.conftest import KEY
+from tests.support.agents import KEY
 from tests.support.extra_tools import COMMAND as EXTRA
 from tests.support.processes import COMMAND, PATIENCE, Running, environment, start, start_process, stdio_agent, upstream
 

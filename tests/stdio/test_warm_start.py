@@ -21,9 +21,12 @@ from inkbox_mcp.settings.misplaced import meant_in_the_environment
 from inkbox_mcp.settings.options import options
 from inkbox_mcp.stdio.cache import MOST_KEPT
 from inkbox_mcp.stdio.warm_start import may_be_ours
-from tests.promises.test_hostile_stdio import CALL, ENVELOPE, HANDSHAKE
 from tests.support.cold_starts import record
+from tests.support.messages import ENVELOPE, HANDSHAKE, rpc
+from tests.support.messages import LIST_MAILBOXES as CALL
+from tests.support.openings import legacy, modern
 from tests.support.processes import COMMAND, PATIENCE, environment
+from tests.support.stdio_sessions import Session, loaded, whole
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a start is always cold there")
 
@@ -32,27 +35,6 @@ HEAVY = {
     "inkbox_mcp.cli", "inkbox_mcp.settings.options", "json", "jwt", "logging", "mcp", "mcp_types", "opentelemetry",
     "pathlib", "pydantic", "re", "signal", "ssl", "starlette", "typing",
 }  # fmt: skip
-
-
-def rpc(**members: Any) -> bytes:
-    """Write a JSON-RPC message as a line."""
-    return json.dumps({"jsonrpc": "2.0", **members}).encode() + b"\n"
-
-
-def legacy(version: str) -> list[bytes]:
-    """What a client with a handshake says until the first call."""
-    return [
-        rpc(id=0, method="initialize", params={**HANDSHAKE, "protocolVersion": version}),
-        rpc(method="notifications/initialized"),
-        rpc(id="one", method="tools/list"),
-        rpc(id=2, method="ping"),
-    ]
-
-
-def modern(version: str) -> list[bytes]:
-    """What a client with envelopes says until the first call."""
-    meta: dict[str, Any] = {"_meta": {**ENVELOPE, "io.modelcontextprotocol/protocolVersion": version}}
-    return [rpc(id=1, method="server/discover", params=meta), rpc(id=2, method="tools/list", params=meta)]
 
 
 OPENINGS = {
@@ -77,53 +59,6 @@ def choices(everything: Iterable[Any], alike: Container[Any]) -> list[Any]:
 
 
 LIST_CALL = rpc(id="call", method="tools/call", params=CALL)
-
-
-class Session:
-    """A server on real pipes, and whether it has loaded the SDK."""
-
-    def __init__(self, home: Path, *arguments: str, **variables: str) -> None:
-        self.log = home / "log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*COMMAND, "--sandbox", "--sandbox-db", ":memory:", *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env={**environment(home), **variables},
-            )
-        assert self.process.stdin
-        assert self.process.stdout
-        self.stdin, self.stdout = self.process.stdin, self.process.stdout
-
-    def ask(self, line: bytes) -> bytes:
-        """Write a line and return the line that answers it, or nothing for a notification."""
-        self.stdin.write(line)
-        self.stdin.flush()
-        return self.stdout.readline() if b'"id"' in line else b""
-
-    def is_loaded(self) -> bool:
-        """Whether the process has loaded pydantic, as its memory map shows."""
-        return "pydantic_core" in Path(f"/proc/{self.process.pid}/maps").read_text()
-
-    def end(self, rest: bytes = b"") -> bytes:
-        """Write the rest and close stdin; return what else was answered, after a clean end."""
-        try:
-            answered, _ = self.process.communicate(rest, PATIENCE)
-        finally:
-            self.process.kill()
-        assert self.process.returncode == 0
-        assert "Traceback" not in self.log.read_text()
-        return answered
-
-
-def whole(home: Path, lines: list[bytes], *arguments: str, **variables: str) -> tuple[list[bytes], bool]:
-    """Say lines one after another; return the answers, and whether the SDK was loaded for them."""
-    session = Session(home, *arguments, **variables)
-    answers = [session.ask(line) for line in lines]
-    loaded = session.is_loaded()
-    assert session.end() == b""
-    return answers, loaded
 
 
 def recorded(home: Path) -> dict[str, bytes]:
@@ -412,29 +347,6 @@ def test_a_client_that_has_stopped_reading_ends_it(tmp_path: Path) -> None:
     assert session.process.wait(PATIENCE) == 0
     session.stdin.close()
     assert session.log.read_text() == ""
-
-
-MODULES = """
-import atexit, os, sys
-atexit.register(lambda: os.write(2, " ".join(sorted(sys.modules)).encode()))
-if "INKBOX_BASE_URL" not in os.environ:
-    sys.argv[1:1] = ["--sandbox", "--sandbox-db", ":memory:"]
-from inkbox_mcp.__main__ import main
-sys.exit(main())
-"""
-
-
-def loaded(home: Path, lines: list[bytes], **variables: str) -> set[str]:
-    """Return the modules that a start has loaded when these lines are answered."""
-    command = [sys.executable, "-c", MODULES]
-    env = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        **variables,
-    }  # without the measuring of coverage, which loads a lot
-    ended = subprocess.run(command, input=b"".join(lines), capture_output=True, env=env, timeout=PATIENCE, check=True)
-    assert len(ended.stdout.splitlines()) == len([line for line in lines if b'"id"' in line])
-    return set(ended.stderr.decode().split())
 
 
 def test_a_start_loads_only_what_it_needs(tmp_path: Path) -> None:
