@@ -75,7 +75,7 @@ async def test_a_json_line_stays_one_line_whatever_it_holds() -> None:
 
 
 async def test_an_error_tells_its_requests_id(era: str) -> None:
-    """Where a program finds it, and the reader of the log the same."""
+    """The id is in the result's `_meta`, where a program can read it."""
     async with connect(
         lambda request: httpx2.Response(404, headers={"X-Seen": request.headers["x-request-id"]}), era
     ) as agent:

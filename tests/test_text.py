@@ -50,7 +50,7 @@ def test_taking_out_is_done_in_one_pass(anything: str) -> None:
 
 
 async def test_results_hold_no_hidden_characters(era: str) -> None:
-    """Neither the structured content nor the text, wherever the API sent them."""
+    """Neither the structured content nor the text has any, at any depth of the API's answer."""
     sent = {
         "id": "1",
         "email_address": "a@inkboxmail.com",

@@ -67,7 +67,7 @@ for _ in range(100_000):
 
 
 def complaint(tool: str, arguments: dict[str, Any]) -> str:
-    """Return what a call with bad arguments is told."""
+    """Return the error of a call with bad arguments."""
     with pytest.raises(InvalidArguments) as caught:
         OPERATIONS[tool].parse(arguments)
     return OPERATIONS[tool].explain(caught.value)

@@ -712,7 +712,7 @@ async def test_replicas_that_share_a_key_know_each_others_questions(
 
 
 def tenant_key(number: int) -> str:
-    """Return the key of an organization of its own."""
+    """Return an organization's key; each number is another organization."""
     return f"ApiKey_{number:08d}-1111-4111-8111-111111111111.secret-{number}"
 
 

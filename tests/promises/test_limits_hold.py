@@ -20,7 +20,7 @@ FOR_HTTP = [option for option in options() if Mark.HTTP in option.marks]
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A config file that does not exist yet."""
+    """Return the path of a config file that does not exist yet."""
     return tmp_path / "config"
 
 

@@ -395,7 +395,7 @@ async def test_an_answer_is_unpacked_once_and_within_bounds(fault: Fault) -> Non
 
 
 async def test_a_number_that_is_too_large_for_json_is_not_said_to_be_missing() -> None:
-    """Null would say that there is none."""
+    """JSON has no infinity, and null would mean that the value is missing."""
     body = b'{"id": "1", "email_address": "a@inkboxmail.com", "storage_used_bytes": 1e999, "x": {"y": [-1e999]}}'
     async with failing() as (agent, inkbox):
         inkbox.fails(Fault(answers=refusal(200, body=body)))

@@ -11,7 +11,7 @@ class Losses(Metrics):
     def __init__(self) -> None:
         self.of: list[Dependency] = []
 
-    def lost(self, dependency: Dependency) -> None:
+    def dependency_failed(self, dependency: Dependency) -> None:
         """Record the dependency."""
         self.of.append(dependency)
 

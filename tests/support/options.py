@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from inkbox_mcp.settings.values import Rate
 
-# One valid value of each option that is not its default: as text, and as the server sees it.
+# One valid value of each option that differs from its default: as text, and as the setting.
 SAMPLES: dict[str, tuple[str, Any]] = {
     "base_url": ("https://inkbox.example", "https://inkbox.example"),
     "sandbox": ("true", True),
@@ -42,7 +42,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
 }
 
 
-# What Inkbox's SDKs read, what other Inkbox software may, what Kubernetes makes of a Service, and what is not Inkbox's.
+# Variables of Inkbox's SDKs, of other Inkbox software, of Kubernetes Services, and of unrelated programs.
 NAMES_OF_OTHERS = (
     *("INKBOX_VAULT_KEY", "INKBOX_SIGNING_KEY", "INKBOX_WEBHOOK_SECRET", "INKBOX_API_KEY_ID", "INKBOX_API_URL"),
     *("INKBOX_IMAP_HOST", "INKBOX_IMAP_PORT", "INKBOX_SMTP_HOST", "INKBOX_SMTP_PORT", "INKBOX_TUNNEL_TOKEN"),

@@ -271,7 +271,7 @@ async def test_a_span_that_is_already_there_is_left_alone(spans: Callable[[], li
 
 
 async def test_no_span_holds_what_arguments_and_answers_hold(era: str, spans: Callable[[], list[ReadableSpan]]) -> None:
-    """Neither of calls that succeed nor of those that fail in all ways."""
+    """The test covers a 404, a conflict, a lost answer and invalid arguments."""
     marker = "zebra"
 
     def handler(request: httpx2.Request) -> httpx2.Response:

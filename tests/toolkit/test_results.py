@@ -71,7 +71,7 @@ async def sandboxed(generation: Generation, era: str = "auto") -> AsyncGenerator
     with Store(":memory:") as store:
         app = create_app(store, generation)
         async with connect(httpx2.ASGITransport(app), era, sandbox=True, confirm="never") as agent:
-            await agent.client.list_tools()  # so that the client checks results, too
+            await agent.client.list_tools()  # the client needs the schemas to validate results
             yield agent
 
 
@@ -131,7 +131,7 @@ async def test_what_a_program_needs_is_published() -> None:
 
 
 async def test_published_fields_stand_where_the_api_sends_them() -> None:
-    """Declaring a field moves no byte: those that tools read come first, as ever, then the others in their order."""
+    """Publishing a field must not move it: fields that tools read come first, and others keep the API's order."""
     async with connect(lambda _: httpx2.Response(200, json=IDENTITY)) as agent:
         shown = text(await agent.call("get_identity", agent_handle="sales"))
     assert shown == (
@@ -158,7 +158,7 @@ CASES = [(tool, field) for tool in ANSWERS for field in optional_fields(tool)]
 
 @pytest.mark.parametrize(("tool", "field"), CASES)
 async def test_an_odd_field_is_no_reason_to_refuse_an_answer(tool: str, field: str) -> None:
-    """Missing, null or of another type: the client gets the rest, and takes it."""
+    """If a field is null or has another type, the client still gets a valid result with all other fields."""
     answer, arguments = ANSWERS[tool]
     answers = iter([{**answer, field: odd} for odd in ODD])
     async with connect(lambda _: httpx2.Response(200, json=next(answers))) as agent:
@@ -172,7 +172,7 @@ async def test_an_odd_field_is_no_reason_to_refuse_an_answer(tool: str, field: s
 
 
 async def test_an_odd_field_of_one_item_spoils_no_list() -> None:
-    """Of two hundred, one may be broken."""
+    """One bad item must not make a list of two hundred unusable."""
     odd: dict[str, Any] = {"display_name": 5, "status": None, "created_at": [], "webhook_url": {}}
     answer = [MAILBOX, MAILBOX | odd]
     async with connect(lambda _: httpx2.Response(200, json=answer)) as agent:
@@ -186,7 +186,7 @@ async def test_an_odd_field_of_one_item_spoils_no_list() -> None:
 @pytest.mark.parametrize("field", ["id", "email_address"])
 @pytest.mark.parametrize("odd", [None, 5, [], {}])
 async def test_a_field_that_a_tool_cannot_do_without_must_be_right(field: str, odd: Any) -> None:
-    """Without it the answer is none."""
+    """Without these fields the result would be useless, so the call fails."""
     async with connect(lambda _: httpx2.Response(200, json={**MAILBOX, field: odd})) as agent:
         assert f"{field} missing or wrong" in await agent.refused("get_mailbox", email_address="sales")
 
@@ -194,7 +194,7 @@ async def test_a_field_that_a_tool_cannot_do_without_must_be_right(field: str, o
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("field", ["signing_key", "note", "mailbox_id", "created_at"])
 async def test_a_new_webhook_with_an_odd_field_is_a_webhook(field: str, odd: Any) -> None:
-    """It was made, and its key is shown only once."""
+    """The webhook exists, and its key is shown only once, so the call must not fail."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         if request.method == "POST":
@@ -211,14 +211,14 @@ async def test_a_new_webhook_with_an_odd_field_is_a_webhook(field: str, odd: Any
 
 @pytest.mark.parametrize("odd", [5, True, ["sales@inkboxmail.com"], {"a": 1}])
 async def test_an_address_that_is_no_text_is_none_that_is_allowed(odd: Any) -> None:
-    """Limits do not fail open, nor does the server."""
+    """An unusual type must not bypass the operator's limits or crash the server."""
     answer = {**IDENTITY, "mailbox": "none", "email_address": odd}
     async with connect(lambda _: httpx2.Response(200, json=answer), allow_addresses=["sales@*"]) as agent:
         assert "outside what this server's operator allows" in await agent.refused("get_identity", agent_handle="sales")
 
 
 async def test_a_field_that_looks_like_a_published_one_fits_too() -> None:
-    """Its name is the published one once nothing is hidden in it."""
+    """Removing the hidden character gives it the name of a published field."""
     answer = {**MAILBOX, "webhook_url\u200b": 5}
     async with connect(lambda _: httpx2.Response(200, json=answer)) as agent:
         await agent.client.list_tools()
@@ -227,7 +227,7 @@ async def test_a_field_that_looks_like_a_published_one_fits_too() -> None:
 
 
 async def test_a_number_that_is_too_large_for_json_is_text() -> None:
-    """Null would say that there is none."""
+    """JSON has no infinity, and null would mean that the value is missing."""
     content = json.dumps({**MAILBOX, "display_name": 0, "agent_identity_id": 0}).replace(": 0", ": 1e999")
     async with connect(lambda _: httpx2.Response(200, text=content)) as agent:
         await agent.client.list_tools()
@@ -237,7 +237,7 @@ async def test_a_number_that_is_too_large_for_json_is_text() -> None:
 
 @pytest.mark.parametrize(("tool", "code"), [("get_mailbox", "result_too_large"), ("update_mailbox", None)])
 async def test_the_text_of_an_odd_field_counts(tool: str, code: str | None) -> None:
-    """Quotation marks are longer in text than in the data that it is the text of."""
+    """Encoding the value as text adds a backslash before each quotation mark, which makes the result longer."""
     answer = {**MAILBOX, "updated_at": ["a"] * (MAX_RESULT // 5)}
     async with connect(lambda request: httpx2.Response(200, json=[answer] if is_list(request) else answer)) as agent:
         result = await agent.call(tool, email_address="sales", **({} if code else {"display_name": "Sales"}))

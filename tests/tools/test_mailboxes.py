@@ -92,7 +92,7 @@ def mailbox(number: int) -> dict[str, object]:
 
 
 async def test_pages_neither_repeat_nor_skip_when_mailboxes_come_and_go(era: str) -> None:
-    """Creates and deletes between two pages, even of the last one seen, leave the rest of the walk intact."""
+    """Later pages stay correct even if mailboxes are created or deleted, including the last one seen."""
     stored = [mailbox(number) for number in range(10)]
 
     async with connect(lambda _: httpx2.Response(200, json=stored[::-1]), mode=era) as agent:
@@ -112,7 +112,7 @@ async def test_pages_neither_repeat_nor_skip_when_mailboxes_come_and_go(era: str
 
 
 async def test_twenty_thousand_mailboxes_fill_one_page_only() -> None:
-    """A result holds at most the page that was asked for, whatever the organisation holds."""
+    """A result holds at most the page that was asked for, whatever the organization holds."""
     answer = httpx2.Response(200, json=[mailbox(number % 86400) | {"id": str(number)} for number in range(20_000)])
     async with connect(lambda _: answer) as agent:
         result = await agent.call("list_mailboxes")
@@ -140,7 +140,7 @@ async def test_the_text_of_a_result_is_its_structured_content(agent: Agent) -> N
 
 
 async def test_addresses_are_percent_encoded_into_their_path_segment() -> None:
-    """Nothing of an address is left for a proxy to interpret."""
+    """A proxy must not find a special character to interpret."""
     seen: list[bytes] = []
 
     def record(request: httpx2.Request) -> httpx2.Response:
@@ -153,7 +153,7 @@ async def test_addresses_are_percent_encoded_into_their_path_segment() -> None:
 
 
 async def test_create_sends_only_what_was_supplied() -> None:
-    """Omitted keys are absent from the body, and the handle goes without its @."""
+    """The body omits unset keys, and the handle loses its @."""
     bodies: list[object] = []
 
     def record(request: httpx2.Request) -> httpx2.Response:
