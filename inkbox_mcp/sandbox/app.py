@@ -1,11 +1,13 @@
 """The sandbox as an ASGI application: its routes, its errors, its OpenAPI document."""
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Literal
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inkbox_mcp.sandbox import identity_generation, problems, spec_generation
@@ -14,7 +16,20 @@ from inkbox_mcp.sandbox.store import Store
 Generation = Literal["spec", "identity"]
 """The API of the specification, or the later one, in which a mailbox is created and deleted with its identity."""
 
-_ROUTERS = {"spec": spec_generation.ROUTERS, "identity": identity_generation.ROUTERS}
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _routes_of(routers: Iterable[APIRouter]) -> list[BaseRoute]:
+    together = APIRouter(generate_unique_id_function=_operation_id)
+    for router in routers:
+        together.include_router(router)
+    return together.routes
+
+
+# Shared by all applications, because FastAPI needs longer to prepare them than to answer a request.
+_ROUTES = {"spec": _routes_of(spec_generation.ROUTERS), "identity": _routes_of(identity_generation.ROUTERS)}
 
 
 def create_app(store: Store, generation: Generation = "spec") -> FastAPI:
@@ -24,17 +39,15 @@ def create_app(store: Store, generation: Generation = "spec") -> FastAPI:
     Applications of both generations may share one store.
     """
     app = FastAPI(
+        routes=_ROUTES[generation],
         title="Inkbox sandbox",
         version="1",
         description="The mailboxes and identities of the Inkbox REST API, on this machine.",
         redirect_slashes=False,
-        generate_unique_id_function=_operation_id,
         # Its spans would contain addresses. The server's own traces show the requests to the sandbox anyway.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.store = store
-    for router in _ROUTERS[generation]:
-        app.include_router(router)
     app.exception_handler(problems.Refusal)(problems.refused)
     app.exception_handler(RequestValidationError)(problems.invalid)
     app.exception_handler(sqlite3.OperationalError)(problems.busy)
@@ -54,7 +67,3 @@ class OptionalTrailingSlash:
         if scope["type"] == "http" and scope["path"] != "/":
             scope = {**scope, "path": scope["path"].removesuffix("/")}
         await self.app(scope, receive, send)
-
-
-def _operation_id(route: APIRoute) -> str:
-    return route.name
