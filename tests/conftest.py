@@ -73,6 +73,7 @@ def era(request: pytest.FixtureRequest) -> str:
 def no_public_authorities(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
     """Trust no public certificate authority: no test needs one, and every HTTP client would take 17 ms to load all."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SSL_CERT_FILE", raising=False)
         patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("authorities")))
         yield
 

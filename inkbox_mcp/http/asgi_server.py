@@ -57,22 +57,8 @@ def origin(host: str, listener: socket.socket) -> str:
     return f"http://{name}:{listener.getsockname()[1]}"
 
 
-async def serve_app(
-    app: ASGIApp,
-    listener: socket.socket,
-    drain: Callable[[Callable[[], None], Callable[[], None]], Awaitable[None]] | None = None,
-    *,
-    limits: Limits | None = None,
-) -> None:
-    """Serve an ASGI application until a signal comes.
-
-    Args:
-        app: the application.
-        listener: see `listen`.
-        drain: awaited after SIGTERM, before the server stops; see `inkbox_mcp.http.drain`. SIGINT and a second signal
-            stop it at once.
-        limits: of its connections; None for limits that fit this process.
-    """
+def server_of_app(app: ASGIApp, listener: socket.socket, limits: Limits | None = None) -> Server:
+    """Make the server of an ASGI application; see `serve_app`."""
     config = uvicorn.Config(
         app,
         interface="asgi3",
@@ -90,7 +76,26 @@ async def serve_app(
         # Otherwise a request on a reused connection would continue the trace of an earlier one.
         reset_contextvars=True,
     )
-    server = Server(config, listener, limits or limits_of_this_process())
+    return Server(config, listener, limits or limits_of_this_process())
+
+
+async def serve_app(
+    app: ASGIApp,
+    listener: socket.socket,
+    drain: Callable[[Callable[[], None], Callable[[], None]], Awaitable[None]] | None = None,
+    *,
+    limits: Limits | None = None,
+) -> None:
+    """Serve an ASGI application until a signal comes.
+
+    Args:
+        app: the application.
+        listener: see `listen`.
+        drain: awaited after SIGTERM, before the server stops; see `inkbox_mcp.http.drain`. SIGINT and a second signal
+            stop it at once.
+        limits: of its connections; None for limits that fit this process.
+    """
+    server = server_of_app(app, listener, limits)
 
     def stop() -> None:
         # Not only `should_exit`: sse-starlette hooks into this method to end open streams.

@@ -23,6 +23,7 @@ from inkbox_mcp.http.callers import caller
 from inkbox_mcp.settings.options import Settings
 from tests.support.agents import KEY, Agent, connect_http
 from tests.support.faults import Fault, faulty_inkbox, refusal
+from tests.support.http_in_process import serve_in_process
 from tests.support.messages import CALL, CALL_HEADERS, HEADERS, INITIALIZE
 from tests.support.processes import PATIENCE, serve_http
 from tests.support.shared_servers import SharedHTTP
@@ -218,22 +219,22 @@ def test_a_call_under_way_and_the_next_share_what_is_known_whatever_keys_come_be
     assert served.api(by(key(1))) is under_way
 
 
-async def test_a_tenants_bad_key_is_mended_where_it_came_from(tmp_path: Path) -> None:
+async def test_a_tenants_bad_key_is_mended_where_it_came_from() -> None:
     """The error names the request's header, not an environment variable of the server."""
     refused = Fault(answers=refusal(401))
     async with faulty_inkbox([refused]) as inkbox:
-        server = serve_http("--per-request-keys", home=tmp_path, INKBOX_BASE_URL=inkbox.url)
-        async with server as (_, origin), tenant_agent(origin, **{KEY_HEADER: key(1)}) as agent:
+        server = serve_in_process("--per-request-keys", INKBOX_BASE_URL=inkbox.url)
+        async with server as origin, tenant_agent(origin, **{KEY_HEADER: key(1)}) as agent:
             message = await agent.refused("list_mailboxes")
     assert f"into the header {KEY_HEADER}" in message
     assert "INKBOX_API_KEY" not in message
 
 
-async def test_on_a_shared_connection_each_request_is_in_its_own_trace(tmp_path: Path) -> None:
+async def test_on_a_shared_connection_each_request_is_in_its_own_trace() -> None:
     """A balancer sends many tenants' requests over one connection; a large one once passed its trace to the next."""
     async with (
         faulty_inkbox() as inkbox,
-        serve_http("--per-request-keys", home=tmp_path, INKBOX_BASE_URL=inkbox.url) as (_, origin),
+        serve_in_process("--per-request-keys", INKBOX_BASE_URL=inkbox.url) as origin,
         await anyio.connect_tcp("127.0.0.1", httpx2.URL(origin).port or 0) as connection,
     ):
         traces = ["a" * 32, "b" * 32, None]
@@ -276,9 +277,10 @@ def test_a_tenants_name_tells_nothing_of_its_key() -> None:
     assert by() == LOCAL
 
 
-async def test_a_tenants_limit_leaves_the_others_alone(tmp_path: Path) -> None:
+async def test_a_tenants_limit_leaves_the_others_alone() -> None:
     """A tenant over its limit learns how long to wait, while the other tenant's calls succeed."""
-    async with serve_http("--sandbox", "--per-request-keys", "--rate-limit", "2/h", home=tmp_path) as (_, origin):
+    options = ("--sandbox", "--sandbox-db", ":memory:", "--per-request-keys", "--rate-limit", "2/h")
+    async with serve_in_process(*options) as origin:
         for number in (1, 2):
             async with tenant_agent(origin, **{KEY_HEADER: key(number)}) as agent:
                 await agent.ask("list_mailboxes")

@@ -24,11 +24,15 @@ from inkbox_mcp.settings.options import Settings
 from tests.support.agents import KEY, Agent
 from tests.support.authorization_server import Issuer
 from tests.support.faults import FINE, Fault, FaultyInkbox, Hold, faulty_inkbox, refusal
+from tests.support.http_in_process import serve_in_process
 from tests.support.messages import CALL, CALL_HEADERS
 from tests.support.processes import PATIENCE, Running, serve_http
 from tests.support.shared_servers import SharedHTTP
 
 pytestmark = pytest.mark.posix
+
+
+SANDBOX = ("--sandbox", "--sandbox-db", ":memory:")
 
 
 @asynccontextmanager
@@ -41,14 +45,24 @@ async def serve(home: Path, inkbox: FaultyInkbox, *options: str) -> AsyncGenerat
         yield server, http
 
 
+@asynccontextmanager
+async def serve_here(inkbox: FaultyInkbox, *options: str) -> AsyncGenerator[httpx2.AsyncClient]:
+    """Serve HTTP in front of an Inkbox in this process; yield a client of its origin."""
+    async with (
+        serve_in_process(*options, INKBOX_BASE_URL=inkbox.url, INKBOX_API_KEY=KEY) as origin,
+        httpx2.AsyncClient(base_url=origin, headers=CALL_HEADERS, timeout=PATIENCE) as http,
+    ):
+        yield http
+
+
 def logged(lines: str) -> list[dict[str, Any]]:
     """Parse a JSON log."""
     return [json.loads(line) for line in lines.splitlines()]
 
 
-async def test_it_is_ready_whether_inkbox_is_or_not(tmp_path: Path) -> None:
+async def test_it_is_ready_whether_inkbox_is_or_not() -> None:
     """Restarting it would not help; who wants to know asks deeper, and is answered from memory for a while."""
-    async with faulty_inkbox() as inkbox, serve(tmp_path, inkbox) as (_, http):
+    async with faulty_inkbox() as inkbox, serve_here(inkbox) as http:
         answer = await http.get("/readyz")
         assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
         assert inkbox.requests == []
@@ -61,11 +75,11 @@ async def test_it_is_ready_whether_inkbox_is_or_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("url", "told"), [("http://127.0.0.1:1", "unreachable"), (None, "failing")])
-async def test_it_tells_when_inkbox_cannot_be_reached(url: str | None, told: str, tmp_path: Path) -> None:
+async def test_it_tells_when_inkbox_cannot_be_reached(url: str | None, told: str) -> None:
     """And stays ready: the calls tell their callers."""
     async with faulty_inkbox([Fault(answers=refusal(503))]) as inkbox:
         inkbox.url = url or inkbox.url
-        async with serve(tmp_path, inkbox) as (_, http):
+        async with serve_here(inkbox) as http:
             answer = await http.get("/readyz", params={"deep": "1"})
             assert (answer.status_code, answer.json()) == (200, {"status": "ready", "inkbox": told})
 
@@ -172,11 +186,11 @@ async def test_the_log_is_json_for_programs(tmp_path: Path) -> None:
     assert "very-secret" not in json.dumps(line)
 
 
-async def test_metrics_count_calls_and_requests(tmp_path: Path, shared_http: SharedHTTP) -> None:
+async def test_metrics_count_calls_and_requests(shared_http: SharedHTTP) -> None:
     """By tool and outcome, by operation and status; they are not there unless they are asked for."""
     async with httpx2.AsyncClient(base_url=shared_http()) as http:
         assert (await http.get("/metrics")).status_code == 404
-    async with faulty_inkbox() as inkbox, serve(tmp_path, inkbox, "--metrics", "--rate-limit", "2/h") as (_, http):
+    async with faulty_inkbox() as inkbox, serve_here(inkbox, "--metrics", "--rate-limit", "2/h") as http:
         async with Client(f"{http.base_url}/mcp") as client:
             inkbox.fails(Fault(answers=refusal(503)))
             await Agent(client).ask("list_mailboxes")
@@ -201,25 +215,25 @@ async def test_metrics_show_an_issuer_and_a_store_that_are_down(tmp_path: Path) 
     issuer, audience = "http://127.0.0.1:9", "http://127.0.0.1:8000/mcp"
     down = ("--auth-issuer", issuer, "--auth-audience", audience)
     async with faulty_inkbox() as inkbox:
-        async with serve(tmp_path, inkbox, "--metrics", *down) as (_, http):
+        async with serve_here(inkbox, "--metrics", *down) as http:
             token = Issuer(issuer).token(aud=audience)
             refused = await http.post("/mcp", json=CALL, headers={"Authorization": f"Bearer {token}"})
             assert refused.status_code == 503
             shown = (await http.get("/metrics")).text
             assert 'inkbox_mcp_dependency_failures_total{dependency="issuer"} 1.0' in shown
         lost = ("--rate-limit", "9/s", "--rate-limit-store", f"unix://{tmp_path}/none.sock")
-        async with serve(tmp_path, inkbox, "--metrics", *lost, "--max-concurrency", "7") as (_, http):
+        async with serve_here(inkbox, "--metrics", *lost, "--max-concurrency", "7") as http:
             assert (await http.post("/mcp", json=CALL)).status_code == 200
             shown = (await http.get("/metrics")).text
             assert 'inkbox_mcp_dependency_failures_total{dependency="rate_limit_store"} 1.0' in shown
             assert "inkbox_mcp_max_concurrency 7.0" in shown
 
 
-async def test_allowed_hosts_and_origins_are_taken_beside_its_own(tmp_path: Path) -> None:
+async def test_allowed_hosts_and_origins_are_taken_beside_its_own() -> None:
     """With and without a port; everything else stays refused."""
-    options = ("--sandbox", "--allowed-hosts", "mcp.example.com", "--allowed-origins", "https://app.example.com")
+    options = (*SANDBOX, "--allowed-hosts", "mcp.example.com", "--allowed-origins", "https://app.example.com")
     async with (
-        serve_http(*options, home=tmp_path) as (_, origin),
+        serve_in_process(*options) as origin,
         httpx2.AsyncClient(base_url=origin, headers=CALL_HEADERS) as http,
     ):
 
@@ -236,15 +250,12 @@ async def test_allowed_hosts_and_origins_are_taken_beside_its_own(tmp_path: Path
             assert await status(Origin=foreign) == 403, foreign
 
 
-async def test_beyond_loopback_hosts_are_refused_once_some_are_allowed(tmp_path: Path) -> None:
+async def test_beyond_loopback_hosts_are_refused_once_some_are_allowed() -> None:
     """Until then any name may lead to it: only its operator knows them."""
     token = "a-token-of-many-characters"
     headers = {**CALL_HEADERS, "Authorization": f"Bearer {token}", "Host": "evil.com"}
     for options, status in (((), 200), (("--allowed-hosts", "mcp.example.com"), 421)):
-        async with serve_http("--sandbox", "--host", "0.0.0.0", *options, home=tmp_path, INKBOX_MCP_TOKEN=token) as (
-            _,
-            origin,
-        ):
+        async with serve_in_process(*SANDBOX, "--host", "0.0.0.0", *options, INKBOX_MCP_TOKEN=token) as origin:
             url = origin.replace("0.0.0.0", "127.0.0.1")
             async with httpx2.AsyncClient(base_url=url) as http:
                 assert (await http.post("/mcp", json=CALL, headers=headers)).status_code == status
@@ -253,11 +264,11 @@ async def test_beyond_loopback_hosts_are_refused_once_some_are_allowed(tmp_path:
                 headers["Authorization"] = f"Bearer {token}"
 
 
-async def test_beyond_loopback_allowed_origins_do_not_narrow_the_hosts(tmp_path: Path) -> None:
+async def test_beyond_loopback_allowed_origins_do_not_narrow_the_hosts() -> None:
     """Only allowed hosts do; and a page of another origin may not read the answer."""
     token = "a-token-of-many-characters"
-    options = ("--sandbox", "--host", "0.0.0.0", "--allowed-origins", "https://app.example.com")
-    async with serve_http(*options, home=tmp_path, INKBOX_MCP_TOKEN=token) as (_, origin):
+    options = (*SANDBOX, "--host", "0.0.0.0", "--allowed-origins", "https://app.example.com")
+    async with serve_in_process(*options, INKBOX_MCP_TOKEN=token) as origin:
         headers = {**CALL_HEADERS, "Authorization": f"Bearer {token}", "Host": "mcp.example.com"}
         url = origin.replace("0.0.0.0", "127.0.0.1")
         async with httpx2.AsyncClient(base_url=url, headers=headers) as http:
@@ -317,9 +328,9 @@ async def test_it_is_ready_although_its_environment_leads_nowhere(tmp_path: Path
     assert (answer.status_code, answer.json()) == (200, {"status": "ready", "inkbox": "unreachable"})
 
 
-async def test_of_inkbox_only_the_status_is_looked_at(tmp_path: Path) -> None:
+async def test_of_inkbox_only_the_status_is_looked_at() -> None:
     """A body might be large, broken, or never end."""
-    async with faulty_inkbox([Fault(answers=ENDLESS)]) as inkbox, serve(tmp_path, inkbox) as (_, http):
+    async with faulty_inkbox([Fault(answers=ENDLESS)]) as inkbox, serve_here(inkbox) as http:
         answer = await http.get("/readyz", params={"deep": "1"})
         assert (answer.status_code, answer.json()["inkbox"]) == (200, "reachable")
 
@@ -367,13 +378,13 @@ async def test_lists_that_differ_by_caller_are_not_for_public_caches(tmp_path: P
             assert (await client.list_tools()).cache_scope == scope
 
 
-async def test_a_web_page_of_an_allowed_origin_can_call(tmp_path: Path) -> None:
+async def test_a_web_page_of_an_allowed_origin_can_call() -> None:
     """Its browser asks first, without a token, and lets it read what it needs of the answers; others get no leave."""
     token, page = "a-token-of-many-characters", "https://app.example.com"
-    options = ("--sandbox", "--allowed-origins", page)
+    options = (*SANDBOX, "--allowed-origins", page)
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization, mcp-method"}
     async with (
-        serve_http(*options, home=tmp_path, INKBOX_MCP_TOKEN=token) as (_, origin),
+        serve_in_process(*options, INKBOX_MCP_TOKEN=token) as origin,
         httpx2.AsyncClient(base_url=origin, headers=CALL_HEADERS) as http,
     ):
         leave = await http.options("/mcp", headers={"Origin": page, **asks})

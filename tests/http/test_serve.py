@@ -13,6 +13,7 @@ from mcp import Client, MCPError
 from inkbox_mcp import __version__
 from tests.support.agents import KEY, Agent
 from tests.support.event_streams import open_stream
+from tests.support.http_in_process import serve_in_process
 from tests.support.messages import HEADERS, INITIALIZE
 from tests.support.processes import serve_http, start, upstream
 from tests.support.shared_servers import SharedHTTP
@@ -33,9 +34,9 @@ async def test_a_mailbox_lives_from_creation_to_deletion(era: str, tmp_path: Pat
         assert "404" in await agent.refused("get_mailbox", email_address=address)
 
 
-async def test_clients_come_and_go_and_share_a_server(tmp_path: Path) -> None:
+async def test_clients_come_and_go_and_share_a_server() -> None:
     """Clients of both eras at once, and one after another; what one makes the others see."""
-    async with serve_http("--sandbox", home=tmp_path) as (_, origin):
+    async with serve_in_process("--sandbox", "--sandbox-db", ":memory:") as origin:
         url = f"{origin}/mcp"
         async with Client(url, mode="legacy") as first, Client(url, mode="auto") as second:
             made = await Agent(first).ask("create_mailbox", agent_handle="sales-agent")
@@ -46,19 +47,19 @@ async def test_clients_come_and_go_and_share_a_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1"])
-async def test_it_serves_on_every_name_of_this_machine(host: str, tmp_path: Path) -> None:
+async def test_it_serves_on_every_name_of_this_machine(host: str) -> None:
     """An IPv6 address is put into brackets where a URL wants them."""
     if host == "::1" and not _has_ipv6():
         pytest.skip("this machine has no IPv6 loopback")
-    async with serve_http("--sandbox", "--host", host, home=tmp_path) as (_, origin):
+    async with serve_in_process("--sandbox", "--sandbox-db", ":memory:", "--host", host) as origin:
         assert origin.startswith(f"http://{'[::1]' if host == '::1' else host}:")
         async with Client(f"{origin}/mcp") as client:
             assert (await Agent(client).ask("list_mailboxes"))["total"] == 0
 
 
-async def test_it_says_that_it_is_healthy(tmp_path: Path) -> None:
+async def test_it_says_that_it_is_healthy() -> None:
     """For load balancers: no session, no key, no call to Inkbox."""
-    async with serve_http(home=tmp_path) as (_, origin), httpx2.AsyncClient(base_url=origin) as http:
+    async with serve_in_process() as origin, httpx2.AsyncClient(base_url=origin) as http:
         answer = await http.get("/healthz")
         assert (answer.status_code, answer.json()) == (200, {"status": "ok", "version": __version__})
         assert (await http.get("/")).status_code == 404

@@ -27,7 +27,8 @@ from tests.support.faults import (
     faulty_inkbox,
     refusal,
 )
-from tests.support.processes import serve_http, stdio_agent
+from tests.support.http_in_process import serve_in_process
+from tests.support.processes import stdio_agent
 
 SOON = 5.0
 """Seconds in which something must have happened that happens at once; a call may take 30."""
@@ -44,7 +45,7 @@ async def by(way: str, mode: str, url: str, home: Path) -> AsyncGenerator[Agent]
                 yield agent
         case "http":
             async with (
-                serve_http(home=home, INKBOX_API_KEY=KEY, INKBOX_BASE_URL=url) as (_, origin),
+                serve_in_process(INKBOX_API_KEY=KEY, INKBOX_BASE_URL=url) as origin,
                 Client(f"{origin}/mcp", mode=mode) as client,
             ):
                 yield Agent(client)

@@ -36,10 +36,11 @@ from inkbox_mcp.toolkit.questions import Question, escaped, question
 from inkbox_mcp.tools import all_operations
 from tests.support.agents import Agent, connect, server_on, text
 from tests.support.clock import Clock
+from tests.support.http_in_process import serve_in_process
 from tests.support.humans import ADDRESS, Desk, Human
 from tests.support.messages import CALL, CALL_HEADERS, ENVELOPE, HEADERS
 from tests.support.metrics import samples
-from tests.support.processes import PATIENCE, serve_http, start
+from tests.support.processes import PATIENCE, start
 
 pytestmark = pytest.mark.posix
 
@@ -728,9 +729,10 @@ async def _call_over_http(
 
 
 @pytest.mark.parametrize("options", [(), ("--stateless",)], ids=["sessions", "stateless"])
-async def test_one_tenants_acceptance_never_counts_for_another(options: tuple[str, ...], tmp_path: Path) -> None:
+async def test_one_tenants_acceptance_never_counts_for_another(options: tuple[str, ...]) -> None:
     """Even for a mailbox of the same name, which both have."""
-    async with serve_http("--sandbox", "--per-request-keys", *options, home=tmp_path) as (_, origin):
+    sandbox = ("--sandbox", "--sandbox-db", ":memory:")
+    async with serve_in_process(*sandbox, "--per-request-keys", *options) as origin:
         one, other = ({"X-Inkbox-API-Key": tenant_key(number)} for number in (1, 2))
         for headers in (one, other):
             made = {"agent_handle": "sales-agent"}

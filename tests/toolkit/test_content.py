@@ -2,17 +2,21 @@
 
 import base64
 import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
 from mcp.types import CallToolResult, ImageContent, ResourceLink, TextContent
 
 from inkbox_mcp.toolkit.bounds import MAX_RESULT
 from inkbox_mcp.toolkit.content import Image, Link, Text, size
 from tests.support.agents import KEY
-from tests.support.extra_tools import extra_http, extra_stdio, in_process
-from tests.support.extra_tools.tools.trial import Shown
+from tests.support.extra_tools import extra_stdio, in_process, offering
+from tests.support.extra_tools.tools.trial import Shown, make_all, show_all
+from tests.support.http_in_process import serve_service
 
 SECRET = KEY.partition(".")[2]
 NOTATIONS = [
@@ -25,6 +29,16 @@ NOTATIONS = [
     SECRET.replace("-", "&#45;"),
     "top\u200b-secret",
 ]
+
+
+@asynccontextmanager
+async def extra_http(era: str, _: Path) -> AsyncGenerator[Client]:
+    """Connect a client over HTTP."""
+    async with (
+        serve_service(offering(show_all, make_all, http=True)) as origin,
+        Client(f"{origin}/mcp", mode=era) as it,
+    ):
+        yield it
 
 
 async def shown(era: str, tool: str = "show_all", **arguments: Any) -> CallToolResult:

@@ -1,6 +1,8 @@
 """Progress reports: only for clients that ask, only increasing, and never able to break a call."""
 
 import math
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +19,9 @@ from inkbox_mcp.toolkit import progress
 from inkbox_mcp.toolkit.operation import READ_ONLY, operation
 from inkbox_mcp.toolkit.progress import MAX_MESSAGE, Progress
 from tests.support.agents import KEY
-from tests.support.extra_tools import (
-    extra_http,
-    extra_stateless,
-    extra_stdio,
-    in_process,
-    offering,
-    serve_extra,
-    wait_over_http,
-)
-from tests.support.extra_tools.tools.trial import Counted, Counting
+from tests.support.extra_tools import extra_stdio, in_process, offering, wait_over_http
+from tests.support.extra_tools.tools.trial import Counted, Counting, count_steps, wait_for_nothing
+from tests.support.http_in_process import serve_service
 from tests.support.processes import PATIENCE
 
 Report = tuple[float, float | None, str | None]
@@ -40,6 +35,21 @@ class Listener:
 
     async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
         self.heard.append((progress, total, message))
+
+
+@asynccontextmanager
+async def extra_http(era: str, _: Path, **settings: Any) -> AsyncGenerator[Client]:
+    """Connect a client over HTTP; one of 2025-11-25 has a session."""
+    service = offering(count_steps, wait_for_nothing, http=True, **settings)
+    async with serve_service(service) as origin, Client(f"{origin}/mcp", mode=era) as client:
+        yield client
+
+
+@asynccontextmanager
+async def extra_stateless(era: str, home: Path) -> AsyncGenerator[Client]:
+    """Connect a client over HTTP without sessions."""
+    async with extra_http(era, home, stateless=True) as client:
+        yield client
 
 
 WAYS = pytest.mark.parametrize(
@@ -174,12 +184,10 @@ async def test_only_a_tool_that_is_declared_to_report_does() -> None:
     assert ear.heard == []
 
 
-@pytest.mark.parametrize("arguments", [(), ("--stateless",)], ids=["sessions", "stateless"])
-async def test_a_client_that_leaves_while_it_is_told_harms_nobody(
-    arguments: tuple[str, ...], era: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("stateless", [False, True], ids=["sessions", "stateless"])
+async def test_a_client_that_leaves_while_it_is_told_harms_nobody(stateless: bool, era: str) -> None:
     """The server still answers the next client and reports its progress."""
-    async with serve_extra(*arguments, home=tmp_path) as (_, origin):
+    async with serve_service(offering(wait_for_nothing, http=True, stateless=stateless)) as origin:
         with anyio.fail_after(PATIENCE):
             async with wait_over_http(origin, era, 3600.0) as messages:
                 assert (await anext(messages))["params"]["progress"] == 1

@@ -64,20 +64,6 @@ async def serve_extra(*arguments: str, home: Path) -> AsyncGenerator[tuple[Runni
 
 
 @asynccontextmanager
-async def extra_http(era: str, home: Path) -> AsyncGenerator[Client]:
-    """Connect a client to a process over HTTP; one of 2025-11-25 has a session."""
-    async with serve_extra(home=home) as (_, origin), Client(f"{origin}/mcp", mode=era) as client:
-        yield client
-
-
-@asynccontextmanager
-async def extra_stateless(era: str, home: Path) -> AsyncGenerator[Client]:
-    """Connect a client to a process over HTTP without sessions."""
-    async with serve_extra("--stateless", home=home) as (_, origin), Client(f"{origin}/mcp", mode=era) as client:
-        yield client
-
-
-@asynccontextmanager
 async def wait_over_http(origin: str, era: str, seconds: float) -> AsyncGenerator[AsyncGenerator[dict[str, Any]]]:
     """Call the tool that waits, with nothing between the test and the wire, and yield what is sent; leave to leave.
 
