@@ -292,7 +292,8 @@ class Operation(Generic[A, R]):
 
     def _too_many(self, given: Mapping[str, Any]) -> str:
         """Describe a call with more arguments than any tool takes, without reading their values."""
-        unknown = [name for name in given if name not in self.args.model_fields and name not in _INJECTED]
+        known = {*self.args.model_fields, *_INJECTED}
+        unknown = [name for name in given if name not in known]
         problems = [self._unknown_argument(name) for name in unknown[:MAX_PROBLEMS]]
         more = named(problems, len(unknown) - len(problems))
         return f"a call takes at most {MAX_ARGUMENTS} arguments, and this one has {len(given):,}: {more}."

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import pairwise
@@ -21,7 +22,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inkbox_mcp.service import Service
+from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.stdio.pipes import MAX_LINE, MAX_UNSENT, Pipes
+from inkbox_mcp.stdio.serve import serve_pipes
+from inkbox_mcp.stdio.warm_start import Beginning
 from tests.support.agents import KEY
 from tests.support.messages import HANDSHAKE as HELLO
 from tests.support.messages import rpc as message
@@ -36,11 +41,17 @@ LIST = message(id=1, method="tools/list")
 
 
 class Wire:
-    """What a client holds: a process, and a descriptor for each direction."""
+    """What a client holds: a process, unless this one serves, and a descriptor for each direction."""
 
-    def __init__(self, process: subprocess.Popen[bytes], to: int, back: int) -> None:
-        self.process, self.to, self.back = process, to, back
+    def __init__(self, process: subprocess.Popen[bytes] | None, to: int, back: int) -> None:
+        self._process, self.to, self.back = process, to, back
         self._unread = b""
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The server's own process."""
+        assert self._process
+        return self._process
 
     def write(self, *lines: bytes) -> None:
         """Write bytes to the server, all of them."""
@@ -110,10 +121,39 @@ def piped(home: Path) -> Generator[Wire]:
             os.close(fd)
 
 
-def test_all_that_was_asked_before_the_end_of_input_is_answered(tmp_path: Path) -> None:
+@contextmanager
+def served_here() -> Generator[Wire]:
+    """Serve on two pipes in a thread of this process, as a process does once it is loaded; who ends it closes `to`."""
+    (stdin, to), (back, stdout) = os.pipe(), os.pipe()
+    for fd in (stdin, stdout):
+        os.set_blocking(fd, False)
+
+    async def serve() -> None:
+        async with anyio.create_task_group() as tasks:
+            pipes = Pipes(stdin, stdout, tasks.cancel_scope.cancel)
+            settings = Settings(sandbox=True, sandbox_db=":memory:")
+            await serve_pipes(Service(settings), pipes, Beginning())
+
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            serving = thread.submit(anyio.run, serve)
+            serving.add_done_callback(lambda _: os.close(stdout))
+            try:
+                yield Wire(None, to, back)
+            except BaseException:
+                with suppress(OSError):
+                    os.close(to)  # or the thread would wait for more input for ever
+                raise
+            serving.result(PATIENCE)
+    finally:
+        for fd in (stdin, back):
+            os.close(fd)
+
+
+def test_all_that_was_asked_before_the_end_of_input_is_answered() -> None:
     """As in a shell's pipeline, where nobody waits for an answer before the end."""
     calls = [message(id=number, method="tools/call", params={"name": "list_mailboxes"}) for number in range(2, 9)]
-    with piped(tmp_path) as wire:
+    with served_here() as wire:
         wire.write(HANDSHAKE, LIST, *calls)
         os.close(wire.to)
         answers = {answer["id"]: answer for answer in wire.rest()}
@@ -121,17 +161,17 @@ def test_all_that_was_asked_before_the_end_of_input_is_answered(tmp_path: Path) 
     assert all("result" in answer for answer in answers.values())
 
 
-def test_a_last_line_without_an_end_is_a_line(tmp_path: Path) -> None:
+def test_a_last_line_without_an_end_is_a_line() -> None:
     """Not every program ends its last line."""
-    with piped(tmp_path) as wire:
+    with served_here() as wire:
         wire.write(HANDSHAKE, LIST.strip())
         os.close(wire.to)
         assert [answer["id"] for answer in wire.rest()] == [0, 1]
 
 
-def test_a_last_line_that_is_half_a_message_is_refused(tmp_path: Path) -> None:
+def test_a_last_line_that_is_half_a_message_is_refused() -> None:
     """As any other."""
-    with piped(tmp_path) as wire:
+    with served_here() as wire:
         wire.write(HANDSHAKE, LIST[:10])
         os.close(wire.to)
         assert [answer["id"] for answer in wire.rest()] == [0, None]
@@ -153,9 +193,9 @@ def test_a_line_without_end_is_refused_once_and_not_kept(tmp_path: Path) -> None
         assert wire.rest() == []
 
 
-def test_the_longest_line_is_served(tmp_path: Path) -> None:
+def test_the_longest_line_is_served() -> None:
     """Up to the limit, which is far beyond any message."""
-    with piped(tmp_path) as wire:
+    with served_here() as wire:
         wire.write(HANDSHAKE, LIST.strip().ljust(MAX_LINE) + b"\n")
         assert [wire.line()["id"], wire.line()["id"]] == [0, 1]
         os.close(wire.to)

@@ -118,7 +118,8 @@ async def _rest(stream: BufferedByteReceiveStream) -> str:
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
     """The environment of a server: a home, these variables, and nothing of the developer's own."""
-    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    own = ("COVERAGE_", "SSL_CERT_DIR")  # the second as `no_public_authorities` sets it
+    measured = {name: value for name, value in os.environ.items() if name.startswith(own)}
     if sys.platform == "win32":  # sockets need the first, and a home is the second
         measured |= {"SYSTEMROOT": os.environ["SYSTEMROOT"], "USERPROFILE": str(home)}
     return {"PATH": os.environ["PATH"], "HOME": str(home), **measured, **variables}
