@@ -9,7 +9,7 @@ from tests.support.authorization_server import Issuer, serve_issuer
 
 @pytest.fixture(scope="module")
 def server() -> Generator[Issuer]:
-    """An authorization server."""
+    """Run an authorization server."""
     with serve_issuer() as issuer:
         yield issuer
 

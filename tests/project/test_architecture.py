@@ -54,7 +54,7 @@ def places() -> str:
 
 @pytest.mark.parametrize(("part", "write"), [("layers", chain), ("packages", places)])
 def test_the_readme_shows_the_layout(part: str, write: object) -> None:
-    """Run with UPDATE_SNAPSHOTS=1 to write it."""
+    """Run with UPDATE_SNAPSHOTS=1 to write the table."""
     assert callable(write)
     rendered = f"<!-- {part} -->\n{write()}<!-- end -->"
     readme = README.read_text(encoding="utf-8")

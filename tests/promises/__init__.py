@@ -1,1 +1,1 @@
-"""What SECURITY.md promises, attacked: one file for each promise."""
+"""Attacks on the promises of SECURITY.md, one file for each promise."""

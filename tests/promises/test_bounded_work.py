@@ -1,4 +1,4 @@
-"""It stays up: what one call brings costs no more than a small one, and what it says has an end."""
+"""The server stays up: large arguments and answers cost no more than small ones, and messages have a maximum size."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ MAX_ERROR = 4096
 
 
 class Untouchable(dict[str, Any]):
-    """An object that nobody may look into."""
+    """An object that fails the test if any code reads its content."""
 
     def __iter__(self) -> Iterator[str]:
         raise AssertionError
@@ -76,7 +76,7 @@ def complaint(tool: str, arguments: dict[str, Any]) -> str:
 @pytest.mark.parametrize("flood", FLOODS)
 @pytest.mark.parametrize("tool", OPERATIONS)
 def test_whatever_arguments_come_the_error_about_them_is_short(tool: str, flood: str) -> None:
-    """For each tool, and with what it takes beside it."""
+    """A long error would fill the model's context; this holds for each tool, with and without valid arguments."""
     good = {"email_address": "a", "agent_handle": "a", "webhook_url": "https://e.com", "webhook_id": "0" * 32}
     fields = OPERATIONS[tool].args.model_fields
     beside = {name: value for name, value in good.items() if name in fields and name not in FLOODS[flood]}
@@ -85,7 +85,7 @@ def test_whatever_arguments_come_the_error_about_them_is_short(tool: str, flood:
 
 
 def test_ten_problems_are_named_and_the_others_counted() -> None:
-    """Suggestions come with those that are named."""
+    """Only the ten named problems may come with a suggestion."""
     flood = {"serch": 1, **{f"a{number}": 1 for number in range(179_999)}}
     message = complaint("list_mailboxes", flood)
     assert "a call takes at most 64 arguments, and this one has 180,000" in message
@@ -96,14 +96,14 @@ def test_ten_problems_are_named_and_the_others_counted() -> None:
 
 @pytest.mark.parametrize(("count", "rest"), [(9, ""), (10, ""), (11, "; and 1 more"), (64, "; and 54 more")])
 def test_few_problems_are_named_as_before(count: int, rest: str) -> None:
-    """Up to ten, all of them."""
+    """Up to ten problems are all named."""
     message = complaint("whoami", {f"a{number}": 1 for number in range(count)})
     assert message.count("unknown argument ") == min(count, MAX_PROBLEMS)
     assert f"takes none{rest}. Nothing was sent" in message
 
 
 def test_what_a_tool_takes_is_counted_among_its_arguments() -> None:
-    """Sixty-four may come, with what clients add; not one more."""
+    """The limit of 64 arguments includes those that clients add."""
     beside = {"toolCallId": "x" * 5000, "sessionId": "y"}
     assert OPERATIONS["get_mailbox"].parse({"email_address": "a", **beside}).supplied() == {"email_address": "a"}
     message = complaint("get_mailbox", {"email_address": "a", **beside, **{f"x{n}": 1 for n in range(MAX_ARGUMENTS)}})
@@ -112,7 +112,7 @@ def test_what_a_tool_takes_is_counted_among_its_arguments() -> None:
 
 
 def test_too_many_arguments_and_large_values_are_never_validated() -> None:
-    """What is behind the bounds sees nothing of them."""
+    """Validation would cost time in proportion to the size of the arguments."""
 
     class Seen(Args):
         said: ClassVar[list[Any]] = []
@@ -143,17 +143,17 @@ def test_too_many_arguments_and_large_values_are_never_validated() -> None:
 
 
 def test_a_value_that_is_too_large_is_named_beside_what_else_is_wrong() -> None:
-    """One call is enough to learn all of it."""
+    """The model learns about all mistakes from a single call."""
     message = complaint("create_webhook", {"email_address": "x" * 5000, "event_types": ["x"] * 65, "evil": 1})
     for part in ("email_address: must be", "event_types: must have at most 64", "'evil'", "webhook_url: is required"):
         assert part in message
 
 
-# Over the wire, where JSON and the SDK come first.
+# Over the wire, because JSON parsing and the SDK handle a message before the checks of arguments.
 
 
 def body(arguments: str = "{}", meta: str = "", more: str = "", *, modern: bool = True) -> bytes:
-    """Write a call of `list_mailboxes` with parts as they are."""
+    """Write a call of `list_mailboxes` with these parts of raw JSON."""
     envelope = json.dumps(ENVELOPE)[1:-1] if modern else ""
     meta = ",".join(part for part in (envelope, meta) if part)
     params = f'"name":"list_mailboxes","arguments":{arguments},"_meta":{{{meta}}}{more}'
@@ -187,7 +187,7 @@ WIRE: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("stateless", [False, True], ids=["sessions", "stateless"])
 async def test_over_http_every_flood_has_a_short_answer(stateless: bool, shared_http: SharedHTTP) -> None:
-    """In both eras; and the server goes on serving."""
+    """Clients of both protocol eras get a short answer, and the server still answers the next call."""
     origin = shared_http(*(["--stateless"] if stateless else []))
     common = {"Content-Type": "application/json", **HEADERS}
     async with httpx2.AsyncClient(base_url=origin, headers=common, timeout=PATIENCE) as http:
@@ -204,7 +204,7 @@ async def test_over_http_every_flood_has_a_short_answer(stateless: bool, shared_
 
 @pytest.mark.parametrize("era", ["2025-11-25", "2026-07-28"])
 def test_over_stdio_every_flood_has_a_short_answer(era: str, tmp_path: Path) -> None:
-    """With the SDK and without it, the same."""
+    """The direct implementation gives the same kind of answer as the SDK."""
     floods = [body(**flood, modern=era == "2026-07-28") + b"\n" for flood in WIRE.values()]
     unknown = said(era, [{"id": 1, "params": {"name": "x" * 1_000_000}}])
     lines = [*opening(era), *floods, *unknown, *said(era, [{"id": 1, "params": {"name": "whoami"}}])]
@@ -242,12 +242,12 @@ NESTED = [[[0] * 400] * 2] * 400
     ids=lambda value: str(value)[:60],
 )
 def test_values_beside_arguments_are_counted(message: object, refused: bool) -> None:
-    """Arguments are checked by the tool, which says what is wrong with them."""
+    """Only the arguments of a call are not counted here, because the tool checks them and explains what is wrong."""
     assert is_overloaded(json.dumps(message).encode()) is refused
 
 
 def test_a_message_is_counted_as_its_reader_reads_it() -> None:
-    """What one parser refuses, another may take."""
+    """One JSON parser may accept a message that another one refuses."""
     many = "[" + "1," * 50_000 + "1]"
     for written in (f'{{"a":"\\ud800","b":{many}}}', f'{{"a":{"[" * 500}{"]" * 500},"b":{many}}}', f'{{"b":{many}}}'):
         assert is_overloaded(written.encode())
@@ -258,7 +258,7 @@ def test_a_message_is_counted_as_its_reader_reads_it() -> None:
         json.loads(deep)
     except RecursionError:
         assert not is_overloaded(deep.encode())
-    else:  # how deep Python reads depends on its version and on the size of the stack
+    else:  # the depth that Python can read depends on its version and on the size of the stack
         assert is_overloaded(deep.encode())
 
 
@@ -270,13 +270,13 @@ MAILBOX = {"id": "1", "email_address": "sales@inkboxmail.com", "status": "active
 
 
 def answers(data: object) -> Callable[[httpx2.Request], httpx2.Response]:
-    """Make an API that answers everything with the same."""
+    """Make an API that gives the same answer to every request."""
     return lambda _: httpx2.Response(200, json=data)
 
 
 @pytest.mark.parametrize("more", [{"notes": HUGE}, {"notes": MANY_THINGS}, {HUGE: 1}, {"display_name": HUGE}])
 async def test_what_is_too_large_to_read_is_refused_with_its_size(era: str, more: dict[str, Any]) -> None:
-    """Nothing of it is passed on."""
+    """The model gets an error with the limit, and no part of the answer."""
     async with connect(answers({**MAILBOX, **more}), era) as agent:
         result = await agent.call("get_mailbox", email_address="sales")
     told = text(result)
@@ -288,7 +288,7 @@ async def test_what_is_too_large_to_read_is_refused_with_its_size(era: str, more
 
 
 async def test_a_page_that_is_too_large_can_be_asked_for_in_smaller_ones() -> None:
-    """Down to the single item that is too large itself."""
+    """The error suggests a lower limit, unless the page has a single item."""
     items = [{**MAILBOX, "id": str(number), "notes": "x" * 100_000} for number in range(20)]
     async with connect(answers(items)) as agent:
         told = await agent.refused("list_mailboxes")
@@ -302,7 +302,7 @@ async def test_a_page_that_is_too_large_can_be_asked_for_in_smaller_ones() -> No
 
 @pytest.mark.parametrize("size", [-1, 0, 1])
 async def test_the_cap_is_exact(size: int) -> None:
-    """In bytes, not characters."""
+    """The limit counts bytes, not characters."""
     small = len(json.dumps({**MAILBOX, "notes": ""}, separators=(",", ":")))
     notes = "é" * ((MAX_RESULT - small) // 2) + "x" * ((MAX_RESULT - small) % 2 + size)
     async with connect(answers({**MAILBOX, "notes": notes})) as agent:
@@ -334,10 +334,10 @@ FLOODED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("flood", FLOODED)
 @pytest.mark.parametrize("tool", WRITES)
 async def test_a_change_that_is_answered_with_too_much_is_reported_as_done(era: str, tool: str, flood: str) -> None:
-    """With what the tool promises to say, in text and data alike, and where the rest can be seen."""
+    """An error would make the model repeat the change. The result names the tool that shows the omitted fields."""
     whole = {**MAILBOX, "agent_handle": "sales", "mailbox": MAILBOX, **FLOODED[flood]}
     async with connect(answers(whole), era) as agent:
-        await agent.client.list_tools()  # so that the client checks results against their schemas
+        await agent.client.list_tools()  # because the client then checks results against their schemas
         result = await agent.call(tool, **WRITES[tool])
     assert not result.is_error, text(result)
     data: dict[str, Any] = result.structured_content or {}
@@ -353,7 +353,7 @@ async def test_a_change_that_is_answered_with_too_much_is_reported_as_done(era: 
 
 
 async def test_the_events_of_a_webhook_are_cut_with_their_schema_kept() -> None:
-    """A list loses its end."""
+    """A list that is too long is cut at its end, so that the result still matches its schema."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         if request.method == "POST":
@@ -367,13 +367,13 @@ async def test_the_events_of_a_webhook_are_cut_with_their_schema_kept() -> None:
     async with connect(answer) as agent:
         made = await agent.ask("create_webhook", email_address="sales", webhook_url="https://e.com/")
     jsonschema.validate(made, OPERATIONS["create_webhook"].output_schema)
-    assert made["signing_key"] == "whsec_1"  # which is shown only once
+    assert made["signing_key"] == "whsec_1"  # the API shows it only once
     assert made["event_types"][:2] == ["message.0", "message.1"]
     assert len(json.dumps(made["event_types"])) < 2 * MAX_STRING
 
 
 async def test_without_the_sdk_a_result_has_the_same_bounds() -> None:
-    """Plain calls over pipes take another way to the client."""
+    """Over stdio, plain calls do not pass through the SDK."""
     transport = httpx2.MockTransport(answers({**MAILBOX, "agent_handle": "sales", "notes": HUGE}))
     async with conversation(lambda: transport, confirm="never", api_key=KEY) as wire:
         wire.say(stdio_call(1, name="get_mailbox", arguments={"email_address": "sales"}))
@@ -390,7 +390,7 @@ async def test_without_the_sdk_a_result_has_the_same_bounds() -> None:
 
 
 def test_another_cap_can_be_declared() -> None:
-    """For tools that show more, or less."""
+    """A tool may need larger or smaller results than the default allows."""
 
     @operation(ADDITIVE, max_result=10)
     async def create_nothing(api: InkboxAPI, args: Args) -> Result:
@@ -416,12 +416,12 @@ def test_another_cap_can_be_declared() -> None:
     ids=["text", "hidden", "list", "object", "place", "deep place", "fields", "texts", "name"],
 )
 def test_the_reason_of_a_refusal_is_read_no_further_than_it_is_quoted(detail: object) -> None:
-    """However large it is."""
+    """The size of the reason does not matter, because only a short quotation is read."""
     assert len(quote_detail(detail)) <= 503
 
 
 async def test_a_broken_answer_is_described_in_one_sentence() -> None:
-    """However much of it is broken."""
+    """The error stays short even if 50,000 items are broken."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         if request.url.path.endswith("subscriptions"):
@@ -435,7 +435,7 @@ async def test_a_broken_answer_is_described_in_one_sentence() -> None:
 
 
 async def test_an_unknown_tool_with_a_long_name_is_named_in_part(agent: Agent) -> None:
-    """Neither the name nor the list of tools can be made longer."""
+    """The error repeats only a part of the name, so a long name cannot make the message long."""
     with pytest.raises(MCPError) as caught:
         await agent.call("x" * 1_000_000)
     assert len(caught.value.error.message) < 1000

@@ -1,4 +1,4 @@
-"""However slow, large or absent the API is: calls end in time, at a bounded cost, and leave each other alone."""
+"""Calls end in time, at a bounded cost, and do not delay each other, even if the API is slow, large or absent."""
 
 import json
 import socket
@@ -31,14 +31,14 @@ from tests.support.http_in_process import serve_in_process
 from tests.support.processes import stdio_agent
 
 SOON = 5.0
-"""Seconds in which something must have happened that happens at once; a call may take 30."""
+"""Seconds allowed for something that should happen at once; a call may take 30."""
 
 MANY = 20_000
 
 
 @asynccontextmanager
 async def by(way: str, mode: str, url: str, home: Path) -> AsyncGenerator[Agent]:
-    """Connect an agent by one of the ways that a server is reached by."""
+    """Connect an agent to a server in this process, over stdio or over HTTP."""
     match way:
         case "stdio":
             async with stdio_agent(home=home, mode=mode, INKBOX_API_KEY=KEY, INKBOX_BASE_URL=url) as agent:
@@ -58,7 +58,7 @@ async def by(way: str, mode: str, url: str, home: Path) -> AsyncGenerator[Agent]
 async def test_a_call_that_waits_holds_nobody_up_and_ends_when_its_client_cancels_it(
     way: str, era: str, tmp_path: Path
 ) -> None:
-    """Meanwhile tools are listed and called; then the API sees its client leave, and the next call is answered."""
+    """Other calls are answered meanwhile. After the cancellation, the connection to the API is closed."""
     async with faulty_inkbox([STALLED_BEFORE]) as inkbox, by(way, era, inkbox.url, tmp_path) as agent:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(agent.client.call_tool, "get_mailbox", {"email_address": "sales"})
@@ -76,7 +76,7 @@ async def test_a_call_that_waits_holds_nobody_up_and_ends_when_its_client_cancel
 
 
 async def test_an_answer_over_http_is_not_held_back(tmp_path: Path) -> None:
-    """Not even for the 40 ms that a client's machine may take to acknowledge its first half."""
+    """A client's machine may take 40 ms to acknowledge the first half; the second half must not wait for that."""
     async with faulty_inkbox() as inkbox, by("http", "auto", inkbox.url, tmp_path) as agent:
         seconds: list[float] = []
         for _ in range(30):
@@ -114,7 +114,7 @@ async def test_cancelling_a_change_releases_what_it_locked(era: str) -> None:
     ],
 )
 async def test_a_call_ends_with_its_deadline(tool: str, arguments: dict[str, str], fault: Fault) -> None:
-    """Whatever part of the answer does not come, and however often it is tried again."""
+    """The deadline covers all attempts and every part of the answer."""
     async with faulty_inkbox([fault] * 9) as inkbox, connect(inkbox.url, timeout=0.5) as agent:
         before = anyio.current_time()
         with anyio.fail_after(SOON):
@@ -124,7 +124,7 @@ async def test_a_call_ends_with_its_deadline(tool: str, arguments: dict[str, str
 
 
 async def test_an_answer_that_trickles_ends_with_the_deadline() -> None:
-    """Bytes that keep coming do not buy more time."""
+    """New bytes do not extend the deadline."""
     paused = anyio.Event()
 
     async def trickle(stream: SocketStream) -> None:
@@ -142,7 +142,7 @@ async def test_an_answer_that_trickles_ends_with_the_deadline() -> None:
 
 
 def gzipped(megabytes: int) -> bytes:
-    """Write an answer that is hundreds of times as large when it is unpacked."""
+    """Write a compressed answer that is hundreds of times as large when it is unpacked."""
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     body = b"".join(packer.compress(bytes(1_000_000)) for _ in range(megabytes)) + packer.flush()
     return refusal(200, "Content-Encoding: gzip", body=body)
@@ -162,7 +162,7 @@ LARGE = b"[" + b" " * (11 * 1024**2) + b"]"
     ids=["endless", "large", "large refusal", "packed"],
 )
 async def test_an_answer_over_10_mb_is_cut(fault: Fault) -> None:
-    """It is not read to its end, and the connection it came over is not used again."""
+    """The rest of the answer is not read, and its connection is not used again."""
     async with faulty_inkbox([fault]) as inkbox, connect(inkbox.url) as agent:
         result = await agent.call("list_mailboxes")
         assert "larger than 10 MB" in text(result)
@@ -172,14 +172,14 @@ async def test_an_answer_over_10_mb_is_cut(fault: Fault) -> None:
 
 
 async def test_an_answer_just_under_10_mb_is_read() -> None:
-    """The bound is where it is said to be."""
+    """The limit must not refuse an answer that is smaller than it."""
     body = b"[" + b" " * (10 * 1024**2 - 2) + b"]"
     async with faulty_inkbox([Fault(answers=refusal(200, body=body))]) as inkbox, connect(inkbox.url) as agent:
         assert (await agent.ask("list_mailboxes"))["total"] == 0
 
 
 async def test_headers_without_an_end_are_cut() -> None:
-    """Headers are no way around the bound."""
+    """The limit on the size of an answer must also cover its headers."""
     endless = Fault(answers=b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200_000)
     async with faulty_inkbox([endless] * 3) as inkbox, connect(inkbox.url) as agent:
         with anyio.fail_after(SOON):
@@ -188,7 +188,7 @@ async def test_headers_without_an_end_are_cut() -> None:
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
 async def test_redirects_are_not_followed(status: int) -> None:
-    """The key goes nowhere but to the base URL, and no loop is entered."""
+    """The key is sent only to the base URL, and a redirect loop cannot start."""
     redirect = Fault(answers=refusal(status, "Location: /api/v1/mail/mailboxes", body=b""))
     async with faulty_inkbox([redirect] * 9) as inkbox, connect(inkbox.url) as agent:
         message = await agent.refused("list_mailboxes")
@@ -197,7 +197,7 @@ async def test_redirects_are_not_followed(status: int) -> None:
 
 
 async def test_a_redirected_change_is_not_followed() -> None:
-    """Nor is a change repeated because of a redirect."""
+    """A redirect does not make the server repeat a change."""
     async with faulty_inkbox([REDIRECTED] * 9) as inkbox, connect(inkbox.url) as agent:
         assert "redirect" in await agent.refused("create_mailbox", agent_handle="sales-agent")
         assert inkbox.methods().count("POST") <= 1
@@ -213,7 +213,7 @@ def asked(inkbox: FaultyInkbox) -> list[str]:
 
 
 async def test_no_more_calls_than_allowed_are_under_way_and_the_others_are_served_in_order(era: str) -> None:
-    """The third request comes when the first is answered, and so on to the last."""
+    """Each answer lets exactly one waiting request start."""
     limit, calls = 3, 9
     holds = [Hold() for _ in range(calls)]
     script = [replace(FINE, held=hold) for hold in holds]
@@ -234,7 +234,7 @@ async def test_no_more_calls_than_allowed_are_under_way_and_the_others_are_serve
 
 
 async def test_the_limit_is_an_option_of_the_command(tmp_path: Path) -> None:
-    """A real process holds back what it was told to."""
+    """A real process must apply the limit of its command line."""
     holds = [Hold() for _ in range(4)]
     async with (
         faulty_inkbox([replace(FINE, held=hold) for hold in holds]) as inkbox,
@@ -253,7 +253,7 @@ async def test_the_limit_is_an_option_of_the_command(tmp_path: Path) -> None:
 
 
 async def test_a_waiter_that_is_cancelled_frees_its_place(era: str) -> None:
-    """Its request is never sent, and the one behind it is served."""
+    """Its request is never sent, and the next waiting call is served."""
     first = Hold()
     script = [replace(FINE, held=first)]
     async with faulty_inkbox(script) as inkbox, connect(inkbox.url, era, max_concurrency=1) as agent:
@@ -274,7 +274,7 @@ async def test_a_waiter_that_is_cancelled_frees_its_place(era: str) -> None:
 
 
 async def test_a_call_that_waits_too_long_for_its_turn_says_so() -> None:
-    """It had one turn, for the look at the allowed identities; another call takes the next one and keeps it."""
+    """The call looks up the allowed identities; then another call takes the only connection and keeps it."""
     identities = [{"agent_handle": "sales-agent", "email_address": "sales@inkboxmail.com"}]
     look = Hold()
     script = [Fault(answers=refusal(200, body=json.dumps(identities).encode()), held=look), STALLED_BEFORE]
@@ -316,7 +316,7 @@ def mailboxes(number: int) -> Fault:
 
 @pytest.mark.parametrize("number", [1_000, MANY])
 async def test_many_mailboxes_do_not_overflow_a_result(number: int) -> None:
-    """A page stays a page however many there are, and its total tells."""
+    """The size of a page does not grow with the number of mailboxes, and its total shows that number."""
     everything = mailboxes(number)
     async with faulty_inkbox([everything] * 3) as inkbox, connect(inkbox.url) as agent:
         for arguments, most in (({}, 30_000), ({"limit": 200}, 120_000), ({"limit": 1}, 1_000)):
@@ -328,7 +328,7 @@ async def test_many_mailboxes_do_not_overflow_a_result(number: int) -> None:
 
 
 async def test_every_one_of_many_mailboxes_is_on_one_page() -> None:
-    """From page to page, none is shown twice and none is left out."""
+    """A mailbox must not be on two pages, and none may be left out."""
     everything = mailboxes(1_000)
     async with faulty_inkbox([everything] * 5) as inkbox, connect(inkbox.url) as agent:
         cursor, seen = None, list[str]()
@@ -357,7 +357,7 @@ async def answering(answer: Callable[[SocketStream], Awaitable[None]]) -> AsyncG
 
 
 async def unreachable(url: str, **settings: Any) -> str:
-    """Call a server whose API cannot be reached, and return what it says."""
+    """Call a server whose API cannot be reached, and return the error message."""
     async with connect(url, **settings) as agent:
         with anyio.fail_after(SOON):
             result = await agent.call("create_mailbox", agent_handle="sales-agent")
@@ -368,14 +368,14 @@ async def unreachable(url: str, **settings: Any) -> str:
 
 
 async def test_a_refused_connection_is_said_to_be_one() -> None:
-    """Nothing listens on the port."""
+    """The port is closed, so the error must name the failed connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert "could not connect to Inkbox" in await unreachable(f"http://127.0.0.1:{port}")
 
 
 async def test_a_name_that_cannot_be_resolved_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The resolver's words are passed on."""
+    """The error repeats the message of the resolver."""
 
     def fail(*_: object, **__: object) -> NoReturn:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -387,7 +387,7 @@ async def test_a_name_that_cannot_be_resolved_is_said_to_be_one(monkeypatch: pyt
 
 
 async def test_a_server_without_tls_is_said_to_be_one() -> None:
-    """Plain HTTP behind an https address."""
+    """The API answers an https request in plain HTTP."""
 
     async def refuse(stream: SocketStream) -> None:
         await stream.send(refusal(400))
@@ -397,7 +397,7 @@ async def test_a_server_without_tls_is_said_to_be_one() -> None:
 
 
 async def test_a_handshake_that_never_ends_is_cut() -> None:
-    """A port that accepts and then says nothing."""
+    """The port accepts the connection and then sends nothing."""
 
     async def wait(stream: SocketStream) -> None:
         while True:

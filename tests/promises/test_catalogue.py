@@ -1,4 +1,4 @@
-"""Rules that every tool keeps, and a snapshot of every schema: a changed one is a public change."""
+"""Rules that every tool follows, and a snapshot of every schema, because a changed schema is a public change."""
 
 import json
 import os
@@ -45,13 +45,13 @@ every_tool = pytest.mark.parametrize("name", sorted(OPERATIONS))
 
 
 def shown(name: str) -> dict[str, Any]:
-    """Return a tool as it goes over the wire."""
+    """Return a tool as it is sent to clients."""
     return declaration(OPERATIONS[name]).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 @every_tool
 def test_a_tool_is_its_snapshot(name: str) -> None:
-    """Run with UPDATE_SNAPSHOTS=1 to accept a change, and say so in the changelog."""
+    """Run with UPDATE_SNAPSHOTS=1 to accept a change, and describe it in the changelog."""
     snapshot = SNAPSHOTS / f"{name}.json"
     now = json.dumps(shown(name), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     if UPDATE:
@@ -60,13 +60,13 @@ def test_a_tool_is_its_snapshot(name: str) -> None:
 
 
 def test_every_snapshot_has_its_tool() -> None:
-    """A tool that went away is noticed."""
+    """A tool must not be removed without notice."""
     assert sorted(file.stem for file in SNAPSHOTS.iterdir()) == sorted(OPERATIONS)
 
 
 @every_tool
 def test_a_tool_is_named_described_and_hinted(name: str) -> None:
-    """Closed verb set, a title, a description that is prose, all four hints."""
+    """A name starts with a known verb, a description is one paragraph, and all four hints are set."""
     tool = shown(name)
     assert name == "whoami" or NAME.fullmatch(name)
     assert tool["title"]
@@ -80,7 +80,7 @@ def test_a_tool_is_named_described_and_hinted(name: str) -> None:
     ["send_message", "reply_to_message", "forward_message", "search_messages", "wait_for_message", "unlink_mailbox"],
 )
 def test_a_name_may_have_any_of_the_verbs(name: str) -> None:
-    """Some of which are two words."""
+    """Some of the verbs have two words."""
     assert NAME.fullmatch(name)
 
 
@@ -89,13 +89,13 @@ def test_a_name_may_have_any_of_the_verbs(name: str) -> None:
     ["message_send", "reply_message", "wait_message", "send", "send_", "get_mail_box", "remove_mailbox", "getMailbox"],
 )
 def test_a_name_has_one_of_the_verbs_and_a_noun(name: str) -> None:
-    """Models guess names that are made alike."""
+    """Models can guess names that follow one pattern."""
     assert not NAME.fullmatch(name)
 
 
 @every_tool
 def test_arguments_are_flat_and_described(name: str) -> None:
-    """Every parameter has one type and a description; nothing that some model API refuses is published."""
+    """Every parameter has one type and a description, and no keyword that the API of a model refuses."""
     schema = shown(name)["inputSchema"]
     jsonschema.Draft202012Validator.check_schema(schema)
     assert not mistakes(schema)
@@ -112,7 +112,7 @@ def test_arguments_are_flat_and_described(name: str) -> None:
 
 @every_tool
 def test_limits_are_repeated_in_the_description(name: str) -> None:
-    """Strict modes strip the keywords, the prose stays."""
+    """Strict modes of model APIs remove the keywords but keep the description."""
     for field in shown(name)["inputSchema"]["properties"].values():
         for keyword in ("maxLength", "maximum"):
             for arm in (field, *field.get("anyOf", [])):
@@ -133,7 +133,7 @@ def test_results_are_one_flat_object(name: str) -> None:
 
 @every_tool
 def test_what_may_be_missing_promises_nothing(name: str) -> None:
-    """Nobody checks it when an answer comes."""
+    """The server does not check optional fields of an answer, so they may not require anything."""
     schema = shown(name)["outputSchema"]
     for field in set(schema["properties"]) - set(schema.get("required", [])):
         assert "required" not in keys(schema["properties"][field])
@@ -141,7 +141,7 @@ def test_what_may_be_missing_promises_nothing(name: str) -> None:
 
 @every_tool
 def test_a_tool_names_only_tools_that_exist(name: str) -> None:
-    """Advice that leads nowhere is worse than none."""
+    """Advice to call a missing tool would mislead the model."""
     operation = OPERATIONS[name]
     about = instructions(Settings(), OPERATIONS)
     prose = " ".join([about, operation.description, operation.moved, *operation.advice.values()])
@@ -150,7 +150,7 @@ def test_a_tool_names_only_tools_that_exist(name: str) -> None:
 
 
 async def test_the_list_fits_its_budget(era: str) -> None:
-    """Models read names, descriptions and arguments before every conversation; schemas of results are for programs."""
+    """Models read names, descriptions and arguments in every conversation; only programs read schemas of results."""
     async with connect(mode=era, api_key=None) as agent:
         result = await agent.client.list_tools()
     assert [tool.name for tool in result.tools] == list(OPERATIONS)
@@ -176,7 +176,7 @@ async def test_the_list_fits_its_budget(era: str) -> None:
 
 
 def size(data: Any) -> int:
-    """Return the bytes of compact JSON."""
+    """Return the number of bytes of compact JSON."""
     return len(json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
 
 
@@ -192,7 +192,7 @@ def newest_and_lowest() -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["newest", "lowest"])
 def test_every_pydantic_that_is_admitted_publishes_the_same(which: str, tmp_path: Path) -> None:
-    """The snapshots, the rules of this file and those of any model hold with it: it makes the schemas."""
+    """Pydantic makes the schemas, so the snapshots and rules must hold with its newest and its lowest version."""
     requirement = newest_and_lowest()[which]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", str(tmp_path)]
     installed = subprocess.run([*pip, requirement], capture_output=True, text=True, timeout=120)
@@ -217,7 +217,7 @@ sys.exit(pytest.main(arguments))
 
 
 async def test_the_instructions_reach_the_client(era: str) -> None:
-    """They say what an agent does first, and on the sandbox which identities exist."""
+    """They name the first tool to call and, on the sandbox, the identities that exist."""
     async with connect(mode=era, api_key=None) as agent:
         assert agent.client.instructions == instructions(Settings(), OPERATIONS)
         assert (agent.client.instructions or "").split(". ")[3] == "First call list_identities to see what exists"
@@ -235,7 +235,7 @@ def named(text: str) -> set[str]:
 
 @given(st.sets(st.sampled_from(sorted(OPERATIONS))))
 def test_the_instructions_name_only_tools_that_are_offered(offered: set[str]) -> None:
-    """Whichever these are; the rest of the text stays."""
+    """The rest of the text stays, for any set of tools."""
     text = instructions(Settings(), offered)
     assert named(text) <= offered
     assert text.startswith("Manage the email mailboxes")
@@ -255,7 +255,7 @@ SETTINGS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 async def test_a_client_is_instructed_about_the_tools_on_its_list(settings: dict[str, Any], era: str) -> None:
-    """What is switched off is not named."""
+    """The instructions do not name a tool that is switched off."""
     async with connect(mode=era, api_key=None, **settings) as agent:
         client = agent.client
         listed = {tool.name for tool in (await client.list_tools()).tools}
@@ -264,7 +264,7 @@ async def test_a_client_is_instructed_about_the_tools_on_its_list(settings: dict
 
 
 async def test_a_caller_who_may_not_write_is_instructed_about_reading(era: str) -> None:
-    """The same server may have callers with other tools."""
+    """Callers of one server may have different tools."""
     server = server_of(Service(Settings()), lambda _: replace(LOCAL, may_write=False))
     async with Client(server, mode=era) as client:
         assert {tool.name for tool in (await client.list_tools()).tools} >= named(client.instructions or "")
@@ -272,7 +272,7 @@ async def test_a_caller_who_may_not_write_is_instructed_about_reading(era: str) 
 
 
 def test_every_sentence_of_the_instructions_names_a_tool_that_exists() -> None:
-    """It would be left out for ever, or be there where its tools are not."""
+    """Otherwise a sentence would never be shown, or shown without its tools."""
     sentences = about_tools(OPERATIONS)
     assert len(sentences) >= 4
     for sentence in sentences:
@@ -281,13 +281,13 @@ def test_every_sentence_of_the_instructions_names_a_tool_that_exists() -> None:
 
 
 def test_the_readme_shows_the_tools() -> None:
-    """Run with UPDATE_SNAPSHOTS=1 to write it."""
+    """Run with UPDATE_SNAPSHOTS=1 to write the table."""
     _is_shown(README, "tools_table", reference.tools_table())
 
 
 @pytest.mark.parametrize("group", Group)
 def test_the_options_are_documented_in_their_groups(group: Group) -> None:
-    """Run with UPDATE_SNAPSHOTS=1 to write it; the groups of `--help` are the same."""
+    """Run with UPDATE_SNAPSHOTS=1 to write the tables; `--help` has the same groups."""
     _is_shown(README.parent / "docs" / "options.md", f"options: {group.value}", reference.options_table(group))
     shown = server_parser("", "").format_help().split(f"\n{group.value}:\n")[1].split("\n\n")[0]
     flags = [option.flag for option in options() if option.group is group and option.flag]

@@ -1,4 +1,4 @@
-"""Nothing is sent that was not checked: what hides in an argument is refused and named, never cleaned or passed."""
+"""Every argument is checked before it is sent: hidden characters are refused and named, never removed or sent."""
 
 import re
 import unicodedata
@@ -22,7 +22,7 @@ HIDDEN = [
     *"\ufe00\ufe0e\ufe0f\ufeff\uffa0\ufff0\ufff9\ufffb\uffff\u0378\U0001d159\U0001d173\U00013430\U00013438\U0001343f",
     *"\U0001bca0\U000e0001\U000e0041\U000e007f\U000e0100\U000e0fff\U000f0000\U0010fffd\U0010ffff",
 ]
-DRAWN = "\u06dd\u070f"  # format characters that are seen; a name may have them, an identifier may not
+DRAWN = "\u06dd\u070f"  # visible format characters: allowed in a name but not in an identifier
 BLANKS = [*"\t\n\r\v\f\u00a0\u1680\u2000\u2003\u2009\u202f\u205f\u3000"]
 
 ONE_LINE: dict[str, tuple[str, str, dict[str, str]]] = {
@@ -40,19 +40,19 @@ ONE_LINE: dict[str, tuple[str, str, dict[str, str]]] = {
 
 
 def parse(tool: str, **arguments: Any) -> dict[str, Any]:
-    """Check arguments as a call does, and return what it would go on with."""
+    """Check arguments as a call does, and return the checked arguments."""
     return OPERATIONS[tool].parse(arguments).supplied()
 
 
 def complaint(tool: str, **arguments: Any) -> str:
-    """Return what the model reads about bad arguments."""
+    """Return the error message about bad arguments."""
     with pytest.raises(InvalidArguments) as caught:
         OPERATIONS[tool].parse(arguments)
     return OPERATIONS[tool].explain(caught.value)
 
 
 def accepts_name(name: str) -> bool:
-    """Whether a name may be a mailbox's display name; what is accepted is what is sent."""
+    """Whether a name may be a mailbox's display name; an accepted name must stay unchanged."""
     try:
         return parse("update_mailbox", email_address="a", display_name=name).get("display_name") == name
     except InvalidArguments:
@@ -62,11 +62,11 @@ def accepts_name(name: str) -> bool:
 @pytest.mark.parametrize("argument", ONE_LINE)
 @pytest.mark.parametrize("hidden", [*HIDDEN, *BLANKS], ids=ascii)
 def test_what_hides_in_a_line_is_refused_by_its_number_and_position(argument: str, hidden: str) -> None:
-    """In handles, addresses, URLs, ids, cursors and what to search for, wherever it stands."""
+    """This holds for every one-line argument and for each position of the character."""
     tool, template, others = ONE_LINE[argument]
     name, position = argument.partition("'")[0], template.index("{}")
     message = complaint(tool, **others, **{name: template.format(hidden)})
-    if not "\ud800" <= hidden <= "\udfff":  # which no JSON text holds
+    if not "\ud800" <= hidden <= "\udfff":  # a surrogate, which JSON text cannot contain
         assert f"(U+{ord(hidden):04X} at position {position})" in message
     assert message.isprintable()
     for place in (template.format(hidden * 3), hidden + template.format(""), template.format("") + hidden):
@@ -75,13 +75,13 @@ def test_what_hides_in_a_line_is_refused_by_its_number_and_position(argument: st
 
 @given(st.text(st.characters(exclude_categories=["L", "N", "P", "S", "M"]), min_size=1, max_size=3))
 def test_no_handle_holds_what_is_neither_letter_nor_sign(hidden: str) -> None:
-    """Whatever Unicode calls control, format, separator, private, unassigned or surrogate."""
+    """Unicode calls these characters control, format, separator, private, unassigned or surrogate."""
     assert "agent_handle: " in complaint("delete_identity", agent_handle=f"sup{hidden}port")
 
 
 @given(st.text(max_size=20))
 def test_what_is_accepted_is_seen_as_it_is_sent(anything: str) -> None:
-    """No accepted argument holds a character that a result would not show."""
+    """Results must show every character of an accepted argument."""
     for tool, argument in (("get_identity", "agent_handle"), ("list_mailboxes", "search")):
         try:
             sent = parse(tool, **{argument: anything})
@@ -95,7 +95,7 @@ def test_what_is_accepted_is_seen_as_it_is_sent(anything: str) -> None:
 
 
 def test_no_argument_of_any_tool_takes_what_hides() -> None:
-    """Whatever tools there will be: an argument that is text is checked, or has few values."""
+    """This covers future tools too: a text argument must be checked or have few values."""
     for tool, operation in OPERATIONS.items():
         for name, field in operation.input_schema["properties"].items():
             kinds = [arm.get("type") for arm in [field, *field.get("anyOf", [])]]
@@ -105,13 +105,13 @@ def test_no_argument_of_any_tool_takes_what_hides() -> None:
 
 
 def test_a_handle_may_still_be_written_in_any_script() -> None:
-    """What is seen is allowed."""
+    """The checks must refuse only hidden characters."""
     for handle in ("Süd", "поддержка", "営業", "sales✉", "DESK-1"):
         assert parse("get_identity", agent_handle=handle) == {"agent_handle": handle}
 
 
 def test_every_list_has_items_that_are_short_lines() -> None:
-    """An item is checked like an argument of its own."""
+    """An item of a list gets the same checks as an argument."""
     lists = [
         (operation.name, name)
         for operation in OPERATIONS.values()
@@ -127,7 +127,7 @@ def test_every_list_has_items_that_are_short_lines() -> None:
 
 
 def test_an_id_is_written_in_one_way() -> None:
-    """Python's own reading takes digits of other scripts, underscores, braces and prefixes."""
+    """Python's own UUID parser also accepts digits of other scripts, underscores, braces and prefixes."""
     assert parse("delete_webhook", email_address="a", webhook_id=UUID.upper())["webhook_id"] == UUID
     for other in ("urn:uuid:" + UUID, "{" + UUID + "}", UUID.replace("1", "１"), "1_" * 16, UUID + "-", "-" * 4):
         assert "webhook_id: must be a UUID" in complaint("delete_webhook", email_address="a", webhook_id=other)
@@ -158,14 +158,14 @@ NOTHING = ["   ", "\u3000", "\u0301", " \u0301\u0302 ", "\u20dd"]
 
 @pytest.mark.parametrize("name", WRITTEN, ids=ascii)
 def test_a_name_may_have_what_its_writing_needs(name: str) -> None:
-    """Emoji sequences, joiners of scripts that need them, marks of direction, quotes and apostrophes."""
+    """Emoji and some scripts need invisible characters; quotes and apostrophes are common in names."""
     assert accepts_name(name)
     assert visible(name) == name
 
 
 @pytest.mark.parametrize("name", UNWRITTEN, ids=ascii)
 def test_a_name_may_not_have_what_only_hides(name: str) -> None:
-    """The same characters where they change nothing that is seen, and all others."""
+    """The same characters are refused where they change nothing visible."""
     message = complaint("create_mailbox", agent_handle="a", display_name=name)
     assert "display_name: " in message
     assert message.isprintable()
@@ -173,7 +173,7 @@ def test_a_name_may_not_have_what_only_hides(name: str) -> None:
 
 @pytest.mark.parametrize("name", NOTHING, ids=ascii)
 def test_a_name_has_something_to_see(name: str) -> None:
-    """Blanks and marks alone are no name."""
+    """Blanks and combining marks alone do not make a name."""
     assert "that can be seen" in complaint("update_identity", agent_handle="a", display_name=name)
 
 
@@ -189,7 +189,7 @@ def test_a_name_has_something_to_see(name: str) -> None:
     ],
 )  # fmt: skip
 def test_a_name_holds_no_address(name: str) -> None:
-    """People read the name instead of the address, so an address in it would be the sender's in their eyes."""
+    """Readers see the name instead of the address, so they would take an address in it for the sender's."""
     for tool, others in (("update_mailbox", {"email_address": "a"}), ("update_identity", {"agent_handle": "a"})):
         assert "must not contain an email address" in complaint(tool, display_name=name, **others)
     assert "mailbox_display_name: must not" in complaint("create_identity", agent_handle="a", mailbox_display_name=name)
@@ -207,7 +207,7 @@ def test_a_name_holds_no_address(name: str) -> None:
     ],
 )
 def test_a_name_is_no_encoded_word(name: str) -> None:
-    """A mail program would show what it stands for."""
+    """A mail program would decode it and show another name."""
     assert "encoded word" in complaint("update_mailbox", email_address="a", display_name=name)
 
 
@@ -217,7 +217,7 @@ marks = st.sampled_from(["", *"\u200c\u200d\u200e\u200f\u061c\ufe0e\ufe0f", "\uf
 
 @given(st.lists(st.tuples(carriers, marks), min_size=1, max_size=127))
 def test_a_name_cannot_carry_a_message(pairs: list[tuple[str, str]]) -> None:
-    """Of the marks that hide, one has a place, and a name has few of them."""
+    """Each visible character may have one hidden mark, and a name may have only a few marks."""
     name = "".join(carrier + mark for carrier, mark in pairs)
     for shown in {visible(name), *([name] if accepts_name(name) else [])}:
         runs = re.findall("[\u061c\u200c-\u200f\ufe0e\ufe0f\U000e0020-\U000e007f]+", shown)
@@ -227,7 +227,7 @@ def test_a_name_cannot_carry_a_message(pairs: list[tuple[str, str]]) -> None:
 
 
 def test_a_hidden_bit_in_each_place_does_not_fit_into_a_name() -> None:
-    """Carriers that need marks cannot hide a message either: the places are there, but not so many marks."""
+    """Even characters that need hidden marks cannot carry a message, because a name may have only a few marks."""
     for carrier in ("ب\u200cب ", "א\u200f ", "❤\ufe0f", "क्\u200d", "👨\u200d👧"):
         assert accepts_name(carrier.strip() or carrier)
         assert not accepts_name((carrier * 60)[:255])

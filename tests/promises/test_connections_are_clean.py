@@ -1,4 +1,4 @@
-"""Tenants stay apart: what came with one answer is never read as the answer to another request."""
+"""Tenants stay apart: bytes that arrive after one answer are never read as the answer to another request."""
 
 import gzip
 import json
@@ -32,7 +32,7 @@ def mailbox(name: str, **more: Any) -> bytes:
 
 
 def answer(body: bytes, status: str = "200 OK", *fields: str) -> bytes:
-    """Write an answer whose length is given."""
+    """Write an answer with its length in a header."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
@@ -47,7 +47,7 @@ OTHER = mailbox("of-another-tenant")
 
 
 def of_size(size: int) -> bytes:
-    """Write an answer of so many bytes, as a TLS record holds at most 16,384 of them."""
+    """Write an answer of this many bytes; a TLS record holds at most 16,384."""
     head = len(answer(b" " * 10_000)) - 10_000
     return answer(mailbox("mine").ljust(size - head))
 
@@ -102,7 +102,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext,
 
 
 async def asks_for_its_own(inkbox: FaultyInkbox, tainted: bytes) -> None:
-    """Make a call with this answer, and then others, which must get answers of their own."""
+    """Make a call with this answer, and then other calls, which must get answers of their own."""
     async with connect(inkbox.url, confirm="never") as agent:
         for _ in range(2):
             inkbox.fails(Fault(answers=tainted), Fault(answers=answer(mailbox("yours"))))
@@ -117,7 +117,7 @@ async def asks_for_its_own(inkbox: FaultyInkbox, tainted: bytes) -> None:
 
 @pytest.mark.parametrize("way", TAINTED)
 async def test_bytes_after_an_answer_are_nobodys_answer(way: str) -> None:
-    """The connection they came on is closed."""
+    """The server closes a connection that has extra bytes."""
     async with faulty_inkbox() as inkbox:
         await asks_for_its_own(inkbox, TAINTED[way])
         assert inkbox.connections >= 4
@@ -127,7 +127,7 @@ async def test_bytes_after_an_answer_are_nobodys_answer(way: str) -> None:
 async def test_the_same_holds_inside_tls(
     way: str, authority: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the socket cannot show what waits decrypted."""
+    """With TLS, the socket does not show bytes that are already decrypted."""
     context, trusted = authority
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     async with faulty_inkbox(tls=context) as inkbox:
@@ -152,7 +152,7 @@ async def test_the_same_holds_inside_tls(
 async def test_a_connection_with_whole_answers_is_used_again(
     clean: bytes, has_tls: bool, authority: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One connection serves all calls that come one after the other."""
+    """A new connection for each call would be slow."""
     context, trusted = authority
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     async with faulty_inkbox(tls=context if has_tls else None) as inkbox, connect(inkbox.url, confirm="never") as agent:
@@ -166,7 +166,7 @@ async def test_a_connection_with_whole_answers_is_used_again(
 async def test_an_answer_that_comes_while_a_connection_is_idle_closes_it(
     has_tls: bool, authority: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a packet of its own, after the one that was asked for."""
+    """The extra answer comes in a packet of its own, after the expected one."""
     context, trusted = authority
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     sent = anyio.Event()
@@ -180,7 +180,7 @@ async def test_an_answer_that_comes_while_a_connection_is_idle_closes_it(
 
 
 def what_h11_leaves(data: bytes) -> bytes | None:
-    """Return what h11, which HTTPX2 reads answers with, leaves after the first answer; None for no whole answer."""
+    """Return the bytes after the first answer, as read by h11, which HTTPX2 uses; None for an incomplete answer."""
     connection = h11.Connection(h11.CLIENT)
     connection.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
     connection.send(h11.EndOfMessage())
@@ -207,14 +207,14 @@ pieces = st.sampled_from(
 
 @given(st.lists(pieces, max_size=12).map(b"".join))
 def test_what_counts_as_one_answer_leaves_nothing_to_read(data: bytes) -> None:
-    """Judged by the parser that reads the answers."""
+    """The check must agree with h11, because h11 reads the answers."""
     if is_one_answer(data):
         assert what_h11_leaves(data) == b""
 
 
 @given(st.binary(max_size=40), st.lists(st.binary(min_size=1, max_size=9), max_size=4), st.booleans())
 def test_every_plain_answer_counts_as_one(body: bytes, chunks: list[bytes], is_chunked: bool) -> None:
-    """A connection is not closed for nothing, and no byte more or less passes."""
+    """A clean connection must not be closed, and one byte more or less must be noticed."""
     if is_chunked:
         parts = b"".join(b"%X\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
         whole = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + parts + b"0\r\n\r\n"

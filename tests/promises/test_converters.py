@@ -1,4 +1,4 @@
-"""Agent frameworks turn our schemas into their model's own: nothing that a model reads may get lost on the way."""
+"""Agent frameworks convert our schemas into those of their model; the conversion must not lose anything."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 TOOLS = [declaration(operation) for operation in all_operations().values()]
 each_tool = pytest.mark.parametrize("tool", TOOLS, ids=[tool.name for tool in TOOLS])
 
-# It demands the Python SDK's first generation, which cannot be installed next to the second.
+# It needs version 1 of the Python SDK, which cannot be installed next to version 2.
 LANGCHAIN_ADAPTERS = "langchain-mcp-adapters==0.3.2"
 LANGCHAIN_AGENT = """
 import asyncio
@@ -39,7 +39,7 @@ asyncio.run(main())
 
 
 def parameters(schema: dict[str, Any]) -> dict[str, tuple[str, str, bool]]:
-    """Return each parameter's type, description and whether it may be null, in JSON Schema or in Google's form."""
+    """Return each parameter's type, description and whether it may be null, from JSON Schema or Google's form."""
     found: dict[str, tuple[str, str, bool]] = {}
     for name, field in schema["properties"].items():
         arms = field.get("anyOf", [field])
@@ -50,7 +50,7 @@ def parameters(schema: dict[str, Any]) -> dict[str, tuple[str, str, bool]]:
 
 
 def test_a_webhook_can_be_null() -> None:
-    """The one null that means something is there to be lost."""
+    """It is the only null with a meaning, so the converters must keep it."""
     nullable = {
         (tool.name, name) for tool in TOOLS for name, (*_, null) in parameters(tool.input_schema).items() if null
     }
@@ -59,7 +59,7 @@ def test_a_webhook_can_be_null() -> None:
 
 @each_tool
 def test_google_genai_keeps_every_parameter(tool: Tool) -> None:
-    """Gemini sees each parameter's type, description and null, and which are required."""
+    """Gemini must get each type, description and null, and the list of required parameters."""
     helpers = pytest.importorskip("google.genai._mcp_utils", reason="NOT CHECKED: google-genai is not installed")
     (declaration,) = helpers.mcp_to_gemini_tool(tool).function_declarations
     schema = declaration.parameters.model_dump(mode="json", exclude_none=True)
@@ -70,7 +70,7 @@ def test_google_genai_keeps_every_parameter(tool: Tool) -> None:
 
 @each_tool
 def test_openai_agents_keeps_the_schema(tool: Tool) -> None:
-    """The Agents SDK passes the schema on as it is."""
+    """The Agents SDK passes the schema on unchanged if strict mode is off."""
     mcp = pytest.importorskip("agents.mcp", reason="NOT CHECKED: openai-agents is not installed")
     converted = mcp.MCPUtil.to_function_tool(tool, mcp.MCPServerStdio({"command": "inkbox-mcp"}), False)
     assert (converted.name, converted.description) == (tool.name, tool.description)
@@ -79,12 +79,12 @@ def test_openai_agents_keeps_the_schema(tool: Tool) -> None:
 
 @each_tool
 def test_openai_agents_makes_the_schema_strict(tool: Tool) -> None:
-    """Strict mode, in which every parameter is required, is possible and changes no parameter."""
+    """Strict mode makes every parameter required and must change nothing else."""
     mcp = pytest.importorskip("agents.mcp", reason="NOT CHECKED: openai-agents is not installed")
     converted = mcp.MCPUtil.to_function_tool(tool, mcp.MCPServerStdio({"command": "inkbox-mcp"}), True)
     names = list(tool.input_schema["properties"])
     if not names:
-        assert converted.params_json_schema == tool.input_schema  # nothing to be strict about
+        assert converted.params_json_schema == tool.input_schema  # strict mode has no effect without parameters
         return
     assert converted.strict_json_schema
     assert converted.params_json_schema == {**tool.input_schema, "required": names, "additionalProperties": False}
@@ -92,7 +92,7 @@ def test_openai_agents_makes_the_schema_strict(tool: Tool) -> None:
 
 @pytest.fixture(scope="module")
 def langchain_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with LangChain's MCP adapters."""
+    """Return the Python of an environment with LangChain's MCP adapters."""
     python = tmp_path_factory.mktemp("langchain") / "bin" / "python"
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", LANGCHAIN_ADAPTERS]
     try:
@@ -105,7 +105,7 @@ def langchain_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_langchain_loads_the_tools_and_calls_one(langchain_python: Path) -> None:
-    """LangChain's own client, of the Python SDK's first generation, offers our schemas as they are."""
+    """LangChain's client uses version 1 of the Python SDK and passes our schemas on unchanged."""
     server = [Path(sys.executable).with_name("inkbox-mcp"), "--sandbox", "--sandbox-db", ":memory:"]
     agent = subprocess.run(
         [langchain_python, "-c", LANGCHAIN_AGENT, *server], check=True, stdout=subprocess.PIPE, text=True, timeout=60

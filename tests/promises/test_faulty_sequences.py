@@ -1,16 +1,15 @@
-"""Nothing doubled, nothing lost: random calls on a network that fails at random, judged by the true state.
+"""Makes random calls on a network that fails at random, and checks that no change is doubled or lost.
 
-The judge is `Inkbox`, a model without faults, in a few lines. After each step of one or more calls at once, there must
-be an order of these calls in which the model gives every answer that was given and ends in the true state of the
-sandbox, where an answer promises one of three things:
+`Inkbox` is a short model without faults. Each step makes one or more calls at once. Afterwards there must be an order
+of these calls in which the model gives every answer that was given, and ends in the true state of the sandbox. An
+answer promises one of three things:
 
-- **done or refused** (a result, `not_found`, `conflict`): exactly what the model answers, done exactly once;
-- **nothing was changed** (`unreachable`, `unavailable`, `rate_limited`): the call may as well not have been made;
-- **unknown** (`outcome_unknown`, `server_error`, `unexpected_response`): one or the other.
+- **done or refused** (a result, `not_found`, `conflict`): the model gives this answer, and the change was made once;
+- **nothing was changed** (`unreachable`, `unavailable`, `rate_limited`): the call had no effect;
+- **unknown** (`outcome_unknown`, `server_error`, `unexpected_response`): the call was done, or it had no effect.
 
-As the next step begins in the state that the last one was judged by, the same holds for the whole sequence. A mailbox
-made by a call of unknown outcome may be the answer of one later create for which it is as wanted: then it was made for
-that one.
+Each step begins in the state in which the last one ended, so the same holds for the whole sequence. If a call of
+unknown outcome made a mailbox, one later create that wants the same mailbox may return it.
 """
 
 import json
@@ -77,7 +76,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call was answered: `ok` or an error's code, and the result's data as far as the model knows it."""
+    """The answer of a call: `ok` or an error's code, and the part of the result that the model knows."""
 
     code: str
     data: object = None
@@ -85,7 +84,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Mailbox:
-    """A mailbox; its address, which is given once and never again, is its identity."""
+    """A mailbox. Its address identifies it, because an address is given only once."""
 
     address: str
     handle: str | None
@@ -93,7 +92,7 @@ class Mailbox:
     webhook: str | None = None
 
     def shown(self) -> dict[str, str | None]:
-        """Return what a result shows of it."""
+        """Return the fields that a result shows."""
         return {"email_address": self.address, "display_name": self.name, "webhook_url": self.webhook}
 
 
@@ -102,11 +101,11 @@ class Inkbox:
     """An Inkbox without faults.
 
     Attributes:
-        mailboxes: those that exist, oldest first.
-        taken: the addresses that were ever given.
+        mailboxes: the existing mailboxes, oldest first.
+        taken: all addresses that were ever given.
         made: how many mailboxes were ever made.
         deleted: how many of them were deleted.
-        unclaimed: addresses of mailboxes that no call was told of.
+        unclaimed: addresses of mailboxes that were not yet the answer of a call.
     """
 
     mailboxes: tuple[Mailbox, ...] = ()
@@ -116,7 +115,7 @@ class Inkbox:
     unclaimed: frozenset[str] = frozenset()
 
     def does(self, call: Call, random_address: str | None) -> tuple[Answer, "Inkbox"]:
-        """Answer a call, and return what is the case then; a mailbox without a wish gets the random address."""
+        """Return the answer of a call and the state after it; a create without a wish gets the random address."""
         wants = call.arguments
         if call.tool == "create_mailbox":
             return self._creates(wants, _full(wants.get("email_local_part") or random_address or "?"))
@@ -147,7 +146,7 @@ class Inkbox:
         return Answer("ok", mailbox.shown()), after
 
     def claims(self, call: Call, answer: Answer) -> "Inkbox | None":
-        """Return what is the case when a create is answered with a mailbox that was made and not yet told of."""
+        """Return the state after a create whose answer is an unclaimed mailbox; None if no mailbox fits."""
         wants = call.arguments
         for mailbox in self.mailboxes:
             as_wanted = call.tool == "create_mailbox" and mailbox.handle == wants["agent_handle"]
@@ -158,7 +157,7 @@ class Inkbox:
         return None
 
     def visible(self) -> "Inkbox":
-        """Return what of it can be seen from outside."""
+        """Return the part of the state that clients can see."""
         return replace(self, taken=frozenset(), unclaimed=frozenset())
 
 
@@ -168,14 +167,14 @@ def _full(address: str) -> str:
 
 @dataclass(frozen=True)
 class Judge:
-    """Decides whether the answers of calls that were made at once agree with what was true before and after."""
+    """Decides whether the answers of simultaneous calls agree with the true states before and after."""
 
     before: Inkbox
     after: Inkbox
     lossy: bool
 
     def verdict(self, answers: list[tuple[Call, Answer]]) -> Inkbox | None:
-        """Return the model's state after these calls, or None if no order of them explains what is true."""
+        """Return the model's state after these calls, or None if no order of them explains the true state."""
         for order in permutations(answers):
             states = [self.before]
             for call, answer in order:
@@ -193,7 +192,7 @@ class Judge:
         for address in self._random_addresses(state, call):
             expected, after = state.does(call, address)
             is_gone = call.tool == "delete_mailbox" and expected.code == "not_found" and answer == Answer("ok", True)
-            # A delete whose answer was lost is told from one that had nothing to delete by nothing.
+            # After a lost answer, "deleted" and "there was nothing to delete" look the same.
             if answer == expected or (is_gone and self.lossy):
                 yield after
             elif answer.code in MAY_HAVE_CHANGED:
@@ -202,7 +201,7 @@ class Judge:
             yield claimed
 
     def _random_addresses(self, state: Inkbox, call: Call) -> list[str | None]:
-        """Return the addresses that this call may have been given: those that came into being."""
+        """Return the addresses that this call may have been given: the new ones of its agent."""
         if call.tool != "create_mailbox" or call.arguments.get("email_local_part"):
             return [None]
         handle = call.arguments["agent_handle"]
@@ -211,7 +210,7 @@ class Judge:
 
 
 class World:
-    """A server on an Inkbox with faults: its agents, who wait long or not, and the truth about it."""
+    """A server on an Inkbox with faults: its agents with long and short deadlines, and the true state."""
 
     def __init__(self, inkbox: FaultyInkbox, patient: Agent, hasty: Agent) -> None:
         self.inkbox = inkbox
@@ -225,7 +224,7 @@ class World:
         self.believed = Inkbox()
 
     async def truth(self) -> Inkbox:
-        """Read what is the case, past every fault."""
+        """Read the true state, without faults."""
         handles = {owner["id"]: owner["agent_handle"] for owner in await self.inkbox.look(IDENTITIES, KEY)}
         mailboxes = [
             Mailbox(
@@ -237,7 +236,7 @@ class World:
         return Inkbox(tuple(reversed(mailboxes)), made=made, deleted=deleted)
 
     async def step(self, step: "Step", mood: Mood) -> None:
-        """Make some calls at once, while the coming requests fail, and judge the answers."""
+        """Make some calls at once while requests fail, and judge the answers."""
         answers: list[tuple[Call, Answer]] = []
         told: list[str] = []
 
@@ -263,7 +262,7 @@ class World:
         self.believed = state
 
     def _resolved(self, call: Call) -> Call:
-        """Replace the address `of a handle` by that of the mailbox that the handle has."""
+        """Replace the address `of a handle` by the address of that handle's mailbox."""
         whose = call.arguments.get("email_address", "").removeprefix("of ")
         if whose not in HANDLES or whose == call.arguments.get("email_address"):
             return call
@@ -272,7 +271,7 @@ class World:
 
 
 def _data(call: Call, content: Any) -> object:
-    """Take out of a result what the model knows."""
+    """Return the part of a result that the model knows."""
     if content is None:
         return None
     if call.tool == "delete_mailbox":
@@ -289,20 +288,20 @@ def _shown(mailbox: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
-    """One event loop for the module: its world outlives its tests."""
+    """Use one event loop for the module, because its world is shared by the tests."""
     return "asyncio"
 
 
 @pytest.fixture(scope="module")
 async def world() -> AsyncGenerator[World]:
-    """The world in which every sequence begins anew."""
+    """Share one world; every sequence resets it."""
     async with make_world() as world:
         yield world
 
 
 @asynccontextmanager
 async def make_world() -> AsyncGenerator[World]:
-    """Start a faulty Inkbox, and a server of each temper on it."""
+    """Start a faulty Inkbox, and two servers on it: one with a long and one with a short deadline."""
     async with (
         faulty_inkbox() as inkbox,
         connect(inkbox.url, timeout=PATIENCE) as patient,
@@ -311,7 +310,7 @@ async def make_world() -> AsyncGenerator[World]:
         yield World(inkbox, patient, hasty)
 
 
-# One handle is an address too, and addresses come in every form, so that calls meet on the same things.
+# One handle is an address too, and addresses come in every form, so that calls use the same mailboxes.
 handles = st.sampled_from([*HANDLES, *HANDLES, "nobody"])
 local_parts = st.sampled_from(["sales-agent", "help", "Help"])
 addresses = st.sampled_from([*[f"of {handle}" for handle in HANDLES] * 2, "sales-agent", "help", "HELP@inkboxmail.com"])
@@ -336,14 +335,14 @@ calls = creates | creates | updates | deletes | reads
 
 @dataclass(frozen=True)
 class Step:
-    """Calls that are made at once, and what goes wrong with their requests, in the order in which these come."""
+    """Calls that are made at once, and the faults of their requests, in the order of arrival."""
 
     calls: list[Call]
     faults: list[Fault]
 
 
 def scripts(faults: list[Fault]) -> st.SearchStrategy[list[Fault]]:
-    """Generate scripts in which a fault comes several times in a row, or a loss is followed by refusals."""
+    """Generate lists of faults: one repeated, or a lost answer followed by refusals."""
     in_a_row = [[fault] * times for fault in faults for times in (1, 2, 3)]
     refused_after = [[fault, *[BUSY] * 3] for fault in faults if fault in LOSING]
     bursts = st.sampled_from(in_a_row) | st.sampled_from(refused_after)
@@ -354,7 +353,7 @@ FIRST = Step([Call("create_mailbox", {"agent_handle": "sales-agent"})], [])
 
 
 def steps(faults: list[Fault]) -> st.SearchStrategy[list[Step]]:
-    """Generate sequences: one agent has a mailbox; then in each step one call, or up to three at once."""
+    """Generate sequences: one agent gets a mailbox; each later step makes one call, or up to three at once."""
     at_once = st.lists(calls, min_size=1, max_size=1) | st.lists(calls, min_size=2, max_size=3)
     later = st.lists(st.builds(Step, at_once, scripts(faults)), min_size=1, max_size=6)
     return later.map(lambda steps: [FIRST, *steps])
@@ -365,7 +364,7 @@ hasty_sequences = steps([*LOSING, BUSY, FINE, FINE])
 
 
 async def play(world: World, sequence: list[Step], mood: Mood) -> None:
-    """Play a sequence from the beginning of the world, and judge each step."""
+    """Play a sequence, and judge each step."""
     for step in sequence:
         await world.step(step, mood)
 
@@ -375,7 +374,7 @@ async def play(world: World, sequence: list[Step], mood: Mood) -> None:
 async def test_any_sequence_of_calls_ends_as_the_acknowledged_calls_alone_would(
     world: World, sequence: list[Step], dated: bool
 ) -> None:
-    """Whatever is dropped, cut, refused, garbled or late: nothing is doubled, lost, or said and not so."""
+    """Faults must not double or lose a change, or make an answer wrong."""
     world.begin(dated=dated)
     await play(world, sequence, "patient")
 
@@ -383,7 +382,7 @@ async def test_any_sequence_of_calls_ends_as_the_acknowledged_calls_alone_would(
 @settings(max_examples=8, deadline=None)
 @given(sequence=hasty_sequences)
 async def test_the_same_holds_when_answers_stall_and_time_is_short(world: World, sequence: list[Step]) -> None:
-    """A deadline may leave an outcome unknown, but never makes an answer wrong."""
+    """A deadline may make an outcome unknown, but must not make an answer wrong."""
     world.begin(dated=False)
     await play(world, sequence, "hasty")
 
@@ -394,7 +393,7 @@ async def test_the_same_holds_when_answers_stall_and_time_is_short(world: World,
 async def test_thousands_of_sequences_end_as_the_acknowledged_calls_alone_would(
     world: World, sequence: list[Step], dated: bool
 ) -> None:
-    """The same as above, deeper."""
+    """More examples find rarer sequences."""
     world.begin(dated=dated)
     await play(world, sequence, "patient")
 
@@ -403,13 +402,13 @@ async def test_thousands_of_sequences_end_as_the_acknowledged_calls_alone_would(
 @settings(max_examples=100, deadline=None)
 @given(sequence=hasty_sequences)
 async def test_the_same_holds_often_when_answers_stall_and_time_is_short(world: World, sequence: list[Step]) -> None:
-    """The same as above, deeper."""
+    """More examples find rarer sequences."""
     world.begin(dated=False)
     await play(world, sequence, "hasty")
 
 
 async def make(world: World, handle: str = "sales-agent", **wants: str) -> dict[str, Any]:
-    """Begin with one mailbox."""
+    """Begin with one mailbox, and return it."""
     world.begin(dated=False)
     return await world.agents["patient"].ask("create_mailbox", agent_handle=handle, **wants)
 
@@ -421,18 +420,18 @@ async def code(world: World, tool: str, mood: Mood = "patient", /, **arguments: 
 
 
 async def addresses_of(world: World) -> list[str]:
-    """Return the addresses that there are."""
+    """Return the addresses of all mailboxes."""
     return [mailbox.address for mailbox in (await world.truth()).mailboxes]
 
 
 async def test_a_mailbox_may_be_called_like_its_agent(world: World) -> None:
-    """A call never waits for itself."""
+    """A call that locks the handle and the address must not wait for itself."""
     made = await make(world, email_local_part="Sales-Agent")
     assert made["email_address"] == "sales-agent@inkboxmail.com"
 
 
 async def test_calls_that_want_the_same_things_crosswise_do_not_wait_for_each_other_for_ever(world: World) -> None:
-    """Each wants the address that is called like the other's agent."""
+    """Each call wants the address that is named like the other call's agent."""
     world.begin(dated=False)
     codes: list[str] = []
 
@@ -454,7 +453,7 @@ REFUSALS = [BUSY, LIMITED, Fault(answers=refusal(403)), Fault(answers=refusal(50
 async def test_a_refusal_after_a_lost_answer_does_not_make_the_change_undone(
     world: World, tool: str, more: dict[str, str], refused: Fault
 ) -> None:
-    """The last attempt changed nothing, but the first one did."""
+    """The last attempt changed nothing, but the first one may have."""
     made = await make(world)
     world.inkbox.fails(DROPPED_AFTER, refused, refused)
     assert await code(world, tool, email_address=made["email_address"], **more) == "outcome_unknown"
@@ -462,7 +461,7 @@ async def test_a_refusal_after_a_lost_answer_does_not_make_the_change_undone(
 
 @pytest.mark.parametrize("refused", REFUSALS)
 async def test_a_create_that_arrives_late_is_not_said_to_have_made_nothing(world: World, refused: Fault) -> None:
-    """Nothing was there when it was looked for, and then the lost request arrived."""
+    """The lost request arrived after the server had looked for its mailbox."""
     world.begin(dated=False)
     world.inkbox.fails(DROPPED_AND_LATE, FINE, *[refused] * 3)
     assert await code(world, "create_mailbox", agent_handle="sales-agent") == "outcome_unknown"
@@ -470,7 +469,7 @@ async def test_a_create_that_arrives_late_is_not_said_to_have_made_nothing(world
 
 
 async def test_a_create_that_arrives_late_is_taken_for_what_it_is(world: World) -> None:
-    """The repeated request meets the mailbox of the first one, which is the answer."""
+    """The repeated request conflicts with the mailbox of the first one, and that mailbox is the answer."""
     world.begin(dated=False)
     world.inkbox.fails(DROPPED_AND_LATE)
     assert await code(world, "create_mailbox", agent_handle="sales-agent") == "ok"
@@ -479,7 +478,7 @@ async def test_a_create_that_arrives_late_is_taken_for_what_it_is(world: World) 
 
 @pytest.mark.parametrize("lost", [DROPPED_BEFORE, DROPPED_AFTER])
 async def test_what_an_earlier_call_made_is_not_the_answer_of_a_lost_one(world: World, lost: Fault) -> None:
-    """Even in the same second, which is as exactly as servers tell the time."""
+    """A mailbox from the same second is tested too, because servers report times in whole seconds."""
     await make(world, email_local_part="help")
     world.inkbox.dated = True
     world.inkbox.fails(lost)
@@ -487,14 +486,14 @@ async def test_what_an_earlier_call_made_is_not_the_answer_of_a_lost_one(world: 
 
 
 async def test_an_identity_that_does_not_exist_stays_unknown_when_an_answer_is_lost(world: World) -> None:
-    """There is nothing that could have been made."""
+    """A lost create cannot have made a mailbox of an identity that does not exist."""
     world.begin(dated=False)
     world.inkbox.fails(DROPPED_BEFORE)
     assert await code(world, "create_mailbox", agent_handle="nobody") == "not_found"
 
 
 async def test_a_conflict_that_is_over_when_it_is_looked_at_is_said_to_be(world: World) -> None:
-    """Another call deleted the mailbox in between; no address was asked for, so none is taken."""
+    """Another call deleted the mailbox meanwhile, so the error must not name an address."""
     world.begin(dated=False)
     world.inkbox.fails(Fault(answers=refusal(409)))
     message = await world.agents["patient"].refused("create_mailbox", agent_handle="sales-agent")
@@ -503,7 +502,7 @@ async def test_a_conflict_that_is_over_when_it_is_looked_at_is_said_to_be(world:
 
 
 def found(created_at: dict[str, str]) -> list[Fault]:
-    """Lose a create and have the mailbox found, made at this time."""
+    """Lose a create, and then answer with a mailbox that was made at this time."""
     identity = {"agent_handle": "sales-agent", "email_address": "a@inkboxmail.com"}
     mailbox = {"id": "1", "email_address": "a@inkboxmail.com", **created_at}
     return [
@@ -513,7 +512,7 @@ def found(created_at: dict[str, str]) -> list[Fault]:
 
 
 async def test_a_time_without_a_zone_is_universal(world: World) -> None:
-    """As it is in lists."""
+    """Lists read such a time as UTC too."""
     world.begin(dated=False)
     now = datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=HANGS)
     world.inkbox.fails(*found({"created_at": now.isoformat()}))
@@ -525,7 +524,7 @@ async def test_a_time_without_a_zone_is_universal(world: World) -> None:
 async def test_a_mailbox_that_does_not_tell_its_age_may_be_the_lost_one(
     world: World, created_at: dict[str, str]
 ) -> None:
-    """It is not said to be older, nor to be new."""
+    """The server cannot know whether the lost request made it."""
     world.begin(dated=False)
     world.inkbox.fails(*found(created_at))
     assert await code(world, "create_mailbox", agent_handle="sales-agent") == "outcome_unknown"
@@ -533,7 +532,7 @@ async def test_a_mailbox_that_does_not_tell_its_age_may_be_the_lost_one(
 
 
 async def test_all_that_a_call_waits_for_shares_its_deadline(world: World) -> None:
-    """One waits for the API, the other for the first; neither waits twice, and the second never sends anything."""
+    """The second call waits for the first, and its deadline ends before it can send a request."""
     await make(world, email_local_part="help")
     codes: list[str] = []
 
@@ -541,7 +540,7 @@ async def test_all_that_a_call_waits_for_shares_its_deadline(world: World) -> No
         codes.append(await code(world, "delete_mailbox", "hasty", email_address="help"))
 
     before, sent = 0.0, 0
-    for _ in range(5):  # on a busy machine the second begins so late that it has time left when the first gives up
+    for _ in range(5):  # on a busy machine the second may begin so late that it has time left when the first gives up
         world.inkbox.fails(STALLED_BEFORE, STALLED_BEFORE)
         codes.clear()
         before, sent = anyio.current_time(), len(world.inkbox.requests)
@@ -558,7 +557,7 @@ async def test_all_that_a_call_waits_for_shares_its_deadline(world: World) -> No
 
 
 async def test_a_create_that_stalls_again_and_again_ends_with_its_deadline(world: World) -> None:
-    """Looking and sending again take their time from the same call."""
+    """Lookups and repeated requests use the time of the same call."""
     world.begin(dated=False)
     world.inkbox.fails(STALLED_AFTER, *[STALLED_BEFORE] * 9)
     before = anyio.current_time()
@@ -567,7 +566,7 @@ async def test_a_create_that_stalls_again_and_again_ends_with_its_deadline(world
 
 
 async def test_a_link_whose_answer_is_lost_is_not_said_to_have_changed_nothing(world: World) -> None:
-    """When the look at it fails too, its outcome is unknown."""
+    """The outcome is unknown if the lookup fails too."""
     made = await make(world)
     await world.agents["patient"].ask("unlink_mailbox", agent_handle="sales-agent")
     world.inkbox.fails(FINE, DROPPED_AFTER, *[DROPPED_BEFORE] * 3)
@@ -576,7 +575,7 @@ async def test_a_link_whose_answer_is_lost_is_not_said_to_have_changed_nothing(w
 
 
 async def test_an_identity_that_was_made_is_not_said_to_be_missing(world: World) -> None:
-    """The look at its mailbox fails, which does not undo it."""
+    """A failed lookup of its mailbox does not undo the identity."""
     world.begin(dated=False)
     await world.agents["patient"].ask("list_identities")
     world.inkbox.fails(FINE, *[DROPPED_BEFORE] * 3)
@@ -585,7 +584,7 @@ async def test_an_identity_that_was_made_is_not_said_to_be_missing(world: World)
 
 
 async def test_a_refusal_stays_the_answer_when_nothing_more_can_be_learnt(world: World) -> None:
-    """Which generation of the API refused is looked up for the advice only."""
+    """The server looks up the API's generation only for its advice, so a failed lookup does not matter."""
     world.begin(dated=False)
     async with connect(world.inkbox.url) as agent:
         world.inkbox.fails(FINE, *[DROPPED_BEFORE] * 3)
@@ -594,7 +593,7 @@ async def test_a_refusal_stays_the_answer_when_nothing_more_can_be_learnt(world:
 
 
 async def test_a_call_that_is_cancelled_between_two_attempts_holds_nothing(world: World) -> None:
-    """Neither the mailbox nor a connection waits for the rest of its pause."""
+    """A cancelled call must release its mailbox and its connection before the pause ends."""
     made = await make(world)
     stamina.set_testing(False)
     world.inkbox.fails(Fault(answers=refusal(503, "Retry-After: 20")))

@@ -1,4 +1,4 @@
-"""Whatever comes over HTTP is answered with a refusal or dropped: no request stops the server or is its fault."""
+"""Every HTTP request gets an answer or is dropped: no request stops the server or causes an internal error."""
 
 import json
 import socket
@@ -34,11 +34,11 @@ class Server:
         self.log: list[str] = []
 
     def connect(self) -> socket.socket:
-        """Open a connection; whatever is awaited on it must come in time."""
+        """Open a connection with a timeout."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
 
     def send(self, request: bytes, *, verb: str = "POST") -> tuple[int, bytes]:
-        """Send bytes and nothing after them; return the status and body of the answer."""
+        """Send bytes and close the sending side; return the status and body of the answer."""
         with self.connect() as connection:
             try:
                 connection.sendall(request)
@@ -65,7 +65,7 @@ def _answer(connection: socket.socket, verb: str) -> tuple[int, bytes]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
-    """One process for all the attacks of this file, so that they add up; at the end it must stop as asked to."""
+    """Run one process for all attacks of this file, so that their effects add up; SIGTERM must still stop it."""
     process = subprocess.Popen(
         [*COMMAND, "--http", "--port", "0", "--sandbox", "--sandbox-db", ":memory:", "--log-level", "debug"],
         stdin=subprocess.DEVNULL,
@@ -92,7 +92,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
 
 @pytest.fixture(autouse=True)
 def still_serving(server: Server) -> Generator[None]:
-    """After each attack a good request of each era is answered."""
+    """After each attack, a good request of each era must be answered."""
     yield
     for good in GOOD.values():
         status, body = server.ask(good.spoilt())
@@ -102,7 +102,7 @@ def still_serving(server: Server) -> Generator[None]:
 
 @pytest.fixture(params=list(GOOD))
 def good(request: pytest.FixtureRequest) -> Good:
-    """A good request of each era."""
+    """Return a good request of each era."""
     return GOOD[request.param]
 
 
@@ -126,14 +126,14 @@ BAD_HEADERS: dict[str, tuple[int, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("case", BAD_HEADERS)
 def test_bad_headers_are_refused(server: Server, good: Good, case: str) -> None:
-    """Each with the status that says which."""
+    """The status tells the client which header is wrong."""
     status, headers = BAD_HEADERS[case]
     assert server.ask(good.spoilt(**headers))[0] == status
 
 
 @pytest.mark.parametrize("session", ["", "nope", "\xff", "x" * 5000, "../..", "0" * 32])
 def test_unknown_sessions_are_not_found(server: Server, session: str) -> None:
-    """No guess opens a session or tells that there is one."""
+    """A guess must not open a session or reveal that a session exists."""
     assert server.ask(GOOD["legacy"].spoilt(Mcp_Session_Id=session))[0] == 404
     assert server.ask(GOOD["legacy"].spoilt(verb="DELETE", Mcp_Session_Id=session))[0] == 404
 
@@ -154,7 +154,7 @@ ROUTING: dict[str, tuple[int, dict[str, Any], bytes]] = {
 
 @pytest.mark.parametrize("case", ROUTING)
 def test_a_call_that_is_not_what_its_headers_say_is_refused(server: Server, case: str) -> None:
-    """A gateway that routes or forbids by headers sees what is called."""
+    """A gateway may route or refuse calls by their headers, so the headers must be true."""
     status, headers, more = ROUTING[case]
     assert server.ask(GOOD_CALL.spoilt(more=more, **headers))[0] == status
 
@@ -176,7 +176,7 @@ def test_a_call_that_is_not_what_its_headers_say_is_refused(server: Server, case
     ],
 )
 def test_another_host_is_misdirected(server: Server, good: Good, host: str) -> None:
-    """A web page whose name was made to point here (DNS rebinding) gets nowhere."""
+    """DNS rebinding can make the name of a web page point to this server."""
     assert server.ask(good.spoilt(Host=host))[0] == 421
 
 
@@ -193,13 +193,13 @@ def test_another_host_is_misdirected(server: Server, good: Good, host: str) -> N
     ],
 )
 def test_another_origin_is_forbidden(server: Server, good: Good, origin: str) -> None:
-    """A web page of another site gets nowhere, even when the browser lets it send."""
+    """The browser may let a web page of another site send requests, so the server refuses them."""
     assert server.ask(good.spoilt(Origin=origin))[0] == 403
 
 
 @pytest.mark.parametrize("verb", ["PUT", "PATCH", "TRACE", "OPTIONS", "HEAD", "CONNECT", "BREW", "post"])
 def test_other_verbs_are_not_allowed(server: Server, good: Good, verb: str) -> None:
-    """Preflights of browsers and echoes among them."""
+    """OPTIONS would let a browser's preflight pass, and TRACE would echo headers."""
     assert server.ask(good.spoilt(verb=verb), verb=verb)[0] == 405
 
 
@@ -219,7 +219,7 @@ def test_other_verbs_are_not_allowed(server: Server, good: Good, verb: str) -> N
     ],
 )
 def test_other_paths_are_not_found(server: Server, good: Good, path: str) -> None:
-    """There is nothing to be found besides the two paths that are served."""
+    """A different spelling must not reach the served paths or a file."""
     assert server.ask(good.spoilt(path=path))[0] == 404
 
 
@@ -249,13 +249,13 @@ BODIES = {
 
 @pytest.mark.parametrize("case", BODIES)
 def test_a_body_that_is_no_request_is_refused(server: Server, good: Good, case: str) -> None:
-    """400, or 413 for one that is too large."""
+    """The status is 413 if the body is too large, and 400 otherwise."""
     assert server.ask(good.spoilt(body=BODIES[case]))[0] == (413 if case == "huge" else 400)
 
 
 @pytest.mark.parametrize("arguments", ["[]", '"x"', "1", "true", "[" * 100 + "]" * 100])
 def test_arguments_that_are_no_object_are_refused(server: Server, arguments: str) -> None:
-    """Before a tool sees them."""
+    """They are refused before the tool gets them."""
     body = GOOD_CALL.body.replace(b'"arguments": {}', f'"arguments": {arguments}'.encode())
     status, answer = server.ask(GOOD_CALL.spoilt(body=body))
     assert (status, json.loads(answer)["error"]["code"]) == (400, -32602)
@@ -276,7 +276,7 @@ def test_arguments_that_are_no_object_are_refused(server: Server, arguments: str
     ],
 )
 def test_arguments_that_no_tool_takes_are_named(server: Server, arguments: str) -> None:
-    """As the tool's error, which the model can read."""
+    """They are an error of the tool, because the model can read it."""
     body = GOOD_CALL.body.replace(b'"arguments": {}', f'"arguments": {arguments}'.encode())
     status, answer = server.ask(GOOD_CALL.spoilt(body=body))
     assert status == 200
@@ -305,7 +305,7 @@ NOT_HTTP: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("case", NOT_HTTP)
 def test_what_is_no_http_is_refused(server: Server, good: Good, case: str) -> None:
-    """By a 4xx or by closing the connection."""
+    """The server may answer with a 4xx or close the connection."""
     status, _ = server.send(good.spoilt(**NOT_HTTP[case]))
     assert status in {DROPPED, 400, 413}
 
@@ -315,13 +315,13 @@ def test_what_is_no_http_is_refused(server: Server, good: Good, case: str) -> No
     [b"", b"\r\n" * 100, b"\x16\x03\x01\x02\x00" * 20, b"\0" * 10_000, b"GET", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
 )
 def test_other_protocols_are_dropped(server: Server, raw: bytes) -> None:
-    """TLS, HTTP/2, silence and noise."""
+    """Clients may send TLS, HTTP/2, random bytes or nothing."""
     assert server.send(raw)[0] in {DROPPED, 400, 404}
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 def test_a_body_that_ends_too_early_is_dropped(server: Server, good: Good, chunked: bool) -> None:
-    """A client that goes while it sends is not waited for."""
+    """The server must not wait for a client that left while it was sending."""
     if chunked:
         request = good.spoilt(Content_Length=None, Transfer_Encoding="chunked", body=b"FFFF\r\n" + good.body)
     else:
@@ -330,19 +330,19 @@ def test_a_body_that_ends_too_early_is_dropped(server: Server, good: Good, chunk
 
 
 def test_a_body_in_chunks_over_the_limit_is_refused(server: Server, good: Good) -> None:
-    """Not telling a length is no way around the limit."""
+    """A chunked request has no length, but the limit still applies."""
     chunks = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
     request = good.spoilt(Content_Length=None, Transfer_Encoding="chunked", body=chunks * 5)
     assert server.send(request)[0] in {413, DROPPED}
 
 
 def test_a_length_over_the_limit_is_refused_at_once(server: Server, good: Good) -> None:
-    """Without waiting for the body."""
+    """The server does not wait for the body."""
     assert server.ask(good.spoilt(Content_Length="99999999999", body=b""))[0] == 413
 
 
 def test_half_requests_hold_nobody_up(server: Server, good: Good) -> None:
-    """However many connections say nothing, or stop in the middle of a head or a body."""
+    """Connections that send nothing, or stop inside a head or a body, must not delay other clients."""
     whole = good.spoilt(Content_Length=str(len(good.body) + 1))
     with ExitStack() as stack:
         for cut in (0, 10, len(whole) // 2, len(whole)):
@@ -353,7 +353,7 @@ def test_half_requests_hold_nobody_up(server: Server, good: Good) -> None:
 
 
 def test_sessions_and_streams_that_are_abandoned_hold_nobody_up(server: Server) -> None:
-    """Clients that shake hands, open a stream, and are never heard of again."""
+    """These clients shake hands, open a stream, and send nothing more."""
     with ExitStack() as stack:
         for _ in range(150):
             connection = stack.enter_context(server.connect())
@@ -373,7 +373,7 @@ def test_sessions_and_streams_that_are_abandoned_hold_nobody_up(server: Server) 
 
 
 async def test_clients_of_both_eras_are_served_after_all_this(server: Server, era: str) -> None:
-    """A real client sees nothing of what was tried before it."""
+    """Earlier attacks must not affect a real client."""
     async with Client(f"http://127.0.0.1:{server.port}/mcp", mode=era) as client:
         agent = Agent(client)
         made = await agent.ask("create_mailbox", agent_handle="sales-agent")
@@ -382,7 +382,7 @@ async def test_clients_of_both_eras_are_served_after_all_this(server: Server, er
 
 
 def test_no_request_was_the_servers_fault(server: Server) -> None:
-    """The log has no traceback but that of a client that went away while it sent."""
+    """Only a client that left while it was sending may cause a traceback in the log."""
     log = "".join(server.log)
     tracebacks = log.split("Traceback (most recent call last):")[1:]
     assert all("ClientDisconnect" in traceback for traceback in tracebacks)
@@ -395,7 +395,7 @@ PLACES = st.tuples(st.integers(0, 1000), st.integers(0, 20), PIECES | st.binary(
 
 
 def attack(server: Server, name: str, changes: list[tuple[int, int, bytes]]) -> None:
-    """Send a good request with pieces of it replaced."""
+    """Send a good request with some of its bytes replaced."""
     request = bytearray(GOOD_CALL.spoilt() if name == "call" else GOOD[name].spoilt())
     for place, length, piece in changes:
         start = place * len(request) // 1000
@@ -414,7 +414,7 @@ CHANGES = st.lists(PLACES, min_size=1, max_size=4)
 def test_a_request_that_was_tampered_with_is_never_the_servers_fault(
     server: Server, name: str, changes: list[tuple[int, int, bytes]]
 ) -> None:
-    """Wherever it was changed, the status is below 500 or the connection closed."""
+    """The status is below 500, or the connection is closed."""
     attack(server, name, changes)
 
 
@@ -424,5 +424,5 @@ def test_a_request_that_was_tampered_with_is_never_the_servers_fault(
 def test_no_amount_of_tampering_is_the_servers_fault(
     server: Server, name: str, changes: list[tuple[int, int, bytes]]
 ) -> None:
-    """The same, for longer."""
+    """More examples find rarer requests."""
     attack(server, name, changes)

@@ -1,4 +1,4 @@
-"""Whatever comes over stdin is answered or dropped: no line stops the server, and the next good one is answered."""
+"""Every line on stdin is answered or dropped: no line stops the server, and the next valid request is answered."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.posix
 
 
 class Server:
-    """A running server, its streams, and a client of one era that is sure of itself."""
+    """A running server, its streams, and a client that uses one era."""
 
     def __init__(self, process: subprocess.Popen[bytes], era: str) -> None:
         assert process.stdin
@@ -53,7 +53,7 @@ class Server:
         return answer
 
     def request(self, method: str, params: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Send a good request; return its answer, and what was answered before it."""
+        """Send a valid request; return its answer and the answers before it."""
         self._asked += 1
         own = f"good-{self._asked}"
         self.write(json.dumps({"jsonrpc": "2.0", "id": own, "method": method, "params": params}).encode())
@@ -63,19 +63,19 @@ class Server:
         return answer, before
 
     def good_call(self) -> list[dict[str, Any]]:
-        """Call a tool, which must work; return what was answered before."""
+        """Call a tool, which must work; return the answers before it."""
         answer, before = self.request("tools/call", {**LIST_MAILBOXES, **self.meta})
         assert answer["result"]["structuredContent"]["total"] == 0
         return before
 
     def answers(self, number: int) -> list[dict[str, Any]]:
-        """Read so many answers, in whatever order they come, and see that no more do and a good call is answered."""
+        """Read this many answers in any order; then no more may come, and a valid call must be answered."""
         answers = [self.line() for _ in range(number)]
         assert self.good_call() == []
         return answers
 
     def end(self) -> int:
-        """Close stdin and wait for the end."""
+        """Close stdin and wait for the process to end."""
         self._stdin.close()
         status = self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
@@ -84,7 +84,7 @@ class Server:
 
 @contextmanager
 def running(era: str, home: Path) -> Generator[Server]:
-    """Start a server for a client of an era; `undecided` has not said which it is."""
+    """Start a server for a client of an era; an `undecided` client has not sent a request yet."""
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
             [*COMMAND, "--sandbox", "--sandbox-db", ":memory:", "--log-level", "debug"],
@@ -114,7 +114,7 @@ def running(era: str, home: Path) -> Generator[Server]:
 
 @pytest.fixture(scope="module", params=["legacy", "modern"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
-    """One process per era for all the attacks of this file, so that they add up; at the end it must stop when told."""
+    """Run one process per era for all attacks of this file, so that their effects add up."""
     with running(request.param, tmp_path_factory.mktemp("home")) as server:
         yield server
 
@@ -173,7 +173,7 @@ UNASKED = {
     "a second readiness": rpc(method="notifications/initialized"),
     "nothing": b"",
     "spaces": b" \t ",
-    # The SDK takes a request with an id that is none for a notification.
+    # The SDK treats a request with an invalid id as a notification.
     **{f"id {text}": with_id(text) for text in ("null", "true", "1.5", "[]", "{}", "NaN", "1e999")},
 }
 REFUSED = {**dict.fromkeys(NOT_JSON, -32700), **dict.fromkeys(NOT_RPC, -32600)}
@@ -182,7 +182,7 @@ NOISE = {**NOT_JSON, **NOT_RPC, **UNASKED}
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_no_message_is_refused(server: Server, case: str) -> None:
-    """With the code that JSON-RPC has for it, and no id, since nobody knows whose it was."""
+    """The error has JSON-RPC's code and no id, because the id of the request is unknown."""
     server.write(NOISE[case])
     (answer,) = server.good_call()
     assert (answer["id"], answer["error"]["code"]) == (None, REFUSED[case])
@@ -191,14 +191,14 @@ def test_what_is_no_message_is_refused(server: Server, case: str) -> None:
 
 @pytest.mark.parametrize("case", UNASKED)
 def test_what_asks_for_nothing_is_dropped(server: Server, case: str) -> None:
-    """The next call is answered as if it had never come."""
+    """It must not change the answer to the next call."""
     server.write(NOISE[case])
     assert server.good_call() == []
 
 
 @pytest.mark.parametrize("text", ["-1", "0", "9" * 30, "9" * 4000, '"a"', '""', '"%s"' % ("x" * 100_000), '"\\u0000"'])
 def test_every_valid_id_comes_back_as_it_was(server: Server, text: str) -> None:
-    """However long, negative or strange it is."""
+    """An id may be long, negative or strange, and the client needs it unchanged."""
     server.write(rpc(id=0, method="tools/list", params=server.meta).replace(b'"id": 0', b'"id": ' + text.encode()))
     (answer,) = server.answers(1)
     assert answer["id"] == json.loads(text)
@@ -206,7 +206,7 @@ def test_every_valid_id_comes_back_as_it_was(server: Server, text: str) -> None:
 
 
 def test_an_id_used_twice_is_answered_twice(server: Server) -> None:
-    """Of requests under way at once and after one another."""
+    """The requests may be concurrent or come one after another."""
     again = rpc(id="same", method="tools/list", params=server.meta)
     server.write(*[again] * 5)
     assert [answer["id"] for answer in server.answers(5)] == ["same"] * 5
@@ -214,7 +214,7 @@ def test_an_id_used_twice_is_answered_twice(server: Server) -> None:
 
 @pytest.mark.parametrize("method", ["", "nope", "tools/call/", "TOOLS/LIST", "__class__", "rpc.x", "\0", "x" * 100_000])
 def test_unknown_methods_are_refused(server: Server, method: str) -> None:
-    """With the code that JSON-RPC has for it."""
+    """JSON-RPC has a code for unknown methods."""
     server.write(rpc(id=1, method=method, params=server.meta))
     (answer,) = server.answers(1)
     assert answer["error"]["code"] == -32601
@@ -241,7 +241,7 @@ def test_unknown_methods_are_refused(server: Server, method: str) -> None:
     ids=lambda params: json.dumps(params)[:60],
 )
 def test_parameters_that_are_none_are_refused(server: Server, params: dict[str, Any]) -> None:
-    """Before a tool sees them, in few words."""
+    """They are refused before the tool gets them, and the error is short."""
     server.write(rpc(id=1, method="tools/call", params={**server.meta, **params}))
     (answer,) = server.answers(1)
     assert answer["error"]["code"] == -32602
@@ -265,7 +265,7 @@ def test_parameters_that_are_none_are_refused(server: Server, params: dict[str, 
     ids=lambda text: text[:20],
 )
 def test_arguments_that_no_tool_takes_are_named(server: Server, arguments: str) -> None:
-    """As the tool's error, which the model can read."""
+    """They are an error of the tool, because the model can read it."""
     line = rpc(id=1, method="tools/call", params={**LIST_MAILBOXES, **server.meta})
     server.write(line.replace(b'"arguments": {}', b'"arguments": ' + arguments.encode()))
     (answer,) = server.answers(1)
@@ -273,7 +273,7 @@ def test_arguments_that_no_tool_takes_are_named(server: Server, arguments: str) 
 
 
 def test_text_that_is_no_utf_8_is_no_reason_to_stop(server: Server) -> None:
-    """Broken characters are replaced."""
+    """Invalid bytes are replaced."""
     line = rpc(
         id=1, method="tools/call", params={**server.meta, "name": "list_mailboxes", "arguments": {"search": "?"}}
     )
@@ -285,21 +285,21 @@ def test_text_that_is_no_utf_8_is_no_reason_to_stop(server: Server) -> None:
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\r \n", b"\n\n\n", b" \t\r\n"])
 def test_lines_may_end_as_they_do_elsewhere(server: Server, end: bytes) -> None:
-    """CRLF from Windows, blank lines from whoever writes them."""
+    """Windows clients end lines with CRLF, and some clients send blank lines."""
     server.write(rpc(id=1, method="tools/list", params=server.meta), end=end)
     (answer,) = server.answers(1)
     assert "result" in answer
 
 
 def test_very_many_lines_are_all_read(server: Server) -> None:
-    """Garbage in between costs no request its answer."""
+    """Invalid lines in between must not make the server skip a request."""
     good = rpc(id="many", method="tools/list", params=server.meta)
     server.write(*[b"x", good, b"{}", b""] * 500)
     assert Counter(answer["id"] for answer in server.answers(1500)) == {"many": 500, None: 1000}
 
 
 def test_a_message_may_come_in_pieces(server: Server) -> None:
-    """A pipe keeps no message together."""
+    """A pipe may split a message."""
     line = rpc(id="pieces", method="tools/list", params=server.meta) + b"\n"
     for index in range(0, len(line), 7):
         server.write(line[index : index + 7], end=b"")
@@ -308,7 +308,7 @@ def test_a_message_may_come_in_pieces(server: Server) -> None:
 
 
 def test_shaking_hands_again_harms_nobody(server: Server) -> None:
-    """A second handshake is answered or refused, and so is one that is none."""
+    """A second handshake is answered or refused, even if it is invalid."""
     others: list[dict[str, Any]] = [
         {},
         {**HANDSHAKE, "protocolVersion": "1999-01-01"},
@@ -321,7 +321,7 @@ def test_shaking_hands_again_harms_nobody(server: Server) -> None:
 
 
 def test_speaking_of_the_other_era_is_refused(server: Server) -> None:
-    """One connection, one era."""
+    """A connection uses one era until it ends."""
     other = {} if server.meta else {"_meta": ENVELOPE}
     server.write(rpc(id=1, method="tools/list", params=other))
     (answer,) = server.answers(1)
@@ -330,7 +330,7 @@ def test_speaking_of_the_other_era_is_refused(server: Server) -> None:
 
 @pytest.mark.parametrize("era", ["legacy", "modern"])
 def test_noise_before_the_first_request_does_not_decide_anything(era: str, tmp_path: Path) -> None:
-    """A client of either era that finds its voice late is served."""
+    """Only a valid request decides the era of the connection."""
     with running("undecided", tmp_path) as server:
         server.write(*NOISE.values())
         if era == "legacy":
@@ -341,7 +341,7 @@ def test_noise_before_the_first_request_does_not_decide_anything(era: str, tmp_p
 
 
 def test_requests_before_the_handshake_are_refused_and_the_handshake_still_works(tmp_path: Path) -> None:
-    """Impatience is no reason to stop."""
+    """An early request must not stop the server."""
     with running("undecided", tmp_path) as server:
         answer, _ = server.request("tools/call", LIST_MAILBOXES)
         assert "error" in answer
@@ -375,7 +375,7 @@ CALL_MESSAGES = CALLS.map(lambda params: {"jsonrpc": "2.0", "id": 1, "method": "
 
 
 def attack(server: Server, messages: list[Any], cut: tuple[int, bytes]) -> None:
-    """Write messages, the last one with bytes put into it, and call a tool."""
+    """Write messages, the last one with bytes inserted, and call a tool."""
     for message in messages:
         if server.meta and isinstance(message.get("params"), dict):
             message["params"] |= server.meta
@@ -397,7 +397,7 @@ UNHURRIED: Any = {"deadline": None, "suppress_health_check": [HealthCheck.functi
 def test_a_good_call_is_answered_whatever_came_before(
     server: Server, messages: list[Any], cut: tuple[int, bytes]
 ) -> None:
-    """And nothing that came before is a bug."""
+    """The earlier messages must not cause an internal error either."""
     attack(server, messages, cut)
 
 
@@ -407,5 +407,5 @@ def test_a_good_call_is_answered_whatever_came_before(
 def test_a_good_call_is_answered_whatever_came_before_for_long(
     server: Server, messages: list[Any], cut: tuple[int, bytes]
 ) -> None:
-    """The same, for longer."""
+    """More examples find rarer messages."""
     attack(server, messages, cut)

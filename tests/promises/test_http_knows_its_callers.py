@@ -1,4 +1,4 @@
-"""HTTP knows who is calling: for no path, and in no spelling, is anybody let in who would be refused otherwise."""
+"""HTTP access rules hold for every path and every spelling of a request."""
 
 import json
 import socket
@@ -34,13 +34,13 @@ SESSION = "mcp-session-id"
 
 
 class Endpoint:
-    """A running server, and requests to it that are written to the letter."""
+    """A running server, and a way to send it requests byte by byte."""
 
     def __init__(self, origin: str) -> None:
         self.port = int(origin.rpartition(":")[2])
 
     async def ask(self, raw: bytes, verb: str = "POST") -> tuple[int, dict[str, str], bytes]:
-        """Send a request; return the answer's status, headers (names in lower case) and body, but no stream's."""
+        """Send a request; return status, headers (names in lower case) and body; streams are not read."""
         return await anyio.to_thread.run_sync(self._ask, raw, verb)
 
     def _ask(self, raw: bytes, verb: str) -> tuple[int, dict[str, str], bytes]:
@@ -94,7 +94,7 @@ OWN = ["localhost", "LOCALHOST:1", "LocalHost.", "localhost.:8000", "127.0.0.1:"
 
 
 async def test_on_loopback_no_path_answers_another_host(shared_http: SharedHTTP) -> None:
-    """Not only the endpoint: metrics and health are for nobody's web page, and nothing is redirected."""
+    """A web page of another host must not read metrics or health either, and no answer is a redirect."""
     server = Endpoint(shared_http("--metrics"))
     for path in ("/metrics", "/healthz", "/readyz", "/mcp", "/mcp/", "/nothing", "/healthz/"):
         for host in FOREIGN:
@@ -109,7 +109,7 @@ async def test_on_loopback_no_path_answers_another_host(shared_http: SharedHTTP)
 
 
 async def test_a_request_that_names_no_host_or_two_is_refused(shared_http: SharedHTTP) -> None:
-    """HTTP/1.0 may leave it out, as balancers' probes do; a URL in place of a path names one that nobody compares."""
+    """Only health probes may omit it, with HTTP/1.0. A URL as the path is refused, because its host is not checked."""
     server = Endpoint(shared_http("--metrics"))
     for path, status in (("/metrics", 421), ("/mcp", 421), ("/nothing", 421), ("/healthz", 200), ("/readyz", 200)):
         assert (await server.ask(get(path, version="1.0"), "GET"))[0] == status, path
@@ -125,7 +125,7 @@ async def test_a_request_that_names_no_host_or_two_is_refused(shared_http: Share
 
 @pytest.mark.parametrize("headers", [[], [(b"host", b"localhost"), (b"host", b"evil.example")]], ids=["none", "two"])
 async def test_a_server_that_lets_two_hosts_through_changes_nothing(headers: Any) -> None:
-    """This is not left to h11."""
+    """The check must not depend on h11, which refuses such requests first."""
     sent: list[Message] = []
 
     async def unreachable(*_: Any) -> Message:
@@ -140,7 +140,7 @@ async def test_a_server_that_lets_two_hosts_through_changes_nothing(headers: Any
 
 
 async def test_pages_of_other_origins_read_no_path(tmp_path: Path) -> None:
-    """Scheme and host compare without case, as browsers write them or not."""
+    """The scheme and the host of an origin are compared without case."""
     own = [
         "http://localhost:3000",
         "HTTP://LocalHost",
@@ -173,7 +173,7 @@ async def test_pages_of_other_origins_read_no_path(tmp_path: Path) -> None:
 
 
 async def test_beyond_loopback_probes_name_the_server_by_its_address_and_others_by_its_name(tmp_path: Path) -> None:
-    """Once hosts are allowed. A host that is allowed with a port is allowed on that port alone."""
+    """This applies once hosts are allowed. A host with a port is allowed on that port only."""
     options = ("--host", "0.0.0.0", "--metrics", "--allowed-hosts", "MCP.Example.com.,[2001:db8::1],other.example:8443")
     async with endpoint(tmp_path, *options, INKBOX_MCP_TOKEN=TOKEN) as server:
 
@@ -199,13 +199,13 @@ async def test_beyond_loopback_probes_name_the_server_by_its_address_and_others_
     "host", ["https://mcp.example.com", "*.example.com", "::1", "mcp.example.com/mcp", "a@b", "\u212a.example"]
 )
 def test_an_allowed_host_that_no_request_can_name_stops_the_start(host: str) -> None:
-    """It would refuse what it was meant to allow."""
+    """The server would refuse the requests that the operator wanted to allow."""
     with pytest.raises(ValidationError, match="must be hosts as in URLs"):
         Settings.model_validate({"allowed_hosts": host})
 
 
 def test_a_host_that_is_allowed_on_any_port_may_say_so() -> None:
-    """As in the SDK's own lists."""
+    """The SDK's own lists accept `:*` too."""
     allowed = [Authority.parse("mcp.example.com:*")]
     assert allowed == [Authority("mcp.example.com")]
 
@@ -215,7 +215,7 @@ ELSEWHERE = ["//mcp", "/mcp//", "/MCP", "/mcp%00", "/mcp%20", "/mcp;x", "/./mcp"
 
 
 async def test_every_spelling_that_reaches_the_endpoint_needs_the_token(shared_http: SharedHTTP) -> None:
-    """And every spelling that is served is served without a redirect."""
+    """No spelling of the path may bypass the token, and none is answered with a redirect."""
     good = GOOD["legacy"]
     server = Endpoint(shared_http(INKBOX_MCP_TOKEN=TOKEN))
     for path in SPELLINGS:
@@ -245,7 +245,7 @@ async def test_every_spelling_that_reaches_the_endpoint_needs_the_token(shared_h
     ],
 )
 async def test_what_is_behind_sees_one_spelling(root: str, path: str, seen: str) -> None:
-    """And no prefix that a router would take away again."""
+    """The inner app also gets no path prefix, because a router would remove it again."""
     scopes: list[Scope] = []
 
     async def inside(scope: Scope, _: Any, __: Any) -> None:
@@ -257,7 +257,7 @@ async def test_what_is_behind_sees_one_spelling(root: str, path: str, seen: str)
 
 
 async def test_a_call_is_finished_before_the_end_in_every_spelling() -> None:
-    """The drain counts it as it counts any other."""
+    """The drain must count a call under every spelling of its path."""
     drain = Drain("/mcp", 0)
     under_way: list[int] = []
 
@@ -271,7 +271,7 @@ async def test_a_call_is_finished_before_the_end_in_every_spelling() -> None:
 
 
 async def test_a_refused_request_gets_and_keeps_no_session(shared_http: SharedHTTP) -> None:
-    """Whatever it lacks; nor does an answer of that kind repeat the id of one that there is."""
+    """A refusal does not repeat the id of an existing session either."""
     good = GOOD["legacy"]
     fine = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
     refused = {
@@ -312,7 +312,7 @@ async def test_a_refused_request_gets_and_keeps_no_session(shared_http: SharedHT
 
 
 async def test_refused_requests_use_up_no_sessions() -> None:
-    """There is room for 10,000 of them, which nobody gets who is not let in."""
+    """The number of sessions is limited to 10,000, and refused requests must not use them up."""
     settings = Settings(http=True, sandbox=True, sandbox_db=":memory:")
     service = Service(settings)
     server = server_of(service, caller)
@@ -336,7 +336,7 @@ async def test_refused_requests_use_up_no_sessions() -> None:
 
 
 async def test_a_refusal_is_a_sentence(shared_http: SharedHTTP) -> None:
-    """In JSON-RPC, with the request's id where there is one; the words are not about the SDK's classes."""
+    """Refusals are JSON-RPC errors with the request's id, and do not mention classes of the SDK."""
     server = Endpoint(shared_http())
     for good in GOOD.values():
         _, headers, _ = await server.ask(GOOD["legacy"].spoilt())
@@ -357,7 +357,7 @@ async def test_a_refusal_is_a_sentence(shared_http: SharedHTTP) -> None:
 
 
 async def test_media_types_compare_without_case_and_as_lists(shared_http: SharedHTTP) -> None:
-    """Those of the body and those that are accepted."""
+    """This applies to `Content-Type` and to `Accept`."""
     server = Endpoint(shared_http())
     for good in GOOD.values():
         for kind in ("Application/JSON", "application/json;charset=utf-8", "APPLICATION/JSON ; charset=UTF-8"):
@@ -378,7 +378,7 @@ async def test_media_types_compare_without_case_and_as_lists(shared_http: Shared
 
 
 async def test_a_compressed_body_is_refused_with_a_sentence(shared_http: SharedHTTP) -> None:
-    """Nothing here decompresses; and `identity` is no compression."""
+    """The server does not decompress bodies; `identity` means that the body is not compressed."""
     server = Endpoint(shared_http())
     for good in GOOD.values():
         for coding in ("gzip", "GZIP", "br", "deflate", "zstd", "x-gzip", "identity, gzip", "unknown"):
@@ -389,7 +389,7 @@ async def test_a_compressed_body_is_refused_with_a_sentence(shared_http: SharedH
 
 
 async def test_a_stream_that_cannot_be_replayed_begins_anew(shared_http: SharedHTTP) -> None:
-    """`Last-Event-ID` of a client that reconnects: nothing was kept, and the stream is there."""
+    """A client that reconnects may send `Last-Event-ID`, but the server keeps no events."""
     good = GOOD["legacy"]
     server = Endpoint(shared_http())
     for event in ("5", "", "\xff", "x" * 5000):
@@ -401,7 +401,7 @@ async def test_a_stream_that_cannot_be_replayed_begins_anew(shared_http: SharedH
 
 
 async def test_no_request_becomes_a_websocket(shared_http: SharedHTTP) -> None:
-    """It is answered as if it had not asked."""
+    """The request is answered as if it had no upgrade headers."""
     upgrade: dict[str, Any] = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -415,7 +415,7 @@ async def test_no_request_becomes_a_websocket(shared_http: SharedHTTP) -> None:
 
 
 async def test_a_cursor_that_was_never_given_is_refused(era: str, tmp_path: Path, shared_http: SharedHTTP) -> None:
-    """Over stdio, from a recording and anew, and over HTTP: the list would otherwise begin again, for ever."""
+    """Otherwise the list would begin again for ever. Stdio is tested without and with a recording."""
     cursors = ("", "x", "0", "é" * 2000)
     async with Client(f"{shared_http()}/mcp", mode=era) as client:
         for cursor in cursors:
@@ -431,7 +431,7 @@ async def test_a_cursor_that_was_never_given_is_refused(era: str, tmp_path: Path
 
 
 async def test_a_readers_body_is_read_in_time(monkeypatch: pytest.MonkeyPatch, issuer: Issuer) -> None:
-    """Its token may only read, so that its body is read before it is let in: within the same time as any other."""
+    """The body of a read-only caller is read before the call is allowed, so it needs the same deadline."""
     monkeypatch.setattr(middleware, "SECONDS_TO_READ", 0.2)
     settings = Settings.model_validate(
         {
@@ -464,7 +464,7 @@ async def test_a_readers_body_is_read_in_time(monkeypatch: pytest.MonkeyPatch, i
 
 
 async def test_the_body_of_a_caller_who_is_refused_is_not_read(shared_http: SharedHTTP) -> None:
-    """Whoever is not let in takes no room: it is answered when its head has come."""
+    """The answer comes after the head, so that a refused caller uses no memory."""
     head = GOOD["legacy"].spoilt(Content_Length="4000000", body=b"")
     server = Endpoint(shared_http(INKBOX_MCP_TOKEN=TOKEN))
     assert (await server.ask(head))[0] == 401
@@ -472,13 +472,13 @@ async def test_the_body_of_a_caller_who_is_refused_is_not_read(shared_http: Shar
 
 @pytest.fixture
 def issuer() -> Generator[Issuer]:
-    """An authorization server."""
+    """Run an authorization server."""
     with serve_issuer() as issuer:
         yield issuer
 
 
 async def test_what_is_not_meant_for_the_endpoint_is_not_changed(shared_http: SharedHTTP) -> None:
-    """A call of each era still gets its answer, and its session."""
+    """A call of each era still gets its answer."""
     async with httpx2.AsyncClient(base_url=shared_http(), headers=CALL_HEADERS) as http:
         assert (await http.post("/mcp/", json=CALL)).json()["result"]["structuredContent"]["total"] == 0
         listed = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": ENVELOPE}}

@@ -1,4 +1,4 @@
-"""The human is asked: before everything that cannot be undone, about exactly that, and only their own answer counts."""
+"""A human must agree to exactly what a tool will do before anything that cannot be undone."""
 
 import base64
 import json
@@ -86,7 +86,7 @@ QUESTIONS: list[tuple[str, dict[str, Any], Generation, str]] = [
 
 
 def objects(generation: Generation, requests: list[httpx2.Request]) -> Callable[[httpx2.Request], httpx2.Response]:
-    """Make an API of a generation on which everything exists."""
+    """Make an API of one generation on which every object exists."""
     own = {"status": "active"} if generation == "spec" else {"inbound_filter_mode": "none"}
     mailbox = {"id": "1", "email_address": "a@inkboxmail.com", **own}
 
@@ -104,7 +104,7 @@ def objects(generation: Generation, requests: list[httpx2.Request]) -> Callable[
 async def test_each_of_these_is_asked_about_and_a_no_sends_nothing(
     tool: str, arguments: dict[str, Any], generation: Generation, asked: str, confirm: str, era: str
 ) -> None:
-    """With both modes that ask."""
+    """This holds in both modes that ask."""
     requests: list[httpx2.Request] = []
     human = Human("decline")
     async with connect(objects(generation, requests), era, human, confirm=confirm) as agent:
@@ -119,7 +119,7 @@ async def test_each_of_these_is_asked_about_and_a_no_sends_nothing(
 async def test_always_refuses_each_of_them_where_nobody_can_be_asked(
     tool: str, arguments: dict[str, Any], generation: Generation, asked: str, era: str
 ) -> None:
-    """And nothing was changed."""
+    """Only requests that change nothing are sent."""
     requests: list[httpx2.Request] = []
     async with connect(objects(generation, requests), era, confirm="always") as agent:
         result = await agent.call(tool, **arguments)
@@ -128,7 +128,7 @@ async def test_always_refuses_each_of_them_where_nobody_can_be_asked(
 
 
 def test_every_destructive_tool_has_a_question() -> None:
-    """Also each one that deletes or unlinks by its name."""
+    """A tool whose name begins with delete or unlink must ask too."""
     asking = {name for name, tool in OPERATIONS.items() if tool.confirm}
     assert {name for name, tool in OPERATIONS.items() if tool.hints.destructive} <= asking
     assert {name for name in OPERATIONS if name.startswith(("delete_", "unlink_"))} <= asking
@@ -137,12 +137,12 @@ def test_every_destructive_tool_has_a_question() -> None:
 
 
 def test_a_destructive_tool_without_a_question_cannot_be_declared() -> None:
-    """It fails when its module is loaded."""
+    """The error comes when the module of the tool is imported."""
     with pytest.raises(TypeError, match="needs a question"):
         operation(DESTRUCTIVE)
 
 
-# What a question shows, and what stands for it.
+# The text of a question, and its key.
 
 
 @pytest.mark.parametrize(
@@ -175,19 +175,19 @@ def test_a_destructive_tool_without_a_question_cannot_be_declared() -> None:
     ids=ascii,
 )
 def test_what_hides_or_looks_like_something_else_is_shown(value: str, shown: str) -> None:
-    """Nothing is cleaned away, and what is seen stays as it is."""
+    """Hidden characters are escaped instead of removed, and visible ones stay."""
     assert escaped(value) == shown
     assert question("delete_x", "Delete {name}?", {"name": value}).text == f"Delete {shown}?"
 
 
 def test_a_long_value_is_shown_whole() -> None:
-    """What is cut off could be what matters."""
+    """The part that is cut off could be the important one."""
     url = "https://example.com/" + "x" * 4000 + "-the-end"
     assert question("x", "Send to {url}?", {"url": url}).text == f"Send to {url}?"
 
 
 def test_braces_in_a_value_are_no_template() -> None:
-    """Values are put in once."""
+    """The template is filled only once."""
     asked = question("x", "Delete {name}?", {"name": "{other}{0}{name.__class__}", "other": "y"})
     assert asked.text == "Delete {other}{0}{name.__class__}?"
 
@@ -211,13 +211,13 @@ TWINS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("one", "other"), TWINS, ids=ascii)
 def test_different_arguments_never_have_the_same_key(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Even where the question shows them alike, or not at all."""
+    """The question may show both alike, or not show the difference."""
     ask = partial(question, "delete_x", "Delete {name}?")
     assert ask(one).key != ask(other).key
 
 
 def test_the_key_is_made_of_tool_question_and_arguments() -> None:
-    """In whatever order they come."""
+    """The order of the arguments does not change the key."""
     arguments = {"name": "a", "other": "b"}
     key = question("x", "Do {name}?", arguments).key
     assert question("x", "Do {name}?", dict(reversed(arguments.items()))).key == key
@@ -226,7 +226,7 @@ def test_the_key_is_made_of_tool_question_and_arguments() -> None:
 
 
 async def test_a_tool_that_takes_any_text_asks_about_what_it_will_send() -> None:
-    """Whether or not the type of an argument lets such characters through."""
+    """The question must be exact even if a type accepts hidden characters."""
 
     class Purge(Args):
         label: Annotated[str, Mark.PLAIN, Field(max_length=100)]
@@ -245,12 +245,12 @@ async def test_a_tool_that_takes_any_text_asks_about_what_it_will_send() -> None
     assert plain.key != hidden.key
 
 
-# The API moves to the other generation while the human thinks.
+# The API moves to the other generation while the question is open.
 
 
 @dataclass
 class Moving:
-    """An API whose identities are of the spec generation until it has moved."""
+    """An API whose identities are of the spec generation until `moved` is set."""
 
     moved: bool = False
     deleted: int = 0
@@ -264,7 +264,7 @@ class Moving:
 
 
 async def test_when_what_is_done_changes_the_human_is_asked_about_what_it_is_now(era: str) -> None:
-    """Whoever agreed that the mailbox stays has not agreed to its deletion."""
+    """A human who agreed that the mailbox stays has not agreed to its deletion."""
     inkbox = Moving()
     asked: list[str] = []
 
@@ -273,7 +273,7 @@ async def test_when_what_is_done_changes_the_human_is_asked_about_what_it_is_now
         if inkbox.moved:
             return ElicitResult(action="decline")
         inkbox.moved = True
-        server_side.known_generation = None  # what the API's next answer would do
+        server_side.known_generation = None  # the next answer of the API would do the same
         return ACCEPT
 
     server = server_on(inkbox)
@@ -286,7 +286,7 @@ async def test_when_what_is_done_changes_the_human_is_asked_about_what_it_is_now
 
 
 async def test_what_changes_with_each_answer_is_not_done() -> None:
-    """Nor is a human asked for ever."""
+    """The server also stops asking after a few questions."""
     inkbox = Moving()
     human = Human("accept")
 
@@ -313,7 +313,7 @@ async def _api_of(server: Any) -> InkboxAPI:
 
 
 class Nobody:
-    """A human who left the question open."""
+    """A human who leaves the question open."""
 
     def __init__(self) -> None:
         self.asked = anyio.Event()
@@ -329,7 +329,7 @@ class Nobody:
 
 
 async def test_a_question_that_nobody_answers_ends_the_call_as_cancelled(desk: Desk) -> None:
-    """The client learns that its dialog is no longer needed, and nothing is under way any more."""
+    """The client learns that it can close its dialog, and no call stays open."""
     metrics, nobody = PrometheusMetrics(), Nobody()
     app = httpx2.ASGITransport(desk.app)
     async with connect(app, "legacy", nobody, metrics, sandbox=True, confirm_timeout=0.05) as agent:
@@ -346,7 +346,7 @@ async def test_a_question_that_nobody_answers_ends_the_call_as_cancelled(desk: D
 
 
 async def test_a_human_who_answers_in_time_gets_the_whole_time_of_a_call(desk: Desk) -> None:
-    """Thinking counts for the question, not for the call."""
+    """The time for the answer does not count against the deadline of the call."""
 
     async def slow(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         await anyio.sleep(0.2)
@@ -359,7 +359,7 @@ async def test_a_human_who_answers_in_time_gets_the_whole_time_of_a_call(desk: D
 
 @pytest.mark.parametrize("answer", ['{"action": "perhaps"}', '{"content": {}}', "{}", '{"action": ["accept"]}'])
 async def test_an_answer_that_is_none_is_no_consent(answer: str, tmp_path: Path) -> None:
-    """And no bug either."""
+    """An invalid answer must not cause an internal error either."""
     async with start("--sandbox", "--sandbox-db", ":memory:", home=tmp_path) as server:
         await _shake_hands(server)
         await server.send("tools/call", name="delete_mailbox", arguments=DELETE)
@@ -376,7 +376,7 @@ async def _shake_hands(server: Any) -> None:
 
 
 async def test_over_stdio_a_question_left_open_ends_with_its_client(tmp_path: Path) -> None:
-    """Though there would be an hour left to answer it."""
+    """The server must end at once, although the question has an hour left."""
     async with start("--sandbox", "--sandbox-db", ":memory:", "--confirm-timeout", "3600", home=tmp_path) as server:
         await _shake_hands(server)
         await server.send("tools/call", name="delete_mailbox", arguments=DELETE)
@@ -389,7 +389,7 @@ EARLIER_HEADERS = {"Content-Type": "application/json", **HEADERS}
 
 
 async def test_over_http_a_question_left_open_ends_with_its_connection(desk: Desk) -> None:
-    """Nobody would get the answer to the call; nothing is under way, and the drain has nothing to wait for."""
+    """The answer to the call could not be delivered, so the drain must not wait for it."""
     metrics = PrometheusMetrics()
     settings = Settings.model_validate({"sandbox": True, "http": True, "confirm_timeout": 3600})
     service = Service(settings, lambda: httpx2.ASGITransport(desk.app), metrics)
@@ -456,11 +456,11 @@ async def _post_and_leave(app: Any, call: dict[str, Any], headers: dict[str, str
     assert asked.is_set()
 
 
-# An acceptance that nobody gave.
+# Forged acceptances.
 
 
 class Attacker:
-    """A 2026-07-28 client that writes its second call itself."""
+    """A 2026-07-28 client that builds its second call itself."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -478,7 +478,7 @@ class Attacker:
         )
 
     async def question(self, tool: str = "delete_mailbox", arguments: dict[str, Any] | None = None) -> tuple[str, str]:
-        """Have a question asked; return its key and its state."""
+        """Make a call that asks a question; return the question's key and state."""
         asked = await self.call(tool, arguments)
         assert isinstance(asked, InputRequiredResult)
         (key,) = asked.input_requests or {}
@@ -494,12 +494,12 @@ async def attacking(desk: Desk, **settings: Any) -> AsyncGenerator[Attacker]:
 
 
 def is_asked(result: CallToolResult | InputRequiredResult) -> bool:
-    """Whether the human is asked anew."""
+    """Whether the human is asked again."""
     return isinstance(result, InputRequiredResult)
 
 
 async def test_an_acceptance_with_its_state_counts_once(desk: Desk) -> None:
-    """A replay asks anew, and so does another answer to the same question."""
+    """A replayed acceptance makes the server ask again."""
     async with attacking(desk) as attacker:
         key, state = await attacker.question()
         done = await attacker.call(responses={key: ACCEPT}, state=state)
@@ -511,7 +511,7 @@ async def test_an_acceptance_with_its_state_counts_once(desk: Desk) -> None:
 
 
 def swapped(state: str) -> str:
-    """Turn one bit of a state over."""
+    """Flip one bit of a state."""
     prefix, _, sealed = state.partition(".")
     raw = bytearray(base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4)))
     raw[-1] ^= 1
@@ -525,7 +525,7 @@ def sealed_by_others(key: str) -> str:
 
 
 def forgeries(key: str, state: str) -> dict[str, str | None]:
-    """Return what may come in place of a question's state, by what is wrong with it."""
+    """Return forged states of a question, by kind of forgery."""
     return {
         "nothing": None,
         "empty": "",
@@ -545,7 +545,7 @@ def forgeries(key: str, state: str) -> dict[str, str | None]:
 
 @pytest.mark.parametrize("kind", forgeries("", "v1.AAAA"))
 async def test_a_forged_state_asks_anew(desk: Desk, kind: str) -> None:
-    """Without an error, and without doing anything."""
+    """The answer is a new question instead of an error, and nothing is changed."""
     async with attacking(desk) as attacker:
         key, state = await attacker.question()
         assert is_asked(await attacker.call(responses={key: ACCEPT}, state=forgeries(key, state)[kind]))
@@ -556,7 +556,7 @@ async def test_a_forged_state_asks_anew(desk: Desk, kind: str) -> None:
 
 @pytest.mark.parametrize("state", [5, True, [], {}, ["v1.x"], 1.5], ids=repr)
 async def test_a_state_that_is_no_text_asks_anew(desk: Desk, state: Any) -> None:
-    """As any other that this server did not make."""
+    """The server treats it like any other state that it did not make."""
     async with attacking(desk) as attacker:
         key, _ = await attacker.question()
         params: dict[str, Any] = {
@@ -574,7 +574,7 @@ ASKING: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"elicit
 
 
 async def _raw(desk: Desk, params: dict[str, Any], **settings: Any) -> dict[str, Any]:
-    """Post a call as it is to a server of its own over HTTP."""
+    """Post a call unchanged to a new server over HTTP."""
     checked = Settings.model_validate({"sandbox": True, "http": True, **settings})
     service = Service(checked, lambda: httpx2.ASGITransport(desk.app))
     server = server_of(service, caller)
@@ -589,7 +589,7 @@ async def _raw(desk: Desk, params: dict[str, Any], **settings: Any) -> dict[str,
 
 
 async def test_a_state_counts_for_no_other_arguments_and_no_other_tool(desk: Desk) -> None:
-    """Nor with the key of the question that those would have."""
+    """The key of the question about the other arguments does not help either."""
     async with attacking(desk) as attacker:
         key, state = await attacker.question()
         others: list[tuple[str, dict[str, Any]]] = [
@@ -611,7 +611,7 @@ async def test_a_state_counts_for_no_other_arguments_and_no_other_tool(desk: Des
 
 
 async def test_a_state_counts_for_the_same_arguments_in_another_order(desk: Desk) -> None:
-    """The order of names in an object means nothing."""
+    """The order of names in a JSON object has no meaning."""
     arguments = {"email_address": ADDRESS, "webhook_url": "https://example.com/in", "display_name": "Sales"}
     async with attacking(desk) as attacker:
         key, state = await attacker.question("update_mailbox", arguments)
@@ -622,7 +622,7 @@ async def test_a_state_counts_for_the_same_arguments_in_another_order(desk: Desk
 
 @pytest.mark.parametrize("name", ["__proto__", "constructor", "__class__", "email_address\u200b"], ids=ascii)
 async def test_a_strange_name_beside_the_arguments_is_refused(desk: Desk, name: str) -> None:
-    """With the state of the question without it."""
+    """The state was issued for the same arguments without that name."""
     async with attacking(desk) as attacker:
         key, state = await attacker.question()
         refused = await attacker.call(arguments={**DELETE, name: {}}, responses={key: ACCEPT}, state=state)
@@ -632,7 +632,7 @@ async def test_a_strange_name_beside_the_arguments_is_refused(desk: Desk, name: 
 
 
 async def test_only_accept_is_consent_and_only_under_the_key_of_the_question(desk: Desk) -> None:
-    """A no is one at once; an answer to something else is none."""
+    """A refusal counts at once, and an answer to another question does not count."""
     async with attacking(desk) as attacker:
         for answer in (ElicitResult(action="decline"), ElicitResult(action="cancel")):
             key, state = await attacker.question()
@@ -647,7 +647,7 @@ async def test_only_accept_is_consent_and_only_under_the_key_of_the_question(des
 
 
 async def test_a_late_acceptance_asks_anew(desk: Desk) -> None:
-    """By the clock of the server that reads it."""
+    """The clock of the server that reads the state decides."""
     keys = (SecretStr(SHARED),)
     async with attacking(desk, confirm_timeout=1e-6, request_state_keys=keys) as attacker:
         key, state = await attacker.question()
@@ -656,7 +656,7 @@ async def test_a_late_acceptance_asks_anew(desk: Desk) -> None:
 
 
 async def test_deeply_nested_arguments_with_a_good_state_are_refused_as_arguments(desk: Desk) -> None:
-    """Not as an error of the state."""
+    """The error must not be about the state."""
     nested: Any = "x"
     for _ in range(150):
         nested = [nested]
@@ -668,7 +668,7 @@ async def test_deeply_nested_arguments_with_a_good_state_are_refused_as_argument
 
 
 async def test_a_bug_behind_a_good_state_is_reported_and_nothing_is_done_again() -> None:
-    """What was agreed to once is tried once."""
+    """Consent allows one attempt only."""
     tried: list[str] = []
 
     def break_down(request: httpx2.Request) -> httpx2.Response:
@@ -700,7 +700,7 @@ async def test_a_bug_behind_a_good_state_is_reported_and_nothing_is_done_again()
 async def test_replicas_that_share_a_key_know_each_others_questions(
     desk: Desk, asks: str, reads: str, counts: bool
 ) -> None:
-    """During its rotation too; without one, or after it, the human is asked anew."""
+    """This also holds while keys are rotated. Without a shared key, the human is asked again."""
 
     def keys(names: str) -> tuple[SecretStr, ...]:
         return tuple(SecretStr(name * 32) for name in names.split(",") if name)
@@ -730,7 +730,7 @@ async def _call_over_http(
 
 @pytest.mark.parametrize("options", [(), ("--stateless",)], ids=["sessions", "stateless"])
 async def test_one_tenants_acceptance_never_counts_for_another(options: tuple[str, ...]) -> None:
-    """Even for a mailbox of the same name, which both have."""
+    """Both tenants have an identity of the same name."""
     sandbox = ("--sandbox", "--sandbox-db", ":memory:")
     async with serve_in_process(*sandbox, "--per-request-keys", *options) as origin:
         one, other = ({"X-Inkbox-API-Key": tenant_key(number)} for number in (1, 2))
@@ -761,7 +761,7 @@ async def test_one_tenants_acceptance_never_counts_for_another(options: tuple[st
 async def test_beyond_loopback_a_server_without_shared_keys_says_so_once(
     variables: dict[str, Any], warns: bool, tmp_path: Path
 ) -> None:
-    """At its start."""
+    """The warning comes at the start."""
     variables = {"INKBOX_MCP_TOKEN": "a-token-that-was-given-out", **variables}
     lines: list[str] = []
     async with start("--sandbox", "--http", "--port", "0", "--host", "0.0.0.0", home=tmp_path, **variables) as server:
@@ -778,7 +778,7 @@ ASKED = Question("Delete it?", "key")
 
 
 def test_a_state_is_remembered_until_it_has_expired() -> None:
-    """And longer by as much as the clocks of replicas may differ."""
+    """It is kept longer than that, because the clocks of replicas may differ."""
     clock = Clock()
     tickets = Tickets(300, clock)
     states = [tickets.issue(ASKED) for _ in range(3)]
@@ -793,7 +793,7 @@ def test_a_state_is_remembered_until_it_has_expired() -> None:
 
 
 def test_when_too_many_states_are_remembered_none_counts_until_some_have_expired() -> None:
-    """Forgetting one would let it count again."""
+    """If the server forgot a used state, it would count again."""
     clock = Clock()
     tickets = Tickets(300, clock)
     first = tickets.issue(ASKED)

@@ -1,4 +1,4 @@
-"""From nothing to a working mailbox and back, by following the answers alone, on both generations of the API."""
+"""An agent gets from nothing to a working mailbox and back by following the answers, on both API generations."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ HOOK = "https://hooks.example.com/inkbox"
 async def empty(
     generation: Any, fault: Callable[[httpx2.Request], httpx2.Response | None] = lambda _: None
 ) -> AsyncGenerator[Follower]:
-    """Put a follower into an organization without anything; faults answer in place of the sandbox."""
+    """Yield a follower in an empty organization; `fault` may answer in place of the sandbox."""
     with Store(":memory:") as store:
         app = httpx2.ASGITransport(create_app(store, generation=generation))
 
@@ -38,7 +38,7 @@ async def empty(
 
 
 async def both_lists(follower: Follower) -> tuple[list[Any], list[Any]]:
-    """Return the identities and the mailboxes."""
+    """Return all identities and all mailboxes."""
     identities = await follower.agent.ask("list_identities")
     mailboxes = await follower.agent.ask("list_mailboxes")
     return identities["identities"], mailboxes["mailboxes"]
@@ -46,7 +46,7 @@ async def both_lists(follower: Follower) -> tuple[list[Any], list[Any]]:
 
 @BOTH
 async def test_an_agent_gets_from_nothing_to_a_mailbox_and_back_to_nothing(generation: str) -> None:
-    """It begins with the wrong tool, as a newcomer does."""
+    """The agent begins with a wrong tool, as new users do."""
     async with empty(generation) as follower:
         made = await follower.reach("create_mailbox", agent_handle="new-agent")
         assert made["email_address"]
@@ -60,7 +60,7 @@ async def test_an_agent_gets_from_nothing_to_a_mailbox_and_back_to_nothing(gener
 
 @BOTH
 async def test_a_second_mailbox_leads_to_the_first(generation: str) -> None:
-    """The conflict names what is there, and how to look at it."""
+    """The conflict names the existing mailbox and the tool that shows it."""
     async with empty(generation) as follower:
         first = await follower.reach("create_mailbox", agent_handle="new-agent")
         again = await follower.reach("create_mailbox", agent_handle="new-agent")
@@ -70,7 +70,7 @@ async def test_a_second_mailbox_leads_to_the_first(generation: str) -> None:
 
 
 async def test_a_taken_address_leads_to_another() -> None:
-    """Either another address is chosen, or none."""
+    """The advice is to choose another address or to leave it out."""
     async with empty("spec") as follower:
         await follower.reach("create_identity", agent_handle="one-agent", mailbox_local_part="desk")
         await follower.reach("create_identity", agent_handle="two-agent", with_mailbox=False)
@@ -99,7 +99,7 @@ async def test_a_handle_that_another_organization_has_leads_to_another() -> None
 @BOTH
 @pytest.mark.parametrize("tool", ["get_mailbox", "update_mailbox", "delete_mailbox"])
 async def test_a_mailbox_that_does_not_exist_leads_to_those_that_do(generation: str, tool: str) -> None:
-    """Or, where the operation moved, to the tool that has it."""
+    """If the operation moved to another tool, the advice names that tool."""
     more = {"display_name": "x"} if tool == "update_mailbox" else {}
     async with empty(generation) as follower:
         await follower.reach("create_identity", agent_handle="new-agent")
@@ -110,7 +110,7 @@ async def test_a_mailbox_that_does_not_exist_leads_to_those_that_do(generation: 
 @BOTH
 @pytest.mark.parametrize("tool", ["get_identity", "update_identity", "delete_identity", "unlink_mailbox"])
 async def test_an_identity_that_does_not_exist_leads_to_those_that_do(generation: str, tool: str) -> None:
-    """The list is one call away."""
+    """The advice names the tool that lists identities."""
     more = {"status": "paused"} if tool == "update_identity" and generation == "spec" else {}
     more = more or ({"display_name": "x"} if tool == "update_identity" else {})
     async with empty(generation) as follower:
@@ -120,7 +120,7 @@ async def test_an_identity_that_does_not_exist_leads_to_those_that_do(generation
 
 @BOTH
 async def test_a_name_is_changed_where_names_are(generation: str) -> None:
-    """From either tool to the one that has the name."""
+    """Each generation keeps the name in another place; the answer of either tool leads there."""
     for tool in ("update_mailbox", "update_identity"):
         async with empty(generation) as follower:
             made = await follower.reach("create_identity", agent_handle="new-agent")
@@ -131,7 +131,7 @@ async def test_a_name_is_changed_where_names_are(generation: str) -> None:
 
 @BOTH
 async def test_a_webhook_is_set_where_webhooks_are(generation: str) -> None:
-    """From either tool to the one that has the webhook."""
+    """Each generation keeps webhooks in another place; the answer of either tool leads there."""
     for tool in ("update_mailbox", "create_webhook"):
         async with empty(generation) as follower:
             made = await follower.reach("create_identity", agent_handle="new-agent")
@@ -140,7 +140,7 @@ async def test_a_webhook_is_set_where_webhooks_are(generation: str) -> None:
 
 
 async def test_a_mailbox_that_is_assigned_elsewhere_can_be_moved() -> None:
-    """The conflict leads to the list, and the list has the handle to part it from."""
+    """The conflict leads to the list, which shows the handle to unlink the mailbox from."""
     async with empty("spec") as follower:
         one = await follower.reach("create_identity", agent_handle="one-agent")
         await follower.reach("create_identity", agent_handle="two-agent", with_mailbox=False)
@@ -152,7 +152,7 @@ async def test_a_mailbox_that_is_assigned_elsewhere_can_be_moved() -> None:
 
 
 async def test_a_collision_of_addresses_leads_to_the_same_call_again() -> None:
-    """The 503 of the specification."""
+    """The specification answers a collision with 503."""
     refusals = [httpx2.Response(503, json={"detail": "collided"})] * 3
 
     def collide(request: httpx2.Request) -> httpx2.Response | None:
@@ -166,7 +166,7 @@ async def test_a_collision_of_addresses_leads_to_the_same_call_again() -> None:
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
 def test_all_advice_names_tools_and_arguments_that_exist(name: str) -> None:
-    """Also where no journey passes."""
+    """The other tests do not reach all advice."""
     operation = OPERATIONS[name]
     for advice in [operation.moved, operation.description, *operation.advice.values()]:
         proposals(advice)
@@ -174,7 +174,7 @@ def test_all_advice_names_tools_and_arguments_that_exist(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
 def test_every_description_names_a_neighbour(name: str) -> None:
-    """The descriptions are a system: each leads to the tool before or after it."""
+    """Descriptions lead the model to the tool that comes before or after."""
     others = set(OPERATIONS) - {name}
     mentioned = {other for other in others if other in OPERATIONS[name].description}
     assert mentioned or name == "whoami"
@@ -183,7 +183,7 @@ def test_every_description_names_a_neighbour(name: str) -> None:
 @BOTH
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
 async def test_what_the_agent_cannot_mend_it_is_told_to_report_or_to_wait_for(generation: str, status: int) -> None:
-    """Such an error never sends it to another tool in vain."""
+    """No other tool could help, so the advice must not name one."""
     async with empty(generation) as follower:
         answer = httpx2.Response(status, json={"detail": "no"})
         async with connect(lambda _: answer, sandbox=True) as agent:

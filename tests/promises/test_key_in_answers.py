@@ -1,4 +1,4 @@
-"""The key stays here: whatever notation an answer repeats it in, no result and no error shows it."""
+"""No result and no error shows the API key, in any notation in which an answer may repeat it."""
 
 import json
 from base64 import b64encode, urlsafe_b64encode
@@ -58,7 +58,7 @@ def shown(result: CallToolResult) -> str:
 
 
 def shows(everything: str) -> bool:
-    """Whether a reader could put the secret together."""
+    """Whether a reader could reconstruct the secret."""
     joined = "".join(char for char in everything.lower() if char.isalnum() or char in "-_%\\&#;")
     forms = [SECRET, percent(SECRET), SECRET.encode().hex()]
     return any(form[:16].lower() in joined or form[-16:].lower() in joined for form in forms)
@@ -67,12 +67,12 @@ def shows(everything: str) -> bool:
 @pytest.mark.parametrize("notation", NOTATIONS)
 @pytest.mark.parametrize("status", [200, 400, 404, 422])
 async def test_the_key_is_in_no_answer(era: str, notation: str, status: int) -> None:
-    """Neither in a result nor in an error that quotes the reason."""
+    """A result and an error that quotes the reason could both repeat it."""
     echo = NOTATIONS[notation](KEY)
     body = {"id": "1", "email_address": "a@inkboxmail.com", "detail": echo}
 
     def answer(_: httpx2.Request) -> httpx2.Response:
-        # Every character of it escaped, as no JSON writer has to do but any may.
+        # JSON writers may escape every character, so this answer does.
         raw = "".join(f"\\u{ord(char):04x}" if char.isalnum() else char for char in json.dumps(echo))
         escaped = json.dumps({**body, "detail": 0}).replace('"detail": 0', f'"detail": {raw}') if echo else ""
         return httpx2.Response(status, content=escaped if notation == "plain" else json.dumps(body))
@@ -80,19 +80,19 @@ async def test_the_key_is_in_no_answer(era: str, notation: str, status: int) -> 
     async with connect(answer, mode=era, api_key=KEY) as agent:
         result = await agent.call("get_mailbox", email_address="a")
     everything = shown(result)
-    assert HIDDEN in everything or (status != 200 and notation == "deep inside")  # where an error quotes nothing
+    assert HIDDEN in everything or (status != 200 and notation == "deep inside")  # this error quotes nothing
     assert not shows(everything)
 
 
 async def test_the_id_of_a_key_is_shown() -> None:
-    """It is what tells keys apart, and `whoami` is there for it."""
+    """The id distinguishes keys, and `whoami` exists to show it."""
     holder = {"organization_id": "org", "key_id": KEY_ID, "label": "production-key"}
     async with connect(lambda _: httpx2.Response(200, json=holder), api_key=KEY) as agent:
         assert await agent.ask("whoami") == holder
 
 
 async def test_what_only_looks_encoded_is_left_as_it_is() -> None:
-    """A URL, a name with an ampersand, a path of Windows."""
+    """URLs, HTML entities and Windows paths must stay unchanged."""
     mailbox = {"id": "1", "email_address": "a@b.example", "display_name": "R&amp;D 100 % \\u00e4", "x": "/a%20b?c=%2F"}
     async with connect(lambda _: httpx2.Response(200, json=mailbox), api_key=KEY) as agent:
         assert await agent.ask("get_mailbox", email_address="a") == mailbox
@@ -100,14 +100,14 @@ async def test_what_only_looks_encoded_is_left_as_it_is() -> None:
 
 @given(st.text(max_size=30), st.text(max_size=30), st.integers(0, 16))
 def test_any_sixteen_characters_of_the_secret_are_found(before: str, after: str, start: int) -> None:
-    """Wherever they stand."""
+    """They are hidden at any position in a text."""
     piece = SECRET[start : start + 16]
     assert piece not in Redaction(KEY).hide(f"{before}{piece}{after}")
 
 
 @given(st.text(max_size=200))
 def test_other_text_is_left_alone(other: str) -> None:
-    """Chance does not hide anything."""
+    """Random text must not be hidden by chance."""
     assert Redaction(KEY).hide(other) == other
     assert not Redaction(KEY).finds(other)
     assert not Redaction(None).finds(other)
@@ -115,5 +115,5 @@ def test_other_text_is_left_alone(other: str) -> None:
 
 @pytest.mark.parametrize("key", ["short", "ApiKey_x.y", "no-dot-but-long-enough-to-be-a-secret"])
 def test_a_key_of_another_form_is_hidden_too(key: str) -> None:
-    """A short secret as a whole, because parts of it are in many words."""
+    """A short secret is hidden only as a whole, because its parts occur in many words."""
     assert key not in Redaction(key).hide(f"the key {key} is wrong")

@@ -1,4 +1,4 @@
-"""The key stays here: what is no key does not go out, and what is one, or any other secret, is not printed."""
+"""Only a valid key is sent to the API, and no key or other secret is printed."""
 
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ COMMAND_LINES = [
 def test_a_secret_on_the_command_line_is_not_repeated(
     secret: str, arguments: list[str], command: tuple[str, ...], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Clients keep what their servers write on stderr."""
+    """Clients store the stderr of their servers."""
     assert main([*command, *(each.replace(SECRET, secret) for each in arguments)]) == 2
     written = capfd.readouterr()
     assert written.err.startswith("inkbox-mcp: ")
@@ -58,7 +58,7 @@ def test_a_secret_on_the_command_line_is_not_repeated(
 def test_a_secret_in_the_wrong_variable_is_not_repeated(
     option: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Whichever it is, and whether the server starts or not."""
+    """This holds for every variable, if the server starts and if it does not."""
     secret = f"{SECRET} {SECRET}"
     monkeypatch.setenv(option.environment, secret)
     try:
@@ -79,7 +79,7 @@ CONFIG_LINES = [
 def test_a_key_that_stands_wrong_in_the_config_file_is_explained(
     line: str, command: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The server would start without a key, and nobody would know why; the key is not repeated."""
+    """Otherwise the server would start without a key and give no reason. The error does not repeat the key."""
     (tmp_path / ".inkbox").mkdir()
     (tmp_path / ".inkbox" / "config").write_text(f"# my key\n{line}\n")
     assert main(command) == 2
@@ -90,7 +90,7 @@ def test_a_key_that_stands_wrong_in_the_config_file_is_explained(
 
 
 def test_a_key_that_stands_wrong_in_the_config_file_and_right_elsewhere_stops_nothing(tmp_path: Path) -> None:
-    """A source that loses is not judged."""
+    """A source that is not used is not checked."""
     file = tmp_path / "config"
     file.write_text(f"{KEY}\nINKBOX_API_KEY={KEY}\n")
     settings = load({}, {"INKBOX_API_KEY": KEY}, file)
@@ -106,7 +106,7 @@ WRAPPED = [
 
 @pytest.mark.parametrize("text", WRAPPED, ids=ascii)
 def test_a_key_is_taken_out_of_what_came_along_when_it_was_copied(text: str, tmp_path: Path) -> None:
-    """Blanks, line breaks, quotes."""
+    """Blanks, line breaks and quotes around the key are removed."""
     file = tmp_path / "config"
     file.write_text(f"api_key = {text}")
     for settings in (load({}, {"INKBOX_API_KEY": text}, tmp_path / "none"), load({}, {}, file)):
@@ -153,7 +153,7 @@ NO_KEYS = [
 
 @pytest.mark.parametrize("text", NO_KEYS, ids=lambda text: ascii(text).replace(KEY, "KEY"))
 async def test_what_cannot_be_a_key_does_not_go_out_and_is_explained(text: str) -> None:
-    """By the first call, for the server lists its tools without a key, and never as a key that has expired."""
+    """The first call explains it, because tools are listed without a key. It is not reported as expired."""
 
     def nobody(request: httpx2.Request) -> httpx2.Response:
         raise AssertionError(request)
@@ -174,7 +174,7 @@ OTHERS = [pytest.param(text, marks=pytest.mark.slow) for text in NO_KEYS if text
 
 @pytest.mark.parametrize("text", [*A_FEW, *OTHERS], ids=lambda text: ascii(text).replace(KEY, "KEY"))
 async def test_the_doctor_explains_what_cannot_be_a_key(text: str, tmp_path: Path) -> None:
-    """In the same words."""
+    """The doctor uses the same words as a call."""
     ended = await run("doctor", home=tmp_path, INKBOX_API_KEY=text, INKBOX_BASE_URL="http://127.0.0.1:1")
     assert ended.status == 1
     assert "BAD key       what was set is no key: it " in ended.stdout
@@ -187,7 +187,7 @@ async def test_the_doctor_explains_what_cannot_be_a_key(text: str, tmp_path: Pat
     [f"Bearer {KEY}", f"Authorization: Bearer {KEY}", f"{KEY} {KEY}", f"{KEY}\n{KEY}", "schl\u00fcssel-top-secret"],
 )
 def test_what_cannot_go_into_a_header_stops_the_start(text: str, tmp_path: Path) -> None:
-    """With a reason, and without repeating it."""
+    """The error gives the reason but does not repeat the text."""
     with pytest.raises(SettingsError, match="must be the key alone, without spaces or line breaks") as caught:
         load({}, {"INKBOX_API_KEY": text}, tmp_path / "none")
     assert "secret" not in str(caught.value)
@@ -197,7 +197,7 @@ def test_what_cannot_go_into_a_header_stops_the_start(text: str, tmp_path: Path)
     "text", [text for text in NO_KEYS if text.isascii() and " " not in text], ids=lambda each: each.replace(KEY, "KEY")
 )
 async def test_what_cannot_be_a_key_is_not_taken_from_a_request_either(text: str, tmp_path: Path) -> None:
-    """A client's entry may have a placeholder, too."""
+    """A client's configuration may contain a placeholder too."""
     settings = load({"http": True, "per_request_keys": True}, {}, tmp_path / "none")
     async with Tenants(settings) as tenants:
         with pytest.raises(NotConfigured, match="is no Inkbox API key: it ") as caught:
@@ -207,6 +207,6 @@ async def test_what_cannot_be_a_key_is_not_taken_from_a_request_either(text: str
 
 
 def test_a_sandbox_needs_no_key_and_judges_none(tmp_path: Path) -> None:
-    """The block of a README with its placeholder, and --sandbox beside it."""
+    """Users copy the example of the README with its placeholder and add --sandbox."""
     settings = load({"sandbox": True, "sandbox_db": ":memory:"}, {"INKBOX_API_KEY": "ApiKey_..."}, tmp_path / "none")
     Tenants(settings).api()

@@ -1,7 +1,7 @@
-"""The whole server against a model of the specification: any calls in any order, and every answer foretold.
+"""Checks the whole server against a model of the specification, with any calls in any order.
 
-`Lifecycle` is the specification as far as mailboxes go: who may have one, what a list shows and in which order, what
-stays when a mailbox is gone. It is played by hypothesis, through an MCP client, on the sandbox without faults.
+`Lifecycle` models the rules for mailboxes: which identities may have one, what a list shows and in which order, and
+what remains after a deletion. Hypothesis plays it through an MCP client, on the sandbox without faults.
 """
 
 import re
@@ -32,7 +32,7 @@ PAGES_AT_MOST = 50
 
 @dataclass
 class Mailbox:
-    """What the model knows of a mailbox."""
+    """The state of a mailbox in the model."""
 
     address: str
     handle: str
@@ -40,7 +40,7 @@ class Mailbox:
     webhook: str | None = None
 
     def shown(self) -> dict[str, str | None]:
-        """Return the fields that the model foretells."""
+        """Return the fields that the model predicts."""
         return {
             "email_address": self.address,
             "display_name": self.name,
@@ -51,7 +51,7 @@ class Mailbox:
 
 @dataclass
 class Desk:
-    """A client of a server of the sandbox, for code that is not async."""
+    """A synchronous client of a server on the sandbox."""
 
     portal: BlockingPortal
     client: Client
@@ -62,7 +62,7 @@ class Desk:
         return self.portal.call(self.client.call_tool, tool, dict(arguments))
 
     def restart(self, handles: list[str]) -> None:
-        """Empty the sandbox and give it these identities besides its first two."""
+        """Empty the sandbox and add these identities to its first two."""
         self.app.state.store.close()
         self.app.state.store = Store(":memory:")
         self.portal.call(self._identify, handles)
@@ -99,11 +99,11 @@ forms = st.sampled_from(["{local}", "{local}@" + DOMAIN, "{upper}", "{upper}@Ink
 
 
 NOTHING = cast("Any", multiple())
-"""What a rule returns that has nothing for its bundle."""
+"""The return value of a rule that adds nothing to its bundle."""
 
 
 class Lifecycle(RuleBasedStateMachine):
-    """The specification: `exists` has the mailboxes, oldest first; `taken` every address that was ever given."""
+    """The specification: `exists` has the mailboxes, oldest first; `taken` has every address ever given."""
 
     desk: ClassVar[Desk]
     made: Bundle[Mailbox] = Bundle("made")
@@ -129,7 +129,7 @@ class Lifecycle(RuleBasedStateMachine):
         return result.structured_content
 
     def refused(self, code: str, tool: str, /, **arguments: Any) -> str:
-        """Make a call that must be refused, and return what is said."""
+        """Make a call that must be refused, and return the error message."""
         result = self.desk.call(tool, arguments)
         assert result.is_error, result.structured_content
         assert (result.meta or {})["code"] == code, text(result)
@@ -142,7 +142,7 @@ class Lifecycle(RuleBasedStateMachine):
         wants=st.fixed_dictionaries({}, optional={"email_local_part": local_parts, "display_name": names}),
     )
     def create(self, handle: str, at: str, wants: dict[str, str]) -> Any:
-        """One mailbox for each identity, and each address given once; which of the two it was is said."""
+        """An identity has one mailbox, and an address is given only once; the error names the rule that was broken."""
         wished = wants.get("email_local_part")
         owned = next((box for box in self.exists if box.handle == handle), None)
         if handle not in self.handles:
@@ -175,20 +175,20 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(mailbox=made, form=forms)
     def get(self, mailbox: Mailbox, form: str) -> None:
-        """By its local part or its full address, in any case."""
+        """A mailbox is found by its local part or its full address, in any case."""
         answer = self.ask("get_mailbox", email_address=_written(mailbox, form))
         assert answer.items() >= mailbox.shown().items()
 
     @rule(mailbox=made, form=forms, name=names)
     def rename(self, mailbox: Mailbox, form: str, name: str) -> None:
-        """The name changes, and nothing else."""
+        """The name changes, and the other fields stay."""
         mailbox.name = name
         answer = self.ask("update_mailbox", email_address=_written(mailbox, form), display_name=name)
         assert answer.items() >= mailbox.shown().items()
 
     @rule(mailbox=made, form=forms, webhook=webhooks | st.none(), name=st.none() | names)
     def subscribe(self, mailbox: Mailbox, form: str, webhook: str | None, name: str | None) -> None:
-        """A URL subscribes, null unsubscribes; a name of null is one that nobody said."""
+        """A URL subscribes and null unsubscribes; a name of null counts as missing."""
         mailbox.webhook, mailbox.name = webhook, name or mailbox.name
         answer = self.ask(
             "update_mailbox", email_address=_written(mailbox, form), webhook_url=webhook, display_name=name
@@ -197,7 +197,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(target=gone, mailbox=consumes(made), form=forms)
     def delete(self, mailbox: Mailbox, form: str) -> Mailbox:
-        """It is gone from every answer; its address stays taken, its identity is free."""
+        """The mailbox disappears from every answer. Its address stays taken, and its identity is free."""
         address = _written(mailbox, form)
         assert self.ask("delete_mailbox", email_address=address) == {"deleted": True, "email_address": address}
         self.exists.remove(mailbox)
@@ -205,14 +205,14 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(mailbox=gone, form=forms)
     def miss(self, mailbox: Mailbox, form: str) -> None:
-        """What is deleted can be neither read nor changed nor deleted again."""
+        """A deleted mailbox cannot be read, changed or deleted again."""
         for tool, more in (("get_mailbox", {}), ("update_mailbox", {"display_name": "x"}), ("delete_mailbox", {})):
             message = self.refused("not_found", tool, email_address=_written(mailbox, form), **more)
             assert "No active mailbox has this address" in message
 
     @rule(search=searches, limit=limits)
     def list_all(self, search: str, limit: int) -> None:
-        """Page by page: what matches, newest first, each once, and its number on every page."""
+        """The pages show each match once, newest first, and every page has the total."""
         wanted = search.casefold()
         matching = [box for box in self.exists if wanted in box.address.casefold() or wanted in box.name.casefold()]
         seen: list[dict[str, Any]] = []
@@ -229,7 +229,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(target=pages, limit=limits)
     def list_one_page(self, limit: int) -> Any:
-        """The page is remembered by its cursor and by what comes after it."""
+        """The cursor is remembered with the addresses that must follow it."""
         page = self.ask("list_mailboxes", limit=limit)
         addresses = [box.address for box in reversed(self.exists)]
         assert [answer["email_address"] for answer in page["mailboxes"]] == addresses[:limit]
@@ -238,7 +238,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(page=pages, limit=limits)
     def go_on_listing(self, page: tuple[str, list[str]], limit: int) -> None:
-        """Whatever came or went since, even the one that the cursor names: the next page repeats and skips none."""
+        """The next page repeats and skips none, even if mailboxes changed or the cursor's mailbox was deleted."""
         cursor, rest = page
         still = {box.address for box in self.exists}
         answer = self.ask("list_mailboxes", limit=limit, cursor=cursor)
@@ -248,7 +248,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @invariant()
     def the_list_is_what_exists(self) -> None:
-        """Every step leaves exactly the mailboxes that the model has."""
+        """After every step, exactly the mailboxes of the model exist."""
         page = self.ask("list_mailboxes", limit=200)
         assert page["total"] == len(self.exists)
         assert page["next_cursor"] is None
@@ -263,19 +263,19 @@ def _written(mailbox: Mailbox, form: str) -> str:
 
 @pytest.fixture(scope="module")
 def desk() -> Generator[Desk]:
-    """A desk for every play of this module."""
+    """Share one desk between the tests of this module."""
     with open_desk() as desk:
         yield desk
 
 
 def test_any_life_of_mailboxes_goes_as_the_specification_says(desk: Desk) -> None:
-    """Made, listed, read, changed and deleted in any order."""
+    """Mailboxes are made, listed, read, changed and deleted in any order."""
     Lifecycle.desk = desk
     play(Lifecycle, settings=settings(max_examples=25, stateful_step_count=20, deadline=None))
 
 
 @pytest.mark.slow
 def test_many_long_lives_of_mailboxes_go_as_the_specification_says(desk: Desk) -> None:
-    """The same as above, deeper."""
+    """Longer and more sequences find rarer states."""
     Lifecycle.desk = desk
     play(Lifecycle, settings=settings(max_examples=200, stateful_step_count=50, deadline=None))

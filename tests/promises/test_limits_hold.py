@@ -1,4 +1,4 @@
-"""Limits hold: what an operator has set to limit a server counts, or the server does not start."""
+"""Every limit that an operator sets takes effect, or the server does not start."""
 
 import subprocess
 from pathlib import Path
@@ -30,14 +30,14 @@ def _no_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None: 
 
 
 def refusal(config: Path, variables: dict[str, str] | None = None, flags: dict[str, Any] | None = None) -> str:
-    """Return why a server does not start."""
+    """Return the reason why a server does not start."""
     with pytest.raises(SettingsError) as caught:
         load(flags or {}, variables or {}, config)
     return str(caught.value)
 
 
 def stopped(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Run a command line that must be refused and return its one line; it is the same for the doctor."""
+    """Run a command line that must be refused, and return its error, which must be the same for the doctor."""
     lines: set[str] = set()
     for command in ([], ["doctor"]):
         assert main([*command, *arguments]) == 2
@@ -62,14 +62,14 @@ def given(option: Option, value: str, equals: bool) -> list[str]:
 def test_a_flag_that_is_given_twice_is_refused(
     option: Option, equals: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Even with the same value: of two, one would silently not count."""
+    """One of the two values would be ignored without notice; equal values are refused too."""
     value = SAMPLES[option.name][0]
     twice = [*given(option, value, equals), "--http", *given(option, value, not equals)]
     assert stopped(capsys, *twice) == f"inkbox-mcp: {option.flag} was given twice\n"
 
 
 def test_flags_of_the_sandbox_are_taken_once_too(capsys: pytest.CaptureFixture[str]) -> None:
-    """It is another command line with the same rule."""
+    """`inkbox-mcp sandbox` has a parser of its own."""
     for flag, value in (("--port", "0"), ("--db", ":memory:"), ("--generation", "spec")):
         assert main(["sandbox", flag, value, f"{flag}={value}"]) == 2
         assert capsys.readouterr().err == f"inkbox-mcp: {flag} was given twice\n"
@@ -89,7 +89,7 @@ LISTED = {
 
 @pytest.mark.parametrize("option", LISTS, ids=lambda option: option.name)
 def test_lists_that_are_given_one_after_another_add_up(option: Option, capsys: pytest.CaptureFixture[str]) -> None:
-    """In both forms, and one of them may be a list itself."""
+    """Both forms of a flag add up, and each value may be a list."""
     first, second = LISTED[option.name]
     needed = ["--http"] if Mark.HTTP in option.marks else ["--sandbox", "--sandbox-db", ":memory:"]
     if option.name == "auth_scopes":
@@ -100,7 +100,7 @@ def test_lists_that_are_given_one_after_another_add_up(option: Option, capsys: p
 
 
 def test_two_exclusions_take_both_tools_away(capsys: pytest.CaptureFixture[str]) -> None:
-    """The last would win otherwise."""
+    """Otherwise only the last exclusion would count."""
     main(
         ["doctor", "--sandbox", "--sandbox-db", ":memory:", "--exclude-tools", "whoami", "--exclude-tools=get_mailbox"]
     )
@@ -112,12 +112,12 @@ def test_two_exclusions_take_both_tools_away(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("empty", ["", ",", "delete_mailbox,"])
 def test_an_empty_item_of_a_list_is_refused(empty: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """It may be a variable of a script that was not set."""
+    """It may come from a variable of a script that was not set."""
     assert "--exclude-tools: " in stopped(capsys, "--exclude-tools", "whoami", "--exclude-tools", empty)
 
 
 def test_a_switch_that_is_given_twice_is_on(capsys: pytest.CaptureFixture[str]) -> None:
-    """It cannot contradict itself."""
+    """A switch has no value that could contradict the first one."""
     main(["doctor", "--sandbox", "--sandbox-db", ":memory:", "--read-only", "--read-only"])
     assert "read_only = True" in capsys.readouterr().out
 
@@ -131,14 +131,14 @@ MISPLACED_KEYS = [
 @pytest.mark.parametrize("key", MISPLACED_KEYS)
 @pytest.mark.parametrize("line", ["{} = true", "{}=true", "  {} = 'true'", "[mcp]\n{} = true", "# a\n{} =", "{}: true"])
 def test_an_option_in_the_config_file_stops_the_start(key: str, line: str, config: Path) -> None:
-    """It has no effect there, and the line says where it would have."""
+    """It has no effect in the file, so the error names the flag and the variable."""
     config.write_text(line.format(key) + "\n")
     assert "--read-only or INKBOX_MCP_READ_ONLY" in refusal(config)
 
 
 @pytest.mark.parametrize("option", options(), ids=lambda option: option.name)
 def test_every_option_in_the_config_file_stops_the_start(option: Option, config: Path) -> None:
-    """All but the two that all Inkbox software reads there; those too, where they are written in another way."""
+    """Only the two options that all Inkbox software shares are allowed, and only under their exact names."""
     if option.name in {"api_key", "base_url"}:
         config.write_text(f"{option.environment} = x\n")
         assert f'"{option.name} = "' in refusal(config)
@@ -149,13 +149,13 @@ def test_every_option_in_the_config_file_stops_the_start(option: Option, config:
 
 @pytest.mark.parametrize("line", ["# read_only = true", "; read_only = true", "[read_only]", "#read_only=true"])
 def test_a_comment_in_the_config_file_is_one(line: str, config: Path) -> None:
-    """And so is the name of a section."""
+    """The name of a section has no effect either."""
     config.write_text(line)
     load({}, {}, config)
 
 
 def test_other_names_in_the_config_file_are_ignored_and_listed(config: Path) -> None:
-    """Other Inkbox software reads it, too; what may be a piece of a secret is not shown."""
+    """Other Inkbox software reads the file too. A line that may be part of a secret is not shown."""
     names = ["vault_key", "signing_key", "webhook_secret", "default_identity", "email", "ORG_ID", "profile", "region"]
     config.write_text("".join(f"{name} = secret\n" for name in names) + "c2VjcmV0cGFzc3dvcmQ=\nno equals sign\n")
     sources = gather({}, {}, config)
@@ -178,19 +178,19 @@ MISSPELT = {
 
 @pytest.mark.parametrize(("meant", "variable"), [(meant, each) for meant, all_ in MISSPELT.items() for each in all_])
 def test_a_variable_that_must_be_meant_for_an_option_stops_the_start(meant: str, variable: str, config: Path) -> None:
-    """It names the right one."""
+    """The error names the correct variable."""
     assert refusal(config, {variable: "1"}) == f"{variable}: has no effect; did you mean {meant}?"
 
 
 @pytest.mark.parametrize("option", options(), ids=lambda option: option.name)
 def test_every_option_without_the_whole_prefix_stops_the_start(option: Option, config: Path) -> None:
-    """INKBOX_ is the prefix of all Inkbox software, INKBOX_MCP_ is this server's."""
+    """All Inkbox software uses the prefix INKBOX_; only this server uses INKBOX_MCP_."""
     if option.name not in {"api_key", "base_url"}:
         assert option.environment in refusal(config, {f"INKBOX_{option.name.upper()}": "1"})
 
 
 def test_other_variables_are_ignored_and_those_of_inkbox_are_listed(config: Path) -> None:
-    """Also where one has letters in common with an option."""
+    """This includes variables that have letters in common with an option."""
     sources = gather({}, dict.fromkeys(NAMES_OF_OTHERS, "x"), config)
     assert sources.options == {}
     assert sources.ignored == [name for name in NAMES_OF_OTHERS if name.startswith("INKBOX_")]
@@ -199,7 +199,7 @@ def test_other_variables_are_ignored_and_those_of_inkbox_are_listed(config: Path
 def test_the_doctor_lists_what_is_ignored(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By name only: the values are other programs' secrets."""
+    """Only names are listed, because the values are secrets of other programs."""
     (config.parent / ".inkbox").mkdir()
     (config.parent / ".inkbox" / "config").write_text("vault_key = secret\n")
     monkeypatch.setenv("INKBOX_SIGNING_KEY", "secret")
@@ -213,14 +213,14 @@ def test_the_doctor_lists_what_is_ignored(
 
 @pytest.mark.parametrize("option", [option for option in FOR_HTTP if option.flag], ids=lambda option: option.name)
 def test_a_flag_for_http_without_http_is_refused(option: Option, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever it was to limit, over stdio it would not."""
+    """Over stdio the flag would limit nothing."""
     value = [] if option.is_switch else [SAMPLES[option.name][0]]
     assert option.flag
     assert stopped(capsys, option.flag, *value) == f"inkbox-mcp: {option.flag}: needs --http\n"
 
 
 def test_variables_for_http_without_http_are_one_warning_and_have_no_effect(tmp_path: Path) -> None:
-    """An environment may be shared by several servers; even one that would not fit is not judged by its company."""
+    """Several servers may share an environment, so these variables are not checked against other options."""
     values = {
         **{name: text for name, (text, _) in SAMPLES.items()},
         "host": "0.0.0.0",
@@ -240,7 +240,7 @@ def test_variables_for_http_without_http_are_one_warning_and_have_no_effect(tmp_
 
 @pytest.mark.parametrize("options", [("--sandbox-db", "x.db"), ("--sandbox-generation", "identity")])
 def test_options_of_the_sandbox_without_the_sandbox_are_one_warning(options: tuple[str, str], tmp_path: Path) -> None:
-    """The mailboxes are real then, which somebody should know."""
+    """The operator should know that the mailboxes are real."""
     ended = subprocess.run(
         [*COMMAND, *options], input=b"", capture_output=True, env=environment(tmp_path), timeout=PATIENCE, check=True
     )
@@ -250,7 +250,7 @@ def test_options_of_the_sandbox_without_the_sandbox_are_one_warning(options: tup
 
 @pytest.mark.parametrize("value", ["1", "true", "TRUE", "True", "yes", "on", "t", "y", "ON"])
 def test_words_that_switch_an_option_on(value: str, config: Path) -> None:
-    """As people write them."""
+    """People write true in several ways."""
     settings = load({}, {"INKBOX_MCP_READ_ONLY": value}, config)
     assert settings.read_only
     assert all(operation.hints.read_only for operation in offered(settings).values())
@@ -260,13 +260,13 @@ def test_words_that_switch_an_option_on(value: str, config: Path) -> None:
     "value", ["enabled", "true ", "2", "-1", "wahr", '"true"', "yes please", "${READ_ONLY}", "null"]
 )
 def test_words_that_might_have_been_meant_to_stop_the_start(value: str, config: Path) -> None:
-    """An option that limits is never left off for want of a word."""
+    """A limit must never be left off because its value was not understood."""
     assert refusal(config, {"INKBOX_MCP_READ_ONLY": value}).startswith("INKBOX_MCP_READ_ONLY: ")
 
 
 @pytest.mark.parametrize("value", ["Always", "ALWAYS", "yes", "true", "always ", '"always"'])
 def test_a_way_to_confirm_that_is_none_stops_the_start(value: str, config: Path) -> None:
-    """Only its exact words count."""
+    """Only the exact words are accepted."""
     for flags, variables in (({"confirm": value}, {}), ({}, {"INKBOX_MCP_CONFIRM": value})):
         assert "'auto', 'always' or 'never'" in refusal(config, variables, flags)
 
@@ -280,7 +280,7 @@ PLACEHOLDERS = [
 @pytest.mark.parametrize("value", PLACEHOLDERS)
 @pytest.mark.parametrize("option", [each for each in options() if each.name != "api_key"], ids=lambda each: each.name)
 def test_a_placeholder_that_nothing_replaced_stops_the_start(option: Option, value: str, config: Path) -> None:
-    """The line names it as such, instead of asking for another value."""
+    """The error names the placeholder instead of asking for another value."""
     message = refusal(config, {option.environment: value})
     assert message.startswith(f"{option.environment}: is still a placeholder")
     if option.flag and not option.is_switch:
@@ -289,5 +289,5 @@ def test_a_placeholder_that_nothing_replaced_stops_the_start(option: Option, val
 
 @pytest.mark.parametrize("value", ["sales-[ab]", "[ab]*", "*", "$ales", "a<b", "50%off%"])
 def test_patterns_that_only_look_like_placeholders_are_taken(value: str, config: Path) -> None:
-    """Globs have brackets, too."""
+    """Globs contain brackets too."""
     assert load({"allow_handles": value}, {}, config).allow_handles == (value,)

@@ -1,4 +1,4 @@
-"""Nothing is made twice, and nobody is told that something is theirs, or not done, when that is not known."""
+"""Nothing is made twice, and no call reports more about an outcome than the server knows."""
 
 import gzip
 import json
@@ -40,7 +40,7 @@ EVENTS = "https://Hooks.Example.com/inkbox"
 
 @asynccontextmanager
 async def failing(generation: Generation = "spec", **settings: Any) -> AsyncGenerator[tuple[Agent, FaultyInkbox]]:
-    """Connect an agent to a server whose Inkbox fails as scripted; nobody is asked."""
+    """Connect an agent to a server whose Inkbox fails as scripted; changes are not confirmed."""
     async with (
         faulty_inkbox(generation=generation) as inkbox,
         connect(inkbox.url, confirm="never", **settings) as agent,
@@ -76,7 +76,7 @@ MAKERS: list[tuple[Generation, str, dict[str, Any]]] = [
 async def test_a_status_that_says_nothing_about_the_change_is_looked_into(
     generation: Generation, tool: str, arguments: dict[str, Any], status: int
 ) -> None:
-    """What was made is the answer; where nothing is found, it is not said that trying again is safe."""
+    """An object that was made is the answer. If none is found, the error must not call a retry safe."""
     async with failing(generation) as (agent, inkbox):
         look = [FINE] if tool == "create_webhook" else []
         inkbox.fails(*look, Fault(answers=refusal(status)))
@@ -94,7 +94,7 @@ async def test_a_status_that_says_nothing_about_the_change_is_looked_into(
 async def test_a_refusal_that_comes_after_the_change_is_a_success(
     generation: Generation, tool: str, arguments: dict[str, Any], status: int
 ) -> None:
-    """A repeated request meets what the first one made; one that must not be repeated is looked into."""
+    """A repeated request finds the object of the first one; a webhook is looked up instead."""
     async with failing(generation) as (agent, inkbox):
         look, made = [FINE] if tool == "create_webhook" else [], inkbox.served.count(("POST", 201))
         inkbox.fails(*look, Fault(serves=True, answers=refusal(status)))
@@ -108,7 +108,7 @@ LOST = [DROPPED_BEFORE, DROPPED_AFTER, CUT, BAD_GATEWAY_BEFORE, BAD_GATEWAY_AFTE
 
 @pytest.mark.parametrize("fault", LOST)
 async def test_a_webhook_is_asked_for_once(fault: Fault) -> None:
-    """Inkbox may keep two that are alike, so a lost request is looked for and never sent again."""
+    """Inkbox may keep two equal webhooks, so the server looks for a lost one and never repeats the request."""
     async with failing("identity") as (agent, inkbox):
         inkbox.fails(FINE, fault)
         result = await agent.call("create_webhook", email_address="sales-agent", webhook_url=EVENTS)
@@ -118,7 +118,7 @@ async def test_a_webhook_is_asked_for_once(fault: Fault) -> None:
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_webhook_that_was_refused_is_not_asked_for_again(status: int) -> None:
-    """Nothing was found, so the refusal is the answer."""
+    """No such webhook exists, so the refusal is the answer."""
     async with failing("identity") as (agent, inkbox):
         inkbox.fails(FINE, Fault(answers=refusal(status)))
         result = await agent.call("create_webhook", email_address="sales-agent", webhook_url=EVENTS)
@@ -127,7 +127,7 @@ async def test_a_webhook_that_was_refused_is_not_asked_for_again(status: int) ->
 
 
 async def test_a_webhook_that_was_found_again_says_that_its_key_is_lost() -> None:
-    """Inkbox shows a signing key once, and that answer never came."""
+    """Inkbox shows a signing key only once, in the answer that was lost."""
     wanted = {"email_address": "sales-agent", "webhook_url": EVENTS, "event_types": ["message.sent", "message.bounced"]}
     async with failing("identity") as (agent, inkbox):
         inkbox.fails(FINE, DROPPED_AFTER)
@@ -147,7 +147,7 @@ async def test_a_webhook_that_was_found_again_says_that_its_key_is_lost() -> Non
     ],
 )
 async def test_a_lost_webhook_is_known_as_the_api_stores_it(url: str, events: list[str]) -> None:
-    """Hosts in lower case, event types as a set."""
+    """Hosts are compared in lower case, and event types as a set."""
     stored = {
         "id": str(UUID(int=7)),
         "url": url,
@@ -165,7 +165,7 @@ async def test_a_lost_webhook_is_known_as_the_api_stores_it(url: str, events: li
 
 @pytest.mark.parametrize("name", ["Zoe\u0308", " Zo\u00eb", "Zo\u00eb "])
 async def test_a_lost_mailbox_is_known_by_its_name_as_the_api_stores_it(name: str) -> None:
-    """Trimmed, and composed."""
+    """The API trims a name and composes its characters."""
     identity = {"agent_handle": "sales-agent", "email_address": "a@inkboxmail.com"}
     mailbox = {"id": "1", "email_address": "A@inkboxmail.com", "display_name": "Zo\u00eb", "created_at": now(5)}
     async with failing() as (agent, inkbox):
@@ -177,33 +177,33 @@ async def test_a_lost_mailbox_is_known_by_its_name_as_the_api_stores_it(name: st
 
 @dataclass
 class Late:
-    """A request that a gateway gave up on and that is done later."""
+    """A request that is carried out after a gateway gave up on it."""
 
     looks: int
     made: BaseModel | None = None
 
     async def find(self) -> BaseModel | None:
-        """Look for what it made."""
+        """Return the object that the request made, if it is visible yet."""
         self.looks -= 1
         return self.made if self.looks < 0 else None
 
 
 class Made(BaseModel):
-    """Something that was made."""
+    """An object that a request made."""
 
     id: str = "1"
     created_at: str
 
 
 def now(seconds: float = 0) -> str:
-    """Write the time, so many seconds later."""
+    """Return the time this many seconds from now, as text."""
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
 @pytest.mark.parametrize("unique", [True, False])
 @pytest.mark.parametrize("looks", [0, 1, 2])
 async def test_what_is_done_after_the_first_look_is_found_by_a_later_one(unique: bool, looks: int) -> None:
-    """A request may be under way for a while after its answer was lost."""
+    """The API may still work on a request after its answer was lost."""
     late, sent = Late(looks), 0
 
     async def send() -> BaseModel:
@@ -217,7 +217,7 @@ async def test_what_is_done_after_the_first_look_is_found_by_a_later_one(unique:
 
 
 async def test_a_conflict_after_a_loss_is_looked_into_until_there_is_something_to_see() -> None:
-    """The first request is still under way when the second is refused for it."""
+    """The second request is refused because the first one is still in progress."""
     late, answers = Late(2), [OutcomeUnknown("504.", status=504), Conflict(409)]
 
     async def send() -> BaseModel:
@@ -226,19 +226,19 @@ async def test_a_conflict_after_a_loss_is_looked_into_until_there_is_something_t
 
     assert await Creations().create(Call(30), send, late.find) is late.made
     answers = [OutcomeUnknown("504.", status=504), Conflict(409)]
-    with pytest.raises(Conflict):  # the advice on it says what is there by then
+    with pytest.raises(Conflict):  # the advice on the conflict names the object that exists by then
         await Creations().create(Call(30), send, Late(99).find)
 
 
 AGES = [
-    # by which the API's clock is ahead of this machine's, its Date header, the age of what is found, whose it is
+    # seconds that the API's clock is ahead, whether it sends Date, age of the found object, whether this call made it
     (0, True, -0.001, True),
     (0, True, 0.5, False),
     (0, True, 30, False),
     (3600, True, -0.001, True),
     (3600, True, 0.5, False),
     (3600, True, 1800, False),
-    (3600, True, -30, False),  # its two clocks disagree, so that nothing can be said
+    (3600, True, -30, False),  # the API's two clocks disagree, so the age is unknown
     (-3600, True, -0.001, True),
     (-3600, True, 0.5, False),
     (-3600, True, 60, False),
@@ -255,7 +255,7 @@ AGES = [
 async def test_what_is_older_than_the_request_is_somebody_elses(
     ahead: float, is_dated: bool, age: float, is_ours: bool
 ) -> None:
-    """By the API's own clock; another replica of this server may have made it a moment before."""
+    """Another replica may have made it a moment before. The API's own clock decides."""
     call = Call(30)
     if is_dated:
         call.answered(200, datetime.now(UTC) + timedelta(seconds=ahead))
@@ -275,7 +275,7 @@ async def test_what_is_older_than_the_request_is_somebody_elses(
 
 
 async def test_the_clock_is_read_from_the_answer_that_came_nearest_to_a_full_second() -> None:
-    """Dates are cut to the second, by up to which each of them is late."""
+    """A Date header has whole seconds, so it may be late by up to one second."""
     call = Call(30)
     for late in (0.9, 0.2, 0.7):
         call.answered(200, datetime.now(UTC) - timedelta(seconds=late))
@@ -285,7 +285,7 @@ async def test_the_clock_is_read_from_the_answer_that_came_nearest_to_a_full_sec
 
 
 async def test_a_link_is_a_success_when_it_is_there() -> None:
-    """Whether the answer was lost, or a repeated request met what the first one had done."""
+    """The answer may be lost, or a repeated request may meet the link that the first one made."""
     async with failing() as (agent, inkbox):
         await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
         await agent.ask("unlink_mailbox", agent_handle="sales-agent")
@@ -301,7 +301,7 @@ async def test_a_link_is_a_success_when_it_is_there() -> None:
 
 
 async def test_a_lost_deletion_of_what_is_known_never_to_have_been_there_is_no_success() -> None:
-    """The operator's limits made the call look first."""
+    """The operator's limits made the call look at the identity first."""
     async with failing(allow_addresses="*@inkboxmail.com") as (agent, inkbox):
         inkbox.fails(FINE, DROPPED_BEFORE)
         assert "404" in await agent.refused("delete_identity", agent_handle="nobody")
@@ -310,7 +310,7 @@ async def test_a_lost_deletion_of_what_is_known_never_to_have_been_there_is_no_s
 
 
 async def test_a_lost_unlinking_of_an_identity_that_never_was_is_no_success() -> None:
-    """The identity outlives its mailbox, so that it would still be there."""
+    """An identity outlives its mailbox, so a missing identity means that nothing was unlinked."""
     async with failing() as (agent, inkbox):
         inkbox.fails(DROPPED_BEFORE)
         assert "404" in await agent.refused("unlink_mailbox", agent_handle="nobody")
@@ -322,12 +322,12 @@ LARGE = b'{"id": "1", "email_address": "sales@inkboxmail.com", "padding": "' + b
 
 
 def large(status: int) -> Fault:
-    """Do what is asked, and answer too much."""
+    """Carry out the request, and send an answer that is too large."""
     return Fault(serves=True, answers=refusal(status, body=LARGE))
 
 
 async def test_a_change_whose_answer_is_too_large_was_made_once() -> None:
-    """It is looked at instead of being sent again; only where that fails, too, the error says that it was made."""
+    """The object is read instead of changed again. If that fails, the error says that the change was made."""
     async with failing() as (agent, inkbox):
         inkbox.fails(large(201))
         made = await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
@@ -344,7 +344,7 @@ async def test_a_change_whose_answer_is_too_large_was_made_once() -> None:
 
 
 async def test_a_refusal_whose_answer_is_too_large_is_not_reported_as_done() -> None:
-    """Of a large answer the status is all that is known, and only some say that the change was made."""
+    """The status of a large answer is all that is known, and a status of 500 does not mean success."""
     async with failing() as (agent, inkbox):
         await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
         for tool, more in (("update_mailbox", {"display_name": "B"}), ("delete_mailbox", {})):
@@ -354,7 +354,7 @@ async def test_a_refusal_whose_answer_is_too_large_is_not_reported_as_done() -> 
 
 
 async def test_a_deletion_that_was_lost_and_then_answered_with_too_much_is_done() -> None:
-    """The second answer says so."""
+    """The status of the second answer means success."""
     async with failing() as (agent, inkbox):
         await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
         inkbox.fails(DROPPED_BEFORE, large(200))
@@ -362,7 +362,7 @@ async def test_a_deletion_that_was_lost_and_then_answered_with_too_much_is_done(
 
 
 def packed(times: int, body: bytes, *, name: str = "gzip") -> Fault:
-    """Answer something that is packed so many times."""
+    """Send an answer that is compressed this many times."""
     for _ in range(times):
         body = gzip.compress(body)
     encodings = ", ".join([name] * times)
@@ -386,7 +386,7 @@ def packed(times: int, body: bytes, *, name: str = "gzip") -> Fault:
     ids=range(10),
 )
 async def test_an_answer_is_unpacked_once_and_within_bounds(fault: Fault) -> None:
-    """A few bytes that are packed in themselves would keep a processor busy for minutes."""
+    """A few bytes that are compressed many times would keep a processor busy for minutes."""
     async with failing() as (agent, inkbox):
         inkbox.fails(fault)
         assert code(await agent.call("list_mailboxes")) == "unexpected_response"
@@ -406,7 +406,7 @@ async def test_a_number_that_is_too_large_for_json_is_not_said_to_be_missing() -
 
 @pytest.mark.parametrize("value", ["2\x1f", "\x1f2", "2\x0b", "\xa02", "2 \t", " 2", "soon", "1e3", "2" * 400])
 async def test_any_retry_after_is_read_or_passed_over(value: str) -> None:
-    """What is no number of seconds says nothing, and is no bug."""
+    """A value that is not a number of seconds is ignored and must not cause an internal error."""
     limited = replace(LIMITED, answers=refusal(429, f"Retry-After: {value}"))
     async with failing(timeout=0.5) as (agent, inkbox):
         inkbox.fails(*[limited] * 3)

@@ -1,4 +1,4 @@
-"""Only its own files: what a server writes and deletes on a disk that it shares with others."""
+"""A server writes and deletes only its own files on a disk that it shares with other programs."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ OTHER = f"{8:032x}"
 
 
 def serve(home: Path, **variables: str) -> None:
-    """Start a server, say something that it records, and let it end."""
+    """Start a server, send it a message that it records, and let it end."""
     command = [*COMMAND, "--sandbox", "--sandbox-db", ":memory:"]
     ended = subprocess.run(
         command, input=HELLO, capture_output=True, env=environment(home, **variables), timeout=PATIENCE, check=True
@@ -35,13 +35,13 @@ def everything(place: Path) -> dict[str, int]:
 
 
 def write(cache: Path) -> None:
-    """Write one recording; what cannot be written is nothing to complain about."""
+    """Write one recording; a failure is ignored."""
     with suppress(OSError):
         keep(cache / "inkbox-mcp" / OWN / OTHER, b"content")
 
 
 def foreign_names(cache: Path) -> Path:
-    """A folder of our name with files and folders that are not ours."""
+    """Make a folder with our name, with files and folders that are not ours."""
     folder = cache / "inkbox-mcp"
     folder.mkdir(mode=0o700)
     for number in range(41):
@@ -51,7 +51,7 @@ def foreign_names(cache: Path) -> Path:
 
 
 def our_names_for_others_to_read(cache: Path) -> Path:
-    """Names as ours, but nothing that this program would have made."""
+    """Make folders with our names but with permissions that this program never sets."""
     folder = cache / "inkbox-mcp"
     folder.mkdir(mode=0o700)
     for number in range(41):
@@ -61,7 +61,7 @@ def our_names_for_others_to_read(cache: Path) -> Path:
 
 
 def our_names_for_files(cache: Path) -> Path:
-    """Private files where folders would be."""
+    """Make private files in place of folders."""
     folder = cache / "inkbox-mcp"
     folder.mkdir(mode=0o700)
     for number in range(41):
@@ -71,7 +71,7 @@ def our_names_for_files(cache: Path) -> Path:
 
 @pytest.mark.parametrize("make", [foreign_names, our_names_for_others_to_read, our_names_for_files])
 def test_a_folder_of_somebody_else_loses_nothing(make: Callable[[Path], Path], tmp_path: Path) -> None:
-    """However many things are in it."""
+    """The server deletes old recordings when there are many, so each folder holds more than that."""
     folder = make(tmp_path)
     before = everything(folder)
     serve(tmp_path, XDG_CACHE_HOME=str(tmp_path))
@@ -79,7 +79,7 @@ def test_a_folder_of_somebody_else_loses_nothing(make: Callable[[Path], Path], t
 
 
 def full(folder: Path) -> None:
-    """Fill a folder with what looks exactly as ours."""
+    """Fill a folder with files that look exactly like ours."""
     folder.mkdir(mode=0o700)
     for number in range(100, 141):
         (folder / f"{number:032x}").mkdir(0o700)
@@ -87,13 +87,13 @@ def full(folder: Path) -> None:
 
 
 def linked_cache(place: Path) -> Path:
-    """`inkbox-mcp` is a link."""
+    """Make `inkbox-mcp` a link."""
     (place / "inkbox-mcp").symlink_to("elsewhere")
     return place
 
 
 def linked_base(place: Path) -> Path:
-    """XDG_CACHE_HOME is a link."""
+    """Make XDG_CACHE_HOME a link."""
     (place / "elsewhere").rename(place / "inkbox-mcp")
     (place / "real").mkdir()
     (place / "inkbox-mcp").rename(place / "real" / "inkbox-mcp")
@@ -102,7 +102,7 @@ def linked_base(place: Path) -> Path:
 
 
 def linked_on_the_way(place: Path) -> Path:
-    """A folder above it is a link."""
+    """Make a parent folder of XDG_CACHE_HOME a link."""
     (place / "real" / "cache").mkdir(parents=True)
     (place / "elsewhere").rename(place / "real" / "cache" / "inkbox-mcp")
     (place / "link").symlink_to(place / "real")
@@ -110,21 +110,21 @@ def linked_on_the_way(place: Path) -> Path:
 
 
 def readable(place: Path) -> Path:
-    """Others can read it."""
+    """Make the folder readable for other users."""
     (place / "elsewhere").rename(place / "inkbox-mcp")
     (place / "inkbox-mcp").chmod(0o755)
     return place
 
 
 def writable(place: Path) -> Path:
-    """Others can write into it."""
+    """Make the folder writable for other users."""
     (place / "elsewhere").rename(place / "inkbox-mcp")
     (place / "inkbox-mcp").chmod(0o777)
     return place
 
 
 def of_another_user(place: Path) -> Path:
-    """It is somebody else's."""
+    """Give the folder to another user."""
     if os.geteuid():
         pytest.skip("only root can give a folder away")
     (place / "elsewhere").rename(place / "inkbox-mcp")
@@ -133,20 +133,20 @@ def of_another_user(place: Path) -> Path:
 
 
 def a_file(place: Path) -> Path:
-    """It is no folder."""
+    """Make `inkbox-mcp` a file."""
     (place / "inkbox-mcp").write_text("mine")
     return place
 
 
 def settings_linked(place: Path) -> Path:
-    """The folder for these settings is a link."""
+    """Make the folder for these settings a link."""
     (place / "inkbox-mcp").mkdir(mode=0o700)
     (place / "inkbox-mcp" / OWN).symlink_to("../elsewhere")
     return place
 
 
 def settings_writable(place: Path) -> Path:
-    """Others can write into the folder for these settings."""
+    """Make the folder for these settings writable for other users."""
     (place / "inkbox-mcp" / OWN).mkdir(parents=True)
     (place / "inkbox-mcp").chmod(0o700)
     (place / "inkbox-mcp" / OWN).chmod(0o777)
@@ -170,7 +170,7 @@ def settings_writable(place: Path) -> Path:
 def test_nothing_is_written_or_deleted_through_a_link_or_in_a_folder_that_is_not_private_and_ours(
     arrange: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    """Although all that is there would be ours by its name."""
+    """All names look like ours, so names alone must not decide."""
     full(tmp_path / "elsewhere")
     cache = arrange(tmp_path)
     before = everything(tmp_path)
@@ -179,7 +179,7 @@ def test_nothing_is_written_or_deleted_through_a_link_or_in_a_folder_that_is_not
 
 
 def test_a_server_whose_cache_is_a_link_deletes_and_records_nothing(tmp_path: Path) -> None:
-    """It serves all the same."""
+    """The server still answers requests."""
     home = tmp_path / "home"
     home.mkdir()
     full(tmp_path / "elsewhere")
@@ -190,7 +190,7 @@ def test_a_server_whose_cache_is_a_link_deletes_and_records_nothing(tmp_path: Pa
 
 
 def test_a_folder_that_is_given_up_loses_only_our_files(tmp_path: Path) -> None:
-    """A foreign file keeps it, a link is deleted by nobody, and what it leads to neither."""
+    """The folder stays if it has a foreign file, and neither a link nor its target is deleted."""
     folder = tmp_path / "inkbox-mcp"
     full(folder)
     oldest = folder / f"{100:032x}"
@@ -205,7 +205,7 @@ def test_a_folder_that_is_given_up_loses_only_our_files(tmp_path: Path) -> None:
 
 
 def test_a_write_that_was_cut_short_is_cleaned_up_later_and_one_under_way_is_not(tmp_path: Path) -> None:
-    """Only by its own name, and only when nobody can be writing it any more."""
+    """Only a file with our name is deleted, and only if it is too old to be in use."""
     write(tmp_path)
     folder = tmp_path / "inkbox-mcp" / OWN
     abandoned, under_way = (folder / f"{OTHER}.{number:016x}.new" for number in (1, 2))
@@ -219,7 +219,7 @@ def test_a_write_that_was_cut_short_is_cleaned_up_later_and_one_under_way_is_not
 
 
 def test_a_recording_that_cannot_take_its_place_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Such as one where a folder is."""
+    """A folder already has the name of the recording."""
     in_its_place = tmp_path / "inkbox-mcp" / OWN / OTHER
     write(tmp_path)
     in_its_place.unlink()
@@ -229,7 +229,7 @@ def test_a_recording_that_cannot_take_its_place_leaves_nothing_behind(tmp_path: 
 
 
 def test_the_newest_recordings_stay(tmp_path: Path) -> None:
-    """By the time at which they were written."""
+    """The time of the last write decides."""
     folder = tmp_path / "inkbox-mcp" / OWN
     write(tmp_path)
     now = time.time()
@@ -241,7 +241,7 @@ def test_the_newest_recordings_stay(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_for_this_user_only(tmp_path: Path) -> None:
-    """Every folder that is made for it, too."""
+    """This includes every folder that is made for a recording."""
     serve(tmp_path)
     modes = {path: mode & 0o777 for path, mode in everything(tmp_path).items()}
     assert set(modes.values()) == {0o700, 0o600}
@@ -250,7 +250,7 @@ def test_what_is_written_is_for_this_user_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [(), ("--sandbox",), ("--sandbox", "--sandbox-db", ":memory:")], ids=str)
 def test_a_home_that_does_not_exist_is_not_made(options: tuple[str, ...], tmp_path: Path) -> None:
-    """A server has no business there; with a sandbox that would be in it, one line says so."""
+    """The server needs no home. If the sandbox's file would be in it, one line reports the error."""
     home = tmp_path / "missing"
     ended = subprocess.run(
         [*COMMAND, *options], input=HELLO, capture_output=True, env=environment(home), timeout=PATIENCE, check=False

@@ -1,4 +1,4 @@
-"""Limits hold: what was compared with the operator's patterns is what is sent, and what came back is compared too."""
+"""Operator limits hold: a name is sent exactly as it was checked, and answers are checked too."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -34,7 +34,7 @@ from tests.support.humans import Human
 
 
 class MovingInkbox:
-    """An Inkbox whose organizations move from one generation of the API to the other while it runs."""
+    """An Inkbox whose organizations can move to the other API generation while it runs."""
 
     def __init__(self) -> None:
         self.generation: Generation = "spec"
@@ -62,7 +62,7 @@ async def moving(ask: Any = None, mode: str = "auto", **settings: Any) -> AsyncG
 
 
 async def test_a_question_says_what_happens_after_the_organization_moved(era: str) -> None:
-    """It is asked about the generation of now, not of the first call."""
+    """The question must use the current generation, not that of the first call."""
     human = Human("accept")
     async with moving(human, era) as (agent, inkbox):
         for handle in ("one-agent", "two-agent"):
@@ -75,7 +75,7 @@ async def test_a_question_says_what_happens_after_the_organization_moved(era: st
 
 
 async def test_a_human_who_agreed_before_the_move_is_asked_again(era: str) -> None:
-    """What they agreed to is not what would happen now."""
+    """The deletion would now do more than the human agreed to."""
     worlds: list[MovingInkbox] = []
 
     class SlowHuman(Human):
@@ -94,7 +94,7 @@ async def test_a_human_who_agreed_before_the_move_is_asked_again(era: str) -> No
 
 
 async def test_a_limit_on_addresses_rests_on_the_generation_of_now() -> None:
-    """In the identity generation an address is made of the handle, whatever else is asked for."""
+    """In the identity generation, an address is made from the handle, even if another one is requested."""
     async with moving(allow_addresses="ours@inkboxmail.com") as (agent, inkbox):
         await agent.ask("list_identities")
         inkbox.generation = "identity"
@@ -114,7 +114,7 @@ REFUSED_BEFORE_THE_MOVE: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("tool", "arguments"), REFUSED_BEFORE_THE_MOVE)
 async def test_a_refusal_does_not_rest_on_what_was_true_once(tool: str, arguments: dict[str, Any]) -> None:
-    """What only the later generation has can be used as soon as the organization is there."""
+    """A feature of the later generation works as soon as the organization has moved."""
     async with moving(confirm="never") as (agent, inkbox):
         await agent.ask("create_identity", agent_handle="one-agent", mailbox_local_part="one-agent")
         assert "does that differently" in await agent.refused(tool, **arguments)
@@ -123,7 +123,7 @@ async def test_a_refusal_does_not_rest_on_what_was_true_once(tool: str, argument
 
 
 async def test_the_generation_is_learnt_from_every_answer() -> None:
-    """Also from the refusal of a field that is gone."""
+    """The generation that an answer shows is remembered, so a refusal needs no extra request."""
     async with moving(confirm="never") as (agent, inkbox):
         await agent.ask("create_identity", agent_handle="one-agent", mailbox_local_part="one-agent")
         inkbox.generation = "identity"
@@ -131,7 +131,7 @@ async def test_the_generation_is_learnt_from_every_answer() -> None:
         inkbox.requests.clear()
         assert "does that differently" in await agent.refused("delete_mailbox", email_address="one-agent")
         assert inkbox.requests == []
-        inkbox.generation = "spec"  # none was seen to move back, but what an answer shows is believed
+        inkbox.generation = "spec"  # organizations do not move back, but an answer would be trusted
         await agent.ask("list_identities")
         await agent.ask("delete_mailbox", email_address="one-agent")
 
@@ -139,7 +139,7 @@ async def test_the_generation_is_learnt_from_every_answer() -> None:
 @pytest.mark.parametrize("handle", ["DESK-1", "des\u212a-1", "Desk-1", "\uff44esk-1", "desk-\u00b9", "de\u017fk-1"])
 @pytest.mark.parametrize("tool", ["delete_identity", "get_identity", "update_identity", "create_identity"])
 async def test_a_handle_is_compared_as_it_is_sent(tool: str, handle: str) -> None:
-    """An API that keeps two spellings apart would have done it to another agent."""
+    """An API that distinguishes the two spellings would change another agent."""
     more = {"update_identity": {"status": "paused"}}.get(tool, {})
     async with moving(allow_handles="desk-1", confirm="never") as (agent, inkbox):
         assert "agent_handle is outside" in await agent.refused(tool, agent_handle=handle, **more)
@@ -147,7 +147,7 @@ async def test_a_handle_is_compared_as_it_is_sent(tool: str, handle: str) -> Non
 
 
 async def test_patterns_in_capitals_mean_the_lower_case_that_inkbox_keeps_too() -> None:
-    """But never the other way round."""
+    """A lower-case pattern does not match capitals."""
     async with moving(allow_handles="Desk-*") as (agent, _):
         assert (await agent.ask("create_identity", agent_handle="desk-1"))["agent_handle"] == "desk-1"
         assert (await agent.ask("create_identity", agent_handle="Desk-1"))["agent_handle"] == "Desk-1"
@@ -157,7 +157,7 @@ async def test_patterns_in_capitals_mean_the_lower_case_that_inkbox_keeps_too() 
 @pytest.mark.parametrize("spelling", ["sales", "SALES", "Sales@InkboxMail.com", "sales@inkboxmail.com"])
 @pytest.mark.parametrize("limit", [{"allow_addresses": "sales@inkboxmail.com"}, {"allow_handles": "sales-agent"}])
 async def test_an_address_is_sent_as_it_was_compared(spelling: str, limit: dict[str, str]) -> None:
-    """In full: an API with several domains may take a bare name for another mailbox."""
+    """The full address is sent, because an API with several domains may read a bare name as another mailbox."""
     async with moving(confirm="never", **limit) as (agent, inkbox):
         with_mailbox = {"agent_handle": "sales-agent", "email_local_part": "sales"}
         await agent.ask("create_mailbox", **with_mailbox)
@@ -171,7 +171,7 @@ async def test_an_address_is_sent_as_it_was_compared(spelling: str, limit: dict[
 
 
 def answering(data: dict[str, Any]) -> Handler:
-    """Answer with this object, whatever is asked for; lists have it as their only item."""
+    """Answer every request with this object; a list has it as its only item."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         is_list = request.method == "GET" and request.url.path.endswith(("identities", "mailboxes"))
@@ -211,7 +211,7 @@ IDENTITY = {"agent_handle": "other", "email_address": "outside@inkboxmail.com", 
 async def test_an_answer_about_something_else_is_not_passed_on(
     tool: str, arguments: dict[str, Any], data: dict[str, Any], limit: dict[str, str]
 ) -> None:
-    """Whatever the API took the name for."""
+    """The API may read a name as another object than the one that was checked."""
     async with answered(data, **limit) as agent:
         result = await agent.call(tool, **arguments)
         assert (result.meta or {})["code"] == "not_allowed"
@@ -220,7 +220,7 @@ async def test_an_answer_about_something_else_is_not_passed_on(
 
 
 async def test_a_change_to_something_else_is_reported_as_made() -> None:
-    """It cannot be taken back here, but the user learns of it."""
+    """The server cannot undo it, but the user must learn of it."""
     async with answered(OTHERS, allow_addresses="sales@inkboxmail.com") as agent:
         message = await agent.refused("update_mailbox", email_address="sales", display_name="x")
         assert "The change was made nevertheless. Tell the user." in message
@@ -228,7 +228,7 @@ async def test_a_change_to_something_else_is_reported_as_made() -> None:
 
 
 async def test_lists_hold_nothing_that_only_looks_allowed() -> None:
-    """A letter that becomes an allowed one in lower case is another letter."""
+    """A letter whose lower case is allowed is still a different letter."""
     for address in ("\u212aim@inkboxmail.com", "kim@inkboxmail.com.evil.example"):
         async with answered({**OTHERS, "email_address": address}, allow_addresses="kim@inkboxmail.com") as agent:
             assert (await agent.ask("list_mailboxes"))["total"] == 0
@@ -236,19 +236,19 @@ async def test_lists_hold_nothing_that_only_looks_allowed() -> None:
         assert (await agent.ask("list_identities"))["total"] == 0
 
 
-# Tools to come, which call their arguments what they like.
+# Future tools, with argument names that no current tool uses.
 
 Inbox = Annotated[MailboxAddress, Field(description="Its address.")]
 
 
 class Ran(Result):
-    """What a tool would have sent."""
+    """The arguments that a tool would have sent."""
 
     given: dict[str, Any]
 
 
 class Sends(Args):
-    """Addresses by names that no tool has."""
+    """Addresses, under names that no tool uses."""
 
     mailbox: MailboxAddress | None = None
     inbox: Inbox | None = None
@@ -258,13 +258,13 @@ class Sends(Args):
 
 
 class SendsTwice(Sends):
-    """The same, inherited."""
+    """The same arguments, inherited."""
 
     copy_to: MailboxAddress | None = None
 
 
 class Moves(Args):
-    """Handles by names that no tool has."""
+    """Handles, under names that no tool uses."""
 
     source: AgentHandle | None = None
     target: AgentHandle | None = None
@@ -272,14 +272,14 @@ class Moves(Args):
 
 
 class Hooks(Args):
-    """Webhooks by names that no tool has."""
+    """Webhooks, under names that no tool uses."""
 
     first: WebhookURL | None = None
     others: list[WebhookURL] | None = None
 
 
 class Opens(Args):
-    """A new mailbox, of an agent that exists, beside another one that does."""
+    """A new mailbox of an existing agent, with another existing agent beside it."""
 
     whose: NewMailboxOwner
     like: AgentHandle | None = None
@@ -287,7 +287,7 @@ class Opens(Args):
 
 
 class Renames(Args):
-    """A new mailbox for an agent that may have another one."""
+    """A new mailbox for an agent that may already have one."""
 
     whose: AgentHandle
     start: LocalPart | None = None
@@ -302,67 +302,67 @@ class Founds(Args):
 
 
 class Reserves(Args):
-    """A new mailbox that nobody has."""
+    """A new mailbox without an agent."""
 
     start: LocalPart | None = None
 
 
 class Peeks(Args):
-    """A name that is declared as if it were none."""
+    """An address or handle that is declared as plain text."""
 
     note: Text
 
 
 @operation(READ_ONLY)
 async def get_sent(api: InkboxAPI, args: Sends) -> Ran:
-    """Return what it was called with."""
+    """Return the arguments of the call."""
     return Ran(given=args.supplied())
 
 
 @operation(ADDITIVE)
 async def send_twice(api: InkboxAPI, args: SendsTwice) -> Ran:
-    """Return what it was called with."""
+    """Return the arguments of the call."""
     return Ran(given=args.supplied())
 
 
 @operation(ADDITIVE)
 async def move_all(api: InkboxAPI, args: Moves) -> Ran:
-    """Return what it was called with."""
+    """Return the arguments of the call."""
     return Ran(given=args.supplied())
 
 
 @operation(ADDITIVE)
 async def hook_all(api: InkboxAPI, args: Hooks) -> Ran:
-    """Return what it was called with."""
+    """Return the arguments of the call."""
     return Ran(given=args.supplied())
 
 
 @operation(ADDITIVE)
 async def open_mailbox(api: InkboxAPI, args: Opens) -> Ran:
-    """Return what it was called with."""
+    """Return the arguments of the call."""
     return Ran(given=args.supplied())
 
 
 @operation(ADDITIVE)
 async def rename_mailbox(api: InkboxAPI, args: Renames) -> Ran:
-    """Return what it was called with."""
+    """Return the arguments of the call."""
     return Ran(given=args.supplied())
 
 
 @operation(ADDITIVE)
 async def found_agent(api: InkboxAPI, args: Founds) -> Ran:
-    """Return what it was called with."""
+    """Return the arguments of the call."""
     return Ran(given=args.supplied())
 
 
 @operation(ADDITIVE)
 async def reserve_address(api: InkboxAPI, args: Reserves) -> Ran:
-    """Return what it was called with."""
+    """Return the arguments of the call."""
     return Ran(given=args.supplied())
 
 
 class Future:
-    """A server with pins that has a tool to come, on an Inkbox with an agent inside the pins and one outside."""
+    """A limited server with a future tool, on an Inkbox with one allowed agent and one that is not."""
 
     def __init__(self, service: Service, inkbox: MovingInkbox) -> None:
         self._service = service
@@ -375,7 +375,7 @@ class Future:
         return answer
 
     async def run(self, work: Callable[[InkboxAPI], Awaitable[object]]) -> str | None:
-        """Call a tool that does this, and return the text of its error."""
+        """Call a tool that does this work, and return the text of its error."""
 
         @operation(READ_ONLY)
         async def get_work(api: InkboxAPI, args: Args) -> Ran:
@@ -388,7 +388,7 @@ class Future:
 
 @asynccontextmanager
 async def future(**limits: Any) -> AsyncGenerator[Future]:
-    """Make one."""
+    """Make a `Future` with these limits."""
     inkbox = MovingInkbox()
     with inkbox.store:
         unlimited = Settings.model_validate({"sandbox": True})
@@ -421,7 +421,7 @@ HANDLES = {"allow_handles": "ours,ours-*"}
 async def test_an_address_is_compared_whatever_it_is_called(
     limit: dict[str, str], arguments: dict[str, Any], place: str
 ) -> None:
-    """Alone, optional, in a list, one of several, and inherited; the error names the one that is not allowed."""
+    """An address may be optional, in a list, one of several, or inherited. The error names its place."""
     async with future(**limit) as server:
         answer = await server.call(send_twice, **arguments)
         assert (answer.meta or {}).get("code") == "not_allowed"
@@ -431,7 +431,7 @@ async def test_an_address_is_compared_whatever_it_is_called(
 
 @pytest.mark.parametrize("limit", [ADDRESSES, HANDLES], ids=["addresses", "handles"])
 async def test_every_address_is_sent_as_it_was_compared(limit: dict[str, str]) -> None:
-    """Also those in lists; other text is sent as it came."""
+    """This includes addresses in lists; plain text is sent unchanged."""
     full = "ours@inkboxmail.com"
     async with future(**limit) as server:
         answer = await server.call(
@@ -444,7 +444,7 @@ async def test_every_address_is_sent_as_it_was_compared(limit: dict[str, str]) -
 
 
 async def test_an_address_that_nobody_wrote_is_compared_too() -> None:
-    """A tool's own default is where the call would go."""
+    """A default address of a tool is used like one from the caller."""
 
     class Falls(Args):
         back: MailboxAddress = "outside"
@@ -467,7 +467,7 @@ async def test_an_address_that_nobody_wrote_is_compared_too() -> None:
     ],
 )
 async def test_a_handle_is_compared_whatever_it_is_called(arguments: dict[str, Any], place: str) -> None:
-    """By itself where handles are limited, and by its mailbox where addresses are."""
+    """A limit on addresses is checked against the mailbox of the handle."""
     async with future(**HANDLES) as server:
         assert f"failed: {place} is outside" in (await server.call(move_all, **arguments)).text
         assert server.inkbox.requests == []
@@ -483,7 +483,7 @@ async def test_a_handle_is_compared_whatever_it_is_called(arguments: dict[str, A
     ],
 )
 async def test_a_webhook_is_compared_whatever_it_is_called(arguments: dict[str, Any], place: str) -> None:
-    """By its host."""
+    """The host of the URL is compared."""
     async with future(allow_webhook_hosts="hooks.example.com") as server:
         assert f"{place} is outside" in (await server.call(hook_all, **arguments)).text
         assert not (await server.call(hook_all, first="https://hooks.example.com/")).is_error
@@ -512,7 +512,7 @@ async def test_a_webhook_is_compared_whatever_it_is_called(arguments: dict[str, 
 async def test_a_new_mailbox_is_made_only_at_an_allowed_address(
     tool: Operation[Any, Any], arguments: dict[str, Any], problem: str | None
 ) -> None:
-    """Whatever the arguments are called, and whatever else the tool takes."""
+    """The check follows the types of the arguments, not their names."""
     async with future(**ADDRESSES) as server:
         answer = await server.call(tool, **arguments)
         assert answer.is_error is (problem is not None)
@@ -520,7 +520,7 @@ async def test_a_new_mailbox_is_made_only_at_an_allowed_address(
 
 
 async def test_a_new_mailbox_where_addresses_are_made_of_handles_is_at_an_allowed_one() -> None:
-    """Whatever the handle is called."""
+    """The check follows the type of the handle, not its name."""
     async with future(**ADDRESSES) as server:
         server.inkbox.generation = "identity"
         assert "named's mailbox is outside" in (await server.call(found_agent, named="any", start="ours")).text
@@ -528,7 +528,7 @@ async def test_a_new_mailbox_where_addresses_are_made_of_handles_is_at_an_allowe
 
 
 async def test_a_new_mailbox_belongs_to_an_allowed_handle() -> None:
-    """One that would belong to nobody is not made."""
+    """A mailbox without an agent is not made."""
     async with future(**HANDLES) as server:
         assert "whose is outside" in (await server.call(open_mailbox, whose="outside")).text
         assert "start is outside" in (await server.call(reserve_address, start="ours")).text
@@ -550,7 +550,7 @@ UNRULED: list[Path] = [
 @pytest.mark.parametrize("limit", [ADDRESSES, HANDLES], ids=["addresses", "handles"])
 @pytest.mark.parametrize("unruled", UNRULED)
 async def test_a_resource_without_a_rule_is_not_touched(limit: dict[str, str], unruled: Path) -> None:
-    """Nothing could be left out of its answers; the error says where the rule is to be added."""
+    """The server could not filter its answers. The error names the module that needs a rule."""
     every: list[Callable[[InkboxAPI], Awaitable[object]]] = [
         lambda api: api.get(unruled, Result),
         lambda api: api.get_list(unruled),
@@ -566,7 +566,7 @@ async def test_a_resource_without_a_rule_is_not_touched(limit: dict[str, str], u
 
 
 async def test_a_resource_without_a_rule_can_be_used_without_limits() -> None:
-    """A rule is only for limits."""
+    """A rule is needed only if the operator set limits."""
     async with future() as server:
         assert "404" in (await server.run(lambda api: api.get(UNRULED[2], Result)) or "")
         assert server.inkbox.requests == ["GET /api/v1/mail/messages/1"]
@@ -574,7 +574,7 @@ async def test_a_resource_without_a_rule_can_be_used_without_limits() -> None:
 
 @pytest.mark.parametrize("limit", [ADDRESSES, HANDLES], ids=["addresses", "handles"])
 async def test_a_list_has_to_be_read_as_a_list(limit: dict[str, str]) -> None:
-    """An object that holds one, and a list of what belongs to no agent here, would be passed on whole."""
+    """The server could not filter a list inside an object, or a list of objects without an agent."""
     async with future(**limit) as server:
         for resource in (WEBHOOKS, WHOAMI, path(MAILBOXES, "ours@inkboxmail.com")):
             message = await server.run(lambda api, resource=resource: api.get_list(resource))
@@ -593,7 +593,7 @@ async def test_a_list_has_to_be_read_as_a_list(limit: dict[str, str]) -> None:
 @pytest.mark.parametrize("limit", [ADDRESSES, HANDLES], ids=["addresses", "handles"])
 @pytest.mark.parametrize(("resource", "field"), [(MAILBOXES, "email_address"), (IDENTITIES, "agent_handle")])
 async def test_a_list_with_a_query_holds_what_is_allowed(limit: dict[str, str], resource: Path, field: str) -> None:
-    """As one without."""
+    """A query must not turn the filter off."""
     found: list[dict[str, Any]] = []
     async with future(**limit) as server:
 
@@ -607,7 +607,7 @@ async def test_a_list_with_a_query_holds_what_is_allowed(limit: dict[str, str], 
 
 
 async def test_a_name_that_a_tool_took_for_plain_text_is_compared_in_the_path() -> None:
-    """Before it is sent: a deletion has no answer that could show it."""
+    """The check comes before the request, because the answer to a deletion shows no object."""
 
     @operation(ADDITIVE)
     async def delete_peeked(api: InkboxAPI, args: Peeks) -> Result:

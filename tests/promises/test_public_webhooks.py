@@ -1,4 +1,4 @@
-"""Webhooks go to the public internet: each host that is elsewhere is refused, and the sentence says why."""
+"""Webhooks must go to the public internet: any other host is refused, and the error gives the reason."""
 
 import ast
 import inspect
@@ -14,7 +14,7 @@ from inkbox_mcp.toolkit.ip_addresses import why_not_public
 from inkbox_mcp.toolkit.webhook_guard import webhook_host, webhook_url
 from tests.support.agents import connect
 
-# Both ends of every range, and addresses that clouds use inside.
+# Both ends of every range, and internal addresses of clouds.
 NOT_PUBLIC_IPV4 = """
     0.0.0.0 0.255.255.255 10.0.0.0 10.255.255.255 100.64.0.0 100.127.255.255 100.100.100.200 127.0.0.0
     127.255.255.255 161.26.0.10 166.8.0.1 166.11.255.255 199.36.153.4 199.36.153.11 168.63.129.16 169.254.0.0
@@ -64,7 +64,7 @@ PUBLIC_NAMES = """
 
 
 def complaint(url: str) -> str:
-    """Return what is wrong with a URL."""
+    """Return the error about a URL."""
     with pytest.raises(ValueError) as caught:
         webhook_url(url)
     return str(caught.value)
@@ -72,14 +72,14 @@ def complaint(url: str) -> str:
 
 @pytest.mark.parametrize("address", NOT_PUBLIC_IPV4.split())
 def test_an_ipv4_address_of_no_public_host_is_refused_for_what_it_is(address: str) -> None:
-    """Of every row of the registry, and of clouds."""
+    """The addresses cover every row of the IANA registry, and clouds."""
     for url in (f"https://{address}/hook", f"https://{address}:8443", f"https://{address}./"):
         assert f"must have a host on the public internet; {address} is a" in complaint(url)
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC_IPV6.split())
 def test_an_ipv6_address_of_no_public_host_is_refused_for_what_it_is(address: str) -> None:
-    """Of every row of the registry, outside of what is given out, and those with an IPv4 address inside."""
+    """The addresses cover every row of the IANA registry, unassigned space, and embedded IPv4 addresses."""
     for url in (f"https://[{address}]/hook", f"https://[{address.upper()}]:8443"):
         assert f"must have a host on the public internet; {IPv6Address(address)} is a" in complaint(url)
 
@@ -88,13 +88,13 @@ def test_an_ipv6_address_of_no_public_host_is_refused_for_what_it_is(address: st
     "host", [*PUBLIC_IPV4.split(), *(f"[{address}]" for address in PUBLIC_IPV6.split()), *PUBLIC_NAMES.split()]
 )
 def test_a_host_on_the_public_internet_is_taken(host: str) -> None:
-    """Just beside the ranges and the endings too."""
+    """This includes the neighbours of each refused range and ending."""
     assert webhook_url(f"https://{host}/hook") == f"https://{host}/hook"
 
 
 @pytest.mark.parametrize("name", PRIVATE_NAMES.split())
 def test_a_name_of_a_private_network_is_refused(name: str) -> None:
-    """By its ending, or because it has no dot."""
+    """A private ending or a missing dot identifies it."""
     for url in (f"https://{name}/hook", f"https://{name}:8443"):
         assert "must have the full name of a host on the public internet; " in complaint(url)
 
@@ -154,12 +154,12 @@ def test_a_name_of_a_private_network_is_refused(name: str) -> None:
     ],
 )  # fmt: skip
 def test_the_sentence_says_the_very_problem(url: str, problem: str) -> None:
-    """A model that reads it knows what to change."""
+    """A model that reads it must know what to change."""
     assert problem in complaint(url)
 
 
 def test_the_judgement_does_not_depend_on_the_python() -> None:
-    """Properties such as is_global have changed their meaning from release to release."""
+    """Properties such as is_global changed their meaning between releases of Python."""
     for module in (ip_addresses, webhook_guard):
         used = {node.attr for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Attribute)}
         assert not {name for name in used if name.startswith("is_")}
@@ -168,7 +168,7 @@ def test_the_judgement_does_not_depend_on_the_python() -> None:
 
 @given(st.ip_addresses())
 def test_an_address_is_judged_alike_in_every_notation(address: IPv4Address | IPv6Address) -> None:
-    """Compressed or not, in capitals or not."""
+    """An address may be compressed or not, in capitals or not."""
     written = (
         [str(address)] if address.version == 4 else [f"[{address}]", f"[{address.exploded}]", f"[{address}]".upper()]
     )
@@ -183,7 +183,7 @@ def test_an_address_is_judged_alike_in_every_notation(address: IPv4Address | IPv
 
 @given(st.text(alphabet="aA.:[]@%/\\?#0x7f_-é。１\u200b", max_size=30))
 def test_what_was_checked_is_where_it_is_sent(rest: str) -> None:
-    """An HTTP library finds the same host in an accepted URL as the guard, and so as the operator's patterns."""
+    """An HTTP library must find the host in an accepted URL that the guard and the operator's patterns found."""
     url = f"https://{rest}"
     try:
         assert webhook_url(url) == url
@@ -196,7 +196,7 @@ def test_what_was_checked_is_where_it_is_sent(rest: str) -> None:
     "host", ["HOOKS.Example.COM", "hooks.example.com.", "hooks.example.com:8443", "Hooks.example.com.:1"]
 )
 async def test_the_operators_hosts_are_matched_as_they_are_sent(era: str, host: str) -> None:
-    """Capitals and the dot of the root name the same host; the URL goes out as it was written."""
+    """Capitals and a final dot do not change the host; the URL is sent as it was written."""
     sent: list[bytes] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:

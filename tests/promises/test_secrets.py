@@ -1,4 +1,4 @@
-"""The API key and what callers pass stay where they belong: no result, log, exception or representation shows them."""
+"""No result, log, exception or representation shows the API key or the arguments of callers."""
 
 import json
 import logging
@@ -37,7 +37,7 @@ SECRET = KEY.rpartition(".")[2]
 """The part of the key that must stay secret; the part before it names the key."""
 
 SENTINEL = "sentinel"
-"""Stands in every argument, and must be in no log."""
+"""Part of every argument, and must not be in any log."""
 
 ARGUMENTS: dict[str, Any] = {
     "agent_handle": f"{SENTINEL}-agent",
@@ -59,12 +59,12 @@ ONE_PER_VERB = [
 
 
 def arguments(tool: Tool) -> dict[str, Any]:
-    """Fill in what a tool takes."""
+    """Return arguments for a tool."""
     return {name: ARGUMENTS[name] for name in tool.input_schema["properties"] if name in ARGUMENTS}
 
 
 def assert_hidden(text: object, *, but: str = "") -> None:
-    """No key, and no part of it that is worth anything; nor, with a sentinel, what was passed."""
+    """Check that a text does not contain the secret part of the key, nor the text `but`."""
     assert SECRET not in str(text)
     if but:
         assert but not in str(text).casefold()
@@ -72,7 +72,7 @@ def assert_hidden(text: object, *, but: str = "") -> None:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """Log as `--log-level debug` does: all of ours, and warnings of others."""
+    """Log as `--log-level debug` does: all messages of this package, and warnings of others."""
     caplog.set_level(logging.WARNING)
     caplog.set_level(logging.DEBUG, logger="inkbox_mcp")
     return caplog
@@ -135,13 +135,13 @@ STATUSES = [100, 101, 199, 200, 201, 202, 204, 206, 299, *range(300, 309), *rang
 
 @asynccontextmanager
 async def served(era: str, seconds: float = 30) -> AsyncGenerator[tuple[Agent, FaultyInkbox]]:
-    """Connect an agent of an era to a server in this process, and that to a real port."""
+    """Connect an agent to a server in this process, which connects to a real port."""
     async with faulty_inkbox() as inkbox, connect(inkbox.url, era, timeout=seconds) as agent:
         yield agent, inkbox
 
 
 async def everything_said(agent: Agent, tool: Tool) -> str:
-    """Call a tool and return all that a client can see of the outcome."""
+    """Call a tool and return everything that a client can see of the outcome."""
     try:
         result: CallToolResult = await agent.call(tool.name, **arguments(tool))
     except MCPError as error:
@@ -153,7 +153,7 @@ async def everything_said(agent: Agent, tool: Tool) -> str:
 async def test_no_fault_shows_the_key_or_logs_an_argument(
     stalls: bool, era: str, log: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Every way in which the API fails, met by every kind of request."""
+    """Each fault of the API meets each kind of request."""
     async with served(era, seconds=0.05 if stalls else 30) as (agent, inkbox):
         for fault in FAULTS.values():
             for tool in ONE_PER_VERB if fault.stalls is stalls else []:
@@ -166,7 +166,7 @@ async def test_no_fault_shows_the_key_or_logs_an_argument(
 
 
 async def test_no_status_shows_the_key_or_logs_an_argument(era: str, log: pytest.LogCaptureFixture) -> None:
-    """What is a success, a redirect, a refusal or none of them."""
+    """The statuses cover successes, redirects, refusals, and codes that are none of these."""
     async with served(era, seconds=0.3) as (agent, inkbox):
         for status in STATUSES:
             inkbox.fails(*[Fault(answers=as_json(status, {"detail": KEY, "arguments": SENTINEL}))] * 9)
@@ -175,7 +175,7 @@ async def test_no_status_shows_the_key_or_logs_an_argument(era: str, log: pytest
 
 
 async def test_an_answer_that_repeats_the_key_does_not_show_it(era: str, log: pytest.LogCaptureFixture) -> None:
-    """Proxies echo headers into error pages, and debugging servers into anything."""
+    """Proxies repeat request headers in error pages, and debugging servers do so in any answer."""
     async with served(era) as (agent, inkbox):
         for name, echo in ECHOES.items():
             for tool in ONE_PER_VERB:
@@ -186,7 +186,7 @@ async def test_an_answer_that_repeats_the_key_does_not_show_it(era: str, log: py
 
 
 async def test_what_is_hidden_of_an_answer_is_the_key_alone(era: str) -> None:
-    """The rest of a reason is quoted."""
+    """The model still needs the rest of the reason."""
     async with served(era) as (agent, inkbox):
         inkbox.fails(Fault(answers=ECHOES["reason of a 400"]))
         assert "bad key" in await agent.refused("get_mailbox", email_address="a")
@@ -207,7 +207,7 @@ BAD_ARGUMENTS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("bad", BAD_ARGUMENTS, ids=str)
 async def test_bad_arguments_are_not_logged(bad: dict[str, Any], era: str, log: pytest.LogCaptureFixture) -> None:
-    """Only that they were bad."""
+    """The log has only the code of the error."""
     async with served(era) as (agent, inkbox):
         assert (await agent.call("update_mailbox", **bad)).is_error
         with pytest.raises(MCPError):
@@ -218,7 +218,7 @@ async def test_bad_arguments_are_not_logged(bad: dict[str, Any], era: str, log: 
 
 
 async def test_a_bug_shows_its_place_and_no_values(era: str, log: pytest.LogCaptureFixture) -> None:
-    """Texts of exceptions repeat what was passed; neither the client nor the log gets them."""
+    """The texts of exceptions may contain arguments, so neither the client nor the log gets them."""
 
     def fail(request: httpx2.Request) -> httpx2.Response:
         said = f"{request.url} {request.headers['X-API-Key']}"
@@ -234,14 +234,14 @@ async def test_a_bug_shows_its_place_and_no_values(era: str, log: pytest.LogCapt
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Walk an exception, what caused it, and what was being handled when it was raised."""
+    """Walk an exception and its causes and contexts."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 async def test_no_exception_holds_the_key() -> None:
-    """Nor does what caused it, nor its traceback as it would be printed."""
+    """This includes its causes and its printed traceback."""
     async with faulty_inkbox() as inkbox:
         settings = Settings.model_validate({"api_key": KEY, "base_url": inkbox.url, "timeout": 0.3})
         raised = 0
@@ -261,7 +261,7 @@ async def test_no_exception_holds_the_key() -> None:
 
 
 async def test_no_representation_shows_the_key() -> None:
-    """Of settings and of the API, before its first call and after."""
+    """Settings and API objects are checked before and after the first request."""
     async with faulty_inkbox() as inkbox:
         settings = Settings.model_validate({"api_key": KEY, "base_url": inkbox.url})
         key = settings.api_key
@@ -297,7 +297,7 @@ def test_a_key_in_the_wrong_place_is_not_printed(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """What a client's log would keep: the server says which option is wrong, and not what it was given."""
+    """Clients store the error in a log, so it names the wrong option but not the value."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -311,7 +311,7 @@ def test_a_key_in_the_wrong_place_is_not_printed(
 def test_the_doctor_shows_no_secret(
     key: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a key its name, and nothing of what was set in place of one."""
+    """The doctor may show the name of a key, but no part of a value that is not a key."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -325,7 +325,7 @@ def test_the_doctor_shows_no_secret(
 
 
 def test_a_key_in_a_config_file_is_not_printed(tmp_path: Path) -> None:
-    """When another line of the file is wrong, or the key itself."""
+    """Another line of the file or the key itself may be wrong."""
     file = tmp_path / "config"
     for text in (f"api_key = {KEY} {KEY}", f"api_key = {KEY}\nbase_url = {KEY}"):
         file.write_text(text)
@@ -345,7 +345,7 @@ IN_A_PROCESS = [
 async def test_a_process_at_log_level_debug_writes_neither_key_nor_arguments(
     way: str, era: str, tmp_path: Path
 ) -> None:
-    """The same end to end: what the client gets, and all that the server writes on stderr."""
+    """A real process is checked with everything that its client gets and that it writes to stderr."""
     options, file = ("--log-level", "debug", "--timeout", "0.3"), tmp_path / "log"
     async with faulty_inkbox() as inkbox:
         if way == "stdio":
@@ -368,7 +368,7 @@ async def test_a_process_at_log_level_debug_writes_neither_key_nor_arguments(
 
 
 async def meet_faults(agent: Agent, inkbox: FaultyInkbox) -> None:
-    """Call every tool while the API repeats the key, and one while it is silent, and with what is no argument."""
+    """Call every tool while the API repeats the key; then one during a stall, and with bad arguments."""
     for tool in TOOLS:
         for fault in IN_A_PROCESS:
             inkbox.fails(*[fault] * 9)

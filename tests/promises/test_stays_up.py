@@ -1,4 +1,4 @@
-"""It stays up: clients that send nothing, too little, too slowly or too much keep nobody else from being served."""
+"""Clients that send nothing, too little, too slowly or too much must not stop the server from answering others."""
 
 import signal
 import socket
@@ -24,11 +24,11 @@ pytestmark = pytest.mark.posix
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SHORT, LONG = 0.2, 3600.0
-"""Seconds: those that a test waits for, and those that it cannot mean."""
+"""Seconds: a time limit that a test waits for, and one that it never reaches."""
 
 
 class Application:
-    """Answers every request at once, and never reads a body; or, of this many bytes, as long as the client takes it."""
+    """Answers every request with `size` bytes, and never reads a body. A large answer waits for the client to leave."""
 
     def __init__(self, size: int = 2) -> None:
         self._size = size
@@ -37,7 +37,7 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
-            raise AssertionError  # which for Uvicorn means that there is no lifespan
+            raise AssertionError  # tells Uvicorn that the application has no lifespan
         length = str(self._size).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
         await send({"type": "http.response.body", "body": b"x" * self._size})
@@ -60,7 +60,7 @@ class Served:
         return await anyio.connect_tcp("127.0.0.1", self.port)
 
     async def is_closed(self, stream: SocketStream, *, seconds: float = PATIENCE) -> bool:
-        """Whether the server closes a connection within some seconds; what it sends before is dropped."""
+        """Whether the server closes a connection within some seconds; earlier bytes are ignored."""
         with anyio.move_on_after(seconds):
             try:
                 while True:
@@ -80,7 +80,7 @@ async def answered(stream: SocketStream, request: bytes = REQUEST, *, times: int
 
 
 async def never_closed(stream: SocketStream, piece: bytes) -> None:
-    """Send a piece again and again, each before the server's patience is over, until the connection is closed."""
+    """Send a piece at short intervals until the server closes the connection."""
     with anyio.fail_after(PATIENCE):
         try:
             while True:
@@ -106,21 +106,21 @@ async def serving(limits: Limits, app: Application | None = None) -> AsyncGenera
 
 
 async def test_a_client_that_says_nothing_is_not_waited_for() -> None:
-    """A connection alone is a descriptor."""
+    """An open connection uses a file descriptor."""
     async with serving(Limits(head=SHORT, idle=LONG)) as served, await served.connect() as stream:
         assert await served.is_closed(stream)
 
 
 @pytest.mark.parametrize("begin", [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"\r"], ids=["nothing", "half", "CR"])
 async def test_a_head_that_comes_byte_by_byte_is_not_waited_for(begin: bytes) -> None:
-    """Each byte is a sign of life, and no more time."""
+    """A new byte does not extend the time for the head."""
     async with serving(Limits(head=SHORT, idle=LONG)) as served, await served.connect() as stream:
         await stream.send(begin or b"G")
         await never_closed(stream, b"X")
 
 
 async def test_a_later_head_that_comes_byte_by_byte_is_not_waited_for() -> None:
-    """Nor on a connection that was used well before, whether or not its first bytes came with the last request."""
+    """The limit applies again on a used connection, even if the head began together with the last request."""
     async with serving(Limits(head=SHORT, idle=LONG)) as served:
         for begin in (REQUEST, REQUEST + b"GET /", REQUEST * 3 + b"G"):
             async with await served.connect() as stream:
@@ -129,7 +129,7 @@ async def test_a_later_head_that_comes_byte_by_byte_is_not_waited_for() -> None:
 
 
 async def test_a_connection_may_be_idle_between_requests_for_longer() -> None:
-    """As balancers keep them: a POST on one that is just being closed could not be repeated."""
+    """Load balancers keep idle connections, and cannot repeat a POST if one is closed at that moment."""
     async with serving(Limits(head=SHORT, idle=LONG)) as served, await served.connect() as stream:
         for _ in range(2):
             await answered(stream)
@@ -138,7 +138,7 @@ async def test_a_connection_may_be_idle_between_requests_for_longer() -> None:
 
 
 async def test_a_connection_is_not_idle_for_ever() -> None:
-    """Nor one whose request was answered before its body had come."""
+    """The limit also applies if the request was answered before its body came."""
     late = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n"
     async with serving(Limits(head=LONG, idle=SHORT)) as served:
         for request, rest in ((REQUEST, b""), (late, b"body")):
@@ -149,7 +149,7 @@ async def test_a_connection_is_not_idle_for_ever() -> None:
 
 
 async def test_the_rest_of_a_request_that_was_answered_is_not_waited_for() -> None:
-    """Such as the body of one that was refused; however slowly it comes."""
+    """The client of a refused request may send its body very slowly."""
     refused = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
     async with serving(Limits(head=SHORT, idle=LONG)) as served, await served.connect() as stream:
         await answered(stream, refused)
@@ -157,7 +157,7 @@ async def test_the_rest_of_a_request_that_was_answered_is_not_waited_for() -> No
 
 
 async def test_a_connection_serves_on_after_a_body_that_came_late() -> None:
-    """Its rest is passed over."""
+    """The rest of the body is skipped."""
     refused = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n"
     async with serving(Limits(head=LONG, idle=LONG)) as served, await served.connect() as stream:
         await answered(stream, refused)
@@ -166,7 +166,7 @@ async def test_a_connection_serves_on_after_a_body_that_came_late() -> None:
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 async def test_a_client_that_does_not_take_its_answer_is_not_waited_for(version: bytes) -> None:
-    """Whether the connection would be closed after it or not."""
+    """HTTP/1.0 would close the connection after the answer; HTTP/1.1 would keep it."""
     app = Application(size=50_000_000)
     async with serving(Limits(head=LONG, idle=SHORT), app) as served, await served.connect() as stream:
         await stream.send(REQUEST.replace(b"1.1", version))
@@ -177,7 +177,7 @@ async def test_a_client_that_does_not_take_its_answer_is_not_waited_for(version:
 
 
 async def test_connections_over_the_limit_are_closed_at_once_and_the_others_served() -> None:
-    """As soon as one of those has gone, the next is taken."""
+    """A new connection is accepted as soon as another one has closed."""
     async with serving(Limits(connections=5, head=LONG, idle=LONG)) as served, AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(await served.connect()) for _ in range(5)]
         for stream in streams:
@@ -197,7 +197,7 @@ async def test_connections_over_the_limit_are_closed_at_once_and_the_others_serv
 async def _limited(
     messages: list[Message], *, headers: list[tuple[bytes, bytes]] | None = None, seconds: float = SHORT
 ) -> tuple[int, int]:
-    """Let an application read a body of these messages and then nothing; return the status, and the bytes it read."""
+    """Let an application read a body of these messages; return the status and the number of bytes that it read."""
     sent: list[Message] = []
     got = 0
 
@@ -208,7 +208,7 @@ async def _limited(
             message = await receive()
             got += len(message.get("body", b""))
             more = message.get("more_body", False)
-        await anyio.sleep(SHORT * 2)  # a call takes longer than its body may
+        await anyio.sleep(SHORT * 2)  # a call may take longer than the time for its body
         await PlainTextResponse("fine")(scope, receive, send)
 
     async def receive() -> Message:
@@ -232,7 +232,7 @@ def part(size: int, *, more: bool) -> Message:
 
 
 async def test_a_body_has_a_time_and_a_size_whoever_reads_it() -> None:
-    """Announced or not; and the time of a call is no time of its body."""
+    """The limits apply with and without a Content-Length; the time of the call does not count."""
     assert await _limited([part(50, more=True), part(50, more=False)]) == (200, 100)
     assert await _limited([part(50, more=True), part(50, more=True)]) == (408, 100)
     assert await _limited([part(50, more=True), part(51, more=True)], seconds=LONG) == (413, 50)
@@ -267,7 +267,7 @@ def healthy(connection: socket.socket) -> bool:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
 async def test_more_connections_than_descriptors_stop_nothing(tmp_path: Path) -> None:
-    """Who was served is served on, requests to Inkbox included; who comes later is once there is room again."""
+    """Open connections are still served, and new ones are served when descriptors are free again."""
     async with start_process(*limited("-n 120"), home=tmp_path) as server:
         port = int((await server.log("serving MCP at ")).rpartition(":")[2].partition("/")[0])
         address = ("127.0.0.1", port)
@@ -295,7 +295,7 @@ def _is_served(address: tuple[str, int]) -> bool:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
 async def test_it_takes_more_descriptors_than_a_shell_gives_where_it_may(tmp_path: Path) -> None:
-    """A thousand calls that wait are no reason to refuse one more."""
+    """A thousand waiting calls must not make the server refuse another one."""
     async with start_process(*limited("-Sn 120"), home=tmp_path) as server:
         port = int((await server.log("serving MCP at ")).rpartition(":")[2].partition("/")[0])
         with ExitStack() as stack:
