@@ -18,7 +18,7 @@ from tests.support.shared_servers import SharedHTTP, sharing
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test that another system than this one can run; see `markers` in pyproject.toml."""
+    """Skip a test that this system cannot run; see `markers` in pyproject.toml."""
     if sys.platform != "linux" and item.get_closest_marker("linux"):
         pytest.skip("needs programs that are installed on Linux only")
     if sys.platform == "win32" and item.get_closest_marker("posix"):
@@ -31,33 +31,33 @@ hypothesis.settings.load_profile("any_machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Load Schemathesis where its tests may run: that takes a second."""
+    """Load Schemathesis only where its tests may run, because loading takes a second."""
     if config.getoption("markexpr") != "not slow":
         config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the module that needs it where it is not loaded; its tests are slow ones."""
+    """Leave out the tests of Schemathesis where it is not loaded; all of them are slow tests."""
     loaded = config.pluginmanager.has_plugin("schemathesis.pytest.plugin")
     return True if collection_path.name == "test_schemathesis.py" and not loaded else None
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
 def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """Make `-n auto` three workers on two cores: one of them usually waits for a process or for time to pass."""
+    """Start three workers on two cores, because one of them usually waits for a process or a timer."""
     cores = yield
     return cores if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores * 3 // 2
 
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """The SDK's HTTP transports run on asyncio only."""
+    """Run tests on asyncio only, because the SDK's HTTP transports do."""
     return "asyncio"
 
 
 @pytest.fixture(autouse=True)
 def no_pauses() -> Generator[None]:
-    """Retries happen at once; how long their pauses are is stamina's affair and ours in `test_retries`."""
+    """Let retries happen at once; `test_retries` covers their pauses."""
     stamina.set_testing(True, attempts=ATTEMPTS)
     yield
     stamina.set_testing(False)
@@ -65,7 +65,7 @@ def no_pauses() -> Generator[None]:
 
 @pytest.fixture(params=["auto", "legacy"])
 def era(request: pytest.FixtureRequest) -> str:
-    """A client of each protocol era: 2026-07-28 without a handshake, and 2025-11-25 with one."""
+    """Run a test with a client of each protocol era: 2026-07-28 without a handshake, 2025-11-25 with one."""
     return request.param
 
 

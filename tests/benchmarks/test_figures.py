@@ -1,4 +1,4 @@
-"""From measurements to what a benchmark prints: numbers, goals, tables, charts."""
+"""How measurements become the output of a benchmark: numbers, goals, tables and charts."""
 
 import io
 import json
@@ -22,14 +22,14 @@ HEAD = ["measure", OURS, "±", "compared with", "", "±", "ratio", "goal", "met"
 
 
 def samples(measure: str = "", own: float = 1) -> Samples:
-    """Everything that goals and the report are about, each measured as 1, except for one measure of this server."""
+    """Make all samples that goals and the report need. Each value is 1, except one measure of this server."""
     keys = {key for goal in GOALS for key in (goal.own, goal.other) if key}
     keys |= {("client_busy", OURS), ("http_calls_per_second", "nginx")}
     return {key: Series([own if key == (measure, OURS) else 1]) for key in sorted(keys)}
 
 
 def test_a_single_outlier_moves_neither_median_nor_quartiles() -> None:
-    """The deviation is half of the way between the quartiles, the spread half of the whole way."""
+    """The deviation is half the distance of the quartiles, the spread half the distance of the extremes."""
     series = Series([3, 1, 5, 2, 4])
     assert (series.median, series.quartiles, series.deviation, series.spread) == (3, (2, 4), 1 / 3, 2 / 3)
     outlier = Series([3, 1, 500, 2, 4])
@@ -38,20 +38,20 @@ def test_a_single_outlier_moves_neither_median_nor_quartiles() -> None:
 
 
 def test_what_was_measured_once_does_not_deviate() -> None:
-    """A quick run has so few rounds."""
+    """A quick run may have a single round."""
     series = Series([7])
     assert (series.median, series.quartiles, series.deviation, series.spread) == (7, (7, 7), 0, 0)
 
 
 def test_a_ratio_is_the_median_of_those_within_a_round() -> None:
-    """What slows both down in a round leaves it as it is; the medians alone would tell 2."""
+    """A slow round slows both alike and does not change their ratio; the ratio of the medians would be 2."""
     own, other = Series([1, 10, 100]), Series([1, 5, 400])
     assert own.over(other).values == [1, 2, 0.25]
     assert own.ratio(other) == 1
 
 
 def test_rounds_that_somebody_missed_are_not_compared() -> None:
-    """Or others' rounds would stand in for them."""
+    """Otherwise values of different rounds would be compared."""
     with pytest.raises(ValueError, match="shorter"):
         Series([1, 2]).ratio(Series([1]))
 
@@ -83,7 +83,7 @@ def test_a_table_has_words_on_the_left_and_numbers_on_the_right() -> None:
     ],
 )
 def test_a_goal_is_met_up_to_its_bound(measure: str, title: str, own: float, goal: str, met: str) -> None:
-    """On the side that is better, and with what would be better still."""
+    """The bound itself meets the goal; a better bound, where one exists, is the stretch goal."""
     head, *lines = rows(samples(measure, own))
     assert head == HEAD
     line = next(line for line in lines if line[0] == title)
@@ -92,7 +92,7 @@ def test_a_goal_is_met_up_to_its_bound(measure: str, title: str, own: float, goa
 
 
 def test_a_goal_names_whom_it_compares_with_or_which_measure() -> None:
-    """A bound on a number alone is compared with nothing."""
+    """A goal with a fixed bound is compared with nothing."""
     shown = {line[0]: line for line in rows(samples("p50_after", 2))}
     assert shown["stdio call p50 after that, ms"][3:7] == ["p50", "1", "0%", "2"]
     assert shown["HTTP calls/s, 16 clients"][3:7] == [FASTMCP, "1", "0%", "1"]
@@ -100,7 +100,7 @@ def test_a_goal_names_whom_it_compares_with_or_which_measure() -> None:
 
 
 def test_a_report_tells_whether_the_loads_were_larger_than_what_was_measured() -> None:
-    """Each goal has a row above it."""
+    """The report names the limits of client and API, and every goal."""
     measured = samples("client_busy", 0.0812)
     measured["http_calls_per_second", "nginx"] = Series([67355.4])
     shown = report(measured)
@@ -109,7 +109,7 @@ def test_a_report_tells_whether_the_loads_were_larger_than_what_was_measured() -
 
 
 def test_a_file_holds_every_measurement_and_every_goal() -> None:
-    """As JSON."""
+    """The file is JSON, and says of each goal whether it is met."""
     written = json.loads(json.dumps(as_json([loop()], samples("list_bytes", 6001))))
     assert {"measure": "list_bytes", "server": OURS, "values": [6001]} in written["measured"]
     assert len(written["measured"]) == len(samples())
@@ -121,7 +121,7 @@ def test_a_file_holds_every_measurement_and_every_goal() -> None:
 
 @pytest.mark.slow
 def test_a_chart_is_drawn_as_png_and_as_svg(tmp_path: Path) -> None:
-    """With the servers that were measured."""
+    """The drawing names the servers that were measured."""
     pytest.importorskip("matplotlib", reason="NOT CHECKED: the extra benchmarks is not installed")
     from benchmarks.chart import draw
 
@@ -133,7 +133,7 @@ def test_a_chart_is_drawn_as_png_and_as_svg(tmp_path: Path) -> None:
 
 
 def test_differing_answers_stop_a_benchmark_with_a_message_that_names_both() -> None:
-    """The first is the reference, and any of the others may differ."""
+    """The first answer is the reference for all others."""
     agree("get_mailbox", {"one": {"id": 1}, "two": {"id": 1}, "three": {"id": 1}})
     with pytest.raises(BenchmarkError) as stopped:
         agree("get_mailbox", {"one": {"id": 1}, "two": {"id": 1}, "three": {"id": 2}})
@@ -142,14 +142,14 @@ def test_differing_answers_stop_a_benchmark_with_a_message_that_names_both() -> 
 
 @pytest.mark.parametrize("era", [MODERN, LEGACY])
 def test_a_template_becomes_the_call_that_it_stands_for(era: Era) -> None:
-    """With the id as a number."""
+    """The template is filled with a numeric id and an address."""
     written = template(era, "get_mailbox") % (7, "client-7@inkboxmail.com")
     assert json.loads(written) == call(era, "get_mailbox", {"email_address": "client-7@inkboxmail.com"}, 7)
     assert "\n" not in written
 
 
 def test_only_the_modern_era_sends_an_envelope() -> None:
-    """The other one has shaken hands, with the version of its era."""
+    """In the other era the handshake has named the version."""
     assert "_meta" not in call(LEGACY, "get_mailbox", {})["params"]
     envelope = call(MODERN, "get_mailbox", {})["params"]["_meta"]
     assert envelope["io.modelcontextprotocol/protocolVersion"] == MODERN
@@ -158,7 +158,7 @@ def test_only_the_modern_era_sends_an_envelope() -> None:
 
 
 def show_progress() -> None:
-    """Go through two steps."""
+    """Run a progress display through two steps."""
     progress = Progress(2)
     for step in ("starts", "calls"):
         progress.begin(step)
@@ -166,7 +166,7 @@ def show_progress() -> None:
 
 
 def test_where_there_is_no_terminal_progress_is_a_line_for_each_step(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a bar, and nothing of it on stdout, where the table goes."""
+    """It draws no bar, and leaves stdout to the table."""
     show_progress()
     stdout, stderr = capsys.readouterr()
     assert stdout == ""
@@ -176,15 +176,15 @@ def test_where_there_is_no_terminal_progress_is_a_line_for_each_step(capsys: pyt
 
 
 class Terminal(io.StringIO):
-    """A terminal that remembers what it shows."""
+    """A terminal that records its output."""
 
     def isatty(self) -> bool:
-        """Whether it is one."""
+        """Return True, as a terminal does."""
         return True
 
 
 def test_on_a_terminal_progress_is_a_bar_that_leaves_a_clean_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each step is written over the one before."""
+    """Each step overwrites the one before, and the end clears the line."""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     show_progress()

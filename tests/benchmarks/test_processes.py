@@ -1,4 +1,4 @@
-"""Programs that benchmarks start, and benchmarks as programs."""
+"""Programs that benchmarks start, and the benchmarks as programs."""
 
 import os
 import signal
@@ -41,12 +41,12 @@ signal.pause()
 
 
 def python(script: str, *arguments: str) -> list[str]:
-    """Write a command line that runs a script."""
+    """Return a command line that runs a script."""
     return [sys.executable, "-c", script, *arguments]
 
 
 def ends(pid: int, patience: float = PATIENCE) -> bool:
-    """Whether a process has ended or does so soon: what kills it does not wait for a child's end."""
+    """Return whether a process ends in time; the code that kills it does not wait for children."""
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -58,7 +58,7 @@ def ends(pid: int, patience: float = PATIENCE) -> bool:
 
 
 def is_listening(port: int) -> bool:
-    """Whether somebody listens on a port."""
+    """Return whether a process listens on a port."""
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
@@ -67,7 +67,7 @@ def is_listening(port: int) -> bool:
 def test_a_program_is_there_when_it_listens_and_ends_with_its_children(
     error: type[BaseException] | None, tmp_path: Path
 ) -> None:
-    """Also those that do not hear Ctrl-C, and however the benchmark ends."""
+    """Children that ignore Ctrl-C are ended too, even if the benchmark fails."""
     port, log = free_port(), tmp_path / "listener.log"
     pids: list[int] = []
     with (
@@ -95,14 +95,14 @@ def test_a_program_is_there_when_it_listens_and_ends_with_its_children(
 def test_a_server_that_does_not_start_is_an_error_with_its_last_words(
     command: list[str], message: str, tmp_path: Path
 ) -> None:
-    """Which is a line that tells what to do about it."""
+    """Its last line usually names the problem."""
     with pytest.raises(BenchmarkError) as failed, running(command, [free_port()], tmp_path / "server-0.log"):
         pytest.fail("it has not started")
     assert str(failed.value) == message
 
 
 def test_the_output_of_a_program_is_what_it_wrote(tmp_path: Path) -> None:
-    """Where it was told to run; bytes that are no text included, as of an answer that is cut off."""
+    """It runs in the given directory; bytes that are not UTF-8 are replaced."""
     script = r"import os; os.write(1, os.getcwdb() + b' \xc3\n'); os.write(2, b'a warning')"
     assert output(python(script), PATIENCE, tmp_path) == f"{tmp_path} \ufffd"
 
@@ -117,7 +117,7 @@ def test_the_output_of_a_program_is_what_it_wrote(tmp_path: Path) -> None:
     ],
 )
 def test_a_program_that_fails_or_hangs_is_an_error_with_its_last_words(script: str, message: str) -> None:
-    """Of its complaints rather than of its answers."""
+    """The message quotes stderr rather than stdout."""
     patience = 0.2 if "sleep" in script else PATIENCE
     with pytest.raises(BenchmarkError) as failed:
         output(python(script), patience)
@@ -126,7 +126,7 @@ def test_a_program_that_fails_or_hangs_is_an_error_with_its_last_words(script: s
 
 
 def test_children_of_a_program_that_hangs_are_ended() -> None:
-    """They hold its output open, and nobody else would."""
+    """They hold its output open, and no other code ends them."""
     port = free_port()
     with pytest.raises(BenchmarkError, match="did not end"):
         output(python(LISTENER, str(port)), 0.4)
@@ -134,7 +134,7 @@ def test_children_of_a_program_that_hangs_are_ended() -> None:
 
 
 def test_memory_is_that_of_a_program_and_its_children(tmp_path: Path) -> None:
-    """Whatever the names of processes: they may be no text."""
+    """The name of a process may contain any bytes, so it must not confuse the parser."""
     strange = tmp_path / os.fsdecode(b"\xff) Z")
     strange.symlink_to("/bin/sleep")
     with running(python(LISTENER, str(port := free_port())), [port], tmp_path / "log") as both:
@@ -147,7 +147,7 @@ def test_memory_is_that_of_a_program_and_its_children(tmp_path: Path) -> None:
 
 
 def test_a_program_that_is_missing_is_named_with_its_package() -> None:
-    """One that is there is found, also where only administrators look."""
+    """An installed program is found, also in the directories for administrators."""
     with pytest.raises(BenchmarkError, match="no-such-program is missing: install the Debian package no-such-program"):
         require("no-such-program")
     assert Path(require("sh")).is_absolute()
@@ -155,7 +155,7 @@ def test_a_program_that_is_missing_is_named_with_its_package() -> None:
 
 @pytest.fixture
 def signals_of_a_terminal() -> Generator[None]:
-    """SIGINT raises KeyboardInterrupt, which a shell's background jobs ignore; afterwards all is as it was."""
+    """Handle SIGINT as in a terminal, because background jobs ignore it; restore the handlers afterwards."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -165,7 +165,7 @@ def signals_of_a_terminal() -> Generator[None]:
 
 @pytest.mark.usefixtures("signals_of_a_terminal")
 def test_a_benchmark_ends_with_a_status_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """Ctrl-C and SIGTERM let it end what it started, without a word."""
+    """Ctrl-C and SIGTERM end it without a message."""
 
     def fail() -> None:
         raise BenchmarkError("nginx is missing")
@@ -187,7 +187,7 @@ def benchmark(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
 
 @pytest.mark.parametrize("module", ["benchmarks", "benchmarks.http"])
 def test_a_benchmark_tells_its_options(module: str) -> None:
-    """Before it needs anything."""
+    """`--help` works where no other program is installed."""
     shown = benchmark(module, "--help", PATH="/nowhere")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.startswith(f"usage: python -m {module} ")
@@ -195,7 +195,7 @@ def test_a_benchmark_tells_its_options(module: str) -> None:
 
 @pytest.mark.parametrize("module", ["benchmarks", "benchmarks.http"])
 def test_a_benchmark_that_lacks_a_program_says_so_and_begins_nothing(module: str, tmp_path: Path) -> None:
-    """In one line, which names the package."""
+    """One line names the missing Debian package."""
     if any((Path(folder) / "wrk").exists() for folder in ("/usr/local/sbin", "/usr/sbin", "/sbin")):
         pytest.skip("wrk is where it is always found")
     refused = benchmark(module, "--workdir", str(tmp_path / "cache"), PATH="/nowhere")
@@ -206,7 +206,7 @@ def test_a_benchmark_that_lacks_a_program_says_so_and_begins_nothing(module: str
 
 @pytest.mark.slow
 def test_the_framework_benchmark_shows_what_a_call_takes_each_way() -> None:
-    """In microseconds of processor time."""
+    """The table has one row per transport, in microseconds of processor time."""
     ended = benchmark("benchmarks.framework", "--rounds", "1")
     assert (ended.returncode, ended.stderr) == (0, "")
     _, _, head, *rows = ended.stdout.splitlines()
@@ -221,7 +221,7 @@ def test_the_framework_benchmark_shows_what_a_call_takes_each_way() -> None:
 
 @pytest.mark.slow
 def test_a_soak_without_faults_counts_calls_that_are_all_well() -> None:
-    """Its end and its status say so."""
+    """The last line and the status report success."""
     ended = benchmark("benchmarks.soak", "--seconds", "0.3", "--in-flight", "2", "--faults", "0")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.splitlines()[-1] == "all is well"
@@ -231,14 +231,14 @@ def test_a_soak_without_faults_counts_calls_that_are_all_well() -> None:
 
 
 async def test_a_page_of_a_long_list_is_measured_beside_models_of_all_of_it() -> None:
-    """In milliseconds, both ways."""
+    """Both values are in milliseconds."""
     taken = await measure(100, seconds=0.01)
     assert taken.keys() == {"paged", "validated"}
     assert all(0 < milliseconds < 1000 for milliseconds in taken.values())
 
 
 async def test_ways_to_a_page_that_show_different_mailboxes_are_not_compared() -> None:
-    """One that shows fewer is no faster way to the same."""
+    """An implementation that returns fewer mailboxes is not a faster one."""
 
     async def short(api: InkboxAPI) -> Result:
         return await list_mailboxes.run(api, ListMailboxes(limit=49))

@@ -1,4 +1,4 @@
-"""Servers as benchmarks call them: only right answers count, and all of them do the same work."""
+"""Servers as benchmarks call them: only right answers count, and all servers do the same work."""
 
 import json
 import os
@@ -39,12 +39,12 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class Connection(StreamRequestHandler):
-    """A connection that is kept as long as the client wants."""
+    """A connection that stays open as long as the client wants."""
 
     disable_nagle_algorithm = True
 
     def handle(self) -> None:
-        """Answer one request after the other."""
+        """Answer requests one after another."""
         assert isinstance(self.server, Inkbox)
         with suppress(ConnectionError):
             while request := self.rfile.readline():
@@ -54,7 +54,7 @@ class Connection(StreamRequestHandler):
 
 
 class Inkbox(ThreadingTCPServer):
-    """An Inkbox that has every mailbox that it is asked for."""
+    """An Inkbox in which every requested mailbox exists."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -80,7 +80,7 @@ class Inkbox(ThreadingTCPServer):
 
 @pytest.fixture
 def inkbox() -> Generator[Inkbox]:
-    """An Inkbox on loopback."""
+    """Serve an Inkbox on loopback."""
     with Inkbox() as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -90,7 +90,7 @@ def inkbox() -> Generator[Inkbox]:
 
 
 def client(peer: Peer, measure: str, inkbox: Inkbox, home: Path) -> dict[str, Any]:
-    """Let a client of its own process measure a server."""
+    """Measure a server with a client in its own process."""
     job = {
         "command": peer.stdio,
         "environment": environment(inkbox.origin, home),
@@ -103,7 +103,7 @@ def client(peer: Peer, measure: str, inkbox: Inkbox, home: Path) -> dict[str, An
 
 @pytest.mark.slow
 def test_servers_by_hand_and_with_decorators_answer_the_same_data_as_ours(inkbox: Inkbox, tmp_path: Path) -> None:
-    """All five tools; a result's text too says what its data say."""
+    """The test covers all five tools, and the text of each result holds the data."""
     answers = {peer.name: client(peer, "answers", inkbox, tmp_path) for peer in (ours(), mcpserver(), loop())}
     for tool, _ in CALLS:
         agree(tool, {name: answer["data"][tool] for name, answer in answers.items()})
@@ -113,7 +113,7 @@ def test_servers_by_hand_and_with_decorators_answer_the_same_data_as_ours(inkbox
 
 @pytest.mark.slow
 def test_a_server_answers_the_same_to_clients_of_both_eras_over_http(inkbox: Inkbox, tmp_path: Path) -> None:
-    """If its data differ that stops the benchmark with both of them."""
+    """Different data stop the benchmark, and the error shows both."""
     with serving(ours(), "sessions", inkbox.origin, tmp_path) as service:
         compare_answers([service, replace(service, peer=mcpserver())])
         inkbox.changes = True
@@ -124,7 +124,7 @@ def test_a_server_answers_the_same_to_clients_of_both_eras_over_http(inkbox: Ink
 
 
 def test_a_server_that_serves_stdio_only_is_no_http_service(tmp_path: Path) -> None:
-    """It is not even started."""
+    """The benchmark refuses it before it starts a process."""
     with pytest.raises(BenchmarkError, match=r"^hand-written serves stdio only$"), ExitStack() as stack:
         stack.enter_context(serving(loop(), "sessions", "http://127.0.0.1:1", tmp_path))
     assert list(tmp_path.iterdir()) == []
@@ -142,7 +142,7 @@ def test_a_server_that_serves_stdio_only_is_no_http_service(tmp_path: Path) -> N
 def test_a_measure_of_a_real_server_is_positive(
     measure: str, shown: set[str], calls: int, inkbox: Inkbox, tmp_path: Path
 ) -> None:
-    """And made with calls that reach Inkbox."""
+    """The measured calls reach Inkbox."""
     found = client(ours(), measure, inkbox, tmp_path)
     assert found.keys() == shown
     assert all(value > 0 for value in found.values())
@@ -151,7 +151,7 @@ def test_a_measure_of_a_real_server_is_positive(
 
 @pytest.mark.slow
 def test_httpx2_alone_gets_one_mailbox_after_another(inkbox: Inkbox) -> None:
-    """The least number of calls is twice the warm-up."""
+    """It makes at least twice as many calls as the warm-up."""
     script = "import sys, anyio, benchmarks.direct as d; print(anyio.run(d.measure, sys.argv[1], 0))"
     assert 0 < float(output([sys.executable, "-c", script, inkbox.origin], PATIENCE, ROOT)) < 1000
     assert inkbox.requests == 2 * direct.WARM_UP
@@ -175,12 +175,12 @@ sys.stderr.write(f"{answered} answered")
 
 
 def echoing(lie: str = "pass") -> list[str]:
-    """Write the command line of a server that has every mailbox, and that does something wrong besides."""
+    """Return the command of a server that has every mailbox, and whose answers `lie` may corrupt."""
     return [sys.executable, "-c", ECHO.replace("LIE", lie)]
 
 
 def test_every_call_one_by_one_is_counted_once(tmp_path: Path) -> None:
-    """As many as were wanted, in milliseconds."""
+    """It makes exactly the wanted number of calls, measured in milliseconds."""
     with started(echoing(), dict(os.environ), str(tmp_path / "log")) as server:
         latencies = one_by_one(server, 2, at_least=5)
     assert len(latencies) == 5
@@ -189,7 +189,7 @@ def test_every_call_one_by_one_is_counted_once(tmp_path: Path) -> None:
 
 
 def test_a_rate_counts_what_was_answered_while_calls_were_under_way(tmp_path: Path) -> None:
-    """Not the last of them, for which nothing else is sent; nobody waits for an answer in the end."""
+    """The last answers do not count, because no new calls replace them."""
     with started(echoing(), dict(os.environ), str(tmp_path / "log")) as server:
         rate = side_by_side(server, 2, 0.1)
         assert len(one_by_one(server, 2, at_least=1)) == 1
@@ -198,17 +198,17 @@ def test_a_rate_counts_what_was_answered_while_calls_were_under_way(tmp_path: Pa
 
 
 def in_turn(server: Server) -> None:
-    """Call twice, one after the other."""
+    """Make two calls, one after the other."""
     one_by_one(server, 2, at_least=2)
 
 
 def together(server: Server) -> None:
-    """Call many times at once."""
+    """Make many calls at once."""
     side_by_side(server, 2, 0.05)
 
 
 def shaking_hands(server: Server) -> None:
-    """Call nothing yet."""
+    """Initialize without a call."""
     server.shake_hands()
 
 
@@ -232,7 +232,7 @@ def shaking_hands(server: Server) -> None:
 def test_a_wrong_answer_is_an_error_that_shows_it(
     ask: Callable[[Server], None], lie: str, message: str, tmp_path: Path
 ) -> None:
-    """Whatever is wrong with it."""
+    """The error quotes the answer or the server's last line."""
     with (
         pytest.raises(BenchmarkError, match=f"^{message}"),
         started(echoing(lie), dict(os.environ), str(tmp_path / "log")) as server,
@@ -241,7 +241,7 @@ def test_a_wrong_answer_is_an_error_that_shows_it(
 
 
 def test_a_server_that_goes_on_after_a_wrong_answer_is_ended(tmp_path: Path) -> None:
-    """Or nobody would learn of the answer."""
+    """Otherwise the error would wait for the server to end."""
     command = echoing("result['isError'] = True")
     command[-1] += "\nimport time; time.sleep(60); sys.stderr.write('nobody ended me')"
     log = tmp_path / "log"
@@ -263,7 +263,7 @@ def test_a_server_that_goes_on_after_a_wrong_answer_is_ended(tmp_path: Path) -> 
 def test_answers_that_nobody_asked_for_are_errors(
     lie: str, ask: Callable[[Server], None], message: str, tmp_path: Path
 ) -> None:
-    """Two to a call, and others than a handshake has."""
+    """Examples are a second answer to a call and an unexpected handshake."""
     with (
         pytest.raises(BenchmarkError, match=f"^{message}"),
         started(echoing(lie), dict(os.environ), str(tmp_path / "log")) as server,
@@ -272,7 +272,7 @@ def test_answers_that_nobody_asked_for_are_errors(
 
 
 def test_a_server_that_has_ended_before_it_is_asked_is_an_error_with_its_last_words(tmp_path: Path) -> None:
-    """Though there is nobody to write to."""
+    """Writing to the closed pipe must not hide the server's message."""
     command = [sys.executable, "-c", "raise SystemExit('no such option')"]
     with started(command, dict(os.environ), str(tmp_path / "log")) as server:
         os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
@@ -281,7 +281,7 @@ def test_a_server_that_has_ended_before_it_is_asked_is_an_error_with_its_last_wo
 
 
 def test_a_client_tells_its_caller_what_was_wrong_in_one_line(inkbox: Inkbox, tmp_path: Path) -> None:
-    """Its caller has no other way to know."""
+    """The caller is another process and sees only this line."""
     peer = Peer("refuser", "1", [sys.executable, "-c", "exit('no such option')"])
     message = r"-m benchmarks\.client failed: error: the server ended after b'': no such option$"
     with pytest.raises(BenchmarkError, match=message):
@@ -289,7 +289,7 @@ def test_a_client_tells_its_caller_what_was_wrong_in_one_line(inkbox: Inkbox, tm
 
 
 def has(*programs: str) -> bool:
-    """Whether Debian's packages are there, which put servers where only administrators look."""
+    """Return whether these programs are installed, also in the directories for administrators."""
     places = os.pathsep.join([os.environ["PATH"], "/usr/local/sbin", "/usr/sbin", "/sbin"])
     return all(shutil.which(program, path=places) for program in programs)
 
@@ -297,7 +297,7 @@ def has(*programs: str) -> bool:
 @pytest.mark.slow
 @pytest.mark.skipif(not has("wrk", "nginx"), reason="needs the Debian packages wrk and nginx")
 def test_wrk_counts_right_answers_and_stops_at_a_wrong_one(tmp_path: Path) -> None:
-    """With what was answered instead."""
+    """The error shows the wrong answer."""
     with inkbox_stub(tmp_path) as origin:
         target = ceiling_target(origin)
         measured = load(target, 4, 1)
@@ -313,7 +313,7 @@ PLAN = Plan(rounds=1, starts=1, first_results=1, seconds=1)
 @pytest.mark.slow
 @pytest.mark.skipif(not has("nginx"), reason="needs the Debian package nginx")
 def test_a_comparison_names_the_server_that_fails(tmp_path: Path) -> None:
-    """With the last line that it wrote."""
+    """The error quotes the last line that the server wrote."""
     peers = [loop(), Peer("refuser", "1", [sys.executable, "-c", "exit('no such option')"])]
     with pytest.raises(BenchmarkError, match=r"^refuser: .*: no such option$"), ExitStack() as stack:
         Comparison(PLAN, peers, tmp_path, stack)
@@ -322,7 +322,7 @@ def test_a_comparison_names_the_server_that_fails(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not has("wrk", "nginx"), reason="needs the Debian packages wrk and nginx")
 def test_a_whole_comparison_measures_what_every_goal_is_about(tmp_path: Path) -> None:
-    """With servers that need no installation in place of those that do."""
+    """Servers that need no installation replace the others."""
     others = [replace(ours(), name="FastMCP"), replace(loop(), name="TypeScript")]
     peers = [ours(), mcpserver(), *others, loop()]
     with ExitStack() as stack:

@@ -106,7 +106,7 @@ async def read_resource(_: Context, params: ReadResourceRequestParams) -> ReadRe
     """Read a resource.
 
     Raises:
-        MCPError: there is none.
+        MCPError: the resource does not exist.
     """
     uri = params.uri
     if uri == "test://static-binary":
@@ -143,7 +143,7 @@ async def get_prompt(_: Context, params: GetPromptRequestParams) -> GetPromptRes
     """Get a prompt.
 
     Raises:
-        MCPError: there is none.
+        MCPError: the prompt does not exist.
     """
     arguments = params.arguments or {}
     context = answered(params, "user_context", "context")
@@ -171,7 +171,7 @@ async def get_prompt(_: Context, params: GetPromptRequestParams) -> GetPromptRes
 
 
 async def complete(_: Context, __: CompleteRequestParams) -> CompleteResult:
-    """Know no completion."""
+    """Return no completions."""
     return CompleteResult(completion=Completion(values=[], total=0, has_more=False))
 
 
@@ -181,7 +181,7 @@ async def set_level(_: Context, __: SetLevelRequestParams) -> EmptyResult:
 
 
 def add_fixtures(server: Server[Any]) -> None:
-    """Add what the suite expects to a server."""
+    """Add the tools, resources and prompts of the suite to a server."""
     add_tools(server)
     server.add_request_handler("resources/list", PaginatedRequestParams, list_resources)
     server.add_request_handler("resources/templates/list", PaginatedRequestParams, list_templates)

@@ -1,4 +1,4 @@
-"""Servers as processes, and the programs for Node that judge them."""
+"""Fixtures: servers as processes, and the Node programs that check them."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a user who has set up nothing."""
+    """The environment of a user who has configured nothing."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("INKBOX_")}
     return kept | {"HOME": str(tmp_path_factory.mktemp("home"))}
 
@@ -31,14 +31,14 @@ def server_url(environment: dict[str, str]) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def fixtures_url(environment: dict[str, str]) -> Iterator[str]:
-    """The address of our server with what the conformance suite expects."""
+    """The address of our server with the tools, resources and prompts of the suite."""
     with serving(environment, "tests.conformance") as url:
         yield url
 
 
 @contextmanager
 def serving(environment: dict[str, str], module: str, *arguments: str) -> Generator[str]:
-    """Run a module that serves HTTP, from the moment it announces its address."""
+    """Run a module that serves HTTP; yield its address once it is printed."""
     command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -50,7 +50,7 @@ def serving(environment: dict[str, str], module: str, *arguments: str) -> Genera
                     break
             else:
                 pytest.fail(f"{module} ended before it served:\n{''.join(log)}")
-            reader = threading.Thread(target=log.extend, args=[process.stderr])  # a full pipe would stop the server
+            reader = threading.Thread(target=log.extend, args=[process.stderr])  # a full pipe would block the server
             reader.start()
             yield log[-1].split()[-1]
         finally:
@@ -60,7 +60,7 @@ def serving(environment: dict[str, str], module: str, *arguments: str) -> Genera
 
 @pytest.fixture(scope="session")
 def program(pytestconfig: pytest.Config, environment: dict[str, str]) -> Program:
-    """Run the program of an npm package, of an exact version that is installed once into pytest's cache."""
+    """Return a function that runs a program of a pinned npm package, installed once in pytest's cache."""
     node, npm = find_node()
     cache = pytestconfig.cache
     assert cache is not None

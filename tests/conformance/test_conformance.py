@@ -14,12 +14,12 @@ HERE = Path(__file__).parent
 
 @pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
 def test_conforms_to_a_revision(program: Program, fixtures_url: str, revision: str, tmp_path: Path) -> None:
-    """Everything that a revision requires holds, and of the rest only what the baseline names fails."""
+    """All required scenarios pass, and of the others only those in the baseline fail."""
     baseline = HERE / f"baseline-{revision}.yml"
     command = ["server", "--url", fixtures_url, "--requirements", revision, "--expected-failures", str(baseline)]
     result = program("conformance", *command, cwd=tmp_path)
     assert result.returncode == 0, result.stdout
-    # The suite's status does not tell about scenarios that a revision does not require: extensions and new ones.
+    # The suite's status ignores scenarios that a revision does not require, such as extensions.
     failed = set(re.findall(r"^✗ (\S+):", result.stdout, re.MULTILINE))
     expected = set(re.findall(r"^  - (\S+)", baseline.read_text(encoding="utf-8"), re.MULTILINE))
     assert failed == expected
@@ -43,7 +43,7 @@ def test_conforms_to_a_revision(program: Program, fixtures_url: str, revision: s
 def test_conforms_as_it_is_started(
     program: Program, server_url: str, revision: str, scenario: str, tmp_path: Path
 ) -> None:
-    """What needs none of the suite's tools holds for the command line's own server, without additions."""
+    """Scenarios that need no tool of the suite pass on the server of the command line."""
     command = ["server", "--url", server_url, "--scenario", scenario, "--spec-version", revision]
     result = program("conformance", *command, cwd=tmp_path)
     assert result.returncode == 0, result.stdout

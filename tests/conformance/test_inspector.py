@@ -1,4 +1,4 @@
-"""The MCP Inspector as a client, with its strict check of what clients can carry."""
+"""The MCP Inspector as a client, with its strict check of what clients support."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(params=["http-modern", "http-legacy", "stdio-modern", "stdio-legacy"])
 def target(request: pytest.FixtureRequest) -> list[str]:
-    """Arguments that name our server, over each transport and in each protocol era."""
+    """Arguments that select our server, over each transport and in each protocol era."""
     transport, era = request.param.split("-")
     if transport == "http":
         return [request.getfixturevalue("server_url"), "--transport", "http", "--protocol-era", era]
@@ -23,7 +23,7 @@ def target(request: pytest.FixtureRequest) -> list[str]:
 
 
 def test_inspector_finds_no_fault_in_the_tools(program: Program, target: list[str], tmp_path: Path) -> None:
-    """Every tool is listed, and no schema has anything that some client cannot carry."""
+    """Every tool is listed, and every schema works in all clients that the check knows."""
     result = program(
         "mcp-inspector", "--cli", *target, "--method", "tools/list", "--strict", "--format", "json", cwd=tmp_path
     )
@@ -32,7 +32,7 @@ def test_inspector_finds_no_fault_in_the_tools(program: Program, target: list[st
 
 
 def test_inspector_calls_a_tool(program: Program, target: list[str], tmp_path: Path) -> None:
-    """A call through a client that is not ours returns structured data."""
+    """A client of another project gets structured data."""
     call = ["--method", "tools/call", "--tool-name", "list_mailboxes", "--tool-arg", "limit=1", "--format", "json"]
     result = program("mcp-inspector", "--cli", *target, *call, cwd=tmp_path)
     assert result.returncode == 0, result.stderr

@@ -59,7 +59,7 @@ FIXTURES: dict[str, Fixture] = {}
 
 
 def tool(schema: JSON = NO_ARGUMENTS, prefix: str = "test_") -> Callable[[Call], Call]:
-    """Declare a tool with the name of its function, after the prefix that most of the suite's tools have."""
+    """Declare a tool named after its function, with the prefix of most tools of the suite."""
 
     def declare(call: Call) -> Call:
         name = prefix + cast("str", getattr(call, "__name__", ""))
@@ -76,22 +76,22 @@ def strings(*names: str, **more: JSON) -> JSON:
 
 
 def said(text: str) -> CallToolResult:
-    """Return a result that is a text."""
+    """Return a result with one text."""
     return CallToolResult(content=[TextContent(text=text)])
 
 
 def embedded(uri: str, mime_type: str, text: str) -> EmbeddedResource:
-    """Return a resource as content."""
+    """Return an embedded resource."""
     return EmbeddedResource(resource=TextResourceContents(uri=uri, mime_type=mime_type, text=text))
 
 
 def ask(message: str, *names: str, **more: JSON) -> ElicitRequest:
-    """Ask the human for some strings."""
+    """Make a question that asks the human for some strings."""
     return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=strings(*names, **more)))
 
 
 def sample(prompt: str) -> CreateMessageRequest:
-    """Ask the client's model."""
+    """Make a request to the client's model."""
     message = SamplingMessage(role="user", content=TextContent(text=prompt))
     return CreateMessageRequest(params=CreateMessageRequestParams(messages=[message], max_tokens=100))
 
@@ -165,11 +165,11 @@ async def x_mcp_header(_: Context, params: CallToolRequestParams) -> Answer:
     return said(f"region={(params.arguments or {}).get('region')}")
 
 
-# What a tool sends while it runs.
+# Tools that send messages while they run.
 
 
 async def _log(context: Context, text: str) -> None:
-    # Deprecated, but what the scenarios of the handshake era are about.
+    # The method is deprecated, but the scenarios of the handshake era test it.
     await context.session.send_log_message("info", text, related_request_id=context.request_id)  # pyright: ignore[reportDeprecated]
 
 
@@ -210,7 +210,7 @@ async def trigger_prompt_change(_: Context, __: CallToolRequestParams) -> Answer
     return said("prompt list changed")
 
 
-# What a tool asks while it runs: clients that shook hands.
+# Tools that ask while they run, for clients with a handshake.
 
 
 async def _elicit(context: Context, request: ElicitRequest) -> str:
@@ -262,16 +262,16 @@ async def elicitation_sep1330_enums(context: Context, _: CallToolRequestParams) 
 
 @tool(strings("prompt"))
 async def sampling(context: Context, params: CallToolRequestParams) -> Answer:
-    """Ask the client's model."""
+    """Make a request to the client's model."""
     request = sample((params.arguments or {})["prompt"])
-    # Deprecated, but what the scenario is about.
+    # The method is deprecated, but the scenario tests it.
     result = await context.session.create_message(  # pyright: ignore[reportDeprecated]
         request.params.messages, max_tokens=100, related_request_id=context.request_id
     )
     return said(f"LLM response: {result.content.text if isinstance(result.content, TextContent) else '?'}")
 
 
-# What a tool asks by returning the question: clients without a handshake.
+# Tools that return their question, for clients without a handshake.
 
 
 @tool()
@@ -291,7 +291,7 @@ async def streaming_elicitation(_: Context, __: CallToolRequestParams) -> Answer
 
 @tool()
 async def input_required_result_sampling(_: Context, params: CallToolRequestParams) -> Answer:
-    """Ask the client's model."""
+    """Make a request to the client's model."""
     answer = (params.input_responses or {}).get("capital_question")
     if isinstance(answer, CreateMessageResult) and isinstance(answer.content, TextContent):
         return said(f"Model said: {answer.content.text}")

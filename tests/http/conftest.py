@@ -1,4 +1,4 @@
-"""What the tests of authentication share."""
+"""Fixtures and helpers of the tests of authentication."""
 
 from collections.abc import Generator
 
@@ -16,6 +16,6 @@ def server() -> Generator[Issuer]:
 
 @pytest.fixture
 def issuer(server: Issuer) -> Issuer:
-    """An authorization server as it is at the start."""
+    """The shared authorization server, reset to its initial state."""
     vars(server).update(vars(Issuer(server.origin)))
     return server

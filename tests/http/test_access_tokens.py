@@ -17,7 +17,7 @@ from tests.support.authorization_server import AUDIENCE, CLIENT_ID, Issuer, rsa_
 
 
 async def test_a_token_from_the_token_endpoint_says_who_calls(issuer: Issuer) -> None:
-    """The token itself goes no further, and the principal is what sessions are bound to."""
+    """The verified token carries no token text, and its principal is what sessions are bound to."""
     verified = await verifier(issuer).verify_token(await issuer.grant())
     assert verified is not None
     assert verified.expires_at is not None
@@ -41,41 +41,41 @@ def with_payload(token: str, **changes: Any) -> str:
 
 
 def encoded(value: object) -> str:
-    """Write JSON as a part of a token."""
+    """Encode JSON as one part of a token."""
     text = value if isinstance(value, str) else json.dumps(value)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def unsigned(issuer: Issuer, algorithm: str) -> str:
-    """A token without a signature."""
+    """Make a token without a signature."""
     return ".".join((encoded({"alg": algorithm, "kid": "first"}), encoded(issuer.claims()), ""))
 
 
 def confused(issuer: Issuer, secret: bytes, algorithm: str = "HS256") -> str:
-    """A token signed with what everybody knows, as if it were a shared secret."""
+    """Make a token that is signed with public data, as if it were a shared secret."""
     message = f"{encoded({'alg': algorithm, 'typ': 'at+jwt', 'kid': 'first'})}.{encoded(issuer.claims())}"
     signature = hmac.digest(secret, message.encode(), f"sha{algorithm[2:]}")
     return f"{message}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
 
 
 def signed(issuer: Issuer, claims: str) -> str:
-    """A genuine token of the issuer, whatever it says."""
+    """Sign these claims with the issuer's own key, even if they are malformed."""
     return jwt.PyJWS().encode(claims.encode(), issuer.keys[0].as_pem(private=True), "RS256", {"kid": "first"})
 
 
 def public_pem(issuer: Issuer) -> bytes:
-    """The issuer's public key, as whoever attacks it would write it down."""
+    """Return the issuer's public key as PEM, as an attacker can get it."""
     return issuer.keys[0].as_pem(private=False)
 
 
 def embedded(issuer: Issuer) -> str:
-    """A token that brings its own key."""
+    """Make a token that carries its own key."""
     mine = rsa_key("mine")
     return issuer.sign(issuer.claims(), mine, kid=None, jwk=mine.as_dict(private=False))
 
 
 def now() -> int:
-    """Seconds since the epoch when a test runs, not when it was collected."""
+    """Return the time of the running test, not of its collection."""
     return int(time.time())
 
 
@@ -159,7 +159,7 @@ BAD_TOKENS: dict[str, Callable[[Issuer], str]] = {
 
 @pytest.mark.parametrize("make", BAD_TOKENS.values(), ids=BAD_TOKENS)
 async def test_a_bad_token_is_refused(make: Callable[[Issuer], str], issuer: Issuer) -> None:
-    """The same verifier takes a good one before and after."""
+    """The same verifier accepts a good token before and after it."""
     judge = verifier(issuer)
     assert await is_good(judge, issuer.token())
     assert not await is_good(judge, make(issuer))
@@ -169,7 +169,7 @@ async def test_a_bad_token_is_refused(make: Callable[[Issuer], str], issuer: Iss
 async def test_why_a_token_was_refused_is_logged_without_any_of_it(
     issuer: Issuer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever set up the audience wrongly can see that."""
+    """The log names the reason, so that an operator can find a wrong audience in the settings."""
     caplog.set_level("INFO", "inkbox_mcp")
     token = issuer.token(aud="https://other.example.com/mcp", sub="secretive")
     assert not await is_good(verifier(issuer), token)
@@ -193,13 +193,13 @@ GOOD_TOKENS: dict[str, Callable[[Issuer], str]] = {
 
 @pytest.mark.parametrize("make", GOOD_TOKENS.values(), ids=GOOD_TOKENS)
 async def test_what_real_issuers_write_is_accepted(make: Callable[[Issuer], str], issuer: Issuer) -> None:
-    """Clocks that differ a little, several audiences, Keycloak's and Cognito's own claims."""
+    """Clocks differ a little, tokens may have several audiences, and Keycloak and Cognito add claims."""
     assert await is_good(verifier(issuer), make(issuer))
 
 
 @pytest.mark.parametrize("kind", ["at+jwt", "AT+JWT", "application/at+jwt", "JWT", None])
 async def test_types_of_access_tokens_are_accepted(kind: str | None, issuer: Issuer) -> None:
-    """Many issuers came before RFC 9068."""
+    """Issuers that are older than RFC 9068 use other types or no type."""
     assert await is_good(verifier(issuer), issuer.sign(issuer.claims(), typ=kind))
 
 
@@ -213,7 +213,7 @@ async def test_types_of_access_tokens_are_accepted(kind: str | None, issuer: Iss
     ],
 )
 async def test_the_client_is_named_as_the_issuer_names_it(claims: dict[str, Any], client: str, issuer: Issuer) -> None:
-    """`client_id`, `azp`, or else whom the token is about."""
+    """The client's name is `client_id`, else `azp`, else `sub`."""
     verified = await verifier(issuer).verify_token(issuer.token(**claims))
     assert verified is not None
     assert verified.client_id == client
@@ -230,14 +230,14 @@ async def test_the_client_is_named_as_the_issuer_names_it(claims: dict[str, Any]
     ],
 )
 async def test_scopes_are_found_where_issuers_put_them(claims: dict[str, Any], issuer: Issuer) -> None:
-    """RFC 9068 has one string; Okta and Entra have `scp`."""
+    """RFC 9068 uses one string, `scope`; Okta and Entra use `scp`."""
     verified = await verifier(issuer).verify_token(issuer.token(**claims))
     assert verified is not None
     assert verified.scopes == [READ, "more"]
 
 
 async def test_tokens_that_cannot_be_good_do_not_reach_the_issuer(issuer: Issuer) -> None:
-    """Not even the first time."""
+    """The verifier refuses them before it has fetched any key."""
     judge = verifier(issuer)
     for name in ("alg none", "HS256 with the PEM", "logout token", "opaque", "huge", "deep header", "encrypted"):
         assert not await is_good(judge, BAD_TOKENS[name](issuer))

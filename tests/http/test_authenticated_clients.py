@@ -1,4 +1,4 @@
-"""Whole clients that sign in: with a token, or with an authorization server that they find by themselves."""
+"""Real clients that authenticate with a token or with an authorization server that they discover."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -34,7 +34,7 @@ Serve = Callable[[Issuer | None], Any]
 
 
 class Upstream:
-    """An Inkbox API without mailboxes that remembers the requests it got."""
+    """An Inkbox API without mailboxes that records its requests."""
 
     def __init__(self) -> None:
         self.requests: list[httpx2.Request] = []
@@ -47,7 +47,7 @@ class Upstream:
 
 @asynccontextmanager
 async def served(api: Upstream, issuer: Issuer | None = None) -> AsyncGenerator[str]:
-    """Serve MCP for the tokens of an issuer, or for the static token; the endpoint's URL comes back."""
+    """Serve MCP for the tokens of an issuer, or for the static token; yield the endpoint's URL."""
 
     def app(origin: str) -> ASGIApp:
         server = server_on(api)
@@ -67,14 +67,14 @@ async def served(api: Upstream, issuer: Issuer | None = None) -> AsyncGenerator[
 
 @asynccontextmanager
 async def agent(url: str, mode: str, token: str = "", auth: httpx2.Auth | None = None) -> AsyncGenerator[Agent]:
-    """An MCP client that sends a token, or gets one."""
+    """Connect an MCP client that sends this token, or gets one with `auth`."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with connect_http(url, httpx2.AsyncClient(headers=headers, auth=auth, timeout=20), mode) as agent:
         yield agent
 
 
 async def test_a_token_from_the_token_endpoint_opens_the_server(era: str, issuer: Issuer) -> None:
-    """Inkbox gets nothing of it: neither the header nor the token anywhere else."""
+    """The token is not passed on to Inkbox, in any header, URL or body."""
     api = Upstream()
     async with served(api, issuer) as url:
         token = await issuer.grant()
@@ -90,7 +90,7 @@ async def test_a_token_from_the_token_endpoint_opens_the_server(era: str, issuer
 
 
 async def test_the_static_token_opens_the_server(era: str) -> None:
-    """And nothing else does."""
+    """Another token is refused with 401, and the static one is not passed on to Inkbox."""
     api = Upstream()
     async with served(api) as url:
         async with agent(url, era, SECRET) as someone:
@@ -101,7 +101,7 @@ async def test_the_static_token_opens_the_server(era: str) -> None:
 
 
 async def test_a_reader_reads_and_changes_nothing(era: str, issuer: Issuer) -> None:
-    """Where the client cannot get more scopes."""
+    """This client cannot get more scopes, so its calls that change something fail."""
     api = Upstream()
     async with served(api, issuer) as url, agent(url, era, await issuer.grant(READ)) as someone:
         assert (await someone.ask("list_mailboxes"))["total"] == 0
@@ -111,7 +111,7 @@ async def test_a_reader_reads_and_changes_nothing(era: str, issuer: Issuer) -> N
 
 
 async def test_a_session_belongs_to_who_opened_it(issuer: Issuer) -> None:
-    """Another caller with a good token of their own finds no such session."""
+    """Another caller with a good token gets 404 for this session."""
     async with served(Upstream(), issuer) as url, httpx2.AsyncClient() as http:
         mine = {**HEADERS, "Authorization": f"Bearer {await issuer.grant()}"}
         theirs = {**HEADERS, "Authorization": f"Bearer {await issuer.grant(client_id='other-service')}"}
@@ -123,7 +123,7 @@ async def test_a_session_belongs_to_who_opened_it(issuer: Issuer) -> None:
 
 
 class Storage:
-    """Where an MCP client keeps its tokens."""
+    """The tokens of an MCP client."""
 
     def __init__(self, token: OAuthToken | None = None) -> None:
         self.token = token
@@ -137,19 +137,19 @@ class Storage:
         self.token = tokens
 
     async def get_client_info(self) -> OAuthClientInformationFull | None:
-        """The client was registered by hand."""
+        """Return nothing: the client was registered by hand."""
 
     async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
-        """Nothing to keep."""
+        """Ignore the client's registration."""
 
 
 def login(url: str, issuer: Issuer, storage: Storage) -> httpx2.Auth:
-    """The SDK's OAuth client, which is told nothing but its own name and secret."""
+    """Return the SDK's OAuth client, which knows only its own name and secret and the issuer."""
     return ClientCredentialsOAuthProvider(url, storage, CLIENT_ID, CLIENT_SECRET, issuer=issuer.url)
 
 
 async def test_a_client_finds_the_authorization_server_by_itself(era: str, issuer: Issuer) -> None:
-    """From the challenge to the metadata, the issuer, a token, and a tool that is called."""
+    """The client follows the challenge to the metadata and the issuer, gets a token and calls a tool."""
     storage = Storage()
     async with served(Upstream(), issuer) as url, agent(url, era, auth=login(url, issuer, storage)) as someone:
         assert (await someone.ask("list_mailboxes"))["total"] == 0
@@ -158,7 +158,7 @@ async def test_a_client_finds_the_authorization_server_by_itself(era: str, issue
 
 
 async def test_a_client_gets_more_scopes_when_it_needs_them(era: str, issuer: Issuer) -> None:
-    """The step-up of the MCP specification: with a reader's token it reads, and on the first change it gets another."""
+    """MCP's step-up: a client with a reader's token gets another token on its first change."""
     storage, api = Storage(), Upstream()
     async with served(api, issuer) as url:
         storage.token = OAuthToken(access_token=await issuer.grant(READ), scope=READ)
@@ -171,7 +171,7 @@ async def test_a_client_gets_more_scopes_when_it_needs_them(era: str, issuer: Is
 
 @pytest.mark.parametrize("root", ["", "/mcp"])
 async def test_the_metadata_names_the_issuer_to_the_letter(root: str) -> None:
-    """A slash more would name another one, and clients would go away."""
+    """With an added slash it would name another issuer, which clients refuse."""
     routes = metadata_routes(AUDIENCE, "https://issuer.example.com", ["tenant"])
     transport = httpx2.ASGITransport(Starlette(routes=routes))  # pyright: ignore[reportArgumentType]
     async with httpx2.AsyncClient(transport=transport, base_url="https://mcp.example.com") as http:
@@ -198,7 +198,7 @@ async def test_the_metadata_names_the_issuer_to_the_letter(root: str) -> None:
     ],
 )
 async def test_the_metadata_is_where_clients_look_for_it(audience: str, url: str) -> None:
-    """RFC 9728 section 3.1; and at the root, where those look that saw no challenge."""
+    """RFC 9728 section 3.1 names the path; clients that saw no challenge look at the root."""
     assert metadata_url(audience) == url
     paths = [route.path for route in metadata_routes(audience, "https://issuer.example.com")]
     assert paths == list(dict.fromkeys([httpx2.URL(url).path, "/.well-known/oauth-protected-resource"]))

@@ -1,4 +1,4 @@
-"""The door to the HTTP server: who gets through, and what the others are told."""
+"""`Authentication`: which requests reach the HTTP server, and how the others are answered."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -23,7 +23,7 @@ from tests.support.authorization_server import serving
 
 
 async def echo(request: Request) -> Response:
-    """Say what came through."""
+    """Return what reached the application."""
     user = request.scope.get("user")
     return JSONResponse(
         {
@@ -48,7 +48,7 @@ class Scoped:
 
 
 def door(judge: Any, *required: str, url: str | None = METADATA_URL) -> httpx2.AsyncClient:
-    """A client of an application behind `Authentication`."""
+    """Make a client of an application with `Authentication` around it."""
     app = Starlette(routes=[Route(path, echo, methods=METHODS) for path in ("/mcp", "/healthz", "/.well-known/x/mcp")])
     guarded = Authentication(app, judge, required_scopes=required, metadata_url=url, is_write=is_write)
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(guarded), base_url="http://127.0.0.1")  # pyright: ignore[reportArgumentType]
@@ -56,7 +56,7 @@ def door(judge: Any, *required: str, url: str | None = METADATA_URL) -> httpx2.A
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_caller_without_a_token_is_told_how_to_get_one(method: str) -> None:
-    """No error code, because nothing was wrong (RFC 6750 section 3.1)."""
+    """The challenge has no error code, because the request had no token (RFC 6750 section 3.1)."""
     async with door(Scoped(), "tenant") as http:
         answer = await http.request(method, "/mcp")
     assert answer.status_code == 401
@@ -68,7 +68,7 @@ async def test_a_caller_without_a_token_is_told_how_to_get_one(method: str) -> N
 
 
 async def test_a_caller_with_a_bad_token_is_told_so() -> None:
-    """In the header's own words, for programs."""
+    """The header has the error code of RFC 6750, so that programs can act on it."""
     async with door(StaticToken(SecretStr(SECRET))) as http:
         answer = await http.post("/mcp", headers={"Authorization": "Bearer wrong"})
     assert answer.status_code == 401
@@ -83,7 +83,7 @@ async def test_a_caller_with_a_bad_token_is_told_so() -> None:
 
 
 async def test_where_tokens_are_given_out_no_client_is_sent_to_an_authorization_server() -> None:
-    """There is none."""
+    """With a static token no authorization server exists."""
     async with door(StaticToken(SecretStr(SECRET)), url=None) as http:
         assert (await http.get("/mcp")).headers["WWW-Authenticate"] == 'Bearer realm="inkbox-mcp"'
         answer = await http.get("/mcp", headers={"Authorization": "Bearer wrong"})
@@ -129,7 +129,7 @@ async def test_the_token_that_was_given_out_opens_the_door(header: str) -> None:
     ids=range(24),
 )
 async def test_anything_but_one_bearer_token_is_refused(headers: Any) -> None:
-    """Nor are tokens taken from where they are logged, such as the query."""
+    """Tokens in the query or the body do not count either, because URLs are logged."""
     async with door(StaticToken(SecretStr(SECRET))) as http:
         answer = await http.post(f"/mcp?access_token={SECRET}", headers=headers, data={"access_token": SECRET})
     assert answer.status_code == 401
@@ -138,14 +138,14 @@ async def test_anything_but_one_bearer_token_is_refused(headers: Any) -> None:
 
 @pytest.mark.parametrize("token", ["", "é", "\ud800", "\0", "x" * 100_000])
 async def test_the_static_token_compares_with_anything(token: str) -> None:
-    """Without a crash."""
+    """The comparison must not raise for any text."""
     assert await StaticToken(SecretStr(SECRET)).verify_token(token) is None
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/mcp/", "/mcp%0A", "/mcp/more", "/mcp;a=b", "/mcp%2F", "/mcpx"])
 @pytest.mark.parametrize("root", ["", "/behind/a/proxy"])
 async def test_no_path_that_the_router_might_take_for_the_endpoint_is_open(path: str, root: str) -> None:
-    """It does take `/mcp` with a line break after it, and takes a proxy's prefix away."""
+    """The router matches `/mcp` with a line break after it, and removes a proxy's prefix."""
     app = Starlette(routes=[Route("/mcp", echo, methods=METHODS)])
     guarded = Authentication(app, Scoped(), is_write=is_write)
     transport = httpx2.ASGITransport(guarded, root_path=root)  # pyright: ignore[reportArgumentType]
@@ -155,7 +155,7 @@ async def test_no_path_that_the_router_might_take_for_the_endpoint_is_open(path:
 
 
 async def test_a_huge_token_is_not_even_looked_at() -> None:
-    """Whatever the verifier would say."""
+    """It is refused by its length, before the verifier sees it."""
     async with door(Scoped()) as http:
         for size, status in ((16_384, 200), (16_385, 401)):
             answer = await http.get("/mcp", headers={"Authorization": f"Bearer {WRITE}+".ljust(size + 7, "x")})
@@ -163,7 +163,7 @@ async def test_a_huge_token_is_not_even_looked_at() -> None:
 
 
 async def test_other_paths_are_open() -> None:
-    """Probes and metadata, also when the authorization server is down."""
+    """Probes and metadata answer even while the authorization server is down."""
     async with door(Scoped()) as http:
         for path in ("/healthz", "/.well-known/x/mcp"):
             assert (await http.get(path, headers={"Authorization": "Bearer down"})).status_code == 200
@@ -172,7 +172,7 @@ async def test_other_paths_are_open() -> None:
 
 
 async def test_while_no_token_can_be_judged_callers_are_asked_to_wait() -> None:
-    """A 401 would send them to a login that does not work."""
+    """The answer is 503, because a 401 would send clients to a login that does not work."""
     async with door(Scoped()) as http:
         answer = await http.get("/mcp", headers={"Authorization": "Bearer down"})
     assert answer.status_code == 503
@@ -182,7 +182,7 @@ async def test_while_no_token_can_be_judged_callers_are_asked_to_wait() -> None:
 
 
 def call(tool: Any, **more: Any) -> bytes:
-    """A request that calls a tool."""
+    """Write a request that calls a tool."""
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}, **more}).encode()
 
 
@@ -203,7 +203,7 @@ def call(tool: Any, **more: Any) -> bytes:
 async def test_a_caller_who_lacks_scopes_is_told_all_that_are_needed(
     granted: str, required: tuple[str, ...], body: bytes, needed: str
 ) -> None:
-    """In one answer, so that one more login is enough."""
+    """One answer names all of them, so that one more login is enough."""
     async with door(Scoped(), *required) as http:
         answer = await http.post("/mcp", headers={"Authorization": f"Bearer {granted}"}, content=body)
     assert answer.status_code == 403
@@ -240,7 +240,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("body", CHANGES.values(), ids=CHANGES)
 async def test_a_reader_cannot_change_anything(body: bytes) -> None:
-    """Nor with a body that parsers read differently."""
+    """A body that parsers read differently counts as a change, too."""
     async with door(Scoped()) as http:
         answer = await http.post("/mcp", headers={"Authorization": f"Bearer {READ}"}, content=body)
         assert answer.status_code == 403
@@ -269,7 +269,7 @@ async def test_a_reader_cannot_change_anything(body: bytes) -> None:
     ids=range(13),
 )
 async def test_a_reader_may_ask_anything_else(body: bytes) -> None:
-    """What cannot be read is the server's to refuse; what can be comes through as it was sent."""
+    """Other bodies reach the server unchanged, and the server refuses those that it cannot read."""
 
     async def chunks() -> AsyncGenerator[bytes]:
         for start in range(0, len(body), 100_000):
@@ -281,7 +281,7 @@ async def test_a_reader_may_ask_anything_else(body: bytes) -> None:
 
 
 async def test_a_body_larger_than_the_server_takes_is_not_read() -> None:
-    """Not for long, whether or not its length was announced."""
+    """Reading stops soon, whether or not the length was announced."""
     sent = 0
 
     async def endless() -> AsyncGenerator[bytes]:
@@ -298,7 +298,7 @@ async def test_a_body_larger_than_the_server_takes_is_not_read() -> None:
 
 
 async def test_a_caller_who_goes_away_in_the_middle_is_the_servers_affair() -> None:
-    """It sees what came, and then that nobody is there."""
+    """The server receives the part of the body that came, and then the disconnect."""
     seen: list[Message] = []
 
     async def app(_: Scope, receive: Any, __: Any) -> None:
@@ -320,7 +320,7 @@ async def test_a_caller_who_goes_away_in_the_middle_is_the_servers_affair() -> N
 
 
 async def test_start_and_stop_of_the_application_are_not_guarded() -> None:
-    """The server's own lifespan runs behind the door."""
+    """The server's lifespan events must reach it without authentication."""
     events: list[str] = []
 
     @asynccontextmanager
@@ -338,7 +338,7 @@ async def test_start_and_stop_of_the_application_are_not_guarded() -> None:
 
 
 def test_where_nobody_has_to_say_who_they_are_anybody_may_write() -> None:
-    """A user of another kind is nobody we know."""
+    """Without authentication a request has no user; a user of an unknown type may not write."""
 
     def may_write(**scope: object) -> bool:
         return caller(Request({"type": "http", "headers": [], **scope})).may_write

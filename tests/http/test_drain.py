@@ -1,4 +1,4 @@
-"""The end of a server over HTTP: calls are finished, and those that wait are not waited for."""
+"""The drain of a server over HTTP finishes calls, and does not wait for calls that wait."""
 
 import signal
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.support.processes import PATIENCE
 async def test_a_drain_does_not_wait_for_a_call_that_waits(
     arguments: tuple[str, ...], era: str, tmp_path: Path
 ) -> None:
-    """The call answers what it knows, and the process ends long before its ten minutes are over."""
+    """The call returns early with its last state, and the process ends long before the timeout of ten minutes."""
     async with serve_extra("--drain-timeout", "600", *arguments, home=tmp_path) as (server, origin):
         with anyio.fail_after(PATIENCE):
             async with wait_over_http(origin, era, 3600.0) as messages:
@@ -27,7 +27,7 @@ async def test_a_drain_does_not_wait_for_a_call_that_waits(
 
 
 async def test_calls_that_wait_go_on_until_nothing_new_can_come() -> None:
-    """Clients would call again at once, and would come to the same server."""
+    """If they ended earlier, clients would call again at once and reach the same server."""
     order: list[str] = []
     drain = Drain("/mcp", 1.0, lambda: order.append("end the waits"))
     drain.watched = True
@@ -36,7 +36,7 @@ async def test_calls_that_wait_go_on_until_nothing_new_can_come() -> None:
 
 
 async def test_calls_that_wait_learn_of_the_end_however_little_time_there_is() -> None:
-    """So that they can answer in the second that is left to all calls."""
+    """They are notified even with a timeout of 0, so that they can still answer in the last second."""
     ending = anyio.Event()
     drain = Drain("/mcp", 0, ending.set)
     drain.watched = True

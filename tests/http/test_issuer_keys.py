@@ -1,4 +1,4 @@
-"""The issuer's keys: where they are found, which are used, and for how long."""
+"""The issuer's keys: where the verifier finds them, which it uses, and for how long."""
 
 import gzip
 import json
@@ -31,13 +31,13 @@ STRONG: dict[str, Key] = {
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 @pytest.mark.parametrize(("algorithm", "key"), STRONG.items(), ids=STRONG)
 async def test_signatures_that_only_the_issuer_can_make_are_accepted(algorithm: str, key: Key, issuer: Issuer) -> None:
-    """Every asymmetric algorithm that RFC 7518 and RFC 8037 recommend."""
+    """These are all asymmetric algorithms that RFC 7518 and RFC 8037 recommend."""
     issuer.keys.append(key)
     assert await is_good(verifier(issuer), issuer.sign(issuer.claims(), key, alg=algorithm))
 
 
 def published(issuer: Issuer, **changes: Any) -> Callable[[], Response]:
-    """Answer with the issuer's key set, its last key changed."""
+    """Answer with the issuer's key set, with changes to its last key."""
 
     def answer() -> Response:
         *others, last = issuer.jwks()["keys"]
@@ -64,7 +64,7 @@ def published(issuer: Issuer, **changes: Any) -> Callable[[], Response]:
     ids=str,
 )
 async def test_a_key_that_is_not_for_this_is_not_used(changes: dict[str, Any], issuer: Issuer) -> None:
-    """The keys beside it are."""
+    """The other keys of the same set still count."""
     other = rsa_key("other")
     issuer.keys.append(other)
     issuer.answers[JWKS] = published(issuer, **changes)
@@ -74,7 +74,7 @@ async def test_a_key_that_is_not_for_this_is_not_used(changes: dict[str, Any], i
 
 
 async def test_a_key_whose_private_half_is_published_is_not_used(issuer: Issuer) -> None:
-    """Everybody can sign with it."""
+    """Anyone could sign tokens with this key."""
     issuer.answers[JWKS] = published(issuer, **issuer.keys[0].as_dict(private=True))
     with pytest.raises(IssuerUnavailable):
         await verifier(issuer).verify_token(issuer.token())
@@ -90,7 +90,7 @@ async def test_a_key_that_is_too_weak_is_not_used(issuer: Issuer) -> None:
 
 
 async def test_a_token_that_names_no_key_is_tried_with_all(issuer: Issuer) -> None:
-    """And keys of one id are told apart by what they are for."""
+    """Keys that share an id are told apart by their algorithm."""
     ec = ECKey.generate_key("P-256", {"kid": "first"})
     issuer.keys += [rsa_key("second"), ec]
     judge = verifier(issuer)
@@ -100,7 +100,7 @@ async def test_a_token_that_names_no_key_is_tried_with_all(issuer: Issuer) -> No
 
 
 async def test_concurrent_requests_share_one_look_at_the_issuer(issuer: Issuer) -> None:
-    """However many clients come at once."""
+    """Fifty concurrent requests cause one request for the metadata and one for the keys."""
     judge, verdicts = verifier(issuer), list[bool]()
     token = await issuer.grant()
 
@@ -115,7 +115,7 @@ async def test_concurrent_requests_share_one_look_at_the_issuer(issuer: Issuer) 
 
 
 async def test_keys_are_looked_up_again_after_five_minutes(issuer: Issuer) -> None:
-    """So that a key which was taken back soon counts no more."""
+    """A revoked key must soon stop counting."""
     clock = Clock()
     judge, token = verifier(issuer, clock), issuer.token()
     assert await is_good(judge, token)
@@ -129,7 +129,7 @@ async def test_keys_are_looked_up_again_after_five_minutes(issuer: Issuer) -> No
 
 
 async def test_rotated_keys_count_at_once(issuer: Issuer) -> None:
-    """The new one with its first tokens, however many come together; the old one until it has left the key set."""
+    """The new key counts from its first tokens on, and the old key until it leaves the key set."""
     judge, old = verifier(issuer), issuer.token()
     assert await is_good(judge, old)
     issuer.keys.insert(0, rsa_key("second"))
@@ -147,7 +147,7 @@ async def test_rotated_keys_count_at_once(issuer: Issuer) -> None:
 
 
 async def test_an_old_key_is_refused_once_it_has_left_the_key_set(issuer: Issuer) -> None:
-    """The first token of the new key shows that the set has changed."""
+    """The first token of the new key makes the verifier fetch the set again."""
     judge, old = verifier(issuer), issuer.token()
     assert await is_good(judge, old)
     issuer.keys[:] = [rsa_key("second")]
@@ -156,7 +156,7 @@ async def test_an_old_key_is_refused_once_it_has_left_the_key_set(issuer: Issuer
 
 
 async def test_invented_key_ids_do_not_hammer_the_issuer(issuer: Issuer) -> None:
-    """One look in ten seconds, whatever callers send, and good tokens go on being accepted."""
+    """Unknown key ids cause at most one request in ten seconds, and good tokens still count."""
     clock = Clock()
     judge, invented = verifier(issuer, clock), rsa_key("invented")
     assert await is_good(judge, issuer.token())
@@ -170,12 +170,12 @@ async def test_invented_key_ids_do_not_hammer_the_issuer(issuer: Issuer) -> None
 
 
 def failing() -> Response:
-    """The answer of a server that is down behind its proxy."""
+    """Answer as a proxy does whose server is down."""
     return PlainTextResponse("down", 503)
 
 
 async def test_without_keys_no_token_is_judged(issuer: Issuer) -> None:
-    """The issuer is asked again after ten seconds, and then all is well."""
+    """The verifier asks the issuer again after ten seconds."""
     clock = Clock()
     judge, token = verifier(issuer, clock), issuer.token()
     issuer.answers = {METADATA: failing, OPENID: failing}
@@ -191,7 +191,7 @@ async def test_without_keys_no_token_is_judged(issuer: Issuer) -> None:
 
 
 async def test_each_failure_of_the_issuer_is_counted(issuer: Issuer) -> None:
-    """However many callers come meanwhile."""
+    """Each failed request counts once, even if several callers needed the keys."""
     clock, losses = Clock(), Losses()
     judge = verifier(issuer, clock, losses)
     issuer.answers = {METADATA: failing, OPENID: failing}
@@ -207,7 +207,7 @@ async def test_each_failure_of_the_issuer_is_counted(issuer: Issuer) -> None:
 
 
 async def test_known_keys_outlive_the_issuer_for_an_hour(issuer: Issuer) -> None:
-    """Tokens of keys that are not known are not judged meanwhile: a 401 would make clients throw them away."""
+    """Tokens of unknown keys raise meanwhile, because a 401 would make clients discard them."""
     clock = Clock()
     judge, token = verifier(issuer, clock), issuer.token()
     assert await is_good(judge, token)
@@ -227,7 +227,7 @@ async def test_known_keys_outlive_the_issuer_for_an_hour(issuer: Issuer) -> None
 
 
 async def test_nobody_listening_is_an_issuer_that_is_down() -> None:
-    """Connections are refused there."""
+    """A refused connection raises the same error as an issuer that fails."""
     judge = JWTVerifier("http://127.0.0.1:9", AUDIENCE)
     with pytest.raises(IssuerUnavailable):
         await judge.verify_token(Issuer("http://127.0.0.1:9").token())
@@ -235,7 +235,7 @@ async def test_nobody_listening_is_an_issuer_that_is_down() -> None:
 
 @pytest.mark.parametrize("error", [httpx2.ReadTimeout("x"), httpx2.RemoteProtocolError("x"), TimeoutError(), OSError()])
 async def test_however_the_way_to_the_issuer_fails_it_is_down(error: Exception) -> None:
-    """And nothing is raised that callers do not know."""
+    """Every failure of the connection raises `IssuerUnavailable`, the only error that callers handle."""
 
     def answer(_: httpx2.Request) -> httpx2.Response:
         raise error
@@ -246,7 +246,7 @@ async def test_however_the_way_to_the_issuer_fails_it_is_down(error: Exception) 
 
 
 async def test_a_proxy_that_cannot_be_used_is_an_issuer_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether it needs a package that is missing, or is none at all."""
+    """One proxy needs a package that is missing, the other has an unknown scheme."""
     for proxy in ("socks5://127.0.0.1:1", "ftp://127.0.0.1:1"):
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         judge = JWTVerifier("https://issuer.example.com", AUDIENCE)
@@ -255,7 +255,7 @@ async def test_a_proxy_that_cannot_be_used_is_an_issuer_that_is_down(monkeypatch
 
 
 class Held(httpx2.AsyncHTTPTransport):
-    """Keeps the requests of a verifier waiting, and tells that they came."""
+    """Delays the requests of a verifier, and signals that they came."""
 
     def __init__(self) -> None:
         super().__init__(verify=False)
@@ -268,7 +268,7 @@ class Held(httpx2.AsyncHTTPTransport):
 
 
 async def test_an_issuer_that_does_not_answer_holds_up_nobody_who_has_a_key(issuer: Issuer) -> None:
-    """One request waits for the new keys, the others go on with those there are."""
+    """One request waits for the new keys; the others use the known ones."""
     clock, held = Clock(), Held()
     transports = [held, httpx2.AsyncHTTPTransport(verify=False)]
     judge, token = JWTVerifier(issuer.url, AUDIENCE, transports.pop, clock), issuer.token()
@@ -282,7 +282,7 @@ async def test_an_issuer_that_does_not_answer_holds_up_nobody_who_has_a_key(issu
 
 
 async def test_who_has_no_key_waits_for_the_request_that_is_fetching_it(issuer: Issuer) -> None:
-    """Even when that began before."""
+    """The second request joins a fetch that the first one began."""
     held, verdicts = Held(), list[bool]()
     judge, token = JWTVerifier(issuer.url, AUDIENCE, lambda: held), issuer.token()
 
@@ -314,7 +314,7 @@ async def test_who_has_no_key_waits_for_the_request_that_is_fetching_it(issuer: 
 async def test_metadata_is_found_where_issuers_put_it(
     path: str, discovery: str, asked: list[str], issuer: Issuer
 ) -> None:
-    """In the order that the MCP specification gives clients."""
+    """The verifier tries the paths in the order that the MCP specification gives."""
     issuer.path, issuer.discovery = path, discovery
     assert await is_good(verifier(issuer), await issuer.grant())
     assert issuer.asked == [*asked, JWKS]
@@ -356,7 +356,7 @@ BAD_DOCUMENTS: dict[str, tuple[str, Callable[[Issuer], Response]]] = {
 async def test_a_bad_document_is_as_good_as_none(
     path: str, answer: Callable[[Issuer], Response], issuer: Issuer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says what is wrong with it; nobody is sent elsewhere."""
+    """The log names the mistake, and redirects are not followed."""
     issuer.answers[path] = lambda: answer(issuer)
     with pytest.raises(IssuerUnavailable):
         await verifier(issuer).verify_token(issuer.token())
@@ -380,7 +380,7 @@ async def test_a_bad_document_is_as_good_as_none(
     ],
 )
 async def test_keys_come_over_private_ways_only(uri: str) -> None:
-    """Whoever can change the keys on their way can make any token."""
+    """An attacker who can change the keys in transit can make any token."""
     asked: list[str] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -397,6 +397,6 @@ async def test_keys_come_over_private_ways_only(uri: str) -> None:
 async def test_an_issuer_on_this_machine_is_never_asked_through_a_proxy(
     variable: str, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever runs the proxy could put keys of their own into the answer."""
+    """The proxy's operator could put other keys into the answer."""
     monkeypatch.setenv(variable, "http://127.0.0.1:1")
     assert await is_good(JWTVerifier(issuer.url, AUDIENCE), issuer.token())

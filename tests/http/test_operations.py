@@ -1,4 +1,4 @@
-"""What those who operate an HTTP server see of it: probes, metrics, request ids, logs, and how it ends."""
+"""The HTTP server as its operators see it: probes, metrics, request ids, logs and shutdown."""
 
 import json
 import signal
@@ -37,7 +37,7 @@ SANDBOX = ("--sandbox", "--sandbox-db", ":memory:")
 
 @asynccontextmanager
 async def serve(home: Path, inkbox: FaultyInkbox, *options: str) -> AsyncGenerator[tuple[Running, httpx2.AsyncClient]]:
-    """Serve HTTP in front of an Inkbox, with a client of its origin."""
+    """Serve HTTP in front of an Inkbox; yield the server and a client of it."""
     async with (
         serve_http(*options, home=home, INKBOX_BASE_URL=inkbox.url, INKBOX_API_KEY=KEY) as (server, origin),
         httpx2.AsyncClient(base_url=origin, headers=CALL_HEADERS, timeout=PATIENCE) as http,
@@ -61,7 +61,7 @@ def logged(lines: str) -> list[dict[str, Any]]:
 
 
 async def test_it_is_ready_whether_inkbox_is_or_not() -> None:
-    """Restarting it would not help; who wants to know asks deeper, and is answered from memory for a while."""
+    """A restart would not help. `?deep=1` asks Inkbox, and its answer is cached for a while."""
     async with faulty_inkbox() as inkbox, serve_here(inkbox) as http:
         answer = await http.get("/readyz")
         assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
@@ -76,7 +76,7 @@ async def test_it_is_ready_whether_inkbox_is_or_not() -> None:
 
 @pytest.mark.parametrize(("url", "told"), [("http://127.0.0.1:1", "unreachable"), (None, "failing")])
 async def test_it_tells_when_inkbox_cannot_be_reached(url: str | None, told: str) -> None:
-    """And stays ready: the calls tell their callers."""
+    """The server stays ready, because the calls report the failure to their callers."""
     async with faulty_inkbox([Fault(answers=refusal(503))]) as inkbox:
         inkbox.url = url or inkbox.url
         async with serve_here(inkbox) as http:
@@ -85,7 +85,7 @@ async def test_it_tells_when_inkbox_cannot_be_reached(url: str | None, told: str
 
 
 async def test_sigterm_lets_calls_finish_and_tells_balancers_at_once(tmp_path: Path) -> None:
-    """Not ready any more, but alive, and serving those who have not noticed yet; then the end, with status 0."""
+    """It reports draining, but is alive and serves late requests; then it ends with status 0."""
     held = Hold()
     async with (
         faulty_inkbox([replace(FINE, held=held)]) as inkbox,
@@ -113,7 +113,7 @@ async def test_sigterm_lets_calls_finish_and_tells_balancers_at_once(tmp_path: P
 
 
 async def test_a_server_that_no_balancer_asks_ends_when_its_calls_have(tmp_path: Path) -> None:
-    """Nobody has to notice anything, so nobody waits."""
+    """No balancer has to notice the drain, so the server does not wait for one."""
     held = Hold()
     async with (
         faulty_inkbox([replace(FINE, held=held)]) as inkbox,
@@ -140,7 +140,7 @@ async def test_a_server_that_no_balancer_asks_ends_when_its_calls_have(tmp_path:
 async def test_sigint_and_a_second_signal_wait_for_no_balancer(
     first: signal.Signals | None, last: signal.Signals, tmp_path: Path
 ) -> None:
-    """Whoever presses Ctrl-C sits before it."""
+    """A person who presses Ctrl-C is waiting for the end."""
     async with faulty_inkbox() as inkbox, serve(tmp_path, inkbox, "--drain-timeout", "600") as (server, http):
         await http.get("/readyz")
         if first:
@@ -151,7 +151,7 @@ async def test_sigint_and_a_second_signal_wait_for_no_balancer(
 
 
 async def test_a_request_keeps_the_id_that_it_came_with(tmp_path: Path) -> None:
-    """From the gateway through the log to Inkbox, and back in the error's machine-readable part."""
+    """The gateway's id appears in the log, in the request to Inkbox and in the error's metadata."""
     options = ("--log-format", "json")
     async with (
         faulty_inkbox([Fault(answers=refusal(404))]) as inkbox,
@@ -166,7 +166,7 @@ async def test_a_request_keeps_the_id_that_it_came_with(tmp_path: Path) -> None:
 
 
 async def test_the_log_is_json_for_programs(tmp_path: Path) -> None:
-    """A line per call with what dashboards need, and nothing of its arguments."""
+    """Each call is one line with the fields that dashboards need, and without its arguments."""
     async with faulty_inkbox() as inkbox, serve(tmp_path, inkbox, "--log-format", "json") as (server, http):
         async with Client(f"{http.base_url}/mcp") as client:
             await Agent(client).ask("list_mailboxes", search="very-secret-argument")
@@ -187,7 +187,7 @@ async def test_the_log_is_json_for_programs(tmp_path: Path) -> None:
 
 
 async def test_metrics_count_calls_and_requests(shared_http: SharedHTTP) -> None:
-    """By tool and outcome, by operation and status; they are not there unless they are asked for."""
+    """Calls have labels for tool and outcome, requests for operation and status; metrics need an option."""
     async with httpx2.AsyncClient(base_url=shared_http()) as http:
         assert (await http.get("/metrics")).status_code == 404
     async with faulty_inkbox() as inkbox, serve_here(inkbox, "--metrics", "--rate-limit", "2/h") as http:
@@ -211,7 +211,7 @@ async def test_metrics_count_calls_and_requests(shared_http: SharedHTTP) -> None
 
 
 async def test_metrics_show_an_issuer_and_a_store_that_are_down(tmp_path: Path) -> None:
-    """Calls that wait for a token's keys, and calls that go on."""
+    """Without the issuer calls get 503; without the store they go on."""
     issuer, audience = "http://127.0.0.1:9", "http://127.0.0.1:8000/mcp"
     down = ("--auth-issuer", issuer, "--auth-audience", audience)
     async with faulty_inkbox() as inkbox:
@@ -230,7 +230,7 @@ async def test_metrics_show_an_issuer_and_a_store_that_are_down(tmp_path: Path) 
 
 
 async def test_allowed_hosts_and_origins_are_taken_beside_its_own() -> None:
-    """With and without a port; everything else stays refused."""
+    """Hosts count with and without a port; all others are refused."""
     options = (*SANDBOX, "--allowed-hosts", "mcp.example.com", "--allowed-origins", "https://app.example.com")
     async with (
         serve_in_process(*options) as origin,
@@ -251,7 +251,7 @@ async def test_allowed_hosts_and_origins_are_taken_beside_its_own() -> None:
 
 
 async def test_beyond_loopback_hosts_are_refused_once_some_are_allowed() -> None:
-    """Until then any name may lead to it: only its operator knows them."""
+    """Before that any host is accepted, because only the operator knows the server's names."""
     token = "a-token-of-many-characters"
     headers = {**CALL_HEADERS, "Authorization": f"Bearer {token}", "Host": "evil.com"}
     for options, status in (((), 200), (("--allowed-hosts", "mcp.example.com"), 421)):
@@ -265,7 +265,7 @@ async def test_beyond_loopback_hosts_are_refused_once_some_are_allowed() -> None
 
 
 async def test_beyond_loopback_allowed_origins_do_not_narrow_the_hosts() -> None:
-    """Only allowed hosts do; and a page of another origin may not read the answer."""
+    """Only allowed hosts do; a page of another origin still may not read the answer."""
     token = "a-token-of-many-characters"
     options = (*SANDBOX, "--host", "0.0.0.0", "--allowed-origins", "https://app.example.com")
     async with serve_in_process(*options, INKBOX_MCP_TOKEN=token) as origin:
@@ -281,7 +281,7 @@ async def test_beyond_loopback_allowed_origins_do_not_narrow_the_hosts() -> None
 async def test_a_request_that_does_not_come_to_its_end_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What came of it would be kept for as long as its connection."""
+    """Otherwise the part that came would stay in memory as long as the connection."""
     monkeypatch.setattr(middleware, "SECONDS_TO_READ", 0.2)
     settings = Settings(http=True, sandbox=True, sandbox_db=":memory:")
     service = Service(settings)
@@ -319,7 +319,7 @@ ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1000000
 
 
 async def test_it_is_ready_although_its_environment_leads_nowhere(tmp_path: Path) -> None:
-    """Which the deep look tells, as of any Inkbox that cannot be reached."""
+    """`?deep=1` reports Inkbox as unreachable when the certificate file does not exist."""
     async with (
         serve_http(home=tmp_path, INKBOX_API_KEY=KEY, SSL_CERT_FILE="/no/such/file") as (_, origin),
         httpx2.AsyncClient(base_url=origin) as http,
@@ -329,14 +329,14 @@ async def test_it_is_ready_although_its_environment_leads_nowhere(tmp_path: Path
 
 
 async def test_of_inkbox_only_the_status_is_looked_at() -> None:
-    """A body might be large, broken, or never end."""
+    """The body might be large, broken or endless."""
     async with faulty_inkbox([Fault(answers=ENDLESS)]) as inkbox, serve_here(inkbox) as http:
         answer = await http.get("/readyz", params={"deep": "1"})
         assert (answer.status_code, answer.json()["inkbox"]) == (200, "reachable")
 
 
 async def test_the_log_does_not_repeat_what_strangers_send(tmp_path: Path) -> None:
-    """Headers as long as they like, with escape sequences; and of an upload that breaks off there is nothing to say."""
+    """Headers may be long and contain escape sequences; an interrupted upload logs nothing."""
     async with faulty_inkbox() as inkbox, serve(tmp_path, inkbox) as (server, http):
         answer = await http.post("/mcp", json=CALL, headers={"Host": "evil" * 10_000})
         assert answer.status_code == 421
@@ -350,7 +350,7 @@ async def test_the_log_does_not_repeat_what_strangers_send(tmp_path: Path) -> No
 
 
 async def test_at_the_end_connections_that_wait_for_nothing_are_closed_first(tmp_path: Path) -> None:
-    """A call that came on one of them after the last was finished would be cut off."""
+    """A call that came on an idle connection after the last call had finished would be cut off."""
     held = Hold()
     async with faulty_inkbox([replace(FINE, held=held)]) as inkbox, serve(tmp_path, inkbox) as (server, http):
         async with (
@@ -371,7 +371,7 @@ async def test_at_the_end_connections_that_wait_for_nothing_are_closed_first(tmp
 
 
 async def test_lists_that_differ_by_caller_are_not_for_public_caches(tmp_path: Path) -> None:
-    """With an authorization server readers see fewer tools than writers."""
+    """With an authorization server, readers see fewer tools than writers."""
     for oauth, scope in ((False, "public"), (True, "private")):
         auth = {"auth_issuer": "https://issuer.example", "auth_audience": "https://mcp.example/mcp"} if oauth else {}
         async with Client(build_server(Settings.model_validate({"http": True, **auth}))) as client:
@@ -379,7 +379,7 @@ async def test_lists_that_differ_by_caller_are_not_for_public_caches(tmp_path: P
 
 
 async def test_a_web_page_of_an_allowed_origin_can_call() -> None:
-    """Its browser asks first, without a token, and lets it read what it needs of the answers; others get no leave."""
+    """The preflight works without a token, and the page may read the answer; other origins are refused."""
     token, page = "a-token-of-many-characters", "https://app.example.com"
     options = (*SANDBOX, "--allowed-origins", page)
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization, mcp-method"}

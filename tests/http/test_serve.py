@@ -1,4 +1,4 @@
-"""The server as a platform runs it: streamable HTTP on a port, many clients, stopped by signals."""
+"""The server as a platform runs it: streamable HTTP on a port, many clients, signals that stop it."""
 
 import signal
 import socket
@@ -24,7 +24,7 @@ BOTH_SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM]
 
 
 async def test_a_mailbox_lives_from_creation_to_deletion(era: str, tmp_path: Path) -> None:
-    """A real client of each era, a real port, and the embedded sandbox."""
+    """The test uses a real client of each era, a real port and the embedded sandbox."""
     async with serve_http("--sandbox", home=tmp_path) as (_, origin), Client(f"{origin}/mcp", mode=era) as client:
         agent = Agent(client)
         made = await agent.ask("create_mailbox", agent_handle="sales-agent")
@@ -35,7 +35,7 @@ async def test_a_mailbox_lives_from_creation_to_deletion(era: str, tmp_path: Pat
 
 
 async def test_clients_come_and_go_and_share_a_server() -> None:
-    """Clients of both eras at once, and one after another; what one makes the others see."""
+    """Clients of both eras, concurrent and consecutive, see the same mailboxes."""
     async with serve_in_process("--sandbox", "--sandbox-db", ":memory:") as origin:
         url = f"{origin}/mcp"
         async with Client(url, mode="legacy") as first, Client(url, mode="auto") as second:
@@ -48,7 +48,7 @@ async def test_clients_come_and_go_and_share_a_server() -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "::1"])
 async def test_it_serves_on_every_name_of_this_machine(host: str) -> None:
-    """An IPv6 address is put into brackets where a URL wants them."""
+    """URLs need brackets around an IPv6 address."""
     if host == "::1" and not _has_ipv6():
         pytest.skip("this machine has no IPv6 loopback")
     async with serve_in_process("--sandbox", "--sandbox-db", ":memory:", "--host", host) as origin:
@@ -58,7 +58,7 @@ async def test_it_serves_on_every_name_of_this_machine(host: str) -> None:
 
 
 async def test_it_says_that_it_is_healthy() -> None:
-    """For load balancers: no session, no key, no call to Inkbox."""
+    """A load balancer needs no session and no key, and causes no request to Inkbox."""
     async with serve_in_process() as origin, httpx2.AsyncClient(base_url=origin) as http:
         answer = await http.get("/healthz")
         assert (answer.status_code, answer.json()) == (200, {"status": "ok", "version": __version__})
@@ -66,7 +66,7 @@ async def test_it_says_that_it_is_healthy() -> None:
 
 
 async def test_a_web_page_cannot_reach_it_through_the_users_browser(shared_http: SharedHTTP) -> None:
-    """DNS rebinding: a foreign Host or Origin is refused, in either era, before anything is done."""
+    """DNS rebinding: a foreign Host or Origin is refused in both eras, before the call runs."""
     modern = {
         "MCP-Protocol-Version": "2026-07-28",
         "Mcp-Method": "tools/call",
@@ -92,7 +92,7 @@ async def test_a_web_page_cannot_reach_it_through_the_users_browser(shared_http:
 
 
 async def test_garbage_does_not_kill_it(tmp_path: Path) -> None:
-    """Whatever is sent is answered with a client error, and the next client is served."""
+    """Every malformed request gets a client error, and the next client is served."""
     async with serve_http("--sandbox", home=tmp_path) as (_, origin), httpx2.AsyncClient(base_url=origin) as http:
         for method in ("GET", "DELETE", "POST", "PUT", "NONSENSE"):
             for headers in ({}, HEADERS, {**HEADERS, "Mcp-Session-Id": "none", "MCP-Protocol-Version": "1999-01-01"}):
@@ -110,14 +110,14 @@ async def test_garbage_does_not_kill_it(tmp_path: Path) -> None:
 
 @BOTH_SIGNALS
 async def test_a_signal_ends_it_while_a_client_holds_a_stream_open(number: signal.Signals, tmp_path: Path) -> None:
-    """A client's event stream never ends by itself and must not keep the server, which has nothing to complain of."""
+    """An event stream never ends by itself, so the server closes it, and logs nothing."""
     async with serve_http("--sandbox", home=tmp_path) as (server, origin), open_stream(origin):
         server.signal(number)
         assert await server.end() == (0, "", "")
 
 
 async def test_more_signals_do_not_spoil_the_end(tmp_path: Path) -> None:
-    """The first one ends the streams politely; others only make that shorter."""
+    """The first signal closes the streams cleanly; further signals only shorten the wait."""
     async with serve_http("--sandbox", home=tmp_path) as (server, origin), open_stream(origin):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
             server.signal(number)
@@ -150,7 +150,7 @@ async def test_a_signal_cancels_the_call_under_way_when_its_time_is_over(
 
 
 async def call_that_is_cut_short(url: str, mode: str) -> None:
-    """Call a tool of a server that ends meanwhile."""
+    """Call a tool of a server that ends during the call."""
     try:
         async with Client(url, mode=mode) as client:
             await client.call_tool("list_mailboxes")
@@ -159,7 +159,7 @@ async def call_that_is_cut_short(url: str, mode: str) -> None:
 
 
 async def test_a_port_that_is_taken_stops_the_start(tmp_path: Path) -> None:
-    """One line that names the option, and status 2."""
+    """The server prints one line that names the option, and ends with status 2."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         async with start("--http", "--port", port, home=tmp_path) as server:
@@ -170,7 +170,7 @@ async def test_a_port_that_is_taken_stops_the_start(tmp_path: Path) -> None:
 
 
 async def test_its_log_names_no_argument_and_no_key(tmp_path: Path) -> None:
-    """Over HTTP as over stdio."""
+    """The rule for the log over stdio holds over HTTP, too."""
     secret = "very-secret-argument"
     async with serve_http("--sandbox", "--log-level", "debug", home=tmp_path, INKBOX_API_KEY=KEY) as (server, origin):
         async with Client(f"{origin}/mcp") as client:

@@ -1,4 +1,4 @@
-"""How the code is laid out is what the README shows, and what the linter of imports enforces."""
+"""The layout of the code is the one that the README shows and the linter of imports enforces."""
 
 import ast
 import inspect
@@ -31,19 +31,19 @@ UPDATE = bool(os.environ.get("UPDATE_SNAPSHOTS"))
 
 
 def children() -> list[ModuleType]:
-    """Import the packages and modules of the first level, from the top to the bottom."""
+    """Import the modules and packages directly below `inkbox_mcp`, from the top layer to the bottom."""
     names = [name for layer in LAYERS for name in layer.split(" | ")]
     assert sorted(names) == sorted(module.name for module in iter_modules(inkbox_mcp.__path__))
     return [import_module(f"inkbox_mcp.{name}") for name in names]
 
 
 def chain() -> str:
-    """Write the layers of imports as the README shows them."""
+    """Return the layers of imports as the README shows them."""
     return f"`{' → '.join(LAYERS)}`\n"
 
 
 def places() -> str:
-    """Write what each package and module holds, from the first sentence of its docstring, as a table."""
+    """Return a table of the packages and modules with the first sentence of each docstring."""
     rows = ["| where | what |", "| --- | --- |"]
     for module in children():
         name = module.__name__.removeprefix("inkbox_mcp.") + ("/" if hasattr(module, "__path__") else ".py")
@@ -65,7 +65,7 @@ def test_the_readme_shows_the_layout(part: str, write: object) -> None:
 
 
 def test_the_rules_of_imports_cover_every_module() -> None:
-    """A new one that no rule names would be free."""
+    """A new module that no rule names could import anything."""
     names = {module.__name__ for module in children()}
     (sdk,) = [contract for contract in CONTRACTS if contract["id"] == "sdk"]
     (above,) = [contract for contract in CONTRACTS if contract["id"] == "sdk_above"]
@@ -97,7 +97,7 @@ def test_no_test_module_imports_another() -> None:
 
 
 def test_what_answers_first_needs_the_standard_library_only() -> None:
-    """It runs before anything else is loaded."""
+    """A warm start runs it before any other module, so its imports must be fast."""
     source = (ROOT / "inkbox_mcp/stdio/warm_start.py").read_text(encoding="utf-8")
     imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
@@ -106,7 +106,7 @@ def test_what_answers_first_needs_the_standard_library_only() -> None:
 
 
 def test_the_tree_of_errors_is_the_one_that_its_docstring_draws() -> None:
-    """A new class without a row fails, and so does a row at the wrong place."""
+    """Each class needs a row at its place in the tree."""
     drawn: dict[str, str | None] = {}
     above: list[str] = []
     for line in inspect.getdoc(errors).splitlines():  # pyright: ignore[reportOptionalMemberAccess]
@@ -123,7 +123,7 @@ def test_the_tree_of_errors_is_the_one_that_its_docstring_draws() -> None:
 
 
 async def test_a_call_stops_where_the_readme_says() -> None:
-    """In this order, and nowhere twice before it goes back."""
+    """A call first enters these functions in the order that the README gives."""
     sentence = README.read_text(encoding="utf-8").split("Follow a call in ")[1].split(". ")[0]
     stops = re.findall(r"`([\w.]+)`", sentence)
     numbers = {"four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}

@@ -1,4 +1,4 @@
-"""What is installed and run is pinned: packages by hash, actions by commit, images by version; and kept fresh."""
+"""All that is installed and run is pinned and updated: packages by hash, actions by commit, images by version."""
 
 import os
 import re
@@ -26,7 +26,7 @@ Pins = dict[str, list[tuple[Requirement, int]]]
 
 
 def pins(file: str) -> Pins:
-    """Read a file of pins."""
+    """Parse a file of pins."""
     found: Pins = {}
     for entry in re.split(r"\n(?! )", (ROOT / file).read_text(encoding="utf-8").strip()):
         if not entry.startswith("#"):
@@ -38,7 +38,7 @@ def pins(file: str) -> Pins:
 
 
 def wanted(*extras: str) -> list[Requirement]:
-    """Read what pyproject.toml asks for, with these extras and those that they name."""
+    """Return what pyproject.toml requires, with these extras and the extras that they name."""
     lines: list[str] = [*PROJECT["project"]["dependencies"]]
     for extra in extras:
         lines += EXTRAS[extra]
@@ -65,7 +65,7 @@ def version(pin: Requirement) -> str:
     ids=["checks", "image", "build"],
 )
 def test_every_dependency_is_pinned_within_its_range_and_hashed(file: str, requirements: list[Requirement]) -> None:
-    """After a change of pyproject.toml: bash .ci/pin."""
+    """After a change of pyproject.toml, run `bash .ci/pin`."""
     pinned = pins(file)
     assert all(hashes for found in pinned.values() for _, hashes in found)
     for requirement in requirements:
@@ -76,7 +76,7 @@ def test_every_dependency_is_pinned_within_its_range_and_hashed(file: str, requi
 
 
 def test_the_image_holds_what_was_tested() -> None:
-    """The same versions, and of each more hashes than one where there are wheels."""
+    """The image installs the same versions as the checks."""
     checks = pins(CHECKS)
     for file in (IMAGE, BUILD):
         for name, found in pins(file).items():
@@ -87,7 +87,7 @@ def test_the_image_holds_what_was_tested() -> None:
 
 
 def test_the_build_system_is_asked_for_once() -> None:
-    """The group that is pinned, and what the checks build with, is what [build-system] says."""
+    """The pinned group and the checks use the requirements of [build-system]."""
     asked_for = PROJECT["build-system"]["requires"]
     assert PROJECT["dependency-groups"]["build"] == asked_for
     assert {*asked_for} <= {*EXTRAS["dev"]}
@@ -95,13 +95,13 @@ def test_the_build_system_is_asked_for_once() -> None:
 
 @pytest.mark.parametrize("file", [CHECKS, IMAGE, BUILD])
 def test_pins_name_no_place(file: str) -> None:
-    """Neither an index, which is the installer's affair, nor the machine on which they were made."""
+    """The installer chooses the index, and paths of the machine that made the pins must not leak."""
     text = (ROOT / file).read_text(encoding="utf-8")
     assert not re.search(r"://|^-|--(index|find|trusted|extra-index)|/(home|root|tmp|opt)/", text, re.MULTILINE)
 
 
 def test_images_are_of_an_exact_version() -> None:
-    """Three numbers, or a digest; those of our own build apart."""
+    """A foreign image needs three numbers or a digest; our own images are built here."""
     compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text(encoding="utf-8"))
     images: list[str] = [service["image"] for service in compose["services"].values()]
     (base,) = re.findall(r"^ARG BASE=(\S+)$", (ROOT / "deploy/Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
@@ -112,7 +112,7 @@ def test_images_are_of_an_exact_version() -> None:
 
 
 def test_the_image_installs_nothing_without_a_hash() -> None:
-    """Except the project itself, whose wheel is built there."""
+    """The only exception is the project itself, whose wheel is built in the image."""
     text = (ROOT / "deploy/Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
     for install in re.findall(r"pip (?:--python \S+ )?(?:install|wheel) .*?(?=&&|$)", text, re.MULTILINE):
         assert "--require-hashes" in install or "--no-deps" in install, install
@@ -127,7 +127,7 @@ def test_the_image_installs_nothing_without_a_hash() -> None:
 def test_the_audit_fails_on_findings_and_is_skipped_aloud(
     report: str | None, status: int, github: str, passes: bool, tmp_path: Path
 ) -> None:
-    """Where the advisory service cannot be asked; on GitHub it can, and there nothing is skipped."""
+    """Without access to the advisory service the audit is skipped, except on GitHub, where it fails."""
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert "\nstep audit\n" in script
     (audit,) = re.findall(r"^audit\(\) \{.*?^\}", script, re.MULTILINE | re.DOTALL)
@@ -147,7 +147,7 @@ def test_the_audit_fails_on_findings_and_is_skipped_aloud(
 
 
 def steps(node: Any) -> Iterable[str]:
-    """Find every action that a workflow uses."""
+    """Return every action that a workflow uses."""
     match node:
         case {"uses": str(action)}:
             yield action
@@ -162,7 +162,7 @@ def steps(node: Any) -> Iterable[str]:
 
 
 def test_actions_are_pinned_by_commit() -> None:
-    """A tag can be moved to other code; the comment says which version a commit is."""
+    """A tag can be moved to other code; a comment names the version of each commit."""
     for file in (ROOT / ".github/workflows").iterdir():
         text = file.read_text(encoding="utf-8")
         actions = list(steps(yaml.safe_load(text)))
@@ -173,7 +173,7 @@ def test_actions_are_pinned_by_commit() -> None:
 
 
 def test_every_python_that_is_promised_is_tested() -> None:
-    """From the oldest that can be installed on, and the oldest dependencies with that one."""
+    """The tests also run with the oldest Python and the oldest dependencies together."""
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
     classifier = re.compile(r"Programming Language :: Python :: (3\.\d+)")
     promised = [found[1] for line in PROJECT["project"]["classifiers"] if (found := classifier.fullmatch(line))]
@@ -184,7 +184,7 @@ def test_every_python_that_is_promised_is_tested() -> None:
 
 
 def test_jobs_may_only_read_and_must_end() -> None:
-    """No job has rights of its own, keeps the token for what it runs, or waits for hours."""
+    """No job has more rights, keeps its token for later steps, or runs for more than an hour."""
     for file in (ROOT / ".github/workflows").iterdir():
         workflow = yaml.safe_load(file.read_text(encoding="utf-8"))
         assert workflow["permissions"] == {"contents": "read"}
@@ -200,7 +200,7 @@ def test_jobs_may_only_read_and_must_end() -> None:
 
 
 def test_the_checks_build_what_is_published_and_measure_coverage() -> None:
-    """A wheel that cannot be installed, or code without tests, does not pass."""
+    """The checks fail if the wheel cannot be installed or code has no tests."""
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert "\nstep .ci/package\n" in script
     assert '\nstep pytest -n auto "${coverage[@]}"\n' in script
@@ -210,7 +210,7 @@ def test_the_checks_build_what_is_published_and_measure_coverage() -> None:
 
 
 def test_hooks_are_pinned_by_commit_or_come_from_the_environment() -> None:
-    """As `pre-commit autoupdate --freeze` writes them."""
+    """`pre-commit autoupdate --freeze` writes pins in this form."""
     text = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     for repository in yaml.safe_load(text)["repos"]:
         if repository["repo"] == "local":
@@ -225,7 +225,7 @@ def test_hooks_are_pinned_by_commit_or_come_from_the_environment() -> None:
     [("vendor.dependabot", ".github/dependabot.yml"), ("vendor.github-workflows", ".github/workflows/ci.yml")],
 )
 def test_the_files_for_github_fit_their_schemas(schema: str, file: str) -> None:
-    """A misspelt key would leave out what it was meant to do."""
+    """GitHub may ignore a misspelt key without an error."""
     judge = [str(Path(sys.executable).parent / "check-jsonschema"), "--builtin-schema", schema]
     subprocess.run([*judge, str(ROOT / file)], check=True, stdout=subprocess.DEVNULL)
     broken = (ROOT / file).read_text(encoding="utf-8").replace("runs-on", "run-on").replace("schedule", "schedul")
@@ -234,7 +234,7 @@ def test_the_files_for_github_fit_their_schemas(schema: str, file: str) -> None:
 
 
 def test_whatever_is_pinned_is_kept_fresh() -> None:
-    """Every file that pins something is in a directory that Dependabot looks at, for what is pinned there."""
+    """Dependabot updates each file with pins, in its directory and ecosystem."""
     config = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text(encoding="utf-8"))
     looked_at = {
         (update["package-ecosystem"], directory.strip("/"))

@@ -1,8 +1,8 @@
-"""What a platform deploys is what the code understands: the files of `deploy/` and the page that explains them.
+"""The code understands what a platform deploys: the files of `deploy/` and the page that explains them.
 
-Most of it is judged as text by `problems`, so that the same judge can be shown mistakes. The slow tests use the files:
-they build what the Dockerfile says, balance with HAProxy, and let Prometheus' own tool try the alerts. HAProxy and
-Prometheus must be installed for them.
+`problems` checks most of them as text, so that tests can also give it mistakes to find. The slow tests use the files:
+they build the image from the Dockerfile, and check the configuration of HAProxy and the alerts with the programs
+themselves. HAProxy and Prometheus must be installed for them.
 """
 
 import json
@@ -57,12 +57,12 @@ Texts = dict[str, str]
 
 
 def texts() -> Texts:
-    """Read the files, by their path from the root."""
+    """Read the files into a dictionary by their path from the root."""
     return {name: (ROOT / name).read_text(encoding="utf-8") for name in FILES}
 
 
 def program(command: str) -> str:
-    """Find a program that these tests need; there is no skipping where it is missing."""
+    """Find a program that these tests need; a missing program fails the test and does not skip it."""
     beside = Path(sys.executable).parent / command
     path = str(beside) if beside.exists() else shutil.which(command)
     assert path, f"{command} is not installed"
@@ -81,19 +81,19 @@ class Instruction:
 
 def instructions(text: str) -> list[Instruction]:
     """Parse a Dockerfile as Docker does."""
-    import dockerfile  # Linux only, and this module is collected everywhere
+    import dockerfile  # the package exists only for Linux, but these tests are collected everywhere
 
     parsed = cast("list[Any]", dockerfile.parse_string(text))  # pyright: ignore[reportUnknownMemberType]
     return [Instruction(each.cmd.upper(), each.value, each.flags, each.json) for each in parsed]
 
 
 def last(text: str, name: str) -> Instruction:
-    """Return the last instruction of this name, which is the one that counts."""
+    """Return the last instruction of this name, because Docker uses the last one."""
     return [each for each in instructions(text) if each.name == name][-1]
 
 
 def flags(text: str) -> dict[str, str]:
-    """Read the options among the image's default arguments, by name."""
+    """Return the options in the image's default arguments, by name."""
     words = last(text, "CMD").words
     found: dict[str, str] = {}
     for word, following in zip(words, (*words[1:], "--"), strict=True):
@@ -104,7 +104,7 @@ def flags(text: str) -> dict[str, str]:
 
 @cache
 def documents(text: str) -> list[Any]:
-    """Parse YAML; nobody may change what is returned."""
+    """Parse YAML. The result is cached, so callers must not change it."""
     return list(yaml.safe_load_all(text))
 
 
@@ -121,7 +121,7 @@ def container(text: str) -> dict[str, Any]:
 
 
 def platform_environment(files: Texts) -> dict[str, str]:
-    """Return what the ConfigMap and the Secret of the instructions give the server."""
+    """Return the server's variables from the ConfigMap and from the Secret of the instructions."""
     text = files["deploy/kubernetes.yaml"]
     secrets = re.findall(r"^# .*--from-literal=(\w+)=\"\$\(openssl rand -hex 32\)\"", text, re.MULTILINE)
     return {**manifest(text, "ConfigMap")["data"], **dict.fromkeys(secrets, TOKEN)}
@@ -134,7 +134,7 @@ def replicas(files: Texts) -> dict[str, dict[str, Any]]:
 
 
 def compose_environment(service: dict[str, Any]) -> dict[str, str]:
-    """Return a service's environment where the user's own has only what it must have."""
+    """Return a service's environment for a user who sets only the required variables."""
     return {
         name: re.sub(r"\$\{\w+:\?[^}]*\}", TOKEN, re.sub(r"\$\{\w+:-(\w*)\}", r"\1", value))
         for name, value in service["environment"].items()
@@ -149,14 +149,14 @@ def rules(files: Texts) -> dict[str, dict[str, Any]]:
 
 
 def queries(files: Texts) -> list[str]:
-    """Return the PromQL of the panels, which stand in a table."""
+    """Return the PromQL of the panels from the table on the page."""
     table = files[OPERATING].split("| panel | PromQL |")[1].split("\n\n")[0]
     found = re.findall(r"^\| .*? \| `(.*)` \|$", table, re.MULTILINE)
     return [query.replace("\\|", "|") for query in found]
 
 
 def metric_names() -> set[str]:
-    """Return every metric that a query can name, as the server itself tells them."""
+    """Return the names of all metrics that the server exposes, and `up`."""
     body = PrometheusMetrics().exposition()[0].decode()
     types = dict(line.split()[2:4] for line in body.splitlines() if line.startswith("# TYPE"))
     suffixes = {"histogram": ("_bucket", "_count", "_sum")}
@@ -164,12 +164,12 @@ def metric_names() -> set[str]:
 
 
 def seconds(text: str) -> float:
-    """Read one of compose's durations."""
+    """Return the seconds of a duration in compose's notation."""
     return float(compose_spec.parse_duration(text))
 
 
 def problems(files: Texts) -> Iterator[str]:
-    """Say what in these files does not fit the code, or each other."""
+    """Yield each part of these files that does not fit the code or another file."""
     yield from _unknown_options(files)
     yield from _image_problems(files)
     yield from _kubernetes_problems(files)
@@ -330,7 +330,7 @@ def _alert_problems(files: Texts) -> Iterator[str]:
 
 
 def test_the_files_fit_the_code_and_each_other() -> None:
-    """Options, ports, paths, times, metrics: whoever changes one of them finds here what else it is part of."""
+    """A change of an option, port, path, time or metric fails here if another file needs it, too."""
     assert list(problems(texts())) == []
 
 
@@ -383,7 +383,7 @@ def test_the_files_fit_the_code_and_each_other() -> None:
     ids=lambda text: text[:60],
 )
 def test_a_mistake_in_a_file_is_found(file: str, right: str, wrong: str) -> None:
-    """A judge that passes everything would pass the files too."""
+    """This shows that `problems` does not accept everything."""
     files = texts()
     assert right in files[file]
     assert list(problems({**files, file: files[file].replace(right, wrong)}))
@@ -391,7 +391,7 @@ def test_a_mistake_in_a_file_is_found(file: str, right: str, wrong: str) -> None
 
 @pytest.mark.parametrize("version", KUBERNETES)
 def test_kubernetes_takes_the_manifests(version: str) -> None:
-    """By the published schema of each version, in which no field is unknown."""
+    """The strict schemas of each version do not allow unknown fields."""
     kinds: list[str] = []
     for each in documents(texts()["deploy/kubernetes.yaml"]):
         kubernetes_validate.validate(each, version, strict=True)
@@ -400,7 +400,7 @@ def test_kubernetes_takes_the_manifests(version: str) -> None:
 
 
 def test_kubernetes_refuses_a_misspelt_field() -> None:
-    """The schemas are the strict ones."""
+    """This shows that the schemas are strict."""
     text = texts()["deploy/kubernetes.yaml"].replace("enableServiceLinks", "enableServicesLinks")
     deployment = manifest(text, "Deployment")
     with pytest.raises(kubernetes_validate.ValidationError):
@@ -408,7 +408,7 @@ def test_kubernetes_refuses_a_misspelt_field() -> None:
 
 
 def test_the_pod_is_as_restricted_as_its_namespace_demands() -> None:
-    """The namespace enforces the restricted Pod Security Standard, and would otherwise have no pods."""
+    """The namespace enforces the restricted Pod Security Standard and would refuse other pods."""
     text = texts()["deploy/kubernetes.yaml"]
     pod = manifest(text, "Deployment")["spec"]["template"]["spec"]
     assert "restricted" in manifest(text, "Namespace")["metadata"]["labels"].values()
@@ -429,7 +429,7 @@ def test_the_pod_is_as_restricted_as_its_namespace_demands() -> None:
     ids=["as it is", "root", "no version"],
 )
 def test_hadolint_judges_the_dockerfile(right: str | None, wrong: str | None, rule: str | None) -> None:
-    """Clean as it is; with a mistake the linter says so."""
+    """The linter accepts the file and finds each mistake that the test adds."""
     text = texts()["deploy/Dockerfile"]
     if right and wrong:
         text = text.replace(right, wrong)
@@ -439,7 +439,7 @@ def test_hadolint_judges_the_dockerfile(right: str | None, wrong: str | None, ru
 
 
 async def test_every_path_that_is_asked_is_served(tmp_path: Path) -> None:
-    """By the server as Kubernetes starts it: with the image's arguments, the ConfigMap and the Secret."""
+    """The server starts as in Kubernetes: with the image's arguments, the ConfigMap and the Secret."""
     (port,) = free_ports(1)
     variables = {**platform_environment(texts()), "INKBOX_MCP_PORT": str(port)}
     async with (
@@ -453,7 +453,7 @@ async def test_every_path_that_is_asked_is_served(tmp_path: Path) -> None:
 
 
 def test_the_template_unit_starts_a_process_on_its_port() -> None:
-    """The page's three lines are a whole unit but for who may call, which is in the environment file."""
+    """The three lines of the page are complete, except for the authentication in the environment file."""
     unit = texts()[OPERATING].split("```ini\n")[1].split("```")[0]
     command = re.search(r"ExecStart=/usr/local/bin/inkbox-mcp (.*)", unit)
     assert command
@@ -463,7 +463,7 @@ def test_the_template_unit_starts_a_process_on_its_port() -> None:
 
 
 async def test_the_call_that_proves_a_deployment_works(tmp_path: Path) -> None:
-    """The page's own command, sent to a server on the sandbox; without its headers it is refused."""
+    """The page's command works on the sandbox, and fails without one of its headers."""
     command = texts()[OPERATING].split("curl --fail http://127.0.0.1:8000/mcp")[1].split("```")[0]
     words = shlex.split(
         command.replace("\\\n", " ").replace("$INKBOX_MCP_TOKEN", TOKEN).replace("$INKBOX_API_KEY", KEY)
@@ -489,7 +489,7 @@ async def test_the_call_that_proves_a_deployment_works(tmp_path: Path) -> None:
 
 
 async def test_it_does_not_start_before_someone_says_who_may_call(tmp_path: Path) -> None:
-    """The image alone, without any of the environment that the instructions name."""
+    """The image has no default for authentication, so the operator must choose it."""
     async with launch(served(), tmp_path, {}) as server:
         ended = await server.end()
     assert ended.status == 2
@@ -498,14 +498,14 @@ async def test_it_does_not_start_before_someone_says_who_may_call(tmp_path: Path
 
 @dataclass
 class Image:
-    """What a Dockerfile makes, below a directory and with this machine's Python in place of the base."""
+    """The files that a Dockerfile makes, in a directory, with this machine's Python as the base."""
 
     root: Path
     environment: dict[str, str] = field(default_factory=dict[str, str])
     user: str = "0:0"
 
     def build(self, text: str) -> None:
-        """Do what each instruction says; the stages share the directory."""
+        """Run each instruction; all stages share the directory."""
         workdir = self.root
         python = Path(sys.executable).parent
         for each in instructions(text):
@@ -521,7 +521,7 @@ class Image:
                     for source in each.words[:-1]:
                         _copy(ROOT / source, workdir / each.words[-1])
                 case "RUN":
-                    # Of this machine's own Python nothing may be changed, so what is compiled of it goes elsewhere.
+                    # This machine's own Python must stay unchanged, so its bytecode is written elsewhere.
                     of_python = {} if "/opt/" in each.words[0] else {"PYTHONPYCACHEPREFIX": str(self.root / "compiled")}
                     command = ["sh", "-ec", self.below(each.words[0])]
                     subprocess.run(
@@ -537,14 +537,14 @@ class Image:
                     pass
 
     def find(self, command: str) -> str:
-        """Find a command as the image's PATH has it."""
+        """Find a command on the image's PATH."""
         path = shutil.which(command, path=self.environment["PATH"])
         assert path
         assert Path(path).is_relative_to(self.root), path
         return path
 
     def below(self, text: str) -> str:
-        """Put the image's own paths below the directory."""
+        """Move the image's own paths into the directory."""
         return re.sub(r"(?<![\w.])/(opt|src)\b", rf"{self.root}/\1", text)
 
 
@@ -557,7 +557,7 @@ def _copy(source: Path, target: Path) -> None:
 
 @pytest.fixture(scope="module")
 def image() -> Generator[Image]:
-    """The image, built; not below /tmp, which is empty in a container."""
+    """Build the image; not in /tmp, because a container's /tmp is empty."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         root = Path(directory)
         root.chmod(0o755)
@@ -567,9 +567,9 @@ def image() -> Generator[Image]:
 
 
 def contained(image: Image, *command: str) -> list[str]:
-    """Run a command as in a container: no root, no capabilities, nothing to write to but an empty /tmp.
+    """Return a command that runs as in a container: without root or capabilities; only an empty /tmp can be written.
 
-    Only root can arrange that; anybody else runs it as it is, and is not root either.
+    Only root can set this up. Other users run the command itself, which is then not root either.
     """
     if os.geteuid():
         return list(command)
@@ -580,17 +580,17 @@ def contained(image: Image, *command: str) -> list[str]:
 
 
 def served() -> list[str]:
-    """Return the command that the image runs, with the package as it is here."""
+    """Return the image's command with the package of this checkout."""
     return [*COMMAND, *last(texts()["deploy/Dockerfile"], "CMD").words]
 
 
 def launch(command: list[str], home: Path, variables: dict[str, str]) -> AbstractAsyncContextManager[Running]:
-    """Start a command with these environment variables; end it in any case."""
+    """Start a command with these environment variables; end it in every case."""
     return start_process(*command, home=home, stdout=subprocess.DEVNULL, **variables)
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on."""
+    """Return unused ports."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -609,7 +609,7 @@ def owner(port: int) -> int:
 
 @pytest.mark.slow
 async def test_the_image_is_built_runs_without_root_and_stops(image: Image, tmp_path: Path) -> None:
-    """The Dockerfile's own steps, entry point, arguments and health check; a machine without Docker can do that."""
+    """The test runs the Dockerfile's steps, entry point, arguments and health check without Docker."""
     text = texts()["deploy/Dockerfile"]
     command, *_ = last(text, "ENTRYPOINT").words
     entry = image.find(command)
@@ -627,7 +627,7 @@ async def test_the_image_is_built_runs_without_root_and_stops(image: Image, tmp_
             loaded.append(line)
         _, python, *code = last(text, "HEALTHCHECK").words
         for asked, is_healthy in ((port, True), (closed, False)):
-            # A proxy that the environment names must not be asked about this very process.
+            # The health check must not use a proxy from the environment to reach its own process.
             own = {**variables, "INKBOX_MCP_PORT": str(asked), "http_proxy": "http://proxy.invalid"}
             check = await anyio.run_process(contained(image, image.find(python), *code), env=own, check=False)
             assert (check.returncode == 0) == is_healthy
@@ -638,7 +638,7 @@ async def test_the_image_is_built_runs_without_root_and_stops(image: Image, tmp_
         server.signal(signal.SIGTERM)
         ended = await server.end()
     assert ended.status == 0
-    # What Python says of modules that it read as bytecode, and of those it had to compile.
+    # Python logs which modules it read as bytecode and which it compiled.
     loaded += ended.stderr.splitlines()
     assert any("inkbox_mcp/http/app" in line and " matches " in line for line in loaded)
     assert not [line for line in loaded if line.startswith(f"# code object from {image.root}")]
@@ -646,7 +646,7 @@ async def test_the_image_is_built_runs_without_root_and_stops(image: Image, tmp_
 
 @pytest.mark.slow
 def test_the_images_bytecode_counts_whatever_the_times_of_its_files(image: Image) -> None:
-    """Python's own library and ours: 1 after the magic number is bytecode that is never compared (PEP 552)."""
+    """The flag 1 after the magic number marks bytecode that is never compared with its source (PEP 552)."""
     for folder, module in (("compiled", "asyncio/runners"), ("opt", "inkbox_mcp/http/app")):
         found = (image.root / folder).rglob(f"{Path(module).name}.*.pyc")
         (compiled,) = (each for each in found if Path(module).parent.name in each.parts)
@@ -660,7 +660,7 @@ def test_the_images_bytecode_counts_whatever_the_times_of_its_files(image: Image
     ids=["as it is", "with sessions", "with a mistake"],
 )
 def test_haproxy_judges_its_configuration(right: str, wrong: str, is_valid: bool) -> None:
-    """The lines that are commented out, for servers with sessions, are as good as the rest."""
+    """The lines for servers with sessions, which are commented out, must be valid, too."""
     text = re.sub(r"mcp-\d:8000", "127.0.0.1:8000", texts()["deploy/haproxy.cfg"].replace(right, wrong))
     command = [program("haproxy"), "-c", "-f", "/dev/stdin"]
     checked = subprocess.run(command, input=text, capture_output=True, text=True)
@@ -670,7 +670,7 @@ def test_haproxy_judges_its_configuration(right: str, wrong: str, is_valid: bool
 
 @pytest.mark.slow
 def test_prometheus_takes_the_alerts_and_the_panels(tmp_path: Path) -> None:
-    """The alerts fire when they should, and not when they should not; the queries of the page are PromQL."""
+    """The alerts fire only when they should, and the page's queries are valid PromQL."""
     subprocess.run([program("promtool"), "test", "rules", "alerts.test.yaml"], cwd=ROOT / "deploy", check=True)
     assert len(queries(texts())) >= 10
     recorded = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries(texts()))]

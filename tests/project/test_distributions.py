@@ -1,4 +1,4 @@
-"""What is published: the sdist has all that is kept here, the wheel the package alone."""
+"""The distributions: the sdist has all files of the repository, the wheel only the package."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an sdist, and the wheel that was built from it."""
+    """A folder with an sdist and the wheel built from it."""
     folder = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
@@ -21,13 +21,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files_below(folder: str) -> set[str]:
-    """Name the files of a folder of this checkout as archives name them."""
+    """Return the files of a folder of this checkout, named as in archives."""
     found = (path.relative_to(ROOT) for path in (ROOT / folder).rglob("*") if path.is_file())
     return {path.as_posix() for path in found if "__pycache__" not in path.parts}
 
 
 def test_the_wheel_holds_the_package_and_its_metadata(built: Path) -> None:
-    """With the marker of types; neither tests nor documents, nor a second package."""
+    """It has the marker for types, but no tests, documents or other package."""
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = {*archive.namelist()}
@@ -44,7 +44,7 @@ def test_the_wheel_holds_the_package_and_its_metadata(built: Path) -> None:
 
 
 def test_the_sdist_holds_what_is_kept_here(built: Path) -> None:
-    """So that whoever packages it again can run the tests; and nothing that only lies about."""
+    """A packager can run the tests from it; files that git ignores are left out."""
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}

@@ -1,4 +1,4 @@
-"""What a newcomer copies and pastes is true."""
+"""The text that a newcomer copies from the documents works."""
 
 import json
 import re
@@ -13,7 +13,7 @@ EXAMPLE = json.loads((ROOT / "claude_desktop_config.example.json").read_text(enc
 
 
 def test_the_desktop_example_starts_our_script_with_variables_that_exist() -> None:
-    """A pasted block that names a wrong command or variable would fail where nobody sees why."""
+    """A wrong command or variable would fail in a client that may not show the error."""
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     (server,) = EXAMPLE["mcpServers"].values()
     assert server["command"] in scripts
@@ -21,13 +21,13 @@ def test_the_desktop_example_starts_our_script_with_variables_that_exist() -> No
 
 
 def test_the_readme_shows_the_desktop_example() -> None:
-    """The block to paste is the file that is tested."""
+    """The block in the README equals the tested file."""
     block = README.split("```json\n")[1].split("```")[0]
     assert json.loads(block) == EXAMPLE
 
 
 def test_the_readme_begins_with_exactly_two_commands() -> None:
-    """One runs the main job, one passes the tests."""
+    """The first runs the demo, the second the tests."""
     lines = README.split("```sh\n")[1].split("```")[0].splitlines()
     commands = [line for line in lines if line and not line.startswith("#")]
     assert [command.split("/")[-1] for command in commands] == ["inkbox-mcp demo", "pytest -n auto"]
@@ -35,7 +35,7 @@ def test_the_readme_begins_with_exactly_two_commands() -> None:
 
 
 def test_the_readme_documents_every_error_code() -> None:
-    """A program that branches on `code` finds every value."""
+    """A program that branches on `code` needs every value."""
     from inkbox_mcp import errors
 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.InkboxError)]
@@ -44,7 +44,7 @@ def test_the_readme_documents_every_error_code() -> None:
 
 
 def test_every_promise_names_the_tests_that_attack_it() -> None:
-    """And every file of such tests belongs to a promise."""
+    """Each such file of tests belongs to a promise, too."""
     security = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     section = security.split("## What it promises\n")[1].split("\n## ")[0]
     _, *promises = re.split(r"^- \*\*", section, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What can be said about Windows on another system: nothing is loaded or needed that it lacks."""
+"""Checks for Windows on another system: the code loads and needs nothing that Windows lacks."""
 
 import json
 import os
@@ -45,7 +45,7 @@ sys.exit(pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "-W", "i
 
 
 def on_windows(script: str, *arguments: str, home: Path, stdin: str = "") -> str:
-    """Run a script and return what it writes."""
+    """Run a script and return its output."""
     ran = subprocess.run(
         [sys.executable, "-c", script, *arguments],
         input=stdin,
@@ -61,13 +61,13 @@ def on_windows(script: str, *arguments: str, home: Path, stdin: str = "") -> str
 
 
 def test_every_module_can_be_loaded(tmp_path: Path) -> None:
-    """Also those that never run there, because another module may name them."""
+    """Modules that never run on Windows are included, because others may import them."""
     loaded = on_windows(LOAD_ALL, home=tmp_path).split()
     assert {"inkbox_mcp.stdio.warm_start", "inkbox_mcp.stdio.cache", "inkbox_mcp.http.connections"} <= {*loaded}
 
 
 def test_it_serves_over_stdio(tmp_path: Path) -> None:
-    """A client starts, calls and leaves; the second start is no other than the first, and nothing is recorded."""
+    """A second start works like the first, and nothing is recorded."""
     lines: list[dict[str, Any]] = [
         {"id": 1, "method": "initialize", "params": HANDSHAKE},
         {"method": "notifications/initialized"},
@@ -83,5 +83,5 @@ def test_it_serves_over_stdio(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_test_can_be_collected(tmp_path: Path) -> None:
-    """Those that cannot run there are skipped, each with a reason, and not files named to a job."""
+    """Tests that cannot run on Windows are skipped with a reason, so a job needs no list of files."""
     assert " tests collected" in on_windows(COLLECT, home=tmp_path)

@@ -123,7 +123,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.handles = FIRST_HANDLES + more
 
     def ask(self, tool: str, /, **arguments: Any) -> Any:
-        """Make a call that must succeed."""
+        """Make a call that must succeed and that the front delays."""
         result = self.desk.call(tool, arguments)
         assert not result.is_error, text(result)
         return result.structured_content

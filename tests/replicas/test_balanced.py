@@ -1,4 +1,4 @@
-"""Three replicas behind a balancer while dozens of agents work: restarted one by one, and killed one by one."""
+"""Three replicas behind a load balancer serve many agents while each is restarted or killed."""
 
 import signal
 import sqlite3
@@ -26,7 +26,7 @@ WORK = 60
 
 
 async def test_a_rolling_restart_fails_no_call(tmp_path: Path) -> None:
-    """Every call of 64 agents is answered while each replica is replaced; those under way are finished first."""
+    """Each replica finishes its calls before it is replaced, so that 64 agents see no failure."""
     lives = Lives()
     async with machine(tmp_path) as site:
         inkbox = await site.sandbox()
@@ -54,7 +54,7 @@ async def test_a_rolling_restart_fails_no_call(tmp_path: Path) -> None:
 
 
 async def restart(replicas: Replicas, number: int, balancer: Balancer, before_inkbox: Front) -> None:
-    """Restart a replica as a platform does, with a call under way that takes longer than the balancer needs."""
+    """Restart a replica as a platform does, during a call that takes longer than the balancer needs."""
     replica, name = replicas.running[number], f"mcp-{number + 1}"
     held = before_inkbox.holds(f"slow-{number}")
     seen = len(balancer.log)
@@ -83,12 +83,12 @@ async def restart(replicas: Replicas, number: int, balancer: Balancer, before_in
 
 
 async def slow_call(agent: Agent) -> None:
-    """Make a call that must succeed."""
+    """Make a call that must succeed and that the front delays."""
     await agent.ask("list_mailboxes")
 
 
 async def test_killed_replicas_lose_and_double_nothing(tmp_path: Path) -> None:
-    """Agents whose calls are cut off repeat them elsewhere; in the end Inkbox holds what they were told."""
+    """Agents repeat interrupted calls at another replica; in the end Inkbox holds what the answers reported."""
     lives = Lives()
     async with machine(tmp_path) as site:
         inkbox = await site.sandbox()
@@ -115,7 +115,7 @@ async def test_killed_replicas_lose_and_double_nothing(tmp_path: Path) -> None:
 
 
 def sometimes_slow() -> Rule:
-    """Make every tenth answer of Inkbox take its time."""
+    """Delay every tenth answer of Inkbox."""
     number = count()
 
     async def rule(_: Asked) -> None:
@@ -126,7 +126,7 @@ def sometimes_slow() -> Rule:
 
 
 async def judge(lives: Lives, inkbox: str, home: Path) -> None:
-    """Compare what Inkbox holds with what the agents were told: what is, and what ever was."""
+    """Compare the current mailboxes of Inkbox, and all that it ever had, with what the agents were told."""
     mailboxes = await inkbox_get(inkbox, "mail/mailboxes")
     assert {each["email_address"]: each["display_name"] for each in mailboxes} == lives.known
     assert len(mailboxes) == len(lives.known) > 0

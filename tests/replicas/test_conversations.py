@@ -1,4 +1,4 @@
-"""What takes more than one request: questions, pages, sessions, and finding out what a lost answer did."""
+"""Exchanges of several requests: questions, pages, sessions, and checks after a lost answer."""
 
 import signal
 from collections.abc import AsyncGenerator
@@ -29,7 +29,7 @@ ROUND_ROBIN = {"balance leastconn": "balance roundrobin"}
 
 
 class Human:
-    """Agrees to everything, and remembers what the questions were."""
+    """Agrees to everything and records the questions."""
 
     def __init__(self) -> None:
         self.questions: list[str] = []
@@ -49,7 +49,7 @@ async def replicas_of(home: Path, *options: str, count: int) -> AsyncGenerator[R
 
 
 async def test_an_answer_counts_at_every_replica_and_only_for_its_question(tmp_path: Path) -> None:
-    """One replica asks, another is answered, and what was answered for one address moves nothing at another."""
+    """Any replica accepts the answer, but an answer about one address does not delete another mailbox."""
     async with (
         replicas_of(tmp_path, "--stateless", "--confirm", "always", count=2) as replicas,
         connected(replicas.running[0].url, human=Human()) as first,
@@ -73,7 +73,7 @@ async def test_an_answer_counts_at_every_replica_and_only_for_its_question(tmp_p
 async def asked(
     agent: Agent, address: str, answers: InputResponses | None = None, state: str | None = None
 ) -> tuple[str, str | None]:
-    """Have a mailbox deleted and return the key and the state of the question that comes instead."""
+    """Ask to delete a mailbox; return the key and the state of the question that follows."""
     result = await agent.client.session.call_tool(
         "delete_mailbox",
         {"email_address": address},
@@ -88,7 +88,7 @@ async def asked(
 
 
 async def test_a_balancer_may_send_the_answer_elsewhere_than_the_question_came_from(tmp_path: Path) -> None:
-    """Clients of today ask their human through any replicas; earlier ones cannot be asked, and are told so."""
+    """Modern clients can be asked through any replica; for earlier clients the call fails with `cannot_ask`."""
     human = Human()
     async with machine(tmp_path) as site:
         inkbox = await site.sandbox()
@@ -110,7 +110,7 @@ async def test_a_balancer_may_send_the_answer_elsewhere_than_the_question_came_f
 
 
 async def at_another(replicas: Replicas) -> None:
-    """See in the logs that the answer came to another replica than had asked."""
+    """Check in the logs that one replica asked and another got the answer."""
     await replicas.stop()
     deletions = {call["outcome"]: call for call in replicas.calls() if call["tool"] == "delete_mailbox"}
     assert deletions.keys() == {"asked", "ok", "cannot_ask"}
@@ -119,7 +119,7 @@ async def at_another(replicas: Replicas) -> None:
 
 
 async def test_earlier_clients_need_no_session_where_there_is_none(tmp_path: Path) -> None:
-    """They handshake with one replica and call others; nobody can be asked, so a deletion goes ahead."""
+    """They initialize at one replica and call others; they cannot be asked, so a deletion goes ahead."""
     human = Human()
     async with machine(tmp_path) as site:
         replicas = Replicas(site, (await site.sandbox()).url, "--stateless")
@@ -141,7 +141,7 @@ async def test_earlier_clients_need_no_session_where_there_is_none(tmp_path: Pat
 
 
 async def test_a_cursor_leads_on_at_another_replica(tmp_path: Path) -> None:
-    """Also while mailboxes come and go between the pages: none is shown twice, and none that stays is left out."""
+    """When mailboxes come and go between pages, none is repeated and none that stays is missing."""
     async with (
         replicas_of(tmp_path, "--stateless", count=2) as replicas,
         connected(replicas.running[0].url) as first,
@@ -157,7 +157,7 @@ async def test_a_cursor_leads_on_at_another_replica(tmp_path: Path) -> None:
             shown += [each["email_address"] for each in page["mailboxes"]]
             cursor, turns = page["next_cursor"], turns + 1
             if turns == 1:
-                # One that was shown, the last of it, which the cursor names; one that is still to come; and a new one.
+                # Delete the last one shown, which the cursor names, and one of a later page; add a new one.
                 for gone in (shown[-1], addresses[4]):
                     await second.ask("delete_mailbox", email_address=gone)
                 await first.ask("create_identity", agent_handle="late-agent")
@@ -166,7 +166,7 @@ async def test_a_cursor_leads_on_at_another_replica(tmp_path: Path) -> None:
 
 
 async def test_what_a_lost_answer_did_is_found_out_though_another_replica_interferes(tmp_path: Path) -> None:
-    """Inkbox does what one replica wants, then what another wants, and only then the first misses its answer."""
+    """Inkbox serves one replica, then another; only then the first one loses its answer."""
     async with machine(tmp_path) as site:
         inkbox = await site.sandbox()
         async with front(inkbox.url) as before_inkbox:
@@ -186,7 +186,7 @@ async def test_what_a_lost_answer_did_is_found_out_though_another_replica_interf
 
                 @asynccontextmanager
                 async def missed(tool: str, **arguments: Any) -> AsyncGenerator[list[CallToolResult]]:
-                    """Do something in the moment in which the first replica waits for an answer that never comes."""
+                    """Run the block while the first replica waits for an answer that will be lost."""
                     waits = held["lost"] = Held()
                     results: list[CallToolResult] = []
                     over = anyio.Event()
@@ -207,7 +207,7 @@ async def test_what_a_lost_answer_did_is_found_out_though_another_replica_interf
                     found = await inkbox_get(inkbox.url, "mail/mailboxes")
                     return [(each["email_address"], each["display_name"]) for each in found]
 
-                # What it made has another name by now, so that it cannot be known for its own: it is named, not made.
+                # The new mailbox was renamed meanwhile, so the replica cannot tell that it made it: conflict.
                 wanted = {"agent_handle": "sales-agent", "display_name": "First", "email_local_part": "sales"}
                 async with missed("create_mailbox", **wanted) as results:
                     ((address, _),) = await mailboxes()
@@ -216,19 +216,19 @@ async def test_what_a_lost_answer_did_is_found_out_though_another_replica_interf
                 assert f'"sales-agent" already has the mailbox "{address}"' in text(results[0])
                 assert await mailboxes() == [(address, "Second")]
 
-                # Twice is once, and the one that was answered last counts.
+                # An update may be repeated, and the last one wins.
                 async with missed("update_mailbox", email_address=address, display_name="Third") as results:
                     await second.ask("update_mailbox", email_address=address, display_name="Fourth")
                 assert (results[0].structured_content or {})["display_name"] == "Third"
                 assert await mailboxes() == [(address, "Third")]
 
-                # The one that is gone is gone; the one that the other replica made stays.
+                # The mailbox is deleted once; the one that the other replica made stays.
                 async with missed("delete_mailbox", email_address=address) as results:
                     made = await second.ask("create_mailbox", agent_handle="sales-agent", display_name="Fifth")
                 assert results[0].structured_content == {"deleted": True, "email_address": address}
                 assert await mailboxes() == [(made["email_address"], "Fifth")]
 
-                # What it made is deleted by now: there is one afterwards, and it is the one that the caller is told of.
+                # The new mailbox was deleted meanwhile: the replica makes another one and returns it.
                 await second.ask("delete_mailbox", email_address=made["email_address"])
                 async with missed("create_mailbox", agent_handle="sales-agent", display_name="Sixth") as results:
                     ((address, _),) = await mailboxes()
@@ -239,7 +239,7 @@ async def test_what_a_lost_answer_did_is_found_out_though_another_replica_interf
 
 
 async def test_a_session_stays_with_its_replica_and_ends_with_it(tmp_path: Path) -> None:
-    """With stickiness earlier clients can be asked; after a restart they are told to begin anew, and can."""
+    """Sticky sessions let earlier clients be asked; after a restart they must open a new session."""
     async with machine(tmp_path) as site:
         replicas = Replicas(site, (await site.sandbox()).url, "--confirm", "always", count=2)
         await replicas.start()

@@ -1,4 +1,4 @@
-"""How one server ends, at bad moments and with clients that do not behave."""
+"""How one server ends, at bad moments and with clients that misbehave."""
 
 import signal
 import socket
@@ -49,7 +49,7 @@ async def server(home: Path, *options: str) -> AsyncGenerator[tuple[Program, Fro
 
 
 async def watch(program: Program) -> None:
-    """Ask whether it is ready, as balancers do."""
+    """Ask whether the server is ready, as a balancer does."""
     async with httpx2.AsyncClient(base_url=program.url, timeout=PATIENCE) as http:
         assert (await http.get("/readyz")).status_code == 200
 
@@ -63,12 +63,12 @@ async def raw_connection(program: Program) -> AsyncGenerator[SocketStream]:
 
 @asynccontextmanager
 async def call_under_way(program: Program, held: Held, answers: list[Any]) -> AsyncGenerator[None]:
-    """Make a call that waits; in the end `answers` has its result, or the error of a call that was cut off."""
+    """Make a call that waits; later `answers` has its result, or its error if it was cut off."""
 
     async def call() -> None:
         try:
             async with connected(program.url, X_Request_ID="held") as agent:
-                await agent.client.list_tools()  # or it would look up the tool's schema after the call
+                await agent.client.list_tools()  # otherwise the client asks for the schema after the call
                 answers.append(await agent.ask("list_mailboxes"))
         except* (MCPError, httpx2.TransportError) as error:
             answers.append(error)
@@ -81,14 +81,14 @@ async def call_under_way(program: Program, held: Held, answers: list[Any]) -> As
 
 
 async def ends_within(program: Program, seconds: float) -> None:
-    """See that it ends with status 0, and not much later than it may."""
+    """Check that the process ends with status 0 and in time."""
     started = anyio.current_time()
     assert await program.ends() == 0
     assert anyio.current_time() - started < seconds + SLACK
 
 
 async def test_sigterm_during_the_start_ends_it(tmp_path: Path) -> None:
-    """From the moment in which it says where it serves, with status 0; before that it may not even have begun."""
+    """The status is 0 once the server has printed its address; before that the signal may end Python itself."""
     async with machine(tmp_path) as site:
         arguments = (*COMMAND, "--http", "--port", "0", "--stateless")
         for seconds in (0.0, 0.1, 0.3, 0.6):
@@ -106,7 +106,7 @@ async def test_sigterm_during_the_start_ends_it(tmp_path: Path) -> None:
 
 
 async def test_a_second_sigterm_does_not_wait(tmp_path: Path) -> None:
-    """The call under way is cut off, and the status is 0 all the same."""
+    """The running call is cut off, but the status is still 0."""
     answers: list[Any] = []
     async with server(tmp_path, "--drain-timeout", "600") as (program, before_inkbox):
         held = before_inkbox.holds("held")
@@ -121,7 +121,7 @@ async def test_a_second_sigterm_does_not_wait(tmp_path: Path) -> None:
 
 
 async def test_a_drain_of_no_seconds_does_not_wait(tmp_path: Path) -> None:
-    """Neither for calls nor for balancers."""
+    """It waits neither for calls nor for balancers."""
     answers: list[Any] = []
     async with server(tmp_path, "--drain-timeout", "0") as (program, before_inkbox):
         held = before_inkbox.holds("held")
@@ -133,7 +133,7 @@ async def test_a_drain_of_no_seconds_does_not_wait(tmp_path: Path) -> None:
 
 
 async def test_a_long_drain_ends_with_the_last_call(tmp_path: Path) -> None:
-    """Where no balancer has to notice, nothing is waited for but calls."""
+    """Without a balancer the server waits only for calls."""
     answers: list[Any] = []
     async with server(tmp_path, "--drain-timeout", "600") as (program, before_inkbox):
         held = before_inkbox.holds("held")
@@ -146,7 +146,7 @@ async def test_a_long_drain_ends_with_the_last_call(tmp_path: Path) -> None:
 
 
 async def test_a_call_that_comes_at_the_last_moment_is_refused_or_finished(tmp_path: Path) -> None:
-    """A call is never taken on only to be cut off, although nothing was under way when SIGTERM came."""
+    """The server never accepts a call and then cuts it off, even if it was idle when SIGTERM came."""
     async with server(tmp_path) as (program, before_inkbox):
         before_inkbox.rule = slow
         answers = [b""] * 10
@@ -165,7 +165,7 @@ async def test_a_call_that_comes_at_the_last_moment_is_refused_or_finished(tmp_p
 
 
 async def test_streams_that_clients_keep_open_do_not_hold_it_up(tmp_path: Path) -> None:
-    """Those of earlier clients, which would never end by themselves, once balancers had their time."""
+    """Streams of earlier clients never end by themselves; the server closes them after the time for balancers."""
     async with machine(tmp_path) as site:
         program = await site.serve("--sandbox", "--drain-timeout", "1")
         await watch(program)
@@ -175,7 +175,7 @@ async def test_streams_that_clients_keep_open_do_not_hold_it_up(tmp_path: Path) 
 
 
 async def test_a_client_that_does_not_read_its_answer_is_left(tmp_path: Path) -> None:
-    """An answer that no buffer takes keeps the server no longer than the drain lasts."""
+    """An answer that fills every buffer delays the end only until the drain is over."""
     mailbox = {"id": "1", "email_address": "a@inkboxmail.com", "display_name": "x" * 390_000, "created_at": ""}
     async with upstream([mailbox]) as api, server_on(tmp_path, api.url, "--drain-timeout", "1") as program:
         with socket.socket() as client:
@@ -189,7 +189,7 @@ async def test_a_client_that_does_not_read_its_answer_is_left(tmp_path: Path) ->
 
 @pytest.mark.parametrize("end", [20, -20], ids=["in its headers", "in its body"])
 async def test_a_request_that_never_becomes_whole_is_left(end: int, tmp_path: Path) -> None:
-    """The drain waits for the rest of a body, but not for longer than it may."""
+    """The drain waits for the rest of a request, but not beyond its timeout."""
     async with server(tmp_path, "--drain-timeout", "1") as (program, _), raw_connection(program) as stream:
         await stream.send(CALL[:end])
         await watch(program)
@@ -198,7 +198,7 @@ async def test_a_request_that_never_becomes_whole_is_left(end: int, tmp_path: Pa
 
 
 async def test_a_body_that_arrives_during_the_drain_is_taken(tmp_path: Path) -> None:
-    """And its call is answered, on a connection that is closed then."""
+    """The call is answered, and the connection is closed afterwards."""
     async with server(tmp_path) as (program, _), raw_connection(program) as stream:
         await stream.send(CALL[:-20])
         await watch(program)
@@ -211,7 +211,7 @@ async def test_a_body_that_arrives_during_the_drain_is_taken(tmp_path: Path) -> 
 
 
 async def test_connections_that_are_kept_are_closed_between_two_calls(tmp_path: Path) -> None:
-    """A client that takes `Connection: close` at its word loses no call."""
+    """A client that obeys `Connection: close` loses no call."""
     async with server(tmp_path, "--drain-timeout", "2") as (program, _):
         await watch(program)
         calls: list[int] = []
@@ -226,7 +226,7 @@ async def test_connections_that_are_kept_are_closed_between_two_calls(tmp_path: 
 
 
 async def call_until_closed(program: Program, calls: list[int], enough: anyio.Event) -> None:
-    """Call over and over on a connection that is kept, until the server says that it is the last time."""
+    """Call repeatedly on one connection until the server answers `Connection: close`."""
     headers = {name: value for name, value in GOOD_CALL.headers.items() if name != "Host"}
     async with httpx2.AsyncClient(base_url=program.url, headers=headers, timeout=PATIENCE) as http:
         is_kept = True
@@ -240,7 +240,7 @@ async def call_until_closed(program: Program, calls: list[int], enough: anyio.Ev
 
 
 async def test_an_idle_connection_ends_without_a_reset(tmp_path: Path) -> None:
-    """Its client reads an end, and so knows that nothing of a later request was taken."""
+    """A clean close tells the client that no later request was accepted."""
     async with server(tmp_path) as (program, _), raw_connection(program) as stream:
         await stream.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await BufferedByteReceiveStream(stream).receive_until(b"}", 1000)
@@ -251,7 +251,7 @@ async def test_an_idle_connection_ends_without_a_reset(tmp_path: Path) -> None:
 
 
 async def test_a_hangup_ends_it(tmp_path: Path) -> None:
-    """As when the terminal is closed: it is not for a server to survive that."""
+    """A terminal that closes sends SIGHUP, which a server need not survive."""
     async with machine(tmp_path) as site:
         program = await site.serve("--stateless", "--drain-timeout", "1")
         program.signal(signal.SIGHUP)
@@ -260,7 +260,7 @@ async def test_a_hangup_ends_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("closing", ["2>&-", "2> >(:)"], ids=["closed", "nobody reads"])
 async def test_it_serves_and_ends_without_a_log(closing: str, tmp_path: Path) -> None:
-    """A call is more important than the line about it."""
+    """A call must not fail because its log line cannot be written."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     async with machine(tmp_path) as site:
@@ -278,7 +278,7 @@ async def test_it_serves_and_ends_without_a_log(closing: str, tmp_path: Path) ->
 
 
 async def is_up(http: httpx2.AsyncClient) -> bool:
-    """Whether it answers yet."""
+    """Return whether the server answers yet."""
     try:
         return (await http.get("/healthz")).status_code == 200
     except httpx2.ConnectError:
@@ -286,7 +286,7 @@ async def is_up(http: httpx2.AsyncClient) -> bool:
 
 
 async def call_late(stream: SocketStream, number: int, answers: list[bytes]) -> None:
-    """Make a call a few milliseconds from now, and read its answer to the end; nothing where it is not taken."""
+    """Make a call some milliseconds from now and read its answer; keep nothing if the call is refused."""
     await anyio.sleep(number / 100)
     try:
         await stream.send(CALL)
@@ -297,5 +297,5 @@ async def call_late(stream: SocketStream, number: int, answers: list[bytes]) -> 
 
 
 async def slow(_: Asked) -> None:
-    """Make each answer of Inkbox take longer than a server lives that does not wait for it."""
+    """Make each answer of Inkbox take as long as a server that does not wait needs to stop."""
     await anyio.sleep(SECONDS_TO_STOP)

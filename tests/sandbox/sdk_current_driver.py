@@ -1,4 +1,4 @@
-"""What `test_sandbox_sdk_current` has the current SDK do, in an environment that has this SDK and nothing of ours.
+"""The scenarios of `test_sdk_current`, for an environment with the current SDK and none of our code.
 
     python sdk_current_driver.py BASE_URL SCENARIO
 
@@ -6,7 +6,7 @@ Each scenario is a function of a client with a new organization; it fails by rai
 """
 
 # pyright: reportMissingTypeStubs=false, reportAttributeAccessIssue=false, reportUnknownVariableType=false
-# The environment in which types are checked has an earlier SDK, of other types.
+# Types are checked in an environment with an earlier SDK, whose types differ.
 
 import sys
 from collections.abc import Callable
@@ -20,12 +20,12 @@ from inkbox.identities.exceptions import HandleUnavailableError
 
 
 def unique(name: str) -> str:
-    """A handle that no other scenario takes."""
+    """Return a handle that no other scenario uses."""
     return f"{name}-{uuid4().hex[:8]}"
 
 
 def refused(call: Callable[..., object], *arguments: Any, **options: Any) -> Any:
-    """The error that a call must end with."""
+    """Return the error that a call must raise."""
     try:
         call(*arguments, **options)
     except InkboxAPIError as error:
@@ -41,7 +41,7 @@ def new_organization_is_empty(inkbox: Any) -> None:
 
 
 def identity_is_created_with_its_mailbox(inkbox: Any) -> None:
-    """The answer of a create is complete, and the platform's domain takes the handle for the local part."""
+    """The answer has all fields, and the local part on the platform's domain is the handle."""
     handle = unique("billing")
     identity = inkbox.create_identity(
         f"@{handle}", display_name="Billing", description="Sends bills", email_local_part="bills", sending_domain=None
@@ -56,7 +56,7 @@ def identity_is_created_with_its_mailbox(inkbox: Any) -> None:
 
 
 def taken_handle_is_a_handle_unavailable_error(inkbox: Any) -> None:
-    """The SDK tells whose the handle is: a living identity's, or only an address of the past."""
+    """The error says whether an identity has the handle or a deleted address blocks it."""
     handle = unique("billing")
     identity = inkbox.create_identity(handle)
     error = refused(inkbox.create_identity, handle)
@@ -69,7 +69,7 @@ def taken_handle_is_a_handle_unavailable_error(inkbox: Any) -> None:
 
 
 def identities_are_listed_and_found(inkbox: Any) -> None:
-    """The list is newest first and has the mailboxes in it."""
+    """The list is newest first and includes each mailbox."""
     first, second = inkbox.create_identity(unique("first")), inkbox.create_identity(unique("second"))
     listed = inkbox.list_identities()
     assert [identity.id for identity in listed] == [second.id, first.id]
@@ -81,7 +81,7 @@ def identities_are_listed_and_found(inkbox: Any) -> None:
 
 
 def identity_is_updated(inkbox: Any) -> None:
-    """Names change one by one; None clears; a filter mode is the mailbox's too."""
+    """Each name changes alone, None clears it, and a filter mode also applies to the mailbox."""
     identity = inkbox.create_identity(unique("billing"), description="Sends bills")
     identity.update(display_name="Bills")
     assert (identity.display_name, identity.description) == ("Bills", "Sends bills")
@@ -95,7 +95,7 @@ def identity_is_updated(inkbox: Any) -> None:
 
 
 def mailboxes_are_listed_found_and_updated(inkbox: Any) -> None:
-    """A mailbox is read by its address, with its storage; its signature and filter mode are set."""
+    """A mailbox is found by its address and shows its storage; signature and filter mode can be set."""
     identity = inkbox.create_identity(unique("billing"))
     (mailbox,) = inkbox.mailboxes.list()
     assert mailbox == inkbox.mailboxes.get(identity.email_address) == inkbox.mailboxes.get(identity.agent_handle)
@@ -113,7 +113,7 @@ def mailboxes_are_listed_found_and_updated(inkbox: Any) -> None:
 
 
 def webhook_subscription_lives_and_dies(inkbox: Any) -> None:
-    """Create, list by any filter, get, update, delete."""
+    """A subscription can be created, listed by any filter, fetched, updated and deleted."""
     identity = inkbox.create_identity(unique("billing"))
     subscriptions, mailbox_id = inkbox.webhooks.subscriptions, identity.mailbox.id
     url = "https://example.com/hook"
@@ -137,7 +137,7 @@ def webhook_subscription_lives_and_dies(inkbox: Any) -> None:
 
 
 def signing_key_is_made_and_rotated(inkbox: Any) -> None:
-    """The identity knows whether it has a key."""
+    """The identity shows whether it has a key."""
     identity = inkbox.create_identity(unique("billing"))
     assert identity.get_signing_key_status().configured is False
     keys = {identity.create_signing_key().signing_key for _ in range(2)}
@@ -147,7 +147,7 @@ def signing_key_is_made_and_rotated(inkbox: Any) -> None:
 
 
 def deleted_identity_takes_everything_with_it(inkbox: Any) -> None:
-    """The mailbox and its subscriptions are gone when the identity is."""
+    """Its mailbox and the subscriptions of that mailbox are deleted, too."""
     identity = inkbox.create_identity(unique("billing"))
     created = inkbox.webhooks.subscriptions.create(
         mailbox_id=identity.mailbox.id, url="https://example.com", event_types=["message.received"]
@@ -160,7 +160,7 @@ def deleted_identity_takes_everything_with_it(inkbox: Any) -> None:
 
 
 def whoami_is_an_admin_key_of_an_organization(inkbox: Any) -> None:
-    """The SDK reads an API key's answer."""
+    """The SDK can parse the answer for an API key."""
     answer = inkbox.whoami()
     assert (type(answer).__name__, answer.auth_subtype) == ("WhoamiApiKeyResponse", "api_key.admin_scoped")
     inkbox.create_identity(unique("billing"))
@@ -169,7 +169,7 @@ def whoami_is_an_admin_key_of_an_organization(inkbox: Any) -> None:
 
 
 def refused_key_raises(inkbox: Any) -> None:
-    """A bad key is the SDK's API error with the status of the answer."""
+    """The SDK raises its API error with the status of the answer."""
     for key, status in (("nonsense", 401), (f"ApiKey_{UUID(int=1)}.no-organization", 403)):
         with Inkbox(api_key=key, base_url=sys.argv[1]) as other:
             assert refused(other.mailboxes.list).status_code == status

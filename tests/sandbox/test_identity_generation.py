@@ -1,4 +1,4 @@
-"""The sandbox as the identity generation of the API, in process."""
+"""The identity generation of the sandbox's API, in this process."""
 
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
@@ -20,12 +20,12 @@ WHOAMI = "/api/whoami"
 
 
 def new_key() -> str:
-    """An API key nobody has used: an organization of its own."""
+    """Return an unused API key, and so a new organization."""
     return f"ApiKey_{uuid4()}.{uuid4().hex}"
 
 
 def connect(store: Store, key: str | None = None, generation: Generation = "identity") -> httpx2.AsyncClient:
-    """A client of one organization."""
+    """Make a client of one organization."""
     return httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app=create_app(store, generation)),
         base_url="http://sandbox",
@@ -35,7 +35,7 @@ def connect(store: Store, key: str | None = None, generation: Generation = "iden
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    """A store that nothing else uses."""
+    """A store for one test."""
     with Store(":memory:") as store:
         yield store
 
@@ -56,13 +56,13 @@ async def stranger(store: Store) -> AsyncIterator[httpx2.AsyncClient]:
 
 @pytest.fixture
 async def spec(store: Store) -> AsyncIterator[httpx2.AsyncClient]:
-    """The organization of `client`, by the spec generation of the API."""
+    """A client of the same organization as `client`, on the spec generation of the API."""
     async with connect(store, KEY, "spec") as client:
         yield client
 
 
 async def create(client: httpx2.AsyncClient, handle: str = "billing", **options: Any) -> dict[str, Any]:
-    """An identity that the sandbox accepted."""
+    """Create an identity and return it."""
     response = await client.post(IDENTITIES, json={"agent_handle": handle, **options})
     assert response.status_code == 201, response.text
     return response.json()
@@ -71,13 +71,13 @@ async def create(client: httpx2.AsyncClient, handle: str = "billing", **options:
 async def subscribe(
     client: httpx2.AsyncClient, identity: dict[str, Any], url: str = "https://example.com/hook", *events: str
 ) -> httpx2.Response:
-    """The answer to a new subscription to the events of an identity's mailbox."""
+    """Subscribe to events of an identity's mailbox and return the answer."""
     body = {"mailbox_id": identity["mailbox"]["id"], "url": url, "event_types": events or ["message.received"]}
     return await client.post(SUBSCRIPTIONS, json=body)
 
 
 def refusals(response: httpx2.Response) -> list[tuple[str, str]]:
-    """The kind and the field of each error of a 422."""
+    """Return the kind and the field of each error of a 422."""
     assert response.status_code == 422, response.text
     return [(error["type"], ".".join(map(str, error["loc"]))) for error in response.json()["detail"]]
 
@@ -91,7 +91,7 @@ async def test_organization_begins_empty(client: httpx2.AsyncClient) -> None:
 
 
 async def test_created_identity_has_every_field_and_its_mailbox(client: httpx2.AsyncClient) -> None:
-    """A create with nothing but the handle answers 201, the whole object and the defaults."""
+    """A create with only a handle answers 201 with the whole object and its defaults."""
     identity = await create(client, "@Billing-2")
     mailbox = identity.pop("mailbox")
     assert UUID(identity["id"]).version == UUID(mailbox["id"]).version == 4
@@ -132,7 +132,7 @@ async def test_created_identity_has_every_field_and_its_mailbox(client: httpx2.A
 
 
 async def test_create_takes_names_and_forces_the_address(client: httpx2.AsyncClient) -> None:
-    """On the platform's domain the handle is the local part, whatever is asked for."""
+    """On the platform's domain the local part is the handle, even if another one is requested."""
     nested = {"email_local_part": "Bills", "sending_domain": None}
     identity = await create(client, display_name="Billing", description="Sends bills", mailbox=nested)
     assert (identity["display_name"], identity["description"]) == ("Billing", "Sends bills")
@@ -141,7 +141,7 @@ async def test_create_takes_names_and_forces_the_address(client: httpx2.AsyncCli
 
 
 async def test_list_get_and_create_answer_the_same_object(client: httpx2.AsyncClient) -> None:
-    """Every answer is the detail; the list is newest first; a handle is found with @ and in capitals."""
+    """All answer the full object; the list is newest first; a handle is found with @ and in capitals."""
     first, second = await create(client, "first"), await create(client, "second")
     assert (await client.get(f"{IDENTITIES}/")).json() == [second, first]
     for name in ("first", "@first", "First", "first/"):
@@ -171,13 +171,13 @@ async def test_list_get_and_create_answer_the_same_object(client: httpx2.AsyncCl
 async def test_bad_create_is_422_and_makes_nothing(
     client: httpx2.AsyncClient, body: dict[str, Any], expected: list[tuple[str, str]]
 ) -> None:
-    """Each mistake is named by its kind and its place."""
+    """The answer names the kind and the place of each mistake."""
     assert refusals(await client.post(IDENTITIES, json=body)) == expected
     assert (await client.get(IDENTITIES)).json() == []
 
 
 async def test_handle_is_unique_in_the_whole_service(client: httpx2.AsyncClient, stranger: httpx2.AsyncClient) -> None:
-    """A second identity of one handle is refused, whoever asks, with a code and the namespace that has it."""
+    """Any organization is refused a taken handle, with a code and the namespace that blocks it."""
     await create(client)
     for other in (client, stranger):
         response = await other.post(IDENTITIES, json={"agent_handle": "@billing"})
@@ -193,7 +193,7 @@ async def test_handle_is_unique_in_the_whole_service(client: httpx2.AsyncClient,
 
 
 async def test_update_changes_only_what_is_supplied(client: httpx2.AsyncClient) -> None:
-    """A patch answers the detail; null clears a text; equal values move nothing; the handle stays."""
+    """A patch answers the full object; null clears a text; equal values leave `updated_at` alone."""
     before = await create(client, description="Sends bills")
     named = (await client.patch(f"{IDENTITIES}/billing", json={"display_name": "Bills"})).json()
     assert (named["display_name"], named["description"]) == ("Bills", "Sends bills")
@@ -206,7 +206,7 @@ async def test_update_changes_only_what_is_supplied(client: httpx2.AsyncClient) 
 
 
 async def test_filter_modes_are_the_identitys_and_its_mailboxs(client: httpx2.AsyncClient) -> None:
-    """A mode for both directions or for one, set at either end, is seen at both."""
+    """A mode for one or both directions, set on the identity or the mailbox, shows on both."""
     await create(client)
     identity = (await client.patch(f"{IDENTITIES}/billing", json={"mail_filter_mode": "whitelist"})).json()
     directions = ("mail_inbound_filter_mode", "mail_outbound_filter_mode")
@@ -230,14 +230,14 @@ async def test_filter_modes_are_the_identitys_and_its_mailboxs(client: httpx2.As
 async def test_bad_identity_update_is_422_and_changes_nothing(
     client: httpx2.AsyncClient, body: dict[str, Any], expected: list[tuple[str, str]]
 ) -> None:
-    """Fields of the spec generation, and of what the sandbox lacks, are refused and not ignored."""
+    """Fields of the spec generation and fields that the sandbox lacks are refused, not ignored."""
     before = await create(client)
     assert refusals(await client.patch(f"{IDENTITIES}/billing", json=body)) == expected
     assert (await client.get(f"{IDENTITIES}/billing")).json() == before
 
 
 async def test_mailbox_is_deleted_with_its_identity(client: httpx2.AsyncClient, stranger: httpx2.AsyncClient) -> None:
-    """A delete answers an empty 204; the mailbox is gone with it, and nobody gets the address or the handle."""
+    """A delete answers an empty 204, and neither the address nor the handle can be used again."""
     await create(client)
     deleted = await client.delete(f"{IDENTITIES}/@billing")
     assert (deleted.status_code, deleted.content) == (204, b"")
@@ -251,7 +251,7 @@ async def test_mailbox_is_deleted_with_its_identity(client: httpx2.AsyncClient, 
 
 
 async def test_organizations_do_not_see_each_other(client: httpx2.AsyncClient, stranger: httpx2.AsyncClient) -> None:
-    """Nothing of one key's organization is listed, found, changed or deleted with another key."""
+    """Another key can neither list, find, change nor delete the objects of this organization."""
     identity = await create(client)
     subscription = (await subscribe(client, identity)).json()
     before = (await client.get(f"{IDENTITIES}/billing")).json()
@@ -269,7 +269,7 @@ async def test_organizations_do_not_see_each_other(client: httpx2.AsyncClient, s
 
 
 async def test_mailbox_has_this_generations_fields(client: httpx2.AsyncClient) -> None:
-    """A mailbox is its identity's with its storage; it has no name, webhook or status of its own."""
+    """A mailbox has its identity and its storage, but no name, webhook or status."""
     identity = await create(client)
     (mailbox,) = (await client.get(MAILBOXES)).json()
     assert mailbox == {**identity["mailbox"], "storage_used_bytes": 0, "storage_limit_bytes": 2147483648}
@@ -290,7 +290,7 @@ async def test_mailbox_has_this_generations_fields(client: httpx2.AsyncClient) -
 async def test_operations_of_the_spec_generation_are_gone(
     client: httpx2.AsyncClient, method: str, path: str, status: int
 ) -> None:
-    """What is gone is answered as any path or method that never was, key or not."""
+    """They are answered like any unknown path or method, with a key and without."""
     await create(client)
     for _ in range(2):
         response = await client.request(method, path, json={"agent_handle": "billing"})
@@ -301,7 +301,7 @@ async def test_operations_of_the_spec_generation_are_gone(
 
 @pytest.mark.parametrize("field", ["display_name", "webhook_url", "status"])
 async def test_moved_field_of_a_mailbox_is_forbidden(client: httpx2.AsyncClient, field: str) -> None:
-    """A field of the spec generation refuses the whole patch."""
+    """A field of the spec generation makes the whole patch fail."""
     await create(client)
     response = await client.patch(f"{MAILBOXES}/billing", json={field: "x", "signature_enabled": True})
     assert refusals(response) == [("extra_forbidden", f"body.{field}")]
@@ -309,7 +309,7 @@ async def test_moved_field_of_a_mailbox_is_forbidden(client: httpx2.AsyncClient,
 
 
 async def test_signature_is_set_and_removed(client: httpx2.AsyncClient) -> None:
-    """Signatures change one by one; null removes one; their limit is 16,384 characters."""
+    """Each signature changes alone, null removes it, and its limit is 16,384 characters."""
     await create(client)
     body = {"signature_html": "<b>B</b>", "signature_text": "B", "signature_enabled": True}
     before = (await client.patch(f"{MAILBOXES}/billing", json=body)).json()
@@ -321,7 +321,7 @@ async def test_signature_is_set_and_removed(client: httpx2.AsyncClient) -> None:
 
 
 async def test_new_filter_mode_comes_with_a_notice(client: httpx2.AsyncClient) -> None:
-    """The notice is in the answer to the change, and only there."""
+    """Only the answer to the change has the notice."""
     await create(client)
     for mode, redundant in (("whitelist", "block"), ("blacklist", "allow")):
         changed = (await client.patch(f"{MAILBOXES}/billing", json={"filter_mode": mode})).json()
@@ -335,7 +335,7 @@ async def test_new_filter_mode_comes_with_a_notice(client: httpx2.AsyncClient) -
 
 
 async def test_first_subscription_brings_the_signing_key(client: httpx2.AsyncClient) -> None:
-    """The key is shown once, when its identity first needs one, and never by a read."""
+    """The key is shown once, when the identity first needs one, and never when it is read."""
     identity = await create(client)
     response = await subscribe(client, identity)
     first = response.json()
@@ -362,7 +362,7 @@ async def test_first_subscription_brings_the_signing_key(client: httpx2.AsyncCli
 
 
 async def test_signing_key_is_rotated(client: httpx2.AsyncClient) -> None:
-    """An identity's key may be made before any subscription, and again."""
+    """A key can be made before any subscription, and replaced."""
     identity = await create(client)
     path = f"{IDENTITIES}/@billing/signing-key"
     assert (await client.get(path)).json() == {"configured": False, "created_at": None}
@@ -374,7 +374,7 @@ async def test_signing_key_is_rotated(client: httpx2.AsyncClient) -> None:
 
 
 async def test_subscriptions_are_listed_newest_first_and_filtered(client: httpx2.AsyncClient) -> None:
-    """Filters add up; one that the sandbox does not have is refused."""
+    """Filters combine; a filter that the sandbox lacks is refused."""
     billing, sales = await create(client), await create(client, "sales")
     one = (await subscribe(client, billing, "https://a.b", "message.sent", "message.failed")).json()
     two = (await subscribe(client, sales, "https://a.b", "message.sent")).json()
@@ -394,7 +394,7 @@ async def test_subscriptions_are_listed_newest_first_and_filtered(client: httpx2
 
 
 async def test_subscription_is_updated_and_deleted(client: httpx2.AsyncClient) -> None:
-    """Event types are replaced as a whole; a deleted subscription is gone."""
+    """An update replaces all event types; a deleted subscription answers 404."""
     before = (await subscribe(client, await create(client))).json()
     del before["signing_key"]
     path = f"{SUBSCRIPTIONS}/{before['id']}"
@@ -423,7 +423,7 @@ async def test_subscription_is_updated_and_deleted(client: httpx2.AsyncClient) -
 async def test_bad_subscription_is_422(
     client: httpx2.AsyncClient, change: dict[str, Any], expected: tuple[str, str]
 ) -> None:
-    """A create and an update refuse the same mistakes."""
+    """Create and update refuse the same mistakes."""
     identity = await create(client)
     good = {"mailbox_id": identity["mailbox"]["id"], "url": "https://a.b", "event_types": ["message.sent"]}
     made = (await client.post(SUBSCRIPTIONS, json=good)).json()
@@ -435,7 +435,7 @@ async def test_bad_subscription_is_422(
 
 
 async def test_subscriptions_of_a_mailbox_do_not_overlap_and_are_limited(client: httpx2.AsyncClient) -> None:
-    """One URL gets an event of a mailbox once, and a mailbox has twenty subscriptions at the most."""
+    """One URL gets each event of a mailbox once, and a mailbox has at most twenty subscriptions."""
     identity = await create(client)
     first = (await subscribe(client, identity, "https://a.b", "message.sent", "message.failed")).json()
     assert (await subscribe(client, identity, "https://a.b", "message.failed")).status_code == 409
@@ -453,7 +453,7 @@ async def test_subscriptions_of_a_mailbox_do_not_overlap_and_are_limited(client:
 async def test_subscriptions_are_deleted_with_their_mailbox(
     client: httpx2.AsyncClient, spec: httpx2.AsyncClient
 ) -> None:
-    """Deleting an identity here, or a mailbox by the spec generation, leaves no subscription."""
+    """This holds when an identity is deleted here, and a mailbox in the spec generation."""
     for handle, delete in (
         ("billing", client.delete(f"{IDENTITIES}/billing")),
         ("sales", spec.delete(f"{MAILBOXES}/sales")),
@@ -468,7 +468,7 @@ async def test_subscriptions_are_deleted_with_their_mailbox(
 
 
 async def test_whoami_writes_times_as_everything_else_does(client: httpx2.AsyncClient) -> None:
-    """The answer is the spec generation's but for its times."""
+    """The answer equals that of the spec generation, except for the format of times."""
     body = (await client.get(WHOAMI)).json()
     assert body["created_at"] < body["last_used_at"]
     assert (len(body["created_at"]), body["created_at"][-1], body["expires_at"]) == (27, "Z", None)
@@ -477,7 +477,7 @@ async def test_whoami_writes_times_as_everything_else_does(client: httpx2.AsyncC
 
 @pytest.mark.parametrize("path", [MAILBOXES, IDENTITIES, SUBSCRIPTIONS, WHOAMI])
 async def test_refused_key_is_401_or_403(store: Store, path: str) -> None:
-    """Keys are judged as in the spec generation."""
+    """Keys are checked as in the spec generation."""
     for key, status in (("nonsense", 401), (f"ApiKey_{uuid4()}.no-organization", 403)):
         async with connect(store, key) as client:
             assert (await client.get(path)).status_code == status
@@ -487,7 +487,7 @@ async def test_refused_key_is_401_or_403(store: Store, path: str) -> None:
 
 
 async def test_spec_generation_sees_what_was_made_here(client: httpx2.AsyncClient, spec: httpx2.AsyncClient) -> None:
-    """A mailbox is shown with the fields of the generation that is asked, and the name is one name."""
+    """Each generation shows its own fields, and both show the same display name."""
     identity = await create(client, display_name="Billing")
     mailbox = (await spec.get(f"{MAILBOXES}/billing")).json()
     assert (mailbox["id"], mailbox["display_name"], mailbox["status"]) == (
@@ -507,7 +507,7 @@ async def test_spec_generation_sees_what_was_made_here(client: httpx2.AsyncClien
 async def test_mailbox_of_the_spec_generation_is_seen_here(
     client: httpx2.AsyncClient, spec: httpx2.AsyncClient
 ) -> None:
-    """Its identity comes with it, at whatever address it has."""
+    """It appears with its identity, although its address differs from the handle."""
     await spec.post(MAILBOXES, json={"agent_handle": "sales-agent", "display_name": "S", "email_local_part": "sales"})
     (identity,) = (await client.get(IDENTITIES)).json()
     assert (identity["agent_handle"], identity["display_name"]) == ("sales-agent", "S")
@@ -520,7 +520,7 @@ async def test_mailbox_of_the_spec_generation_is_seen_here(
 
 
 async def test_identity_without_mailbox_gives_way_here(client: httpx2.AsyncClient, spec: httpx2.AsyncClient) -> None:
-    """The first identities of the spec generation are neither seen nor in the way."""
+    """The first identities of the spec generation are hidden here, and their handles can be used."""
     for method in ("GET", "PATCH", "DELETE"):
         assert (await client.request(method, f"{IDENTITIES}/sales-agent", json={})).status_code == 404
     identity = await create(client, "sales-agent")
@@ -532,7 +532,7 @@ async def test_identity_without_mailbox_gives_way_here(client: httpx2.AsyncClien
 async def test_address_that_the_spec_generation_gave_away_blocks_its_handle(
     client: httpx2.AsyncClient, spec: httpx2.AsyncClient
 ) -> None:
-    """A handle is also an address; nothing is left behind by the refusal."""
+    """A handle is also an address; the refused create leaves nothing behind."""
     await spec.post(MAILBOXES, json={"agent_handle": "sales-agent", "email_local_part": "support-agent"})
     response = await client.post(IDENTITIES, json={"agent_handle": "support-agent"})
     assert (response.status_code, response.json()["detail"]["blocking_namespace"]) == (409, "mail")
@@ -542,7 +542,7 @@ async def test_address_that_the_spec_generation_gave_away_blocks_its_handle(
 async def test_mailbox_without_identity_is_seen_and_sends_no_events(
     client: httpx2.AsyncClient, spec: httpx2.AsyncClient
 ) -> None:
-    """What the spec generation unlinked stays readable here, though nobody can sign for it."""
+    """A mailbox that the spec generation unlinked can be read, but has no identity to sign events."""
     await create(client)
     await spec.delete(f"{IDENTITIES}/billing")
     (mailbox,) = (await client.get(MAILBOXES)).json()
@@ -551,7 +551,7 @@ async def test_mailbox_without_identity_is_seen_and_sends_no_events(
     assert (response.status_code, response.json()) == (409, {"detail": "Mailbox has no agent identity"})
 
 
-# The file of the release before
+# The file of the previous release
 
 VERSION_1 = """
 CREATE TABLE clock (microseconds INTEGER NOT NULL);
@@ -594,7 +594,7 @@ INSERT INTO mailboxes VALUES ('00000000-0000-4000-8000-000000000003', 'org_d1b1'
 
 
 def schema(path: Path) -> set[tuple[str, str]]:
-    """The tables with their columns, and the indexes, of a file."""
+    """Return the columns and the indexes of a database file."""
     with closing(sqlite3.connect(path)) as other:
         tables = other.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         columns = {(name, column[1]) for (name,) in tables for column in other.execute(f"PRAGMA table_info({name})")}
@@ -603,7 +603,7 @@ def schema(path: Path) -> set[tuple[str, str]]:
 
 @pytest.fixture
 async def version_1(client: httpx2.AsyncClient, tmp_path: Path) -> Path:
-    """A file as the release before left it, with an organization of `KEY`."""
+    """A file of the previous release, with an organization of `KEY`."""
     organization_id = (await client.get(WHOAMI)).json()["organization_id"]
     with closing(sqlite3.connect(tmp_path / "inkbox.db")) as other:
         other.executescript(VERSION_1.replace("org_d1b1", organization_id))
@@ -611,7 +611,7 @@ async def version_1(client: httpx2.AsyncClient, tmp_path: Path) -> Path:
 
 
 async def test_file_of_version_1_is_brought_up_to_date(version_1: Path, tmp_path: Path) -> None:
-    """Opening it keeps every value, and gives it all that a new file has."""
+    """Opening it keeps every value and adds all that a new file has."""
     Store(version_1).close()
     with Store(version_1) as store:
         client = connect(store, KEY, "spec")
@@ -639,7 +639,7 @@ async def test_file_of_version_1_is_brought_up_to_date(version_1: Path, tmp_path
 
 
 async def test_file_of_version_1_may_be_opened_by_the_identity_generation(version_1: Path) -> None:
-    """What was there is shown with its new fields and can be used."""
+    """Existing objects get the new fields and can be used."""
     with Store(version_1) as store:
         async with connect(store, KEY) as client:
             identity = (await client.get(f"{IDENTITIES}/sales-agent")).json()
@@ -649,7 +649,7 @@ async def test_file_of_version_1_may_be_opened_by_the_identity_generation(versio
 
 
 async def test_migration_happens_as_a_whole_or_not_at_all(version_1: Path) -> None:
-    """A file that cannot be brought up to date stays as it was."""
+    """A file that cannot be migrated stays unchanged."""
     with closing(sqlite3.connect(version_1)) as other:
         other.execute("CREATE TABLE webhook_subscriptions (id)")
     before = schema(version_1)
@@ -667,7 +667,7 @@ async def test_migration_happens_as_a_whole_or_not_at_all(version_1: Path) -> No
 async def test_each_generation_documents_its_own_operations(
     client: httpx2.AsyncClient, spec: httpx2.AsyncClient
 ) -> None:
-    """The documents name the operations by the same names where both have them, and errors everywhere."""
+    """Operations of both generations have the same names, and every operation documents its errors."""
     documents = [(await each.get("/openapi.json")).json()["paths"] for each in (client, spec)]
     (here, there) = (
         {operation["operationId"]: operation for path in paths.values() for operation in path.values()}

@@ -1,4 +1,4 @@
-"""Schemathesis against the sandbox: requests made from its own OpenAPI document, good and bad, alone and in series."""
+"""Schemathesis tests the sandbox with good and bad requests from its OpenAPI document, alone and in series."""
 
 # pyright: reportUnknownMemberType=false
 # Parts of Schemathesis are annotated with bare generics.
@@ -16,7 +16,7 @@ from tests.support.agents import KEY
 
 pytestmark = pytest.mark.slow
 
-# Each method of a path is a route of its own to FastAPI, and its 405 names the methods of the first route only.
+# FastAPI makes a route of each method, and its 405 names only the methods of the path's first route.
 CONFIG: dict[str, Any] = {"checks": {"allow_header_conformance": {"enabled": False}}}
 
 store = Store(":memory:")
@@ -34,22 +34,22 @@ def _close() -> Iterator[None]:
 @api.parametrize()
 @settings(max_examples=100, derandomize=True, deadline=None)
 def test_the_sandbox_does_what_its_document_says(case: schemathesis.Case[Any]) -> None:
-    """No request makes it crash, and every answer is one that the document names, of the shape that it gives."""
+    """No request makes it crash, and every answer has a documented status and shape."""
     case.call_and_validate(headers={"X-API-Key": KEY})
 
 
 class Series(api.as_state_machine()):
-    """Requests that use what earlier answers held, in an organization of their own."""
+    """Requests that use values of earlier answers, in an organization of their own."""
 
     def setup(self) -> None:
-        """Take a key that nobody has used."""
+        """Use a new key."""
         self.headers = {"X-API-Key": f"ApiKey_{uuid4()}.secret"}
 
     def get_call_kwargs(self, case: schemathesis.Case[Any]) -> dict[str, Any]:
-        """Send the key."""
+        """Add the key to each request."""
         return {"headers": self.headers}
 
 
 def test_the_sandbox_does_what_its_document_says_in_series() -> None:
-    """What was made can be used, what was deleted cannot, and nothing crashes on the way."""
+    """Created objects can be used, deleted ones cannot, and no request makes it crash."""
     Series.run(settings=settings(max_examples=30, derandomize=True, deadline=None))

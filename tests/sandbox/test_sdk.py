@@ -1,4 +1,4 @@
-"""The official SDK, which knows nothing of our code, against the sandbox on a real port."""
+"""The official SDK, which does not share our code, against the sandbox on a real port."""
 
 # pyright: reportMissingTypeStubs=false
 # The SDK is annotated but does not say so with a py.typed file.
@@ -18,7 +18,7 @@ from inkbox_mcp.sandbox import Store, create_app
 
 
 def new_key() -> str:
-    """An API key nobody has used: an organization of its own."""
+    """Return an unused API key, and so a new organization."""
     return f"ApiKey_{uuid4()}.{uuid4().hex}"
 
 
@@ -27,7 +27,7 @@ def base_url() -> Iterator[str]:
     """A sandbox on a free port, stopped cleanly."""
     with Store(":memory:") as store, socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        listener.listen()  # from here on connections wait for the server instead of being refused
+        listener.listen()  # from now on connections wait for the server and are not refused
         server = uvicorn.Server(uvicorn.Config(create_app(store), log_config=None, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -44,12 +44,12 @@ def inkbox(base_url: str) -> Iterator[Inkbox]:
 
 
 def unique(name: str) -> str:
-    """A local part that no other test of the module takes."""
+    """Return a local part that no other test of the module uses."""
     return f"{name}-{uuid4().hex[:8]}"
 
 
 def test_whoami_is_an_admin_key_of_an_organization(inkbox: Inkbox) -> None:
-    """The SDK reads an API key's answer, with numbers for times."""
+    """The SDK can parse the answer for an API key, in which times are numbers."""
     answer = inkbox.whoami()
     assert (type(answer).__name__, answer.auth_type) == ("WhoamiApiKeyResponse", "api_key")
     assert answer.auth_subtype == "api_key.admin_scoped"
@@ -57,14 +57,14 @@ def test_whoami_is_an_admin_key_of_an_organization(inkbox: Inkbox) -> None:
 
 
 def test_new_organization_lists_its_two_identities(inkbox: Inkbox) -> None:
-    """The list is parsed, newest first."""
+    """The SDK parses the list, which is newest first."""
     identities = inkbox.list_identities()
     assert [identity.agent_handle for identity in identities] == ["support-agent", "sales-agent"]
     assert identities[0].created_at > identities[1].created_at
 
 
 def test_identity_is_created_with_its_mailbox(inkbox: Inkbox) -> None:
-    """A nested create gives the identity a mailbox at the address asked for."""
+    """A nested create gives the identity a mailbox at the requested address."""
     address = unique("billing")
     identity = inkbox.create_identity("billing", display_name="Billing", email_local_part=address)
     assert identity.mailbox is not None
@@ -81,7 +81,7 @@ def test_identity_with_default_mailbox_names_it_after_itself(inkbox: Inkbox) -> 
 
 
 def test_life_of_a_mailbox(inkbox: Inkbox) -> None:
-    """Create, get by either name, list, rename, subscribe, unsubscribe, delete."""
+    """A mailbox is created, found by both names, listed, renamed, subscribed, unsubscribed and deleted."""
     local_part = unique("sales")
     created = inkbox.mailboxes.create(agent_handle="@sales-agent", email_local_part=local_part)
     assert (created.display_name, created.webhook_url) == ("Inkbox user", None)
@@ -112,7 +112,7 @@ def test_mailbox_list_is_newest_first(inkbox: Inkbox) -> None:
 
 
 def test_identity_makes_links_and_unlinks_its_mailbox(inkbox: Inkbox) -> None:
-    """The SDK's identity object passes a mailbox on to another identity."""
+    """The SDK's identity object can pass its mailbox to another identity."""
     sales, support = inkbox.get_identity("sales-agent"), inkbox.get_identity("support-agent")
     mailbox = sales.create_mailbox(display_name="Shared")
     sales.unlink_mailbox()
@@ -124,7 +124,7 @@ def test_identity_makes_links_and_unlinks_its_mailbox(inkbox: Inkbox) -> None:
 
 
 def test_identity_is_renamed_and_deleted_without_its_mailbox(inkbox: Inkbox) -> None:
-    """A rename keeps the mailbox linked; a delete leaves it alone."""
+    """A rename keeps the mailbox linked, and a delete keeps the mailbox."""
     identity = inkbox.create_identity("billing", create_mailbox=True)
     identity.update(new_handle="invoices")
     renamed = inkbox.get_identity("invoices")
@@ -135,7 +135,7 @@ def test_identity_is_renamed_and_deleted_without_its_mailbox(inkbox: Inkbox) -> 
 
 
 def test_organizations_are_apart(inkbox: Inkbox, base_url: str) -> None:
-    """Another key sees nothing of this one's."""
+    """Another key sees no object of this organization."""
     mailbox = inkbox.mailboxes.create(agent_handle="sales-agent")
     with Inkbox(api_key=new_key(), base_url=base_url) as other:
         assert other.mailboxes.list() == []
@@ -152,7 +152,7 @@ def test_organizations_are_apart(inkbox: Inkbox, base_url: str) -> None:
     ],
 )
 def test_refused_key_raises(base_url: str, key: str, status: int, detail: str) -> None:
-    """A bad key is the SDK's API error with the status and the detail of the answer."""
+    """The SDK raises its API error with the status and the detail of the answer."""
     with Inkbox(api_key=key, base_url=base_url) as inkbox, pytest.raises(InkboxAPIError) as caught:
         inkbox.mailboxes.list()
     assert (caught.value.status_code, caught.value.detail) == (status, detail)
@@ -171,7 +171,7 @@ REFUSED: dict[str, tuple[int, Callable[[Inkbox], object]]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_call_raises(inkbox: Inkbox, name: str) -> None:
-    """Each refusal is the SDK's API error with a sentence."""
+    """The SDK raises its API error with a sentence for each refusal."""
     status, call = REFUSED[name]
     with pytest.raises(InkboxAPIError) as caught:
         call(inkbox)
@@ -180,7 +180,7 @@ def test_refused_call_raises(inkbox: Inkbox, name: str) -> None:
 
 
 def test_invalid_value_raises_with_the_list_of_errors(inkbox: Inkbox) -> None:
-    """A 422 reaches the SDK's caller as FastAPI's list."""
+    """The SDK's caller gets FastAPI's list of errors with a 422."""
     with pytest.raises(InkboxAPIError) as caught:
         inkbox.mailboxes.create(agent_handle="sales-agent", display_name="x" * 256)
     assert caught.value.status_code == 422

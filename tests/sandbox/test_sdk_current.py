@@ -1,6 +1,6 @@
-"""The current official SDK, which knows nothing of our code, against the sandbox as the identity generation.
+"""The current official SDK, which does not share our code, against the identity generation of the sandbox.
 
-It cannot share an environment with the SDK of the spec generation, so it gets one of its own.
+It cannot share an environment with the SDK of the spec generation, so it has its own.
 """
 
 import re
@@ -26,7 +26,7 @@ SCENARIOS = re.findall(r"^def (\w+)\(inkbox: Any\)", DRIVER.read_text(encoding="
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment with the SDK alone."""
+    """The interpreter of an environment with only the SDK."""
     home = tmp_path_factory.mktemp("sdk")
     venv.create(home, with_pip=True)
     python = home / ("Scripts" if sys.platform == "win32" else "bin") / "python"
@@ -42,7 +42,7 @@ def base_url() -> Iterator[str]:
     """A sandbox on a free port, stopped cleanly."""
     with Store(":memory:") as store, socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        listener.listen()  # from here on connections wait for the server instead of being refused
+        listener.listen()  # from now on connections wait for the server and are not refused
         app = create_app(store, "identity")
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -61,6 +61,6 @@ def test_current_sdk(python: Path, base_url: str, scenario: str) -> None:
 
 
 def test_every_scenario_is_found() -> None:
-    """The driver's functions of one client are what is run."""
+    """Each function of the driver that takes one client is a scenario."""
     assert len(SCENARIOS) == 11
     assert len(set(SCENARIOS)) == len(SCENARIOS)

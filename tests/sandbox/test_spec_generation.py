@@ -1,4 +1,4 @@
-"""The sandbox against the specification, in process."""
+"""The sandbox compared with the specification, in this process."""
 
 import json
 import sqlite3
@@ -29,12 +29,12 @@ WHOAMI = "/api/whoami"
 
 
 def new_key() -> str:
-    """An API key nobody has used: an organization of its own."""
+    """Return an unused API key, and so a new organization."""
     return f"ApiKey_{uuid4()}.{uuid4().hex}"
 
 
 def connect(store: Store, key: str | None = None) -> httpx2.AsyncClient:
-    """A client of one organization."""
+    """Make a client of one organization."""
     return httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app=create_app(store)),
         base_url="http://sandbox",
@@ -44,7 +44,7 @@ def connect(store: Store, key: str | None = None) -> httpx2.AsyncClient:
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    """A store that nothing else uses."""
+    """A store for one test."""
     with Store(":memory:") as store:
         yield store
 
@@ -64,14 +64,14 @@ async def stranger(store: Store) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 async def create(client: httpx2.AsyncClient, handle: str = "sales-agent", **options: Any) -> dict[str, Any]:
-    """A mailbox that the sandbox accepted."""
+    """Create a mailbox and return it."""
     response = await client.post(MAILBOXES, json={"agent_handle": handle, **options})
     assert response.status_code == 201, response.text
     return response.json()
 
 
 async def handles(client: httpx2.AsyncClient) -> list[str]:
-    """The organization's handles, as listed."""
+    """Return the organization's handles in the order of the list."""
     return [identity["agent_handle"] for identity in (await client.get(IDENTITIES)).json()]
 
 
@@ -79,7 +79,7 @@ async def handles(client: httpx2.AsyncClient) -> list[str]:
 
 
 async def test_created_mailbox_has_every_field_of_the_object(client: httpx2.AsyncClient) -> None:
-    """A create with nothing but the handle answers 201, the whole object and the defaults."""
+    """A create with only a handle answers 201 with the whole object and its defaults."""
     mailbox = await create(client)
     identity = (await client.get(f"{IDENTITIES}/sales-agent")).json()
     assert UUID(mailbox.pop("id")).version == 4
@@ -98,7 +98,7 @@ async def test_created_mailbox_has_every_field_of_the_object(client: httpx2.Asyn
 
 
 async def test_timestamps_are_utc_with_microseconds(client: httpx2.AsyncClient) -> None:
-    """Timestamps keep one width, so that they sort as text."""
+    """All timestamps have one width, so that they sort as text."""
     created_at: str = (await create(client))["created_at"]
     assert (len(created_at), created_at[10], created_at[19], created_at[-1]) == (27, "T", ".", "Z")
 
@@ -111,14 +111,14 @@ async def test_requested_address_and_name_are_used(client: httpx2.AsyncClient) -
 
 
 async def test_null_options_and_unknown_fields_are_ignored_by_create(client: httpx2.AsyncClient) -> None:
-    """A null option is an omitted one, and a field of another API generation does no harm."""
+    """A null option counts as omitted, and a field of another API generation has no effect."""
     mailbox = await create(client, display_name=None, email_local_part=None, filter_mode="whitelist")
     assert mailbox["display_name"] == "Inkbox user"
     assert mailbox["filter_mode"] == "blacklist"
 
 
 async def test_create_needs_an_existing_identity(client: httpx2.AsyncClient) -> None:
-    """A create for a handle that nobody has is answered 404."""
+    """A create for an unknown handle is answered 404."""
     response = await client.post(MAILBOXES, json={"agent_handle": "nobody"})
     assert (response.status_code, response.json()) == (404, {"detail": "Agent identity not found"})
 
@@ -134,7 +134,7 @@ async def test_the_two_conflicts_of_create_differ(client: httpx2.AsyncClient) ->
 
 
 async def test_list_is_newest_first_without_deleted_ones(client: httpx2.AsyncClient) -> None:
-    """The list is total and newest first, however fast the mailboxes were made."""
+    """The order is total, even if the mailboxes were made quickly."""
     for number in range(6):
         await client.post(
             IDENTITIES, json={"agent_handle": f"a{number}", "mailbox": {"email_local_part": f"m{number}"}}
@@ -160,7 +160,7 @@ async def test_mailbox_is_found_by_any_form_of_its_address(client: httpx2.AsyncC
     "name", ["k@example.com", "k@", "@inkboxmail.com", "k@b@inkboxmail.com", "\u212a", "%00", "%FF", "%ED%A0%80", "k/x"]
 )
 async def test_anything_else_is_not_a_mailbox(client: httpx2.AsyncClient, name: str) -> None:
-    """A path that is almost an address, or no text at all, is answered 404."""
+    """A path that resembles an address, or is not valid text, is answered 404."""
     await create(client, email_local_part="k")
     for method in ("GET", "PATCH", "DELETE"):
         response = await client.request(method, f"{MAILBOXES}/{name}", json={})
@@ -169,7 +169,7 @@ async def test_anything_else_is_not_a_mailbox(client: httpx2.AsyncClient, name: 
 
 
 async def test_update_changes_only_what_is_supplied(client: httpx2.AsyncClient) -> None:
-    """A patch of one field leaves the other, and moves `updated_at`."""
+    """A patch of one field keeps the other and changes `updated_at`."""
     before = await create(client, email_local_part="sales", display_name="Sales")
     named = (await client.patch(f"{MAILBOXES}/sales", json={"webhook_url": "https://example.com/a?b#c"})).json()
     assert named == {**before, "webhook_url": "https://example.com/a?b#c", "updated_at": named["updated_at"]}
@@ -200,7 +200,7 @@ async def test_update_without_a_difference_changes_nothing(client: httpx2.AsyncC
 async def test_deleted_mailbox_is_hidden_and_its_address_taken_for_ever(
     client: httpx2.AsyncClient, stranger: httpx2.AsyncClient
 ) -> None:
-    """A delete answers an empty 204; then every answer is without the mailbox, and nobody gets its address."""
+    """A delete answers an empty 204; later answers omit the mailbox, and its address stays taken."""
     mailbox = await create(client, email_local_part="sales")
     deleted = await client.delete(f"{MAILBOXES}/sales")
     assert (deleted.status_code, deleted.content) == (204, b"")
@@ -218,7 +218,7 @@ async def test_deleted_mailbox_is_hidden_and_its_address_taken_for_ever(
 
 
 async def test_random_addresses_that_all_collide_are_503() -> None:
-    """The generator is tried five times, then the client is told to try again."""
+    """After five generated addresses the client is asked to retry."""
     made: list[str] = []
 
     def local_part() -> str:
@@ -237,7 +237,7 @@ async def test_random_addresses_that_all_collide_are_503() -> None:
 
 
 async def test_one_collision_is_not_seen_by_the_client() -> None:
-    """A generated address that is taken is followed by another."""
+    """When a generated address is taken, the store generates another."""
     parts = iter(["one", "one", "two"])
     with Store(":memory:", local_part=lambda: next(parts)) as store:
         async with connect(store) as client:
@@ -249,7 +249,7 @@ async def test_one_collision_is_not_seen_by_the_client() -> None:
 
 
 async def test_identity_without_mailbox_is_a_summary(client: httpx2.AsyncClient) -> None:
-    """A create answers 201 with the summary, and only with that."""
+    """A create answers 201 with the summary and no other fields."""
     response = await client.post(f"{IDENTITIES}/", json={"agent_handle": "@@billing", "phone_number": {}})
     summary = response.json()
     assert response.status_code == 201
@@ -263,7 +263,7 @@ async def test_identity_without_mailbox_is_a_summary(client: httpx2.AsyncClient)
 
 
 async def test_nested_mailbox_is_named_after_the_handle(client: httpx2.AsyncClient) -> None:
-    """An empty nested object asks for a mailbox with all defaults, whose name is the handle."""
+    """An empty nested object creates a mailbox with all defaults, whose name is the handle."""
     summary = (await client.post(IDENTITIES, json={"agent_handle": "@billing", "mailbox": {}})).json()
     mailbox = (await client.get(MAILBOXES)).json()[0]
     assert summary["email_address"] == mailbox["email_address"]
@@ -274,7 +274,7 @@ async def test_nested_mailbox_is_named_after_the_handle(client: httpx2.AsyncClie
 
 
 async def test_nested_mailbox_takes_a_name_and_an_address(client: httpx2.AsyncClient) -> None:
-    """The nested object's options are used."""
+    """The nested object may set both options."""
     options = {"display_name": "Billing", "email_local_part": "Bills"}
     await client.post(IDENTITIES, json={"agent_handle": "billing", "mailbox": options})
     mailbox = (await client.get(f"{MAILBOXES}/bills")).json()
@@ -300,7 +300,7 @@ async def test_handle_is_unique_in_its_organization(client: httpx2.AsyncClient, 
 
 
 async def test_identity_is_renamed_and_paused(client: httpx2.AsyncClient) -> None:
-    """A patch answers the summary; an equal value moves nothing."""
+    """A patch answers the summary; equal values leave `updated_at` alone."""
     before = (await client.get(IDENTITIES)).json()[1]
     renamed = (await client.patch(f"{IDENTITIES}/sales-agent", json={"agent_handle": "@sales"})).json()
     assert renamed == {**before, "agent_handle": "sales", "updated_at": renamed["updated_at"]}
@@ -348,7 +348,7 @@ async def test_mailbox_survives_its_identity(client: httpx2.AsyncClient) -> None
 
 
 async def test_mailbox_moves_from_one_identity_to_another(client: httpx2.AsyncClient) -> None:
-    """Unlink, then link: the mailbox and both identities agree on who has it."""
+    """After unlink and link, the mailbox and both identities show the same owner."""
     mailbox = await create(client, email_local_part="sales")
     for _ in range(2):
         unlinked = await client.delete(f"{IDENTITIES}/sales-agent/mailbox")
@@ -367,7 +367,7 @@ async def test_mailbox_moves_from_one_identity_to_another(client: httpx2.AsyncCl
 async def test_link_is_refused_when_either_side_is_taken(
     client: httpx2.AsyncClient, stranger: httpx2.AsyncClient
 ) -> None:
-    """A mailbox has one identity, an identity one mailbox, and both are of one organization."""
+    """A mailbox has one identity and an identity one mailbox, in the same organization."""
     sales = await create(client, "sales-agent")
     support = await create(client, "support-agent")
     path = f"{IDENTITIES}/support-agent/mailbox"
@@ -386,7 +386,7 @@ async def test_link_is_refused_when_either_side_is_taken(
 
 
 async def test_new_organization_begins_with_two_identities_once(client: httpx2.AsyncClient) -> None:
-    """The first contact makes two identities; deleted, they stay deleted."""
+    """The first request creates two identities; when they are deleted, they do not return."""
     assert await handles(client) == ["support-agent", "sales-agent"]
     for handle in ("support-agent", "sales-agent"):
         await client.delete(f"{IDENTITIES}/{handle}")
@@ -394,7 +394,7 @@ async def test_new_organization_begins_with_two_identities_once(client: httpx2.A
 
 
 async def test_organizations_do_not_see_each_other(client: httpx2.AsyncClient, stranger: httpx2.AsyncClient) -> None:
-    """Nothing of one key's organization is listed, found, changed or deleted with another key."""
+    """Another key can neither list, find, change nor delete the objects of this organization."""
     mailbox = await create(client, email_local_part="sales")
     assert (await stranger.get(MAILBOXES)).json() == []
     for method in ("GET", "PATCH", "DELETE"):
@@ -444,7 +444,7 @@ async def test_malformed_key_is_401(store: Store, path: str, key: str) -> None:
 
 
 async def test_missing_key_is_401_before_the_body_is_judged(store: Store) -> None:
-    """Without a key not even a bad body is looked at."""
+    """Without a key the sandbox does not check the body."""
     async with connect(store) as client:
         del client.headers["X-API-Key"]
         response = await client.post(MAILBOXES, json={})
@@ -452,7 +452,7 @@ async def test_missing_key_is_401_before_the_body_is_judged(store: Store) -> Non
 
 
 async def test_older_header_and_any_form_of_uuid_are_the_same_key(store: Store) -> None:
-    """`X-Service-Token` works; a key is the same in capitals and without hyphens."""
+    """`X-Service-Token` works; capitals and missing hyphens do not change a key."""
     key_id = uuid4()
     seen: set[str] = set()
     async with connect(store) as client:
@@ -465,7 +465,7 @@ async def test_older_header_and_any_form_of_uuid_are_the_same_key(store: Store) 
 
 
 async def test_both_halves_of_a_key_make_the_organization(store: Store) -> None:
-    """Keys that share their id or their secret are still different organizations."""
+    """Keys that share only their id or only their secret belong to different organizations."""
     one, two = UUID(int=1), UUID(int=2)
     seen: set[str] = set()
     for key in (f"ApiKey_{one}.a", f"ApiKey_{one}.b", f"ApiKey_{two}.a"):
@@ -486,7 +486,7 @@ async def test_key_without_organization_is_403(store: Store, path: str) -> None:
 
 
 async def test_missing_field_is_answered_in_the_shape_of_fastapi(client: httpx2.AsyncClient) -> None:
-    """The answer is the one that the real server was seen to give, with the body sent as `input`."""
+    """The answer is the one that the real server gave, with the body as `input`."""
     response = await client.post(MAILBOXES, json={"display_name": "x"})
     error = {"type": "missing", "loc": ["body", "agent_handle"], "msg": "Field required"}
     assert response.status_code == 422
@@ -513,7 +513,7 @@ async def test_missing_field_is_answered_in_the_shape_of_fastapi(client: httpx2.
     ],
 )
 async def test_bad_field_of_a_create_is_422(client: httpx2.AsyncClient, field: str, value: Any, kind: str) -> None:
-    """Each rule of a field is named by its error's type and place, and nothing is made."""
+    """The error names the rule and the field, and no mailbox is created."""
     response = await client.post(MAILBOXES, json={"agent_handle": "sales-agent", field: value})
     (error,) = response.json()["detail"]
     assert (response.status_code, error["type"], error["loc"]) == (422, kind, ["body", field])
@@ -522,7 +522,7 @@ async def test_bad_field_of_a_create_is_422(client: httpx2.AsyncClient, field: s
 
 
 async def test_longest_values_are_accepted(client: httpx2.AsyncClient) -> None:
-    """The limits are the last values that pass, and a leading @ does not count."""
+    """Values at the limit pass, and a leading @ does not count."""
     handle, name, local_part = "h" * 255, "n" * 255, "l" * 64
     url = "https://example.com/".ljust(2048, "u")
     mailbox = {"display_name": name, "email_local_part": local_part}
@@ -538,7 +538,7 @@ async def test_longest_values_are_accepted(client: httpx2.AsyncClient) -> None:
     "url", ["https://example.com", "HTTPS://a.b:8443/c?d=e#f", "https://[::1]/x", "https://b\u00fc.de/"]
 )
 async def test_https_urls_are_kept_as_sent(client: httpx2.AsyncClient, url: str) -> None:
-    """A webhook URL is checked and not rewritten."""
+    """A webhook URL is checked but not rewritten."""
     await create(client, email_local_part="sales")
     response = await client.patch(f"{MAILBOXES}/sales", json={"webhook_url": url})
     assert (response.status_code, response.json()["webhook_url"]) == (200, url)
@@ -556,7 +556,7 @@ async def test_https_urls_are_kept_as_sent(client: httpx2.AsyncClient, url: str)
     ],
 )  # fmt: skip
 async def test_bad_update_is_422_and_changes_nothing(client: httpx2.AsyncClient, body: dict[str, Any]) -> None:
-    """One bad field refuses the whole patch."""
+    """One bad field makes the whole patch fail."""
     before = await create(client, email_local_part="sales")
     response = await client.patch(f"{MAILBOXES}/sales", json=body)
     assert (response.status_code, response.json()["detail"][0]["loc"][0]) == (422, "body")
@@ -589,7 +589,7 @@ BODIES = [
 
 @pytest.mark.parametrize(("body", "status"), BODIES)
 async def test_hostile_body_is_the_clients_mistake(client: httpx2.AsyncClient, body: bytes, status: int) -> None:
-    """Whatever the body is, the answer is 4xx and JSON that a strict parser reads."""
+    """Every such body gets a 4xx with JSON that a strict parser reads."""
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
@@ -602,7 +602,7 @@ async def test_hostile_body_is_the_clients_mistake(client: httpx2.AsyncClient, b
 
 
 async def test_no_depth_of_json_is_a_server_error(client: httpx2.AsyncClient) -> None:
-    """Between the depth that is answered 422 and the one that cannot be read, nothing breaks."""
+    """Every depth is answered 422 or, if the body cannot be parsed, 400."""
     statuses: list[int] = []
     for depth in range(1, 1000, 7):
         body = b'{"agent_handle": ' + b"[" * depth + b"]" * depth + b"}"
@@ -613,7 +613,7 @@ async def test_no_depth_of_json_is_a_server_error(client: httpx2.AsyncClient) ->
 
 
 async def test_input_too_deep_to_be_written_back_is_400() -> None:
-    """Where a body can be read that cannot be quoted, the answer is the one for a body that cannot be read."""
+    """A body that can be parsed but not quoted is answered like one that cannot be parsed."""
     deep: list[Any] = []
     for _ in range(200_000):
         deep = [deep]
@@ -622,21 +622,21 @@ async def test_input_too_deep_to_be_written_back_is_400() -> None:
 
 
 async def test_body_that_is_not_declared_json_is_422(client: httpx2.AsyncClient) -> None:
-    """Bytes of another type come back as text in `input`, readable or not."""
+    """The answer quotes bytes of another type as text in `input`, even if they are not UTF-8."""
     for kind in ("text/plain", "application/octet-stream", "\u00e9;;="):
         response = await client.post(MAILBOXES, content=b"\xff{}", headers=[(b"Content-Type", kind.encode("latin-1"))])
         assert (response.status_code, response.json()["detail"][0]["input"]) == (422, "\ufffd{}")
 
 
 async def test_unknown_paths_and_methods_are_answered_as_json(client: httpx2.AsyncClient) -> None:
-    """Nothing else is served, and nothing is redirected."""
+    """The sandbox serves no other paths and does not redirect."""
     assert (await client.get("/")).json() == {"detail": "Not Found"}
     assert (await client.get(f"{MAILBOXES}//")).status_code == 404
     assert (await client.put(MAILBOXES)).json() == {"detail": "Method Not Allowed"}
 
 
 async def test_every_operation_documents_its_errors(client: httpx2.AsyncClient) -> None:
-    """The OpenAPI document names 401, 403 and 503 everywhere, and the specification's statuses on a create."""
+    """The OpenAPI document has 401, 403 and 503 everywhere, and all statuses of the specification for a create."""
     paths = (await client.get("/openapi.json")).json()["paths"]
     operations = [operation for methods in paths.values() for operation in methods.values()]
     assert len(operations) == 13
@@ -649,7 +649,7 @@ async def test_every_operation_documents_its_errors(client: httpx2.AsyncClient) 
 
 
 async def statuses(calls: Sequence[Callable[[], Awaitable[httpx2.Response]]]) -> list[int]:
-    """The statuses of calls made at the same time, sorted."""
+    """Make calls concurrently and return their statuses, sorted."""
     found: list[int] = []
 
     async def run(call: Callable[[], Awaitable[httpx2.Response]]) -> None:
@@ -662,14 +662,14 @@ async def statuses(calls: Sequence[Callable[[], Awaitable[httpx2.Response]]]) ->
 
 
 async def test_of_many_creates_for_one_identity_one_succeeds(client: httpx2.AsyncClient) -> None:
-    """An identity gets one mailbox, however many ask at once."""
+    """Concurrent creates give an identity one mailbox."""
     body = {"agent_handle": "sales-agent"}
     assert await statuses([lambda: client.post(MAILBOXES, json=body)] * 20) == [201] + [409] * 19
     assert len((await client.get(MAILBOXES)).json()) == 1
 
 
 async def test_of_many_creates_of_one_address_one_succeeds(store: Store) -> None:
-    """An address goes to one of many organizations, all of which are new and get their identities once."""
+    """One of many new organizations gets the address, and each gets its first identities once."""
     clients = [connect(store) for _ in range(10)]
     body = {"agent_handle": "sales-agent", "email_local_part": "sales"}
     calls = [lambda client=client: client.post(MAILBOXES, json=body) for client in clients for _ in range(2)]
@@ -683,7 +683,7 @@ async def test_of_many_creates_of_one_address_one_succeeds(store: Store) -> None
 
 
 async def test_everything_survives_a_restart(tmp_path: Path) -> None:
-    """A reopened store has the same mailboxes, and remembers deleted addresses and identities."""
+    """A reopened store has the same mailboxes and remembers deleted addresses and identities."""
     path, key = tmp_path / "new" / "inkbox.db", new_key()
     with Store(path) as store:
         async with connect(store, key) as client:
@@ -702,7 +702,7 @@ async def test_everything_survives_a_restart(tmp_path: Path) -> None:
 
 
 async def test_file_is_the_owners_and_holds_no_key(tmp_path: Path) -> None:
-    """The directory is 0700, the files 0600, and neither half of a key's secret is written."""
+    """The directory has mode 0700 and the files 0600, and the key's secret is not stored."""
     path, key = tmp_path / "new" / "inkbox.db", new_key()
     with Store(path) as store:
         async with connect(store, key) as client:
@@ -717,7 +717,7 @@ async def test_file_is_the_owners_and_holds_no_key(tmp_path: Path) -> None:
 
 
 async def test_time_never_stands_still(tmp_path: Path) -> None:
-    """Creates after the clock was set back are still newer than the ones before."""
+    """After the clock is set back, new objects are still newer than old ones."""
     path = tmp_path / "inkbox.db"
     with Store(path) as store, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("UPDATE clock SET microseconds = 4102444800000000")
@@ -752,7 +752,7 @@ print(anyio.run(create))
 
 
 def test_processes_share_a_file_from_its_first_moment(tmp_path: Path) -> None:
-    """Processes that make one file at once all work, and each mailbox is made by exactly one of them."""
+    """Processes may create the file concurrently, and each mailbox is made by exactly one of them."""
     path, key = tmp_path / "inkbox.db", new_key()
     command = [executable, "-c", OPEN_AND_CREATE, str(path), key]
     processes = [Popen(command, stdin=PIPE, stdout=PIPE, text=True) for _ in range(4)]
@@ -771,7 +771,7 @@ def test_processes_share_a_file_from_its_first_moment(tmp_path: Path) -> None:
 
 
 def test_threads_may_open_and_use_one_file_at_once(tmp_path: Path) -> None:
-    """Stores that are opened on a new file at the same moment see each other's identities."""
+    """Stores that open a new file concurrently see each other's identities."""
     barrier = threading.Barrier(8, timeout=10)
 
     def create_one(number: int) -> int:
@@ -788,7 +788,7 @@ def test_threads_may_open_and_use_one_file_at_once(tmp_path: Path) -> None:
 
 
 async def test_busy_database_is_503(tmp_path: Path) -> None:
-    """A process that keeps the file locked makes writes fail with a status that says retry, and reads work."""
+    """While another process locks the file, writes ask the client to retry, and reads work."""
     path = tmp_path / "inkbox.db"
     with Store(path, busy_timeout=0) as store, closing(sqlite3.connect(path, isolation_level=None)) as other:
         async with connect(store) as client:
@@ -802,7 +802,7 @@ async def test_busy_database_is_503(tmp_path: Path) -> None:
 
 
 async def test_other_database_failures_are_not_hidden(tmp_path: Path) -> None:
-    """A broken file is a server error, not an invitation to retry."""
+    """A damaged file is a server error, because a retry would not help."""
     path = tmp_path / "inkbox.db"
     with Store(path) as store, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("DROP TABLE mailboxes")
@@ -812,7 +812,7 @@ async def test_other_database_failures_are_not_hidden(tmp_path: Path) -> None:
 
 
 async def test_commit_that_fails_leaves_the_store_usable(tmp_path: Path) -> None:
-    """A full disk ends a transaction by itself; the next one starts clean."""
+    """A full disk ends a transaction by itself; the next one must start clean."""
     with Store(tmp_path / "inkbox.db") as store:
         client = connect(store)
         with closing(sqlite3.connect(tmp_path / "inkbox.db")) as other:
@@ -827,31 +827,31 @@ async def test_commit_that_fails_leaves_the_store_usable(tmp_path: Path) -> None
 
 
 def another_program(path: Path) -> None:
-    """Write a database that has nothing to do with a sandbox."""
+    """Write a database of another program."""
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE notes (text)")
         other.commit()
 
 
 def later_version(path: Path) -> None:
-    """Write a database of a release to come."""
+    """Write a database of a later release."""
     Store(path).close()
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA user_version = 99")
 
 
 def not_a_database(path: Path) -> None:
-    """Write something else."""
+    """Write a text file."""
     path.write_text("dear diary\n" * 100)
 
 
 def directory(path: Path) -> None:
-    """Put a directory where the file would be."""
+    """Put a directory at the path of the file."""
     path.mkdir()
 
 
 def under_a_file(path: Path) -> None:
-    """Leave a path that cannot exist."""
+    """Make the path impossible: its parent is a file."""
     path.parent.rmdir()
     path.parent.write_text("")
 
@@ -869,7 +869,7 @@ def under_a_file(path: Path) -> None:
 def test_unusable_file_is_named_and_left_as_it_was(
     tmp_path: Path, prepare: Callable[[Path], None], reason: str
 ) -> None:
-    """Opening what is not a sandbox's database says why, and does not touch it."""
+    """Opening it explains the problem and does not change the file."""
     path = tmp_path / "parent" / "file.db"
     path.parent.mkdir()
     prepare(path)
@@ -881,7 +881,7 @@ def test_unusable_file_is_named_and_left_as_it_was(
 
 
 def test_new_file_that_stays_locked_is_an_error(tmp_path: Path) -> None:
-    """Opening waits for whoever is making the file, and not for ever."""
+    """Opening waits for another process that creates the file, but only for a limited time."""
     path = tmp_path / "inkbox.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -892,7 +892,7 @@ def test_new_file_that_stays_locked_is_an_error(tmp_path: Path) -> None:
 
 
 def test_store_closes_twice() -> None:
-    """Closing is idempotent, and what is closed stays closed."""
+    """Closing twice is safe, and a closed store cannot be used."""
     store = Store(":memory:")
     store.close()
     store.close()

@@ -1,4 +1,4 @@
-"""Plain calls that are answered without the SDK: the same bytes as from the SDK, and the SDK for all else."""
+"""Plain calls are answered without the SDK, with the same bytes; the SDK answers everything else."""
 
 import json
 import os
@@ -72,7 +72,7 @@ OTHER: list[dict[str, Any]] = [
 
 
 def same_every_time(answers: list[bytes]) -> list[bytes]:
-    """Leave out what differs from run to run."""
+    """Mask what differs from run to run."""
     changing = rb'(?<=request_id":")\w+|[0-9a-f]{8}-[-0-9a-f]{27}|\d\d:\d\d:\d\d\.\d+'
     return [re.sub(changing, b"*", answer) for answer in answers]
 
@@ -84,7 +84,7 @@ ERAS = [*LATEST, *(pytest.param(era, marks=pytest.mark.slow) for era in EARLIER)
 
 @pytest.mark.parametrize("era", ERAS)
 def test_plain_calls_are_answered_with_the_bytes_of_the_sdk_and_without_it(era: str, tmp_path: Path) -> None:
-    """Whatever comes of them."""
+    """The calls include some that fail."""
     lines = [*opening(era), *said(era, PLAIN)]
     by_the_sdk = answers_of_the_sdk(lines)
     record(tmp_path, opening(era))
@@ -97,7 +97,7 @@ def test_plain_calls_are_answered_with_the_bytes_of_the_sdk_and_without_it(era: 
 
 @pytest.mark.parametrize("era", LATEST)
 def test_whatever_is_more_than_a_plain_call_is_answered_by_the_sdk(era: str, tmp_path: Path) -> None:
-    """Between plain calls, which go on as before."""
+    """Plain calls in between keep working."""
     get = {"params": GET}
     between = [message for number, other in enumerate(OTHER) for message in (other, {"id": f"get {number}", **get})]
     lines = [*opening(era), *said(era, [{"id": "c", "params": CREATE}, *between])]
@@ -111,13 +111,13 @@ def test_whatever_is_more_than_a_plain_call_is_answered_by_the_sdk(era: str, tmp
 @pytest.mark.parametrize("era", LATEST)
 @pytest.mark.parametrize("other", OTHER, ids=lambda other: json.dumps(other)[:60])
 def test_whatever_is_more_than_a_plain_call_is_for_the_sdk(other: dict[str, Any], era: str, tmp_path: Path) -> None:
-    """However little more it is."""
+    """The smallest difference from a plain call loads the SDK."""
     record(tmp_path, opening(era), by_module=False)
     assert "mcp" in loaded(tmp_path, [*opening(era), *said(era, [other])])
 
 
 def test_pings_do_not_load_the_sdk(tmp_path: Path) -> None:
-    """Clients that keep a connection alive send one after the other, each with another id."""
+    """Clients that keep a connection alive send many pings, each with another id."""
     lines = [*legacy("2025-11-25"), *(rpc(id=number, method="ping") for number in range(50, 60))]
     by_the_sdk = answers_of_the_sdk(lines)
     record(tmp_path, legacy("2025-11-25"))
@@ -127,7 +127,7 @@ def test_pings_do_not_load_the_sdk(tmp_path: Path) -> None:
 
 
 class Slow:
-    """An Inkbox that answers lists of identities at once, and one of mailboxes when it may."""
+    """An Inkbox that answers lists of identities at once, and a list of mailboxes when the test allows it."""
 
     def __init__(self) -> None:
         self.asked, self.may, self.given_up = anyio.Event(), anyio.Event(), anyio.Event()
@@ -148,7 +148,7 @@ class Slow:
 
 @pytest.mark.parametrize("number", [7, "seven"])
 async def test_a_call_that_is_cancelled_ends_and_is_not_answered(number: int | str) -> None:
-    """Before it begins and while it runs; its id is free again."""
+    """A cancellation works before a call begins and while it runs; afterwards its id is free."""
     inkbox = Slow()
     cancel = rpc(method="notifications/cancelled", params={"requestId": number, "reason": "changed my mind"})
     async with conversation(inkbox) as wire:
@@ -162,7 +162,7 @@ async def test_a_call_that_is_cancelled_ends_and_is_not_answered(number: int | s
 
 
 def test_a_cancellation_of_nothing_changes_nothing_and_loads_nothing(tmp_path: Path) -> None:
-    """As it is about a call that was answered in the meantime."""
+    """A cancellation may cross with the answer to its call."""
     lines = legacy("2025-11-25")
     others: list[Any] = [12, "no", 1.5, None, []]
     late = [rpc(method="notifications/cancelled", params={"requestId": other}) for other in others]
@@ -171,7 +171,7 @@ def test_a_cancellation_of_nothing_changes_nothing_and_loads_nothing(tmp_path: P
 
 
 async def test_calls_that_are_slow_hold_nobody_up() -> None:
-    """Neither plain calls nor what the SDK answers."""
+    """Plain calls and requests to the SDK are answered while a slow call runs."""
     inkbox = Slow()
     async with conversation(inkbox) as wire:
         wire.say(call(1, **LIST))
@@ -186,7 +186,7 @@ async def test_calls_that_are_slow_hold_nobody_up() -> None:
 
 
 async def test_a_call_that_is_still_under_way_when_the_client_leaves_is_told_so() -> None:
-    """A second later, for the rest of the line may still be read."""
+    """Its error follows a second later, because the client may still read."""
     inkbox = Slow()
     async with conversation(inkbox) as wire:
         wire.say(call(1, **LIST))
@@ -197,7 +197,7 @@ async def test_a_call_that_is_still_under_way_when_the_client_leaves_is_told_so(
 
 
 async def test_of_two_calls_with_one_id_both_are_answered_and_the_later_can_be_cancelled() -> None:
-    """As by the SDK."""
+    """The SDK treats a repeated id the same way."""
     inkbox = Slow()
     async with conversation(inkbox) as wire:
         wire.say(call(1, **LIST))
@@ -220,7 +220,7 @@ async def test_of_two_calls_with_one_id_both_are_answered_and_the_later_can_be_c
     ids=lambda value: ascii(value)[:8],
 )
 async def test_a_cancellation_may_write_an_id_in_another_way(number: int | str, named: int | str) -> None:
-    """Which the SDK takes for the same."""
+    """The SDK treats these ids as equal, such as 7 and "7"."""
     inkbox = Slow()
     async with conversation(inkbox) as wire:
         wire.say(call(number, **LIST))
@@ -234,7 +234,7 @@ async def test_a_cancellation_may_write_an_id_in_another_way(number: int | str, 
     ("number", "named"), [("True", True), (1, True), ("1.5", 1.5), ("None", None), ("[]", [])], ids=ascii
 )
 async def test_what_is_no_id_cancels_nothing(number: int | str, named: Any) -> None:
-    """Though it looks like one when it is written."""
+    """A value such as true may look like an id when it is written as text."""
     inkbox = Slow()
     async with conversation(inkbox) as wire:
         wire.say(call(number, **LIST))
@@ -247,7 +247,7 @@ async def test_what_is_no_id_cancels_nothing(number: int | str, named: Any) -> N
 
 
 async def test_a_call_that_ends_although_it_was_cancelled_is_not_answered() -> None:
-    """The client has stopped waiting."""
+    """The client no longer waits for this id."""
     asked = anyio.Event()
 
     async def stubborn(request: httpx2.Request) -> httpx2.Response:
@@ -268,7 +268,7 @@ async def test_a_call_that_ends_although_it_was_cancelled_is_not_answered() -> N
 
 
 async def test_an_answer_that_the_client_reads_late_is_not_followed_by_another() -> None:
-    """Not even at the end, when it has been waiting for the client."""
+    """No call gets a second answer at the end of input, when its first one is still unread."""
     async with conversation(lambda: httpx2.MockTransport(lambda _: httpx2.Response(200, json=[]))) as wire:
         wire.say(*(call(number, name="list_identities") for number in range(1, 700)))
         wire.leave()
@@ -281,7 +281,7 @@ async def test_an_answer_that_the_client_reads_late_is_not_followed_by_another()
 
 
 def test_the_end_of_input_is_heard_although_the_client_does_not_read(tmp_path: Path) -> None:
-    """Not even what its pings are answered with, which is more than the pipe holds."""
+    """The answers to its pings are more than the pipe holds."""
     lines = legacy("2025-11-25")
     record(tmp_path, lines)
     session = Session(tmp_path)
@@ -295,7 +295,7 @@ def test_the_end_of_input_is_heard_although_the_client_does_not_read(tmp_path: P
 
 
 def test_a_request_that_is_called_like_a_notification_is_answered_by_the_sdk(tmp_path: Path) -> None:
-    """With an error, for there is no such method."""
+    """The answer is an error, because no such request exists."""
     opening, request = legacy("2025-11-25"), rpc(id=9, method="notifications/cancelled", params={"requestId": 1})
     record(tmp_path, opening)
     *_, answer = Session(tmp_path).end(b"".join([*opening, request])).splitlines()
@@ -304,7 +304,7 @@ def test_a_request_that_is_called_like_a_notification_is_answered_by_the_sdk(tmp
 
 @pytest.mark.parametrize("era", LATEST)
 def test_a_client_whose_name_is_no_utf8_is_served(era: str, tmp_path: Path) -> None:
-    """The SDK took it, and so it is on record."""
+    """The SDK accepts such a name, so a recording may contain it."""
     lines = [line.replace(b'"test"', b'"t\xff"') for line in opening(era)]
     call = [line.replace(b'"test"', b'"t\xff"') for line in said(era, PLAIN[:1])]
     by_the_sdk = answers_of_the_sdk([*lines, *call])
@@ -313,7 +313,7 @@ def test_a_client_whose_name_is_no_utf8_is_served(era: str, tmp_path: Path) -> N
 
 
 async def test_a_bug_is_an_error_that_tells_nothing_of_it(caplog: pytest.LogCaptureFixture) -> None:
-    """As the SDK writes it."""
+    """The error has the code that the SDK uses, and only the log has the exception."""
 
     def fail(request: httpx2.Request) -> httpx2.Response:
         raise RuntimeError(str(request.url))
@@ -331,14 +331,14 @@ async def test_a_bug_is_an_error_that_tells_nothing_of_it(caplog: pytest.LogCapt
 async def answers_to(
     service: Service, era: str, calls: list[dict[str, Any]], *, directly: bool, lines: int = 1
 ) -> list[bytes]:
-    """Let a client of a protocol version begin and then call, and return the lines that the calls are answered with.
+    """Begin as a client of a protocol version, make calls, and return the lines that answer them.
 
     Args:
         service: whose tools are called.
         era: the protocol version.
         calls: the parameters of calls, one after the other.
-        directly: whether the beginning is on record, so that plain calls need no SDK.
-        lines: how many answer each call.
+        directly: whether the first lines come from a recording, so that plain calls need no SDK.
+        lines: how many lines answer each call.
     """
     exchanges: list[tuple[bytes, bytes]] = []
     async with served(service, []) as wire:
@@ -364,7 +364,7 @@ async def _asked(wire: Wire, era: str, calls: list[dict[str, Any]], lines: int) 
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_content_is_answered_with_the_bytes_of_the_sdk(era: str) -> None:
-    """Texts, images and links, with all that a link may have and with as little as it must."""
+    """Content is texts, images and links; links have all optional fields, or none."""
     service = offering(show_all)
     hidden = "a\u200bb\n\U000e0041" + KEY
     named = {"name": 'é "1".pdf', "title": "Ünï 😀", "size": 10**12, "text": "\x00<&>\ud83d\ude00"}
@@ -376,7 +376,7 @@ async def test_content_is_answered_with_the_bytes_of_the_sdk(era: str) -> None:
 
 
 SOON = 5.0
-"""Seconds in which something must have happened that happens at once."""
+"""Seconds allowed for something that should happen at once."""
 
 TEXTS = st.text(max_size=20)
 
@@ -384,7 +384,7 @@ TEXTS = st.text(max_size=20)
 @given(st.lists(st.fixed_dictionaries({"text": TEXTS, "name": TEXTS, "title": TEXTS, "size": st.integers(0)})))
 @settings(max_examples=10, deadline=None)
 def test_content_of_any_kind_is_answered_with_the_bytes_of_the_sdk(shown: list[dict[str, Any]]) -> None:
-    """Whatever stands in it."""
+    """Generated texts must be escaped as the SDK escapes them."""
     service = offering(show_all)
     calls = [{"name": "show_all", "arguments": arguments} for arguments in shown]
 
@@ -397,14 +397,14 @@ def test_content_of_any_kind_is_answered_with_the_bytes_of_the_sdk(shown: list[d
 
 
 class Both(Metrics):
-    """Notes when two calls have ended."""
+    """Signals when two calls have ended well."""
 
     def __init__(self) -> None:
         self.outcomes: list[str] = []
         self.ended = anyio.Event()
 
     def call_ended(self, tool: str, outcome: str, seconds: float | None) -> None:
-        """Note it."""
+        """Record the outcome."""
         self.outcomes.append(outcome)
         if self.outcomes == ["ok", "ok"]:
             self.ended.set()
@@ -414,7 +414,7 @@ class Both(Metrics):
 async def test_a_client_that_does_not_read_its_progress_gets_its_answer_when_it_does(
     era: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The call ends without it, and so do others."""
+    """Unread progress is dropped, so that it delays neither this call nor others."""
     monkeypatch.setattr(progress, "SECONDS_TO_TAKE", 0.01)
     both = Both()
     service = offering(count_steps, metrics=both)
@@ -440,7 +440,7 @@ COUNT = {"name": "count_steps", "arguments": {"steps": 2}}
 
 @pytest.mark.parametrize("era", LATEST)
 async def test_a_call_is_plain_unless_it_may_ask_or_is_to_report(era: str) -> None:
-    """Of a tool that can do either, too."""
+    """A call of a tool that can report or ask is plain when it does not ask for that."""
     first = opening(era)[0]
     agreed = [(first, STAMPED if era in MODERN_PROTOCOL_VERSIONS else ACCEPTED)]
     plain = [COUNT, {**LIST, **TOKEN}, GET, {"name": "wait_for_nothing"}]
@@ -467,7 +467,7 @@ async def test_a_call_is_plain_unless_it_may_ask_or_is_to_report(era: str) -> No
 async def test_a_client_that_asks_for_progress_gets_it_and_another_gets_the_answer_alone(
     era: str, directly: bool
 ) -> None:
-    """However its conversation is taken up."""
+    """This holds with the SDK and without it."""
     told = await answers_to(offering(count_steps), era, [COUNT], directly=directly)
     assert json.loads(told[0])["result"]["structuredContent"] == {"steps": 2}
     told = await answers_to(offering(count_steps), era, [{**COUNT, **TOKEN}], directly=directly, lines=3)
@@ -482,7 +482,7 @@ async def test_a_client_that_asks_for_progress_gets_it_and_another_gets_the_answ
 @pytest.mark.parametrize("era", LATEST)
 @pytest.mark.parametrize("params", [{}, TOKEN], ids=["directly", "by the SDK"])
 async def test_a_call_that_waits_answers_when_the_client_closes_stdin(era: str, params: dict[str, Any]) -> None:
-    """It may still read, and has a second for that."""
+    """The client may still read; the call has a second to answer."""
     service = offering(wait_for_nothing)
     waiting = {"name": "wait_for_nothing", "arguments": {"seconds": 3600.0}, **params}
     (line,) = said(era, [{"id": 101, "params": waiting}])
@@ -490,7 +490,7 @@ async def test_a_call_that_waits_answers_when_the_client_closes_stdin(era: str, 
     async with served(service, agreed) as wire:
         wire.say(line, *said(era, [{"id": 102, "params": LIST}]))
         heard: list[dict[str, Any]] = []
-        while not heard or heard[-1].get("id") != 102:  # which was taken up after the one that waits
+        while not heard or heard[-1].get("id") != 102:  # by then the call that waits has begun, too
             heard.append(await wire.hear())
         wire.leave()
         while (answer := await wire.hear()).get("id") != 101:
@@ -523,12 +523,12 @@ UNCLEAR: dict[str, list[tuple[bytes, bytes]]] = {
 
 @pytest.mark.parametrize("beginning", UNCLEAR)
 def test_where_it_is_not_clear_what_was_agreed_every_line_is_for_the_sdk(beginning: str) -> None:
-    """It refuses what it has to refuse."""
+    """The SDK refuses what must be refused."""
     assert Agreement.of(UNCLEAR[beginning]) is None
 
 
 def test_what_was_agreed_is_what_the_sdk_answered() -> None:
-    """In either era."""
+    """The handshake or the envelope defines it, depending on the era."""
     assert Agreement.of([(HELLO, ACCEPTED), (rpc(method="notifications/initialized"), b"")]) == Agreement({}, {})
     envelope, stamp = (
         envelope_of(MODERN_PROTOCOL_VERSIONS[-1]),

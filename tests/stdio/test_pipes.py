@@ -1,4 +1,4 @@
-"""The transport of stdio: lines, pipes and their ends, whatever a client does with them."""
+"""The transport of stdio: lines, pipes and how they end, also with clients that misbehave."""
 
 import asyncio
 import json
@@ -88,7 +88,7 @@ class Wire:
 
 @contextmanager
 def running(home: Path, stdin: int, stdout: int, to: int, back: int, stderr: Any = None) -> Generator[Wire]:
-    """Start a server on these ends of two pipes, of which the other ends are ours."""
+    """Start a server on these ends of two pipes; the test holds the other ends."""
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
             [*COMMAND, "--sandbox", "--sandbox-db", ":memory:"],
@@ -108,7 +108,7 @@ def running(home: Path, stdin: int, stdout: int, to: int, back: int, stderr: Any
 
 @contextmanager
 def piped(home: Path) -> Generator[Wire]:
-    """Start a server on two pipes; who ends it closes `to`."""
+    """Start a server on two pipes; to end it, close `to`."""
     (stdin, to), (back, stdout) = os.pipe(), os.pipe()
     ends = [stdin, stdout, back]
     try:
@@ -151,7 +151,7 @@ def served_here() -> Generator[Wire]:
 
 
 def test_all_that_was_asked_before_the_end_of_input_is_answered() -> None:
-    """As in a shell's pipeline, where nobody waits for an answer before the end."""
+    """In a shell's pipeline input ends before the first answer comes."""
     calls = [message(id=number, method="tools/call", params={"name": "list_mailboxes"}) for number in range(2, 9)]
     with served_here() as wire:
         wire.write(HANDSHAKE, LIST, *calls)
@@ -162,7 +162,7 @@ def test_all_that_was_asked_before_the_end_of_input_is_answered() -> None:
 
 
 def test_a_last_line_without_an_end_is_a_line() -> None:
-    """Not every program ends its last line."""
+    """Not every program writes a line break after its last line."""
     with served_here() as wire:
         wire.write(HANDSHAKE, LIST.strip())
         os.close(wire.to)
@@ -170,7 +170,7 @@ def test_a_last_line_without_an_end_is_a_line() -> None:
 
 
 def test_a_last_line_that_is_half_a_message_is_refused() -> None:
-    """As any other."""
+    """It is refused like any other line that is not a message."""
     with served_here() as wire:
         wire.write(HANDSHAKE, LIST[:10])
         os.close(wire.to)
@@ -178,7 +178,7 @@ def test_a_last_line_that_is_half_a_message_is_refused() -> None:
 
 
 def test_a_line_without_end_is_refused_once_and_not_kept(tmp_path: Path) -> None:
-    """At the limit and not at its end, which may never come; what follows it is served."""
+    """It is refused at the limit, because its end may never come; the next line is served."""
     with piped(tmp_path) as wire:
         wire.write(HANDSHAKE)
         wire.line()
@@ -194,7 +194,7 @@ def test_a_line_without_end_is_refused_once_and_not_kept(tmp_path: Path) -> None
 
 
 def test_the_longest_line_is_served() -> None:
-    """Up to the limit, which is far beyond any message."""
+    """The limit itself is allowed, and is far beyond any real message."""
     with served_here() as wire:
         wire.write(HANDSHAKE, LIST.strip().ljust(MAX_LINE) + b"\n")
         assert [wire.line()["id"], wire.line()["id"]] == [0, 1]
@@ -202,7 +202,7 @@ def test_the_longest_line_is_served() -> None:
 
 
 def flood(wire: Wire) -> int:
-    """Ask for the tools until the server takes no more; return how often."""
+    """Ask for the tools until the server reads no more; return the number of requests."""
     asked, burst = 0, LIST * 50
     os.set_blocking(wire.to, False)
     while select.select([], [wire.to], [], 1)[1]:
@@ -216,7 +216,7 @@ def flood(wire: Wire) -> int:
 
 
 def test_a_client_that_does_not_read_is_not_listened_to_either_and_loses_nothing(tmp_path: Path) -> None:
-    """Else its answers would fill the memory; once it reads, every one of them is there and whole."""
+    """Otherwise its answers would fill the memory; once it reads, it gets all of them whole."""
     with piped(tmp_path) as wire:
         wire.write(HANDSHAKE)
         wire.line()
@@ -233,10 +233,10 @@ def test_a_client_that_does_not_read_is_not_listened_to_either_and_loses_nothing
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_ends_it_although_the_client_does_not_read(number: signal.Signals, tmp_path: Path) -> None:
-    """At once: nothing waits for the client."""
+    """The server ends at once and does not wait for the client to read."""
     with piped(tmp_path) as wire:
         wire.write(HANDSHAKE)
-        wire.line()  # until it has loaded, a signal would end Python and not the server, or be ignored
+        wire.line()  # before it has loaded, a signal would end Python or be ignored
         flood(wire)
         started = time.monotonic()
         wire.process.send_signal(number)
@@ -246,7 +246,7 @@ def test_a_signal_ends_it_although_the_client_does_not_read(number: signal.Signa
 
 
 def test_the_end_of_input_ends_it_although_the_client_does_not_read(tmp_path: Path) -> None:
-    """It gets a moment to do so."""
+    """The server waits only a moment for the client to read."""
     with piped(tmp_path) as wire:
         wire.write(HANDSHAKE, *[LIST] * 100)
         os.close(wire.to)
@@ -254,7 +254,7 @@ def test_the_end_of_input_ends_it_although_the_client_does_not_read(tmp_path: Pa
 
 
 def test_garbage_from_a_client_that_has_stopped_reading_ends_it(tmp_path: Path) -> None:
-    """The refusal cannot be delivered, and there is nobody left to serve."""
+    """The refusal cannot be delivered, so the server has no client left."""
     (stdin, to), (back, stdout) = os.pipe(), os.pipe()
     with running(tmp_path, stdin, stdout, to, back) as wire:
         for fd in (stdin, stdout, back):
@@ -279,7 +279,7 @@ def by_signal(wire: Wire) -> None:
 @pytest.mark.parametrize("end", [end_of_input, by_signal])
 @pytest.mark.parametrize("blocking", [True, False])
 def test_the_pipes_are_left_as_they_were(end: Callable[[Wire], None], blocking: bool, tmp_path: Path) -> None:
-    """They may be those of the shell that started it, which goes on using them."""
+    """They may belong to the shell that started the server and goes on using them."""
     (stdin, to), (back, stdout) = os.pipe(), os.pipe()
     for fd in (stdin, stdout):
         os.set_blocking(fd, blocking)
@@ -295,7 +295,7 @@ def test_the_pipes_are_left_as_they_were(end: Callable[[Wire], None], blocking: 
 
 
 def test_it_serves_on_one_socket_for_both_directions(tmp_path: Path) -> None:
-    """As sshd and inetd start programs."""
+    """Programs such as sshd and inetd start a server in this way."""
     ours, its = socket.socketpair()
     with ours, running(tmp_path, its.fileno(), its.fileno(), ours.fileno(), ours.fileno()) as wire:
         its.close()
@@ -306,8 +306,8 @@ def test_it_serves_on_one_socket_for_both_directions(tmp_path: Path) -> None:
 
 
 def test_it_serves_on_a_terminal_and_leaves_it_blocking(tmp_path: Path) -> None:
-    """Which it shares with a shell; a developer may try it by hand, and leave with Ctrl-C."""
-    import pty  # Windows has none, and collects this module
+    """A developer may try it by hand; the shell shares the terminal and needs it blocking."""
+    import pty  # Windows lacks this module, but collects these tests
 
     ours, its = pty.openpty()
     with running(tmp_path, its, its, ours, ours, stderr=its) as wire:
@@ -323,7 +323,7 @@ def test_it_serves_on_a_terminal_and_leaves_it_blocking(tmp_path: Path) -> None:
 
 
 def test_it_serves_where_its_log_goes_to_the_client_too(tmp_path: Path) -> None:
-    """As with `2>&1`: a log cannot wait, so the pipe stays as it is."""
+    """With `2>&1` the pipe stays blocking, because a log cannot wait."""
     (stdin, to), (back, stdout) = os.pipe(), os.pipe()
     with running(tmp_path, stdin, stdout, to, back, stderr=stdout) as wire:
         wire.write(HANDSHAKE)
@@ -335,7 +335,7 @@ def test_it_serves_where_its_log_goes_to_the_client_too(tmp_path: Path) -> None:
 
 
 def test_it_serves_a_file_of_requests(tmp_path: Path) -> None:
-    """From one file into another, as a test of an installation may do it."""
+    """A test of an installation may read requests from one file and write answers to another."""
     requests, answers = tmp_path / "requests", tmp_path / "answers"
     requests.write_bytes(HANDSHAKE + message(id=1, method="ping"))
     with (
@@ -348,7 +348,7 @@ def test_it_serves_a_file_of_requests(tmp_path: Path) -> None:
 
 
 def shell(home: Path, redirections: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
-    """Run the command with its streams redirected, as a shell does it."""
+    """Run the command in a shell with these redirections."""
     command = ["/bin/sh", "-c", f'exec "$@" {redirections}', "sh", *COMMAND, *arguments]
     env = environment(home, **variables)
     return subprocess.run(command, env=env, input=b"", capture_output=True, timeout=PATIENCE, check=False, cwd=home)
@@ -358,7 +358,7 @@ def shell(home: Path, redirections: str, *arguments: str, **variables: str) -> s
     "redirections", ["<requests", "<requests >answers", "<requests 2>&1", "<requests >answers 2>&1"]
 )
 async def test_calls_under_way_finish_at_the_end_of_a_file(redirections: str, tmp_path: Path) -> None:
-    """As they do at the end of a pipe."""
+    """The end of a file means the same as the end of a pipe."""
     calls = [message(id=number, method="tools/call", params={"name": "list_mailboxes"}) for number in range(2, 9)]
     (tmp_path / "requests").write_bytes(HANDSHAKE + b"".join(calls))
     async with upstream(answer=[]) as api:
@@ -372,7 +372,7 @@ async def test_calls_under_way_finish_at_the_end_of_a_file(redirections: str, tm
 
 
 async def test_calls_under_way_finish_where_the_log_goes_to_the_client_too(tmp_path: Path) -> None:
-    """With `2>&1` in a pipeline."""
+    """With `2>&1` in a pipeline, stdout stays blocking."""
     async with upstream(answer=[]) as api:
         command = ["/bin/sh", "-c", 'exec "$@" 2>&1', "sh", *COMMAND]
         env = environment(tmp_path, INKBOX_BASE_URL=api.url, INKBOX_API_KEY=KEY)
@@ -383,7 +383,7 @@ async def test_calls_under_way_finish_where_the_log_goes_to_the_client_too(tmp_p
 
 
 async def test_a_call_that_does_not_finish_is_cancelled_soon_after_the_end_of_a_file(tmp_path: Path) -> None:
-    """Nobody waits for an API that never answers."""
+    """Otherwise an API that never answers would keep the process alive."""
     (tmp_path / "requests").write_bytes(HANDSHAKE + CALL)
     async with upstream() as api:
         run = partial(shell, tmp_path, "<requests", INKBOX_BASE_URL=api.url, INKBOX_API_KEY=KEY)
@@ -398,7 +398,7 @@ async def test_a_call_that_does_not_finish_is_cancelled_soon_after_the_end_of_a_
     [("<&-", "stdin"), (">&-", "stdout"), ("<&- >&-", "stdin, stdout"), ("<&- 2>&-", None), ("<&- >&- 2>&-", None)],
 )
 def test_it_does_not_start_without_stdin_or_stdout(redirections: str, closed: str | None, tmp_path: Path) -> None:
-    """One line says so, if there is anywhere to say it."""
+    """It prints one line that names the closed streams, unless stderr is closed, too."""
     ended = shell(tmp_path, redirections)
     line = f"inkbox-mcp: an MCP client would be at stdin and stdout, but closed: {closed}\n" if closed else ""
     assert (ended.returncode, ended.stdout, ended.stderr.decode()) == (2, b"", line)
@@ -406,7 +406,7 @@ def test_it_does_not_start_without_stdin_or_stdout(redirections: str, closed: st
 
 @pytest.mark.parametrize("redirections", ["2>&-", "2>/dev/full"])
 def test_it_serves_where_nothing_can_be_logged(redirections: str, tmp_path: Path) -> None:
-    """The client is all that counts."""
+    """A log that cannot be written must not stop the service."""
     command = ["/bin/sh", "-c", f'exec "$@" {redirections}', "sh", *COMMAND, "--sandbox", "--sandbox-db", ":memory:"]
     ended = subprocess.run(
         command, env=environment(tmp_path), input=HANDSHAKE + CALL, capture_output=True, timeout=PATIENCE, check=False
@@ -416,7 +416,7 @@ def test_it_serves_where_nothing_can_be_logged(redirections: str, tmp_path: Path
 
 @pytest.mark.parametrize("stdout", [">/dev/full", "1</dev/null"])
 def test_a_stdout_that_takes_nothing_ends_it_without_a_traceback(stdout: str, tmp_path: Path) -> None:
-    """Such as a disk that is full; whether that or the end of input is seen first is a matter of chance."""
+    """The disk may be full; either this or the end of input is seen first."""
     (tmp_path / "requests").write_bytes(HANDSHAKE)
     ended = shell(tmp_path, f"<requests {stdout}")
     assert (ended.returncode, ended.stderr) in (
@@ -427,7 +427,7 @@ def test_a_stdout_that_takes_nothing_ends_it_without_a_traceback(stdout: str, tm
 
 @contextmanager
 def in_process() -> Generator[tuple[int, Pipes, int]]:
-    """Make pipes in this process; yield where to write, what is tested, and where to read."""
+    """Make pipes in this process; yield the descriptor to write to, the transport, and the one to read from."""
     (stdin, to), (back, stdout) = os.pipe(), os.pipe()
     for fd in (stdin, stdout):
         os.set_blocking(fd, False)
@@ -443,7 +443,7 @@ LINES = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), 
 
 @given(methods=LINES, cuts=st.lists(st.integers(0, 500), max_size=8), end=st.sampled_from([b"\n", b"\r\n", b"\n\n"]))
 def test_messages_are_the_same_however_they_are_cut(methods: list[str], cuts: list[int], end: bytes) -> None:
-    """A pipe keeps nothing together, and everything in order."""
+    """A pipe keeps the order of bytes, but may split or join writes."""
     data = b"".join(json.dumps({"jsonrpc": "2.0", "method": method}).encode() + end for method in methods)
 
     async def read() -> list[str]:
@@ -468,7 +468,7 @@ def test_messages_are_the_same_however_they_are_cut(methods: list[str], cuts: li
 
 
 async def test_a_line_whose_writer_was_cancelled_is_not_torn() -> None:
-    """Its rest goes out before the next one."""
+    """The rest of the line is sent before the next line."""
     with in_process() as (to, pipes, back):
         pipes.write(message(method="x" * 300_000))
         with anyio.move_on_after(0.01) as waiting:

@@ -23,7 +23,7 @@ BOTH_SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM]
 
 
 async def test_a_mailbox_lives_from_creation_to_deletion(era: str, tmp_path: Path) -> None:
-    """A real client of each era, a real process, and the embedded sandbox."""
+    """The test uses a real client of each era, a real process and the embedded sandbox."""
     async with stdio_agent("--sandbox", home=tmp_path, mode=era) as agent:
         made = await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales.team")
         address = made["email_address"]
@@ -38,7 +38,7 @@ async def test_a_mailbox_lives_from_creation_to_deletion(era: str, tmp_path: Pat
 async def test_it_starts_and_lists_its_tools_without_a_key_and_explains_itself_on_the_first_call(
     era: str, tmp_path: Path
 ) -> None:
-    """A client shows the tools before the user has configured anything; nothing is connected to for that."""
+    """A client lists the tools before the user has configured a key; the server does not connect for that."""
     async with upstream() as api, stdio_agent(home=tmp_path, mode=era, INKBOX_BASE_URL=api.url) as agent:
         tools = (await agent.client.list_tools()).tools
         assert "list_mailboxes" in [tool.name for tool in tools]
@@ -48,7 +48,7 @@ async def test_it_starts_and_lists_its_tools_without_a_key_and_explains_itself_o
 
 
 async def test_a_mailbox_survives_a_restart_and_is_seen_by_a_second_server(tmp_path: Path) -> None:
-    """The sandbox is a file that servers share and outlive one another in."""
+    """The sandbox is a file that several servers can share and that outlives them."""
     sandbox = ("--sandbox", "--sandbox-db", str(tmp_path / "shared.db"))
     async with stdio_agent(*sandbox, home=tmp_path) as first, stdio_agent(*sandbox, home=tmp_path) as second:
         made = await first.ask("create_mailbox", agent_handle="sales-agent")
@@ -60,7 +60,7 @@ async def test_a_mailbox_survives_a_restart_and_is_seen_by_a_second_server(tmp_p
 
 
 async def test_the_end_of_input_ends_it(tmp_path: Path) -> None:
-    """How a client stops its server: status 0 and nothing to say."""
+    """A client stops its server in this way; the status is 0 and the log is empty."""
     async with start("--sandbox", home=tmp_path) as server:
         await server.initialize()
         await server.close_stdin()
@@ -68,7 +68,7 @@ async def test_the_end_of_input_ends_it(tmp_path: Path) -> None:
 
 
 async def test_the_end_of_input_ends_it_also_before_a_client_has_spoken(tmp_path: Path) -> None:
-    """A client may die before it says anything."""
+    """A client may die before it sends anything."""
     async with start(home=tmp_path) as server:
         await server.close_stdin()
         assert await server.end() == (0, "", "")
@@ -76,7 +76,7 @@ async def test_the_end_of_input_ends_it_also_before_a_client_has_spoken(tmp_path
 
 @BOTH_SIGNALS
 async def test_a_signal_ends_it(number: signal.Signals, tmp_path: Path) -> None:
-    """Although a thread of the transport is blocked in reading stdin."""
+    """A thread that is blocked in reading stdin must not delay the end."""
     async with start("--sandbox", home=tmp_path) as server:
         await server.initialize()
         server.signal(number)
@@ -118,7 +118,7 @@ sys.exit(main())
 async def test_a_signal_ends_it_while_it_is_still_loading(
     number: signal.Signals, arguments: list[str], tmp_path: Path
 ) -> None:
-    """A start takes most of a second, and its client may change its mind."""
+    """Loading takes most of a second, and the client may stop the server during it."""
     command = (sys.executable, "-c", SIGNAL_WHILE_LOADING, *arguments, number.name)
     async with start_process(*command, home=tmp_path) as server:
         assert await server.end() == (0, "", "")
@@ -128,7 +128,7 @@ async def test_a_signal_ends_it_while_it_is_still_loading(
 async def test_sigint_ends_it_although_the_shell_that_started_it_ignores_it(
     arguments: list[str], tmp_path: Path
 ) -> None:
-    """As shells do for background jobs: a script that starts it with `&` and sends SIGINT means it."""
+    """Shells ignore SIGINT for background jobs, but a script that sends it to its server wants it to end."""
     background = ("/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh")
     async with start_process(*background, *COMMAND, *arguments, home=tmp_path) as server:
         await (server.log("serving MCP at ") if arguments else server.initialize())
@@ -156,7 +156,7 @@ async def test_a_signal_cancels_the_call_under_way(number: signal.Signals, tmp_p
 
 
 async def test_a_signal_ends_it_although_a_thread_cannot_be_cancelled(tmp_path: Path) -> None:
-    """A sandbox that waits for another process to unlock its file waits for ten seconds, a supervisor does not."""
+    """A sandbox waits ten seconds for a locked file, longer than a supervisor waits."""
     path = tmp_path / "x.db"
     async with start("--sandbox", "--sandbox-db", str(path), home=tmp_path) as server:
         await server.initialize()
@@ -171,7 +171,7 @@ async def test_a_signal_ends_it_although_a_thread_cannot_be_cancelled(tmp_path: 
 
 
 async def test_the_end_of_input_cancels_the_call_under_way(tmp_path: Path) -> None:
-    """Nobody waits for its answer any more."""
+    """The client no longer waits for the answer."""
     async with upstream() as api, start(home=tmp_path, INKBOX_BASE_URL=api.url, INKBOX_API_KEY=KEY) as server:
         await call_that_waits(server)
         await api.asked.wait()
@@ -185,7 +185,7 @@ async def test_the_end_of_input_cancels_the_call_under_way(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("stdin_too", [False, True])
 async def test_a_client_that_no_longer_reads_ends_it(stdin_too: bool, tmp_path: Path) -> None:
-    """Its end of the pipe is closed, with or without the other: there is nobody left to serve, and no traceback."""
+    """The server has no client left, and ends without a traceback, whether or not stdin is closed, too."""
     nobody, stdout = os.pipe()
     os.close(nobody)
     async with start("--sandbox", home=tmp_path, stdout=stdout) as server:
@@ -199,7 +199,7 @@ async def test_a_client_that_no_longer_reads_ends_it(stdin_too: bool, tmp_path: 
 
 
 async def test_stdout_carries_nothing_but_protocol(tmp_path: Path) -> None:
-    """Whatever is asked, and with the most talkative log, each line is a JSON-RPC message that answers a request."""
+    """Each line is a JSON-RPC message, even with malformed requests and the debug log."""
     async with start("--sandbox", "--log-level", "debug", home=tmp_path) as server:
         await server.initialize()
         lines: list[str] = []
@@ -238,7 +238,7 @@ anyio.run(serve_stdio, Service(Settings(api_key="ApiKey_x.y"), transport))
 
 
 async def test_a_stray_print_does_not_reach_the_client(tmp_path: Path) -> None:
-    """Neither at once, nor from a child process, nor when Python flushes its buffers at exit."""
+    """This holds for a flushed print, a child process, and buffers that Python flushes at exit."""
     async with start_process(sys.executable, "-c", SERVER_THAT_PRINTS, home=tmp_path) as server:
         await server.initialize()
         await server.send("tools/call", name="list_mailboxes", arguments={})
@@ -252,7 +252,7 @@ async def test_a_stray_print_does_not_reach_the_client(tmp_path: Path) -> None:
 
 
 async def test_each_call_is_logged_in_one_line_without_its_arguments_or_the_key(tmp_path: Path) -> None:
-    """Tool, outcome, status and milliseconds; what the user wrote and the key are nobody's business."""
+    """The line has tool, outcome, status and milliseconds; arguments and keys are private."""
     log = tmp_path / "log"
     database = tmp_path / "x.db"
     secret = "very-secret-argument"
@@ -281,7 +281,7 @@ async def test_each_call_is_logged_in_one_line_without_its_arguments_or_the_key(
 
 
 async def test_quieter_levels_log_no_calls(tmp_path: Path) -> None:
-    """With --log-level warning a server that works is silent."""
+    """With `--log-level warning` a server without problems logs nothing."""
     log = tmp_path / "log"
     async with stdio_agent("--sandbox", "--log-level", "warning", home=tmp_path, log=log) as agent:
         await agent.ask("list_mailboxes")
@@ -289,7 +289,7 @@ async def test_quieter_levels_log_no_calls(tmp_path: Path) -> None:
 
 
 async def test_a_sandbox_database_that_cannot_be_used_is_explained_by_the_call(tmp_path: Path) -> None:
-    """The server runs on, and the answer names the file."""
+    """The server keeps running, and the error names the file."""
     path = str(tmp_path)
     async with stdio_agent("--sandbox", "--sandbox-db", path, home=tmp_path) as agent:
         assert path in await agent.refused("list_mailboxes")
@@ -297,7 +297,7 @@ async def test_a_sandbox_database_that_cannot_be_used_is_explained_by_the_call(t
 
 
 async def test_it_serves_without_a_home_directory() -> None:
-    """Containers and service accounts may have none that can be written."""
+    """Containers and service accounts may lack a home that can be written."""
     async with start("--sandbox", "--sandbox-db", ":memory:", home=Path("/dev/null")) as server:
         await server.initialize()
         answer = await server.request("tools/call", name="list_mailboxes", arguments={})
@@ -306,7 +306,7 @@ async def test_it_serves_without_a_home_directory() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a stand-in for what is no pipe")
 def test_a_call_that_waits_answers_at_the_end_of_a_file(tmp_path: Path) -> None:
-    """Where stdin is no pipe, the calls under way have a second, too."""
+    """Where stdin is a file, calls also have a second to answer."""
     client = {"name": "test", "version": "1"}
     hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}
     messages = [

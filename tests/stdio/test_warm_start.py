@@ -1,4 +1,4 @@
-"""Starts that are answered from a recording: the same bytes as from the SDK, and the SDK when it is needed."""
+"""A start from a recording gives the same bytes as the SDK, and loads the SDK when it is needed."""
 
 import json
 import os
@@ -50,11 +50,11 @@ OPENINGS = {
     "lines that end as elsewhere": [line.replace(b"\n", b"\r\n") for line in legacy("2025-11-25")],
 }
 REALLY_COLD = {HANDSHAKE_PROTOCOL_VERSIONS[-1], MODERN_PROTOCOL_VERSIONS[-1], "two handshakes"}
-"""Those that a real cold start shows, too, where there is no time for all."""
+"""The openings that a quick run also tests with a real cold start."""
 
 
 def choices(everything: Iterable[Any], alike: Container[Any]) -> list[Any]:
-    """Take all; those that are much like another only where there is time."""
+    """Mark the values in `alike` as slow tests, because they resemble others."""
     return [pytest.param(one, marks=pytest.mark.slow) if one in alike else one for one in everything]
 
 
@@ -62,14 +62,14 @@ LIST_CALL = rpc(id="call", method="tools/call", params=CALL)
 
 
 def recorded(home: Path) -> dict[str, bytes]:
-    """Return all recordings, by their places."""
+    """Return the content of all recordings by path."""
     cache = home / ".cache" / "inkbox-mcp"
     return {str(file.relative_to(cache)): file.read_bytes() for file in cache.glob("*/*")}
 
 
 @pytest.mark.parametrize("opening", OPENINGS)
 def test_a_warm_start_answers_with_the_bytes_of_a_cold_one(opening: str, tmp_path: Path) -> None:
-    """Whatever a client begins with, of any era, errors included."""
+    """This holds for every opening of every era, with errors."""
     lines = OPENINGS[opening]
     cold = record(tmp_path, lines)
     assert whole(tmp_path, lines) == (cold, False)
@@ -78,7 +78,7 @@ def test_a_warm_start_answers_with_the_bytes_of_a_cold_one(opening: str, tmp_pat
 
 @pytest.mark.parametrize("opening", choices(OPENINGS, OPENINGS.keys() - REALLY_COLD))
 def test_a_cold_start_answers_and_records_the_bytes_of_the_sdk_in_this_process(opening: str, tmp_path: Path) -> None:
-    """With which other tests compare, because a cold start takes a second."""
+    """Other tests compare with the SDK in this process, because a real cold start takes a second."""
     lines = OPENINGS[opening]
     by_the_sdk = record(tmp_path, lines)
     by_the_sdk_recorded = recorded(tmp_path)
@@ -90,7 +90,7 @@ def test_a_cold_start_answers_and_records_the_bytes_of_the_sdk_in_this_process(o
 
 
 def test_what_needs_a_human_loads_the_sdk_which_knows_what_was_said(era: str, tmp_path: Path) -> None:
-    """The client's version and capabilities too: one that can ask its human is asked to."""
+    """The SDK learns the client's version and capabilities from the recorded lines, so it can ask the human."""
     meta: dict[str, Any] = {"_meta": {**ENVELOPE, "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}}
     if era == "legacy":
         opening = [rpc(id=0, method="initialize", params={**HANDSHAKE, "capabilities": {"elicitation": {}}})]
@@ -114,7 +114,7 @@ def test_what_needs_a_human_loads_the_sdk_which_knows_what_was_said(era: str, tm
 
 @pytest.mark.parametrize("cut", choices(range(6), {1, 2, 4}))
 def test_calls_while_it_loads_are_neither_lost_nor_answered_twice(cut: int, tmp_path: Path) -> None:
-    """From whichever line on all comes at once, cancellations included."""
+    """All lines after `cut` come at once, with a cancellation."""
     opening = legacy("2025-11-25")
     record(tmp_path, opening)
     session = Session(tmp_path)
@@ -123,7 +123,7 @@ def test_calls_while_it_loads_are_neither_lost_nor_answered_twice(cut: int, tmp_
     before = [session.ask(line) for line in opening[:cut]]
     session.stdin.write(b"".join([*opening[cut:], *calls, cancelled]))
     session.stdin.flush()
-    # All are awaited here: after the end of input a server that is still loading would have no more than a second.
+    # Read all answers first: after the end of input a server that still loads has only a second.
     after = [session.stdout.readline() for _ in range(13 - len([*filter(None, before)]))]
     assert session.end() == b""
     answers = [json.loads(line) for line in [*filter(None, before), *after]]
@@ -132,7 +132,7 @@ def test_calls_while_it_loads_are_neither_lost_nor_answered_twice(cut: int, tmp_
 
 
 def test_requests_of_the_same_id_at_once_are_answered_alike_at_every_start(tmp_path: Path) -> None:
-    """Nobody could tell whose answer is whose, so that they are not recorded."""
+    """They are not recorded, because their answers cannot be told apart."""
     lines = [*legacy("2025-11-25")[:2], *[rpc(id=1, method="tools/list")] * 3]
     answered: list[bytes] = []
     for _ in range(2):
@@ -145,7 +145,7 @@ def test_requests_of_the_same_id_at_once_are_answered_alike_at_every_start(tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(24))
 def test_a_conversation_is_the_same_whether_it_starts_warm_or_cold(seed: int, tmp_path: Path) -> None:
-    """Known and unknown lines in any order, cut anywhere, with the last line lost in some."""
+    """Known and unknown lines come in any order and are cut anywhere; the last line may be incomplete."""
     random = Random(seed)
     opening = legacy("2025-11-25")
     noise = [
@@ -173,7 +173,7 @@ def test_a_conversation_is_the_same_whether_it_starts_warm_or_cold(seed: int, tm
 
 
 def only_recording(home: Path) -> Path:
-    """Return the only recording there is."""
+    """Return the path of the only recording."""
     (recording,) = (home / ".cache" / "inkbox-mcp").glob("*/*")
     return recording
 
@@ -186,7 +186,7 @@ def garble(recording: Path) -> None:
 
 
 def replace_by_link(recording: Path) -> None:
-    """Put a link to the same recording in its place."""
+    """Replace a recording by a link to the same content."""
     recording.rename(recording.with_name("elsewhere"))
     recording.symlink_to("elsewhere")
 
@@ -205,7 +205,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("damage", choices(DAMAGE, {"cut off", "a folder", "a pipe"}))
 def test_a_recording_that_cannot_be_trusted_is_ignored(damage: str, tmp_path: Path) -> None:
-    """The start is a normal one."""
+    """The server then starts cold."""
     lines = legacy("2025-11-25")
     cold = record(tmp_path, lines)
     assert whole(tmp_path, lines) == (cold, False)
@@ -214,7 +214,7 @@ def test_a_recording_that_cannot_be_trusted_is_ignored(damage: str, tmp_path: Pa
 
 
 def test_recordings_are_for_this_user_only(tmp_path: Path) -> None:
-    """They tell which clients somebody uses; of keys they hold nothing."""
+    """A recording shows which clients a user has; it does not contain the key."""
     whole(tmp_path, legacy("2025-11-25"), INKBOX_API_KEY="ApiKey_x.top-secret")
     recording = only_recording(tmp_path)
     assert (recording.stat().st_mode & 0o777, recording.parent.stat().st_mode & 0o777) == (0o600, 0o700)
@@ -231,7 +231,7 @@ def test_recordings_are_for_this_user_only(tmp_path: Path) -> None:
     ],
 )
 def test_other_settings_are_another_recording(arguments: list[str], variables: dict[str, str], tmp_path: Path) -> None:
-    """Whatever an answer may depend on."""
+    """Any setting may change an answer."""
     lines = legacy("2025-11-25")
     record(tmp_path, lines)
     assert not whole(tmp_path, lines)[1]
@@ -242,7 +242,7 @@ def test_other_settings_are_another_recording(arguments: list[str], variables: d
     "variable", ["INKBOX_READ_ONLY", "inkbox_mcp_read_only", "INBOX_MCP_READ_ONLY", "INK_BOX_TOOLS"]
 )
 def test_a_misspelt_limit_stops_a_start_that_a_recording_could_answer(variable: str, tmp_path: Path) -> None:
-    """It would answer for a server that is not limited."""
+    """The recording comes from a server without this limit."""
     record(tmp_path, legacy("2025-11-25"))
     session = Session(tmp_path, **{variable: "1"})
     assert session.process.wait(PATIENCE) == 2
@@ -252,7 +252,7 @@ def test_a_misspelt_limit_stops_a_start_that_a_recording_could_answer(variable: 
 
 @given(st.sampled_from([option.environment for option in options()]), st.data())
 def test_a_variable_that_would_stop_a_start_is_part_of_a_recordings_key(variable: str, data: st.DataObject) -> None:
-    """With slips of the finger, too: the start that would be stopped must not be answered by a recording."""
+    """Otherwise a recording would answer a start that a misspelt variable must stop."""
     for _ in range(data.draw(st.integers(0, 3))):
         place = data.draw(st.integers(0, len(variable) - 1))
         slip = data.draw(st.sampled_from(["", variable[place] * 2, *"XM_-."]))
@@ -272,7 +272,7 @@ for file in pathlib.Path("inkbox_mcp").rglob("*.py"):
 
 
 def test_a_recording_does_not_outlive_a_change_of_any_file(tmp_path: Path) -> None:
-    """The package is more than the folder in which recordings are read."""
+    """The check covers the whole package, not only the folder that reads recordings."""
     package = Path(inkbox_mcp.__file__).parent
     shutil.copytree(package, tmp_path / "inkbox_mcp", ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(
@@ -287,7 +287,7 @@ def test_a_recording_does_not_outlive_a_change_of_any_file(tmp_path: Path) -> No
 
 
 def test_an_option_that_is_wrong_stops_a_start_before_a_client_speaks(tmp_path: Path) -> None:
-    """There is no recording of what never started."""
+    """Such a start was never recorded."""
     lines = legacy("2025-11-25")
     record(tmp_path, lines)
     command = [*COMMAND, "--sandbox", "--sandbox-db", ":memory:", "--frobnicate"]
@@ -299,7 +299,7 @@ def test_an_option_that_is_wrong_stops_a_start_before_a_client_speaks(tmp_path: 
 
 
 def test_a_client_that_never_says_the_same_fills_no_disk(tmp_path: Path) -> None:
-    """As one with random ids; what others have put there is not counted, and stays."""
+    """Old recordings are deleted, for example of random ids; other files in the folder stay."""
     recordings = tmp_path / ".cache" / "inkbox-mcp"
     record(tmp_path, [rpc(id=0, method="ping")])
     folder = only_recording(tmp_path).parent
@@ -316,7 +316,7 @@ def test_a_client_that_never_says_the_same_fills_no_disk(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("place", ["/dev/null", "/proc", "relative"])
 def test_a_cache_that_cannot_be_written_harms_nobody(place: str, tmp_path: Path) -> None:
-    """Every start is a cold one, and says nothing about it."""
+    """Every start is then cold, and the log stays empty."""
     lines = legacy("2025-11-25")
     _, loaded = whole(tmp_path, lines, XDG_CACHE_HOME=place)
     assert loaded
@@ -325,7 +325,7 @@ def test_a_cache_that_cannot_be_written_harms_nobody(place: str, tmp_path: Path)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_ends_a_server_that_has_loaded_nothing(number: signal.Signals, tmp_path: Path) -> None:
-    """With status 0, as any other."""
+    """The status is 0, as after a full start."""
     lines = legacy("2025-11-25")
     record(tmp_path, lines)
     session = Session(tmp_path)
@@ -337,7 +337,7 @@ def test_a_signal_ends_a_server_that_has_loaded_nothing(number: signal.Signals, 
 
 
 def test_a_client_that_has_stopped_reading_ends_it(tmp_path: Path) -> None:
-    """Without a word."""
+    """The server has no client left, and logs nothing."""
     lines = legacy("2025-11-25")
     record(tmp_path, lines)
     session = Session(tmp_path)
@@ -350,7 +350,7 @@ def test_a_client_that_has_stopped_reading_ends_it(tmp_path: Path) -> None:
 
 
 def test_a_start_loads_only_what_it_needs(tmp_path: Path) -> None:
-    """A warm one almost nothing; a cold one no sandbox, no web server and no extras."""
+    """A warm start loads almost nothing; a cold start loads no sandbox, web server or extras."""
     lines = legacy("2025-11-25")
     cold = loaded(tmp_path, lines)
     for name in ("inkbox_mcp.sandbox", "fastapi", "prometheus_client", "redis", "opentelemetry.sdk", "limits"):
@@ -363,7 +363,7 @@ def test_a_start_loads_only_what_it_needs(tmp_path: Path) -> None:
 
 
 def test_a_first_call_loads_no_sdk_and_no_web_server(tmp_path: Path) -> None:
-    """Only what it takes to check its arguments and to ask Inkbox."""
+    """It loads only what checks the arguments and sends the request to Inkbox."""
     lines = legacy("2025-11-25")
     nobody = {"INKBOX_BASE_URL": "http://127.0.0.1:1", "INKBOX_API_KEY": "ApiKey_x.y"}
     record(tmp_path, lines, arguments=[], by_module=False, **nobody)

@@ -43,22 +43,22 @@ Key = RSAKey | ECKey | OKPKey
 
 @cache
 def rsa_key(name: str, bits: int = 2048) -> RSAKey:
-    """A key of this id, the same for all tests: making one takes long."""
+    """Return the key with this id; it is cached, because making a key takes long."""
     return RSAKey.generate_key(bits, {"kid": name})
 
 
 @dataclass
 class Issuer:
-    """An authorization server, and what a test may do to it.
+    """An authorization server that a test can change.
 
     Attributes:
-        origin: where it listens.
-        path: of the issuer identifier, for servers of several tenants.
-        discovery: where its metadata is.
+        origin: the origin at which it listens.
+        path: the path of the issuer identifier, for servers with several tenants.
+        discovery: the path of its metadata.
         audience: the `aud` of tokens from the token endpoint.
-        keys: those in its JWK Set; the first signs.
-        answers: what it answers instead, by path.
-        asked: the paths of the GET requests it got.
+        keys: the keys of its JWK Set; the first one signs.
+        answers: answers that replace the usual ones, by path.
+        asked: the paths of the GET requests that it received.
     """
 
     origin: str
@@ -75,7 +75,7 @@ class Issuer:
         return self.origin + self.path
 
     def claims(self, **changes: Any) -> dict[str, Any]:
-        """Claims as the token endpoint makes them, with changes; None takes one away."""
+        """Return the claims of the token endpoint with these changes; None removes a claim."""
         now = int(time.time())
         claims = {
             "iss": self.url,
@@ -108,7 +108,7 @@ class Issuer:
         return answer.raise_for_status().json()["access_token"]
 
     def metadata(self) -> dict[str, Any]:
-        """Its RFC 8414 metadata."""
+        """Return its RFC 8414 metadata."""
         metadata = AuthorizationServerMetadata(
             issuer=self.url,
             authorization_endpoint=f"{self.origin}/authorize",
@@ -122,12 +122,12 @@ class Issuer:
         return metadata
 
     def jwks(self) -> dict[str, Any]:
-        """Its public keys."""
+        """Return its public keys."""
         return {"keys": [key.as_dict(private=False) for key in self.keys]}
 
 
 class _Client(ClientMixin):
-    """A service that may do everything a token can be asked for."""
+    """A service that may request every scope."""
 
     def __init__(self, client_id: str) -> None:
         self.client_id = client_id
@@ -181,7 +181,7 @@ class _Authlib(AuthorizationServer):
         return _Client(client_id)
 
     def save_token(self, token: Mapping[str, Any], request: OAuth2Request) -> None:
-        """Nothing is kept: the tokens speak for themselves."""
+        """Store nothing, because the tokens contain all data."""
 
     def create_oauth2_request(self, request: OAuth2Request) -> OAuth2Request:
         return request
@@ -190,7 +190,7 @@ class _Authlib(AuthorizationServer):
         return status, body, headers
 
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
-        """Nobody listens."""
+        """Ignore the signal, because no code receives it."""
 
 
 def _app(issuer: Issuer) -> ASGIApp:
@@ -213,7 +213,7 @@ def _app(issuer: Issuer) -> ASGIApp:
 class _Uvicorn(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        # Signals are for the test runner.
+        # Leave signals to the test runner.
         yield
 
 
@@ -223,16 +223,16 @@ def _uvicorn(app: ASGIApp, lifespan: Literal["on", "off"]) -> _Uvicorn:
 
 @contextmanager
 def _listening() -> Generator[tuple[socket.socket, str]]:
-    """Take a free port; whoever connects waits until it is served."""
+    """Listen on a free port; connections wait until a server accepts them."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        # Answers would wait 40 ms for an acknowledgement.
+        # Without this, answers would wait 40 ms for an acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @asynccontextmanager
 async def serving(make_app: Callable[[str], ASGIApp]) -> AsyncGenerator[str]:
-    """Serve an application on a free port; it is made for its origin, which comes back."""
+    """Serve an application, which is made for its origin, on a free port; yield the origin."""
     with _listening() as (listener, origin):
         server = _uvicorn(make_app(origin), "on")
         async with anyio.create_task_group() as tasks:
@@ -243,7 +243,7 @@ async def serving(make_app: Callable[[str], ASGIApp]) -> AsyncGenerator[str]:
 
 @contextmanager
 def serve_issuer() -> Generator[Issuer]:
-    """Serve an authorization server, in a thread and for many tests: starting and stopping one takes long."""
+    """Serve an authorization server in a thread, for many tests, because starting one takes long."""
     with _listening() as (listener, origin):
         issuer = Issuer(origin)
         server = _uvicorn(_app(issuer), "off")

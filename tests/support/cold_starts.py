@@ -1,6 +1,6 @@
-"""What a cold start of a server over stdio answers and records, without the second that a real one takes.
+"""The answers and the recording of a cold start over stdio, without the second that a real one takes.
 
-The server, its pipes and its recorder are the real ones and run in this process. Only the place of the recording comes
+The server, its pipes and its recorder are the real ones and run in this process. Only the path of the recording comes
 from a process, because it depends on how that was started. `test_warm_start` proves that a real cold start answers and
 records the same bytes.
 """
@@ -27,13 +27,13 @@ NO_FILE = Path(os.devnull)
 
 
 def answers_of_the_sdk(lines: Sequence[bytes]) -> list[bytes]:
-    """Write lines one after another to a server on an empty sandbox, all of whose answers come from the SDK.
+    """Write lines one after another to a server on an empty sandbox; the SDK gives all answers.
 
     Args:
-        lines: of a client, with their ends.
+        lines: a client's lines, with their line breaks.
 
     Returns:
-        For each line its answer; nothing for a notification.
+        The answer to each line; an empty one for a notification.
     """
     return anyio.run(_converse, lines, load(server_parser("", "").choose(ON_A_SANDBOX), {}, NO_FILE), Beginning())
 
@@ -46,14 +46,14 @@ def record(
     by_module: bool = True,
     **variables: str,
 ) -> list[bytes]:
-    """Record a conversation as a server does that was started cold; return the answers, see `answers_of_the_sdk`.
+    """Record a conversation as a cold start does; return the answers, see `answers_of_the_sdk`.
 
     Args:
-        home: of the server's user.
-        lines: of a client.
-        arguments: of the server.
-        by_module: whether it is started by `python -m`; else by `python -c`.
-        variables: of its environment.
+        home: the home of the server's user.
+        lines: a client's lines.
+        arguments: the server's arguments.
+        by_module: whether the server is started by `python -m`; otherwise by `python -c`.
+        variables: the server's environment variables.
     """
     settings = load(server_parser("", "").choose(arguments), variables, NO_FILE)
     return anyio.run(_converse, lines, settings, Beginning(_folder(home, arguments, by_module, variables)))
@@ -89,7 +89,7 @@ async def _converse(lines: Sequence[bytes], settings: Settings, beginning: Begin
                 tasks.start_soon(serve_pipes, Service(settings), pipes, beginning)
                 try:
                     for line in lines:
-                        await anyio.to_thread.run_sync(_write, to, line)  # which may be longer than the pipe
+                        await anyio.to_thread.run_sync(_write, to, line)  # a line may be longer than the pipe
                         answers.append(await _line(back) if b'"id"' in line else b"")
                 finally:
                     os.close(to)
@@ -106,7 +106,7 @@ def _write(fd: int, line: bytes) -> None:
 
 
 async def _line(fd: int) -> bytes:
-    """Read one line; another comes only when it is asked for."""
+    """Read one line; the next one comes only after another request."""
     line = b""
     while not line.endswith(b"\n"):
         await anyio.wait_readable(fd)

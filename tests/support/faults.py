@@ -1,6 +1,6 @@
-"""An Inkbox on a loopback port that fails as networks and servers do, on request.
+"""An Inkbox on a loopback port that fails on request, as networks and servers do.
 
-Requests are served by the sandbox; a fault, taken from a script, says what goes wrong with one of them.
+The sandbox serves the requests; a script of faults defines what goes wrong with each of them.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
@@ -25,7 +25,7 @@ Answer = Callable[["Request"], Awaitable[bytes]]
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came over the wire."""
+    """A request as it was received."""
 
     method: str
     path: str
@@ -35,18 +35,18 @@ class Request:
 
 @dataclass
 class Fault:
-    """What goes wrong with one request.
+    """The failure of one request.
 
     Attributes:
         serves: whether the sandbox gets the request, and commits what it changes.
-        answers: raw bytes sent in place of the sandbox's answer; None passes that on, empty sends nothing.
+        answers: raw bytes that replace the sandbox's answer; None keeps that answer, empty sends nothing.
         cuts_after: bytes of the answer that are sent before the connection is cut.
-        stalls: whether nothing more happens until the client goes away.
+        stalls: whether the server then waits until the client disconnects.
         floods: whether the answer's body never ends.
-        held: makes the request wait, and tells that it came.
-        late: whether the sandbox gets the request only after the next one, as behind a gateway that gave up on it.
+        held: makes the request wait, and signals that it came.
+        late: whether the sandbox gets the request after the next one, as from a gateway that has answered already.
         afterwards: bytes that are sent after the answer, in a packet of their own.
-        sent: set when they are on their way.
+        sent: set when all of that was sent.
     """
 
     serves: bool = False
@@ -62,14 +62,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class Hold:
-    """One request's waiting: an event says that it came, another lets it go on."""
+    """Makes one request wait: `came` is set when it arrives, and the test sets `goes` to let it continue."""
 
     came: anyio.Event = field(default_factory=anyio.Event)
     goes: anyio.Event = field(default_factory=anyio.Event)
 
 
 def refusal(status: int, *headers: str, body: bytes = b'{"detail": "try later"}') -> bytes:
-    """Write an answer that is not the sandbox's."""
+    """Write an answer in place of the sandbox's."""
     lines = [f"HTTP/1.1 {status} Refused", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
@@ -92,18 +92,18 @@ FLOODED = Fault(floods=True)
 
 @dataclass
 class FaultyInkbox:
-    """The server: its address, its script, and what it saw.
+    """The server: its address, its script and a record of its requests.
 
     Attributes:
-        script: faults for the coming requests, first come first served.
-        requests: what came, in order.
-        served: what the sandbox did with the requests that it got: method and status.
-        store: what the sandbox remembers.
-        usual: chooses the fault of a request when the script is empty; all is fine then, unless it says otherwise.
-        connections: how many clients opened.
-        generation: of the API; it may move while the server runs.
-        dated: whether the sandbox's answers carry the time, in whole seconds, as those of most servers do.
-        gone: set when a client leaves a stalled request.
+        script: faults for the next requests, in order.
+        requests: the received requests, in order.
+        served: method and status of each request that the sandbox served.
+        store: the sandbox's data.
+        usual: returns the fault of a request when the script is empty; by default, none.
+        connections: the number of connections that clients opened.
+        generation: the generation of the API; a test may change it while the server runs.
+        dated: whether answers have a Date header, as those of most servers do.
+        gone: set when a client closes its connection.
         stalled: set when a request stalls.
     """
 
@@ -137,7 +137,7 @@ class FaultyInkbox:
         self.store.close()
 
     def forget(self) -> None:
-        """Begin again with an empty sandbox and an empty script; nothing may be under way."""
+        """Start again with an empty sandbox and an empty script; no request may be running."""
         self.store.close()
         self.store = Store(":memory:")
         for app in self._apps.values():
@@ -145,8 +145,8 @@ class FaultyInkbox:
         self.script, self.requests, self.served = [], [], []
 
     async def settle(self) -> None:
-        """Let every request that was sent arrive and be over, also those whose clients are gone."""
-        for _ in range(20):  # turns of the event loop, for what is still in the buffers of connections
+        """Wait until every sent request has arrived and was served, even if its client has gone."""
+        for _ in range(20):  # let the event loop read the buffers of connections
             await checkpoint()
         while self._under_way:
             await checkpoint()
@@ -169,29 +169,29 @@ class FaultyInkbox:
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + response.content
 
     async def look(self, path: str, key: str) -> Any:
-        """Read something of the sandbox, past every fault and without a trace."""
+        """Read from the sandbox without a fault and without a record."""
         return (await self._sandbox.get(path, headers={"X-API-Key": key})).json()
 
     async def create(self, path: str, key: str, **body: str) -> None:
-        """Make something in the sandbox, past every fault and without a trace."""
+        """Create an object in the sandbox without a fault and without a record."""
         (await self._sandbox.post(path, json=body, headers={"X-API-Key": key})).raise_for_status()
 
     def keep_late(self, request: Request) -> None:
-        """Keep a request until the next one was served."""
+        """Keep a request until the next one has been served."""
         self._late.append(request)
 
     async def serve_late(self) -> None:
-        """Let the sandbox have what it should get late; nobody waits for the answers."""
+        """Serve the requests that were kept; their answers are dropped."""
         late, self._late = self._late, []
         for request in late:
             await self.serve(request)
 
     def fails(self, *faults: Fault) -> None:
-        """Script the coming requests."""
+        """Set the faults of the next requests."""
         self.script = list(faults)
 
     def methods(self) -> list[str]:
-        """Return the methods of the requests that came."""
+        """Return the methods of the received requests."""
         return [request.method for request in self.requests]
 
 
@@ -225,7 +225,7 @@ async def _listen(
 
 
 async def _serve_one(stream: ByteStream, inkbox: FaultyInkbox) -> bool:
-    """Serve one request; return whether the connection lives on."""
+    """Serve one request; return whether the connection stays open."""
     request = await _receive(stream)
     inkbox.requests.append(request)
     fault = inkbox.script.pop(0) if inkbox.script else inkbox.usual()
@@ -238,7 +238,7 @@ async def _serve_one(stream: ByteStream, inkbox: FaultyInkbox) -> bool:
         await fault.held.goes.wait()
     if fault.stalls:
         inkbox.stalled.set()
-        await stream.receive()  # ends when the client goes
+        await stream.receive()  # ends when the client disconnects
     if fault.floods:
         await stream.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[")
         while True:
@@ -249,7 +249,7 @@ async def _serve_one(stream: ByteStream, inkbox: FaultyInkbox) -> bool:
     if answer:
         await stream.send(answer)
     if fault.afterwards:
-        for _ in range(20):  # turns of the event loop, in which the answer is read
+        for _ in range(20):  # let the client read the answer first
             await checkpoint()
         await stream.send(fault.afterwards)
         for _ in range(20):

@@ -1,4 +1,4 @@
-"""A reader without any knowledge of Inkbox: it does what the answers tell it to do, and nothing else."""
+"""A reader that knows only what answers tell it about Inkbox, and follows their advice."""
 
 import re
 from dataclasses import dataclass, field
@@ -16,19 +16,19 @@ _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
 @dataclass(frozen=True)
 class Proposal:
-    """A next call that an answer proposes: its tool, and which arguments it says to pass."""
+    """A next call that an answer proposes: a tool and the arguments to pass."""
 
     tool: str
     arguments: tuple[str, ...]
     other: frozenset[str]
-    """The arguments that shall have another value than before."""
+    """The arguments that need another value than before."""
 
 
 def proposals(advice: str) -> list[Proposal]:
-    """Read the next calls out of an error's text.
+    """Parse the proposed calls from an error's text.
 
     Raises:
-        AssertionError: it names a tool or an argument that does not exist.
+        AssertionError: the text names a tool or an argument that does not exist.
     """
     found: list[Proposal] = []
     for match in _PROPOSAL.finditer(advice):
@@ -45,13 +45,13 @@ def proposals(advice: str) -> list[Proposal]:
 
 @dataclass
 class Follower:
-    """Makes calls, remembers the values that appear in them and in the answers, and follows the first proposal it can.
+    """Makes calls, remembers values from calls and answers, and follows the first proposal that it can.
 
     Attributes:
-        agent: how it calls.
-        knows: values by the argument's name.
-        fresh: other values, for when another one is asked for.
-        made: the tools it called, in order.
+        agent: makes the calls.
+        knows: known values by argument name.
+        fresh: values to use when an answer asks for another one.
+        made: the called tools, in order.
     """
 
     agent: Agent
@@ -60,7 +60,7 @@ class Follower:
     made: list[str] = field(default_factory=list[str])
 
     async def reach(self, tool: str, **arguments: Any) -> Any:
-        """Begin with a call and follow the answers until one succeeds; return its data."""
+        """Make a call and follow the answers until a call succeeds; return its data."""
         self.knows |= arguments
         for _ in range(6):
             self.made.append(tool)

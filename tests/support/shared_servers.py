@@ -1,4 +1,4 @@
-"""HTTP servers that many tests only read: to start one takes longer than most of what is asked of it."""
+"""HTTP servers that many tests share and only read, because starting one takes longer than most tests."""
 
 import subprocess
 import threading
@@ -23,7 +23,7 @@ class SharedHTTP(Protocol):
 
 @contextmanager
 def sharing(make_home: Callable[[], Path]) -> Generator[SharedHTTP]:
-    """Start servers as they are asked for; at the end each must stop in order, and have come to no harm."""
+    """Start servers when they are first needed; at the end each must stop with status 0 and without a traceback."""
     origins: dict[object, str] = {}
     with ExitStack() as running:
 
@@ -38,7 +38,7 @@ def sharing(make_home: Callable[[], Path]) -> Generator[SharedHTTP]:
 
 @contextmanager
 def _serving(options: tuple[str, ...], env: dict[str, str]) -> Generator[str]:
-    # Nobody has to notice that it ends, also where a test has asked whether it is ready.
+    # The server need not wait for a balancer, even if a test has asked whether it is ready.
     arguments = ("--http", "--port", "0", "--sandbox", "--sandbox-db", ":memory:", "--drain-timeout", "0", *options)
     command = [*COMMAND, *arguments]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env) as process:

@@ -66,13 +66,13 @@ sys.exit(main())
 
 
 def loaded(home: Path, lines: list[bytes], **variables: str) -> set[str]:
-    """Return the modules that a start has loaded when these lines are answered."""
+    """Return the modules that are loaded when these lines have been answered."""
     command = [sys.executable, "-c", MODULES]
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         **variables,
-    }  # without the measuring of coverage, which loads a lot
+    }  # without coverage, which loads many modules
     ended = subprocess.run(command, input=b"".join(lines), capture_output=True, env=env, timeout=PATIENCE, check=True)
     assert len(ended.stdout.splitlines()) == len([line for line in lines if b'"id"' in line])
     return set(ended.stderr.decode().split())

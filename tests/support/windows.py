@@ -1,7 +1,7 @@
-"""Makes this process take its system for Windows, as far as that can be had elsewhere.
+"""Makes this process believe that it runs on Windows, as far as another system allows.
 
-What others' packages choose when they are loaded, such as the event loop, stays this system's. What is missing on
-Windows is missing to whatever is loaded afterwards.
+Choices that other packages make when they are loaded, such as the event loop, stay those of this system. Modules that
+are loaded later lack what Windows lacks.
 """
 
 import importlib
@@ -24,7 +24,7 @@ class _Missing(importlib.abc.MetaPathFinder):
 
 
 def pretend() -> None:
-    """Take away what Windows lacks."""
+    """Remove what Windows lacks."""
     for name in FIRST:
         importlib.import_module(name)
     for name in MODULES - {"posix"}:
@@ -34,5 +34,5 @@ def pretend() -> None:
         for name in names:
             if hasattr(module, name):
                 delattr(module, name)
-    sys.modules["uvloop"] = None  # pyright: ignore[reportArgumentType]  # there is none for Windows
+    sys.modules["uvloop"] = None  # pyright: ignore[reportArgumentType]  # uvloop does not exist for Windows
     sys.platform = "win32"

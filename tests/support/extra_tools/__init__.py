@@ -1,4 +1,4 @@
-"""Tools that no server has outside the tests, and a server that has them.
+"""Tools that exist only in tests, and a server that has them.
 
 `python -m tests.support.extra_tools` is `inkbox-mcp` with these tools beside its own.
 """
@@ -31,7 +31,7 @@ COMMAND = (sys.executable, "-m", "tests.support.extra_tools")
 
 
 def offering(*operations: Operation[Any, Any], metrics: Metrics | None = None, **settings: Any) -> Service:
-    """Make a service that offers these tools besides its own; its Inkbox has nothing."""
+    """Make a service that also has these tools; its Inkbox is empty."""
     checked = Settings.model_validate({"api_key": KEY, **settings})
     service = Service(checked, lambda: httpx2.MockTransport(lambda _: httpx2.Response(200, json=[])), metrics)
     service.operations.update({operation.name: operation for operation in operations})
@@ -57,7 +57,7 @@ async def extra_stdio(era: str, home: Path) -> AsyncGenerator[Client]:
 
 @asynccontextmanager
 async def serve_extra(*arguments: str, home: Path) -> AsyncGenerator[tuple[Running, str]]:
-    """Start a process that serves HTTP on a free port; with it comes its origin."""
+    """Start a process that serves HTTP on a free port; yield it and its origin."""
     async with start_process(*COMMAND, "--http", "--port", "0", "--sandbox", *arguments, home=home) as server:
         announcement = await server.log("serving MCP at ")
         yield server, announcement.partition("serving MCP at ")[2].partition("/mcp")[0]
@@ -65,11 +65,11 @@ async def serve_extra(*arguments: str, home: Path) -> AsyncGenerator[tuple[Runni
 
 @asynccontextmanager
 async def wait_over_http(origin: str, era: str, seconds: float) -> AsyncGenerator[AsyncGenerator[dict[str, Any]]]:
-    """Call the tool that waits, with nothing between the test and the wire, and yield what is sent; leave to leave.
+    """Call the tool that waits without an MCP client; yield its messages. Leaving the context disconnects.
 
     Args:
-        origin: of the server.
-        era: "auto" for 2026-07-28, "legacy" for 2025-11-25, in a session where the server has them.
+        origin: the server's origin.
+        era: "auto" for 2026-07-28, "legacy" for 2025-11-25, with a session if the server has sessions.
         seconds: how long to wait.
     """
     meta = {"progressToken": "t", **(ENVELOPE if era == "auto" else {})}

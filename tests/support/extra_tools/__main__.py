@@ -1,4 +1,4 @@
-"""The command `inkbox-mcp`, whose tools are in one folder more."""
+"""The command `inkbox-mcp` with one more folder of tools."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Agents that live with a server: each makes, looks at, changes and deletes mailboxes of its own, over and over."""
+"""Agents under load: each repeatedly creates, reads, changes and deletes its own mailboxes."""
 
 import re
 from collections.abc import AsyncGenerator
@@ -27,9 +27,9 @@ LONG_PATIENCE = 2 * PATIENCE
 async def connected(
     url: str, mode: str = "auto", human: ElicitationFnT | None = None, **headers: str
 ) -> AsyncGenerator[Agent]:
-    """Connect an agent to the server at this origin, with these headers (`_` for `-`) in each request.
+    """Connect an agent to the server at this origin; each request has these headers (`_` stands for `-`).
 
-    Without an `X_Request_ID` each request gets one of its own.
+    Without an `X_Request_ID` each request gets its own id.
     """
     named = {name.replace("_", "-"): value for name, value in headers.items()}
 
@@ -43,7 +43,7 @@ async def connected(
 
 @dataclass
 class Call:
-    """A call that is made until it is answered."""
+    """A call that is repeated until it is answered."""
 
     tool: str
     arguments: dict[str, Any]
@@ -53,10 +53,10 @@ class Call:
 
 
 class Persistent:
-    """An agent that connects again and repeats its call where it got no answer.
+    """An agent that connects again and repeats its call after a lost answer.
 
     Attributes:
-        repeated: how many times it did.
+        repeated: the number of repetitions.
     """
 
     def __init__(self, url: str, mode: str) -> None:
@@ -66,7 +66,7 @@ class Persistent:
         self._calls, self._waiting = anyio.create_memory_object_stream[Call]()
 
     async def call(self, tool: str, **arguments: Any) -> tuple[CallToolResult, bool]:
-        """Call a tool until there is an answer; with it comes whether an earlier attempt may have been done."""
+        """Call a tool until it is answered; return the answer and whether an earlier attempt may have worked."""
         call = Call(tool, arguments)
         await self._calls.send(call)
         await call.answered.wait()
@@ -74,7 +74,7 @@ class Persistent:
         return call.result, call.attempts > 1
 
     async def work(self) -> None:
-        """Make the calls, on one connection after another, until the agent leaves."""
+        """Make the calls, with a new connection after each failure, until the agent leaves."""
         call: Call | None = None
         with self._waiting:
             while True:
@@ -91,7 +91,7 @@ class Persistent:
                     return
 
     def leave(self) -> None:
-        """Make no more calls."""
+        """Stop making calls."""
         self._calls.close()
 
     async def _try(self, agent: Agent, call: Call) -> None:
@@ -102,7 +102,7 @@ class Persistent:
 
 
 class Steady:
-    """An agent whose every call must be answered; any exception ends the test."""
+    """An agent whose calls must all be answered; any exception ends the test."""
 
     repeated = 0
 
@@ -116,15 +116,15 @@ class Steady:
 
 @dataclass
 class Lives:
-    """The lives of many mailboxes, and what their agents were told of them.
+    """The mailboxes of many agents, as their answers reported them.
 
     Attributes:
-        known: the names of the mailboxes that exist, by address.
-        made: the addresses of all that ever existed.
-        handles: of the identities.
-        calls: how many were answered.
-        repeated: how many had to be repeated.
-        is_over: whether the agents shall end with the life that they live.
+        known: the names of the existing mailboxes, by address.
+        made: the addresses of all mailboxes that ever existed.
+        handles: the handles of the identities.
+        calls: the number of answered calls.
+        repeated: the number of repeated calls.
+        is_over: whether agents stop after their current mailbox.
     """
 
     known: dict[str, str] = field(default_factory=dict[str, str])
@@ -136,7 +136,7 @@ class Lives:
     _progress: anyio.Event = field(default_factory=anyio.Event)
 
     async def go_on(self, calls: int) -> None:
-        """Wait until so many more calls were answered."""
+        """Wait until this many more calls are answered."""
         goal = self.calls + calls
         with anyio.fail_after(LONG_PATIENCE):
             while self.calls < goal:
@@ -144,12 +144,12 @@ class Lives:
                 await self._progress.wait()
 
     async def steadily(self, url: str, number: int) -> None:
-        """Live one life after another as agent `number`, to whom no call may fail."""
+        """Live one life after another as agent `number`, whose calls must not fail."""
         async with connected(url, ERAS[number % 2]) as agent:
             await self._live_on(Steady(agent), number)
 
     async def persistently(self, url: str, number: int) -> None:
-        """Live one life after another as agent `number`, who repeats calls that are cut off."""
+        """Live one life after another as agent `number`, which repeats interrupted calls."""
         agent = Persistent(url, ERAS[number % 2])
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(agent.work)
@@ -196,7 +196,7 @@ class Lives:
     async def _done(
         self, agent: Steady | Persistent, tool: str, code_of_done: str | None, **arguments: Any
     ) -> CallToolResult:
-        """Have something done; this code tells that it was done by an attempt before."""
+        """Make a change; an error with this code means that an earlier attempt made it."""
         result, may_be_done = await agent.call(tool, **arguments)
         assert not result.is_error or (may_be_done and code(result) == code_of_done), (tool, text(result))
         self._answered()
@@ -216,7 +216,7 @@ def code(result: CallToolResult) -> str | None:
 
 
 async def inkbox_get(url: str, resource: str) -> list[dict[str, Any]]:
-    """Read a list from Inkbox itself, past the servers: `mail/mailboxes` or `identities`."""
+    """Read a list from Inkbox without a server between: `mail/mailboxes` or `identities`."""
     async with httpx2.AsyncClient(base_url=url, headers={"X-API-Key": KEY}, timeout=PATIENCE) as http:
         answer = await http.get(f"/api/v1/{resource}")
         assert answer.status_code == HTTPStatus.OK

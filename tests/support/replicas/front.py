@@ -1,6 +1,6 @@
-"""What stands before Inkbox: passes requests on, and delays or loses what a test wants delayed or lost.
+"""A proxy in front of Inkbox that passes requests on, and delays or drops answers for a test.
 
-Requests are told apart by the id that a replica passes on: whoever makes a call chooses it with `X-Request-ID`.
+It tells requests apart by the id that a replica passes on; a caller chooses this id with `X-Request-ID`.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -17,7 +17,7 @@ from tests.support.processes import MAX_LINE
 
 
 class Asked(NamedTuple):
-    """A request to Inkbox: what a call with this id wants of it."""
+    """A request to Inkbox, made for a call with this id."""
 
     method: str
     path: str
@@ -26,7 +26,7 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Held:
-    """An answer that waits: an event says that Inkbox gave it, another lets it go on."""
+    """Makes an answer wait: `came` is set when Inkbox has answered, and the test sets `goes` to pass it on."""
 
     came: anyio.Event = field(default_factory=anyio.Event)
     goes: anyio.Event = field(default_factory=anyio.Event)
@@ -45,10 +45,10 @@ async def _at_once(_: Asked) -> None:
 
 @dataclass
 class Front:
-    """The front, while it runs.
+    """A running front.
 
     Attributes:
-        url: where it is.
+        url: its address.
         asked: the requests that Inkbox has answered.
         rule: waits before an answer is passed on, or raises `Lost`.
     """
@@ -58,7 +58,7 @@ class Front:
     rule: Rule = _at_once
 
     def holds(self, request_id: str, method: str | None = None) -> Held:
-        """Keep the answers to the requests of one call waiting; the other calls follow the rule so far."""
+        """Delay the answers to the requests of one call; other calls follow the previous rule."""
         held, usual = Held(), self.rule
 
         async def rule(asked: Asked) -> None:
@@ -74,12 +74,12 @@ class Front:
 
 @asynccontextmanager
 async def front(inkbox: str) -> AsyncGenerator[Front]:
-    """Stand before the Inkbox at this URL."""
+    """Run a front before the Inkbox at this URL."""
     target = httpx2.URL(inkbox)
     made = Front()
 
     async def pass_on(head: bytes, body: bytes) -> bytes:
-        # A connection of its own: one that is kept might be closed by Inkbox at this moment.
+        # Each request gets a new connection, because Inkbox might close a kept one at this moment.
         async with await anyio.connect_tcp(target.host, target.port or 80) as server:
             await server.send(head + body)
             return b"".join(await _message(BufferedByteReceiveStream(server)))

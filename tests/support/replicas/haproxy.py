@@ -1,4 +1,4 @@
-"""HAProxy with the configuration that is deployed, in front of replicas on this machine."""
+"""HAProxy with the deployed configuration, in front of replicas on this machine."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ STICKY = ("stick-table ", "stick store-response ", "stick match ")
 
 
 class Balancer:
-    """A running HAProxy; its log has a line for each request and for each replica that comes or goes."""
+    """A running HAProxy, which logs each request and each change of a replica's state."""
 
     def __init__(self, program: Program, url: str) -> None:
         self.url = url
@@ -21,11 +21,11 @@ class Balancer:
 
     @property
     def log(self) -> list[str]:
-        """Its log."""
+        """The lines of its log."""
         return self._program.log
 
     async def sees(self, name: str, state: str, after: int) -> None:
-        """Wait until a replica is UP or DOWN for it, as line `after` of the log or a later one tells."""
+        """Wait until its log reports a replica as UP or DOWN, in line `after` or later."""
         await self._program.logs(f"Server replicas/{name} is {state}", after=after)
 
 
@@ -35,14 +35,14 @@ async def balance(
     """Start HAProxy in front of the replicas `mcp-1`, `mcp-2`, ... on these ports.
 
     Args:
-        machine: to start it on.
-        ports: of the replicas.
+        machine: the machine that runs it.
+        ports: the ports of the replicas.
         sticky: whether a session stays with the replica that opened it.
-        changes: of the deployed configuration, text by text.
+        changes: replacements in the deployed configuration, old text to new text.
     """
     program = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     assert program, "haproxy is not installed"
-    # It listens before HAProxy runs: connections wait for it, and nothing has to wait for its start.
+    # The socket listens before HAProxy runs, so connections wait and the test need not.
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         text = configuration(listener.fileno(), ports, sticky=sticky, changes=changes or {})
         file = machine.home / "haproxy.cfg"
@@ -53,7 +53,7 @@ async def balance(
 
 
 def configuration(listener: int, ports: Sequence[str], *, sticky: bool, changes: Mapping[str, str]) -> str:
-    """Adapt the deployed configuration to this machine, and fail where it is no longer what is adapted here."""
+    """Adapt the deployed configuration to this machine; fail if a text to replace is missing."""
     text = DEPLOYED.read_text(encoding="utf-8")
     text, resolvers = re.subn(r"(?m)^resolvers docker\n(?:[ \t].*\n)+", "", text)
     text, servers = re.subn(r"(?m)^ +server mcp-\d.*\n?", "", text)

@@ -1,4 +1,4 @@
-"""The machine that a platform would be: processes that come and go while a test watches their logs."""
+"""A machine as a platform runs it: a test starts and ends processes and reads their logs."""
 
 import contextlib
 import os
@@ -18,11 +18,11 @@ from tests.support.agents import KEY
 from tests.support.processes import COMMAND, MAX_LINE, PATIENCE, environment
 
 EPHEMERAL = 32768
-"""The lowest port that the kernel gives to outgoing connections; one of those could take a stopped replica's port."""
+"""The lowest port that the kernel gives to outgoing connections, which could take a stopped replica's port."""
 
 
 class Program:
-    """A running program whose log, stdout and stderr, is read as it is written."""
+    """A running program; its stdout and stderr are read as they are written."""
 
     def __init__(self, process: anyio.abc.Process, url: str = "") -> None:
         self.url = url
@@ -33,16 +33,16 @@ class Program:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     @property
     def runs(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the process is still running."""
         return self._process.returncode is None
 
     async def read(self) -> None:
-        """Read its log until every process that writes it has ended."""
+        """Read the log until every process that writes to it has ended."""
         assert self._process.stdout
         stream = BufferedByteReceiveStream(self._process.stdout)
         with contextlib.suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.ClosedResourceError):
@@ -53,7 +53,7 @@ class Program:
         self._more.set()
 
     async def logs(self, part: str, after: int = 0, times: int = 1) -> str:
-        """Wait for a line that has this part, from number `after` on; for the last of so many such lines."""
+        """Wait until this part occurs `times` times in the log, from line `after` on; return the last such line."""
         with anyio.fail_after(PATIENCE):
             while True:
                 found = [line for line in self.log[after:] if part in line]
@@ -64,18 +64,18 @@ class Program:
                 await self._more.wait()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send the process a signal."""
         self._process.send_signal(number)
 
     async def ends(self, patience: float = PATIENCE) -> int:
-        """Wait until it has ended, and all that write its log, and return its status."""
+        """Wait until the process and all that write to its log have ended; return its status."""
         with anyio.fail_after(patience):
             status = await self._process.wait()
             await self._over.wait()
             return status
 
     async def end(self) -> None:
-        """Kill it, and the processes that it forked."""
+        """Kill the process and its children."""
         if self.runs:
             forked = children(self.pid)
             self._process.kill()
@@ -89,8 +89,8 @@ class Machine:
     """Starts the programs of a test.
 
     Args:
-        home: the directory of users' files.
-        tasks: where the logs are read.
+        home: the home directory of the programs.
+        tasks: the task group that reads the logs.
     """
 
     def __init__(self, home: Path, tasks: anyio.abc.TaskGroup) -> None:
@@ -104,9 +104,9 @@ class Machine:
         """Start a command.
 
         Args:
-            command: with its arguments.
-            fds: file descriptors that it inherits.
-            variables: of its environment.
+            command: the command and its arguments.
+            fds: the file descriptors to inherit.
+            variables: its environment variables.
         """
         process = await anyio.open_process(
             command,
@@ -121,28 +121,28 @@ class Machine:
         return program
 
     async def serve(self, *arguments: str, **variables: str) -> Program:
-        """Start `inkbox-mcp --http` and wait until it listens; its key is `KEY`."""
+        """Start `inkbox-mcp --http` with `KEY` and wait until it listens."""
         settings = {"INKBOX_API_KEY": KEY, "INKBOX_MCP_LOG_FORMAT": "json", "INKBOX_MCP_PORT": "0", **variables}
         program = await self.run(*COMMAND, "--http", *arguments, variables=settings)
         await listens(program)
         return program
 
     async def sandbox(self) -> Program:
-        """Start an Inkbox that lives in the file `sandbox.db` of the home."""
+        """Start a sandbox of Inkbox on the file `sandbox.db` in the home."""
         program = await self.run(*COMMAND, "sandbox", "--port", "0", "--db", str(self.home / "sandbox.db"))
         program.url = (await program.logs("INKBOX_BASE_URL=")).strip().rpartition("=")[2]
         return program
 
 
 async def listens(program: Program) -> None:
-    """Wait until a server listens, and note its URL."""
+    """Wait until a server listens, and set its URL."""
     announcement = await program.logs("serving MCP at ")
     program.url = announcement.partition("serving MCP at ")[2].partition("/mcp")[0]
 
 
 @asynccontextmanager
 async def machine(home: Path) -> AsyncGenerator[Machine]:
-    """Give a machine, and end in any case what was started on it."""
+    """Make a machine, and end all of its programs in every case."""
     async with anyio.create_task_group() as tasks:
         made = Machine(home, tasks)
         try:
@@ -155,7 +155,7 @@ async def machine(home: Path) -> AsyncGenerator[Machine]:
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process has forked and that live."""
+    """Return the running children of a process."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
@@ -163,7 +163,7 @@ def children(pid: int) -> list[int]:
 
 
 def free_ports(count: int) -> list[str]:
-    """Find ports that nobody listens on and that stay free while a server is restarted."""
+    """Return unused ports that stay unused while a server is restarted."""
     found: list[str] = []
     for port in random.sample(range(EPHEMERAL // 2, EPHEMERAL), 1000):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):

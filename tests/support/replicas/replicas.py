@@ -1,4 +1,4 @@
-"""Replicas: servers on the same Inkbox, each on a port of its own, which it keeps when it is started anew."""
+"""Replicas: servers on the same Inkbox, each with a port that it keeps after a restart."""
 
 import json
 import signal
@@ -15,15 +15,15 @@ class Replicas:
     """Several replicas.
 
     Args:
-        machine: to start them on.
+        machine: the machine that runs them.
         inkbox: the URL of their Inkbox.
-        options: of each of them.
-        count: how many.
+        options: the options of each replica.
+        count: the number of replicas.
 
     Attributes:
-        ports: of each.
-        running: those of now, by number from 0.
-        ended: those that were replaced.
+        ports: their ports.
+        running: the current replicas, by number from 0.
+        ended: the replaced replicas.
     """
 
     def __init__(self, machine: Machine, inkbox: str, *options: str, count: int = 3) -> None:
@@ -35,18 +35,18 @@ class Replicas:
         self._options = options if "--drain-timeout" in options else ("--drain-timeout", "1", *options)
 
     async def start(self) -> None:
-        """Start all of them."""
+        """Start all replicas."""
         async with anyio.create_task_group() as tasks:
             for number in range(len(self.ports)):
                 tasks.start_soon(self._start, number)
 
     async def replace(self, number: int) -> None:
-        """Start one anew that has ended."""
+        """Start a replica again after it has ended."""
         self.ended.append(self.running[number])
         await self._start(number)
 
     async def stop(self) -> None:
-        """Stop all of them, which must go well."""
+        """Stop all replicas and check their status."""
         for program in self.running.values():
             program.signal(signal.SIGTERM)
         for program in self.running.values():
@@ -58,7 +58,7 @@ class Replicas:
         self.running[number] = await self._machine.serve(*options, **variables)
 
     def calls(self) -> list[Mapping[str, object]]:
-        """Return what all of them logged of calls, with `replica`, the port, beside it."""
+        """Return the log entries of all calls, with the replica's port as `replica`."""
         known = [(program.url.rpartition(":")[2], program) for program in [*self.ended, *self.running.values()]]
         lines = [(port, json.loads(line)) for port, program in known for line in program.log if line.startswith("{")]
         return [{"replica": port, **line} for port, line in lines if "tool" in line]

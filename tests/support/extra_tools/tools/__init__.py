@@ -1,1 +1,1 @@
-"""The tools, as a file of `inkbox_mcp.tools` would declare them."""
+"""The tools, declared as in a file of `inkbox_mcp.tools`."""
