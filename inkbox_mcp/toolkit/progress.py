@@ -4,12 +4,12 @@ In MCP the progress must increase with each report
 (https://modelcontextprotocol.io/specification, basic/utilities/progress).
 """
 
-from collections.abc import Awaitable, Callable
 from math import inf
 
 import anyio
 
 from inkbox_mcp.api.redaction import Redaction
+from inkbox_mcp.calls import Report
 from inkbox_mcp.text import one_line
 
 MAX_MESSAGE = 200
@@ -17,9 +17,6 @@ MAX_MESSAGE = 200
 
 SECONDS_TO_TAKE = 0.5
 """Seconds for a client to read a report. After a longer wait, it gets no further reports."""
-
-Send = Callable[[float, float | None, str | None], Awaitable[None]]
-"""Sends a report: progress, total, and a message."""
 
 
 class Progress:
@@ -30,7 +27,7 @@ class Progress:
         redaction: removes the API key from messages.
     """
 
-    def __init__(self, send: Send, redaction: Redaction) -> None:
+    def __init__(self, send: Report, redaction: Redaction) -> None:
         self._send = send
         self._redaction = redaction
         self._done = -inf
