@@ -57,7 +57,7 @@ def named(problems: list[str], more: int = 0) -> str:
         problems: one clause each.
         more: the number of further problems.
     """
-    shown = [_cut(problem, MAX_PROBLEM) for problem in problems[:MAX_PROBLEMS]]
+    shown = [cut(problem, MAX_PROBLEM) for problem in problems[:MAX_PROBLEMS]]
     more += len(problems) - len(shown)
     return "; ".join([*shown, f"and {more:,} more"] if more else shown)
 
@@ -74,6 +74,11 @@ def declared(data: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, An
     return {name: _shortened(value) for name, value in data.items() if name in fields} | small
 
 
+def cut(text: str, length: int) -> str:
+    """Return a text of at most `length` characters; a cut one ends with an ellipsis."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
 def _is_long(value: object) -> bool:
     if not isinstance(value, str) or len(value) <= MAX_STRING // 4:
         return False
@@ -84,10 +89,6 @@ def _is_small(name: str, value: object) -> bool:
     if isinstance(value, str):
         return len(name) <= MAX_NAME and len(value) <= MAX_STRING // 16
     return len(name) <= MAX_NAME and (value is None or isinstance(value, bool | int | float))
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _shortened(value: object) -> object:

@@ -11,6 +11,7 @@ import anyio
 from inkbox_mcp.api.redaction import Redaction
 from inkbox_mcp.calls import Report
 from inkbox_mcp.text import one_line
+from inkbox_mcp.toolkit.bounds import cut
 
 MAX_MESSAGE = 200
 """The most characters of a report's message."""
@@ -53,5 +54,4 @@ class Progress:
 
     def _line(self, message: str) -> str:
         # Cut first to limit the work, and again at the end because hiding the key changes the length.
-        line = self._redaction.hide(one_line(message[: 8 * MAX_MESSAGE]))
-        return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
+        return cut(self._redaction.hide(one_line(message[: 8 * MAX_MESSAGE])), MAX_MESSAGE)
