@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
-from inkbox_mcp.toolkit.unions import typed, union
-
-JSON = dict[str, Any]
+from inkbox_mcp.toolkit.unions import JSON, typed, union
 
 _NULL = {"type": "null"}
 
