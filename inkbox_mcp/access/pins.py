@@ -7,7 +7,6 @@ mailboxes are allowed, which needs a request for the identities. With addresses,
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -18,7 +17,8 @@ from inkbox_mcp.api.connection import Connection
 from inkbox_mcp.api.generations import address_of
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, WEBHOOKS, WHOAMI, Path
 from inkbox_mcp.api.paths import path as path_to
-from inkbox_mcp.errors import NotAllowed, NotFound, UnexpectedResponse
+from inkbox_mcp.api.responses import read_list
+from inkbox_mcp.errors import NotAllowed, NotFound
 from inkbox_mcp.toolkit.marks import Mark, marked, marks, texts
 from inkbox_mcp.toolkit.operation import Args, Result
 from inkbox_mcp.toolkit.webhook_guard import webhook_host
@@ -143,8 +143,8 @@ class PinnedAPI(InkboxAPI):
         """
         if not self._is_pinned or path.template not in _CHECKED:
             return
-        if method == "GET" and path.template in _LISTS and not isinstance(data, list):
-            raise UnexpectedResponse("Inkbox sent something other than a list of objects.", status=HTTPStatus.OK)
+        if method == "GET" and path.template in _LISTS:
+            read_list(data)
         if not isinstance(data, dict):
             return
         try:
