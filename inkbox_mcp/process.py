@@ -55,8 +55,8 @@ async def stop_on_signals(stop: Callable[[], None], drain: Callable[[], Awaitabl
         stop: tells the server to stop.
         drain: awaited before `stop`, after a first SIGTERM.
     """
-    if sys.platform == "win32":  # pragma: no cover
-        return  # the event loop has no signal handlers there
+    if sys.platform == "win32":  # pragma: no cover - the event loop has no signal handlers there
+        return
 
     def end() -> None:
         stop()

@@ -50,8 +50,8 @@ def limits_of_this_process() -> Limits:
 
     First raises the process's own limit of descriptors as far as allowed: 1,024, a common default, are too few.
     """
-    if sys.platform == "win32":  # pragma: no cover
-        return Limits()  # no such limit on Windows
+    if sys.platform == "win32":  # pragma: no cover - Windows has no such limit
+        return Limits()
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -162,7 +162,7 @@ def taken_over() -> Generator[tuple[int, int]]:
     At the end both are restored, because the parent process may use the same pipes afterwards.
     """
     own, blocked = (os.dup(0), os.dup(1)), (os.get_blocking(0), os.get_blocking(1))
-    with open(os.devnull, "rb") as nothing:  # noqa: PTH123
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a device
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     try:

@@ -108,7 +108,7 @@ def recordings(arguments: list[str]) -> str | None:
         return None
     variables = sorted(item for item in os.environ.items() if may_be_ours(item[0]) or item[0].startswith("PYTHON"))
     try:
-        with open(f"{home}/.inkbox/config", "rb") as file:  # noqa: PTH123
+        with open(f"{home}/.inkbox/config", "rb") as file:  # noqa: PTH123 - `pathlib` would be loaded first
             config = repr((file.read(), os.fstat(file.fileno()).st_mode))
     except OSError as error:
         config = repr(error.errno)
@@ -133,7 +133,7 @@ def _cache(home: str) -> str:
 def _installed(path: str) -> list[str]:
     """Return the names of the distributions in a directory of `sys.path`, which contain their versions."""
     try:
-        return sorted(name for name in os.listdir(path) if name.endswith("-info"))  # noqa: PTH208
+        return sorted(name for name in os.listdir(path) if name.endswith("-info"))  # noqa: PTH208 - `pathlib` would be loaded first
     except OSError:  # a zip file, or nothing
         return []
 
@@ -141,7 +141,7 @@ def _installed(path: str) -> list[str]:
 def _own_files() -> list[tuple[str, int, int]]:
     """Return the path, time and size of every Python file of the package."""
     found: list[tuple[str, int, int]] = []
-    folders = [os.path.dirname(os.path.dirname(__file__))]  # noqa: PTH120
+    folders = [os.path.dirname(os.path.dirname(__file__))]  # noqa: PTH120 - `pathlib` would be loaded first
     for folder in folders:
         with os.scandir(folder) as entries:
             for entry in entries:

@@ -50,7 +50,7 @@ async def extra_stdio(era: str, home: Path) -> AsyncGenerator[Client]:
     """Connect a client to a process over stdio."""
     command, *arguments = COMMAND
     server = StdioServerParameters(command=command, args=[*arguments, "--sandbox"], env=environment(home))
-    with open(os.devnull, "a") as stderr:  # noqa: ASYNC230, PTH123
+    with open(os.devnull, "a") as stderr:  # noqa: ASYNC230, PTH123 - a device, which never blocks
         async with Client(stdio_client(server, errlog=stderr), mode=era) as client:
             yield client
 
