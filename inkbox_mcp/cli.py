@@ -65,7 +65,7 @@ def _serve(arguments: Sequence[str], beginning: Beginning | None, closed: Collec
     if exposed := exposes_key():
         logger.warning("%s holds your API key and can be read by others; chmod 600 it", CONFIG_FILE)
     if beginning and (exposed or settings.no_warm_start):
-        beginning.folder = None  # without a recording, so that every start logs this warning
+        beginning.recordings = None  # without a recording, so that every start logs this warning
     # Imported after the options are checked, because it takes most of the start.
     if settings.http:
         from inkbox_mcp.http.serve import serve_http

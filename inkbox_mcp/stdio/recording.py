@@ -1,12 +1,14 @@
 """Records the beginning of a conversation, for `inkbox_mcp.stdio.warm_start`."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse, RequestId
 
-from inkbox_mcp.stdio.cache import keep
-from inkbox_mcp.stdio.warm_start import Beginning, digest, read
+from inkbox_mcp.cache.place import digest
+from inkbox_mcp.cache.writing import keep
+from inkbox_mcp.stdio.warm_start import Beginning, read
 
 # Methods whose answers never change, errors included.
 SAME_EVERY_TIME = {
@@ -25,16 +27,23 @@ MOST_LINES = 16
 class Recorder:
     """Records a conversation up to the first request whose answer may change."""
 
-    def __init__(self, beginning: Beginning) -> None:
-        """Record from the beginning, which may have been answered from a recording."""
-        self._folder = Path(beginning.folder) if beginning.folder else None
+    def __init__(self, beginning: Beginning, may_record: Callable[[], bool]) -> None:
+        """Record from the beginning, which may have been answered from a recording.
+
+        Args:
+            beginning: of the conversation.
+            may_record: whether the answers would be the same at the next start.
+        """
+        self._beginning = beginning
+        self._may_record = may_record
+        self._is_recording = True
         self._answered = [answer for _, answer in beginning.exchanges if answer]
         self._exchanges: list[list[bytes]] = []
         self._asked: dict[RequestId, list[bytes]] = {}
 
     def heard(self, line: bytes, message: JSONRPCMessage | None) -> None:
         """Record a line of the client; `message` is None if the line is not a message."""
-        if self._folder is None:
+        if not self._is_recording:
             return
         asks = isinstance(message, JSONRPCRequest | JSONRPCNotification) and message.method in SAME_EVERY_TIME
         if not asks or len(self._exchanges) >= MOST_LINES:
@@ -43,7 +52,7 @@ class Recorder:
         self._exchanges.append([line, b""])
         if isinstance(message, JSONRPCRequest):
             if message.id in self._asked:  # two open requests share an id, so their answers cannot be distinguished
-                self._folder = None
+                self._is_recording = False
             self._asked[message.id] = self._exchanges[-1]
 
     def said(self, message: JSONRPCMessage, line: bytes) -> bool:
@@ -57,10 +66,13 @@ class Recorder:
 
     def finish(self) -> None:
         """Write the recording, if every request was answered and it is not on disk yet."""
-        folder, self._folder = self._folder, None
-        if folder is None or self._asked or not self._exchanges:
+        was_recording, self._is_recording = self._is_recording, False
+        if not was_recording or self._asked or not self._exchanges or not self._may_record():
             return
-        path = folder / digest(self._exchanges[0][0])
+        folder = self._beginning.folder()  # not before: the conversation may have shown the API's generation
+        if folder is None:
+            return
+        path = Path(folder) / digest(self._exchanges[0][0])
         if [list(exchange) for exchange in read(str(path))] == self._exchanges:
             return
         rest = b"".join(line + b"\n" + (answer or b"\n") for line, answer in self._exchanges)

@@ -5,19 +5,17 @@ As long as the client sends the recorded lines, it gets the recorded answers. Th
 SDK then gets all lines from the beginning, and its answers to the answered ones are dropped.
 
 `inkbox_mcp.stdio.recording` makes the recordings. Their key is everything that an answer can depend on: arguments,
-variables, the config file, Python, the files of this package, and the versions of all packages. Without a matching
-recording, the start is a normal one.
+variables, the config file, Python, the files of this package, the versions of all packages, and the generations of the
+API that were seen. Without a matching recording, the start is a normal one.
 """
 
 import os
 import stat
 import sys
 
-# Not `signal`, which builds enumerations, nor `hashlib`, which loads OpenSSL: each takes longer than this module.
-try:
-    from _blake2 import blake2b
-except ImportError:
-    from hashlib import blake2b
+from inkbox_mcp.cache.place import GENERATIONS, digest, directory, is_private, read_private
+
+# Not `signal`, which builds enumerations: that takes longer than this module.
 signals = __import__("_signal")  # unknown to type checkers
 
 Exchange = tuple[bytes, bytes]
@@ -28,15 +26,22 @@ class Beginning:
     """The part of a conversation before the server is loaded.
 
     Attributes:
-        folder: of the recordings for these settings; None if nothing can be recorded.
+        recordings: the place of the recordings; see `recordings`.
         exchanges: the client's lines and their answers.
         unread: bytes that were read after these lines.
     """
 
-    def __init__(self, folder: str | None = None) -> None:
-        self.folder = folder
+    def __init__(self, recordings: tuple[str, str] | None = None) -> None:
+        self.recordings = recordings
         self.exchanges: list[Exchange] = []
         self.unread = b""
+
+    def folder(self) -> str | None:
+        """Return the folder of the recordings for the settings and for what is known of the API now."""
+        if self.recordings is None:
+            return None
+        cache, settings = self.recordings
+        return f"{cache}/{digest(repr((settings, _generations(f'{cache}/{GENERATIONS}'))).encode())}"
 
 
 def converse(arguments: list[str]) -> Beginning | None:
@@ -48,8 +53,8 @@ def converse(arguments: list[str]) -> Beginning | None:
     Returns:
         The beginning of the conversation, for the server to continue; None if the client closed a pipe.
     """
-    folder = recordings(arguments)
-    beginning = Beginning(folder)
+    beginning = Beginning(recordings(arguments))
+    folder = beginning.folder()
     if folder is None or not is_private(folder):
         return beginning
     for number in (signals.SIGINT, signals.SIGTERM):
@@ -99,12 +104,15 @@ def _answer(folder: str, beginning: Beginning) -> bool:
             answer = answer[os.write(1, answer) :]
 
 
-def recordings(arguments: list[str]) -> str | None:
-    """Return the folder of recordings for everything an answer depends on; None if nothing can be recorded."""
-    home = os.environ.get("HOME", "")
+def recordings(arguments: list[str]) -> tuple[str, str] | None:
+    """Return our cache directory, and a digest of everything but the API that an answer depends on.
+
+    None if nothing can be recorded.
+    """
+    cache, home = directory(), os.environ.get("HOME", "")
     # Traces need the SDK, and this module can only wait on blocking descriptors.
     traced = any(name.startswith("OTEL_") for name in os.environ)
-    if not home or traced or not pipes_available() or not (os.get_blocking(0) and os.get_blocking(1)):
+    if cache is None or traced or not pipes_available() or not (os.get_blocking(0) and os.get_blocking(1)):
         return None
     variables = sorted(item for item in os.environ.items() if may_be_ours(item[0]) or item[0].startswith("PYTHON"))
     try:
@@ -114,20 +122,22 @@ def recordings(arguments: list[str]) -> str | None:
         config = repr(error.errno)
     installed = [(path, _installed(path)) for path in sys.path]
     facts = (arguments, variables, home, config, sys.version, sys.executable, installed, _own_files())
-    return f"{_cache(home)}/{digest(repr(facts).encode())}"
+    return cache, digest(repr(facts).encode())
+
+
+def _generations(folder: str) -> list[tuple[str, bytes]]:
+    """Return what is known of the generations of the API, on which the list of tools depends."""
+    try:
+        names = sorted(os.listdir(folder)) if is_private(folder) else []  # noqa: PTH208 - `pathlib` would be loaded first
+        return [(name, read_private(f"{folder}/{name}", 64)) for name in names if "." not in name]
+    except OSError:
+        return []
 
 
 def may_be_ours(variable: str) -> bool:
     """Whether a variable may be meant for this server, even if it is misspelt."""
     letters = "".join(filter(str.isalnum, variable)).casefold()
     return "inkbox" in letters or (letters.startswith("in") and "mcp" in letters)
-
-
-def _cache(home: str) -> str:
-    chosen = os.environ.get("XDG_CACHE_HOME", "")
-    if not chosen.startswith("/"):
-        chosen = f"{home}/Library/Caches" if sys.platform == "darwin" else f"{home}/.cache"
-    return f"{chosen}/inkbox-mcp"
 
 
 def _installed(path: str) -> list[str]:
@@ -152,26 +162,10 @@ def _own_files() -> list[tuple[str, int, int]]:
     return sorted(found)
 
 
-def digest(data: bytes) -> str:
-    """Return a digest of 32 hexadecimal digits."""
-    return blake2b(data, digest_size=16).hexdigest()
-
-
-def is_private(folder: str) -> bool:
-    """Whether a folder exists, belongs to this user, and is private."""
-    try:
-        info = os.lstat(folder)
-    except OSError:
-        return False
-    return info.st_uid == os.geteuid() and info.st_mode & 0o170077 == 0o040000
-
-
 def read(path: str) -> list[Exchange]:
     """Return the exchanges of a recording; none if it is missing, not private, or damaged."""
     try:
-        with open(path, "rb", opener=_open_no_link) as file:
-            info = os.fstat(file.fileno())
-            data = file.read(1 << 20) if info.st_uid == os.geteuid() and info.st_mode & 0o170077 == 0o100000 else b""
+        data = read_private(path, 1 << 20)
     except OSError:
         return []
     checksum, _, rest = data.partition(b"\n")
@@ -179,7 +173,3 @@ def read(path: str) -> list[Exchange]:
         return []
     lines = rest.split(b"\n")[:-1]
     return list(zip(lines[::2], [answer and answer + b"\n" for answer in lines[1::2]], strict=True))
-
-
-def _open_no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)

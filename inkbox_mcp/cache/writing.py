@@ -1,8 +1,8 @@
-"""Writes recordings to disk and deletes old ones.
+"""Writes private files into the user's cache directory and deletes old ones.
 
-They are at `inkbox-mcp/<digest>/<digest>` in the user's cache directory. Other programs may have put anything there. So
-each folder is opened by itself, never through a link, and only private files of this user with our kind of name are
-touched. Everything else is left alone.
+Recordings are at `inkbox-mcp/<digest>/<digest>`, generations at `inkbox-mcp/generations/<digest>`. Other programs may
+have put anything there. So each folder is opened by itself, never through a link, and only private files of this user
+with our kind of name are touched. Everything else is left alone.
 """
 
 import os
@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 MOST_KEPT = 16
-"""The most recordings for the same settings, and the most settings with recordings."""
+"""The most files in a folder, and the most settings with recordings."""
 SECONDS_TO_WRITE = 600
 """An unfinished file that is older was left by a killed process."""
 
@@ -27,7 +27,7 @@ _ON_THE_WAY = _FOLDER | getattr(os, "O_PATH", 0)
 
 
 def keep(path: Path, content: bytes) -> None:
-    """Write a recording, and delete the oldest ones.
+    """Write a file, and delete the oldest ones of its kind.
 
     Args:
         path: of the file. At most its last three folders are made, so a missing home directory is not.
@@ -38,7 +38,7 @@ def keep(path: Path, content: bytes) -> None:
     """
     if not path.is_absolute():
         return
-    *way, base, cache, settings = path.parent.parts
+    *way, base, cache, kind = path.parent.parts
     with ExitStack() as opened:
         folder = None
         for part in way:
@@ -47,7 +47,7 @@ def keep(path: Path, content: bytes) -> None:
         recordings = opened.enter_context(_made(cache, outside))
         if not _is_ours(os.fstat(recordings), stat.S_IFDIR | 0o700):
             return
-        own = opened.enter_context(_made(settings, recordings))
+        own = opened.enter_context(_made(kind, recordings))
         if not _is_ours(os.fstat(own), stat.S_IFDIR | 0o700):
             return
         _write(own, path.name, content)
