@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.connection import Connection
-from inkbox_mcp.api.generations import address_of
+from inkbox_mcp.api.generations import KnownGeneration, address_of
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, WEBHOOKS, WHOAMI, Path
 from inkbox_mcp.api.paths import path as path_to
 from inkbox_mcp.api.responses import read_list
@@ -39,6 +39,7 @@ class PinnedAPI(InkboxAPI):
         connection: see `InkboxAPI`.
         api_key: see `InkboxAPI`.
         share: see `InkboxAPI`.
+        known: see `InkboxAPI`.
         handles: patterns of allowed handles.
         addresses: patterns of allowed addresses. A local part alone counts as an address of Inkbox's domain.
         webhook_hosts: patterns of allowed hosts of webhook URLs.
@@ -49,16 +50,23 @@ class PinnedAPI(InkboxAPI):
         connection: Connection,
         api_key: SecretStr | None,
         share: int | None = None,
+        known: KnownGeneration | None = None,
         *,
         handles: Iterable[str],
         addresses: Iterable[str],
         webhook_hosts: Iterable[str],
     ) -> None:
-        super().__init__(connection, api_key, share)
+        super().__init__(connection, api_key, share, known)
         self._handles = _Patterns(handles)
         self._addresses = _Patterns(addresses)
         self._webhook_hosts = _Patterns(webhook_hosts)
         self._is_pinned = bool(self._handles or self._addresses)
+
+    @property
+    def limits(self) -> list[str]:
+        """The patterns of the handles and addresses that lists show."""
+        named = {"agent_handle": self._handles, "email_address": self._addresses}
+        return [f"{name} {pattern}" for name, patterns in named.items() for pattern in patterns]
 
     async def allow(self, args: Args) -> dict[str, Any]:
         """Refuse a call whose arguments name something that is not allowed.

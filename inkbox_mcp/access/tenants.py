@@ -17,10 +17,12 @@ from weakref import WeakValueDictionary
 import anyio
 from pydantic import SecretStr
 
+from inkbox_mcp.access.generations import recall, remember
 from inkbox_mcp.access.pins import PinnedAPI
 from inkbox_mcp.access.rate_limits import RateLimit
 from inkbox_mcp.api.connection import Connection, TransportFactory
 from inkbox_mcp.api.embedded import SandboxTransport
+from inkbox_mcp.api.generations import KnownGeneration
 from inkbox_mcp.errors import NotConfigured, OverLimit
 from inkbox_mcp.settings.credentials import not_a_key, without_wrapping
 from inkbox_mcp.settings.options import Settings, SettingsError
@@ -87,7 +89,7 @@ class Tenants:
             metrics=self._metrics,
         )
         own = SANDBOX_KEY if settings.sandbox else settings.api_key
-        self._own = self._api(own)
+        self._own = self._api(own, known=self._known_of(own))
         self._own_problem = None if own is None else not_a_key(own.get_secret_value())
         self._by_key: OrderedDict[str, PinnedAPI] = OrderedDict()
         self._in_use: WeakValueDictionary[str, PinnedAPI] = WeakValueDictionary()
@@ -143,12 +145,21 @@ class Tenants:
             self._by_key.popitem(last=False)
         return api
 
-    def _api(self, key: SecretStr | None, share: int | None = None) -> PinnedAPI:
+    def _known_of(self, own: SecretStr | None) -> KnownGeneration:
+        """Return what is known of the generation of this server's own key, which is remembered on disk."""
+        settings = self._settings
+        if settings.sandbox or own is None:
+            return KnownGeneration(settings.generation)
+        learned = partial(remember, settings.base_url, own)
+        return KnownGeneration(settings.generation or recall(settings.base_url, own), learned)
+
+    def _api(self, key: SecretStr | None, share: int | None = None, known: KnownGeneration | None = None) -> PinnedAPI:
         settings = self._settings
         return PinnedAPI(
             self._connection,
             key,
             share,
+            known or KnownGeneration(settings.generation),
             handles=settings.allow_handles,
             addresses=settings.allow_addresses,
             webhook_hosts=settings.allow_webhook_hosts,

@@ -1,11 +1,10 @@
 """The Inkbox REST API as one key sees it: its verbs, what follows a lost answer, and the API's generation."""
 
-import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
 
 import anyio
@@ -13,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 
 from inkbox_mcp.api.connection import Connection, in_time, turn
 from inkbox_mcp.api.creation import Creations
-from inkbox_mcp.api.generations import Generation, generation_of
+from inkbox_mcp.api.generations import Generation, KnownGeneration, generation_of
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, WEBHOOKS, Path
 from inkbox_mcp.api.redaction import Redaction
 from inkbox_mcp.api.responses import interpret, parse, read_list
@@ -21,6 +20,7 @@ from inkbox_mcp.api.retries import is_lost, repeated
 from inkbox_mcp.calls import current
 from inkbox_mcp.errors import (
     APIError,
+    Forbidden,
     InkboxError,
     NotConfigured,
     NotFound,
@@ -33,9 +33,6 @@ from inkbox_mcp.errors import (
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
-FRESH = 60.0
-"""Seconds for which a refusal may rely on the generation that was seen last."""
-
 
 class InkboxAPI:
     """The API as one organization's key sees it. Methods act within the current call and raise `InkboxError`.
@@ -44,15 +41,26 @@ class InkboxAPI:
         connection: to the API; keys may share it.
         api_key: the organization's key; without one every method raises `NotConfigured`.
         share: how many of the connection's concurrent requests this key may use; None for all.
+        known: the generation of the organization's API, as far as it is known.
+
+    Attributes:
+        known: as passed; each answer that shows the generation updates it.
+        has_key: whether requests can be sent.
     """
 
-    def __init__(self, connection: Connection, api_key: SecretStr | None, share: int | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        api_key: SecretStr | None,
+        share: int | None = None,
+        known: KnownGeneration | None = None,
+    ) -> None:
+        self.known = known or KnownGeneration()
+        self.has_key = api_key is not None
         self._connection = connection
         self._api_key = api_key
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
         self._creations = Creations()
-        self._generation: Generation | None = None
-        self._learned = -math.inf
         self._turns = anyio.CapacityLimiter(share) if share else None
         self.redaction = Redaction(api_key.get_secret_value() if api_key else None)
 
@@ -135,36 +143,19 @@ class InkboxAPI:
     async def generation(self, *, again: bool = False) -> Generation:
         """Return the generation of the API that this key's organization is on.
 
-        Each answer that shows the generation updates it. When an organization moves, the known one is wrong until the
-        next such answer.
+        When an organization moves, the known generation is wrong until an answer shows the new one.
 
         Args:
             again: ask the API even if the generation is known, because a question, a limit or a refusal depends on it.
         """
-        if self._generation and not again:
-            return self._generation
-        found = await self._send("GET", IDENTITIES, generation_of) or await self._probe()
-        self.known_generation = found
-        return found
-
-    async def is_on(self, generation: Generation) -> bool:
-        """Whether the organization is on this generation. Asks the API again before it returns False.
-
-        Exception: a recent "identity" is trusted for `FRESH` seconds, because organizations do not move back.
-        """
-        if self._generation == generation:
-            return True
-        is_recent = anyio.current_time() - self._learned < FRESH
-        return not (self._generation == "identity" and is_recent) and await self.generation(again=True) == generation
+        if again or self.known.value is None:
+            self.known.learn(await self._look())
+        return cast("Generation", self.known.value)
 
     @property
-    def known_generation(self) -> Generation | None:
-        """The generation that the latest answer showed; None before the first one, or after a contradiction."""
-        return self._generation
-
-    @known_generation.setter
-    def known_generation(self, generation: Generation | None) -> None:
-        self._generation, self._learned = generation, anyio.current_time()
+    def limits(self) -> list[str]:
+        """The operator's limits on which objects the API's lists show, for readers. This class has none."""
+        return []
 
     def permit(self, path: Path) -> None:
         """Refuse a request that must not be sent. This class refuses none.
@@ -188,14 +179,17 @@ class InkboxAPI:
             NotAllowed: the answer is about an object that the operator does not allow.
         """
 
-    async def _probe(self) -> Generation:
-        """Ask for a resource that only the identity generation has; any answer but "not found" means that it exists."""
+    async def _look(self) -> Generation:
+        """Ask for a resource that only the identity generation has; if that is forbidden, for the identities."""
         try:
             await self._send("GET", WEBHOOKS, _ignore)
+        except Forbidden:
+            return await self._send("GET", IDENTITIES, generation_of) or "identity"
         except APIError as error:
-            if error.status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
+            # Without a reason, another server may have answered.
+            if error.detail and error.status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
                 return "spec"
-            if error.status not in {HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY}:
+            if error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
                 raise
         return "identity"
 
@@ -220,7 +214,7 @@ class InkboxAPI:
                     received = await self._connection.exchange(call, key, method, path, body, number)
                 data = interpret(received)
                 if path.startswith((MAILBOXES, IDENTITIES)) and (shown := generation_of(data)):
-                    self.known_generation = shown
+                    self.known.learn(shown)
                 self.check(method, path, data)
                 return read(data)
             except NotFound:

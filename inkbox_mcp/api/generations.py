@@ -8,10 +8,15 @@ Version numbers and error texts are not used: objects of the two have different 
 webhook subscriptions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any, Literal, cast
 
+import anyio
+
 Generation = Literal["spec", "identity"]
+DEFAULT: Generation = "spec"
+"""The generation to assume until an answer shows it."""
 
 # Fields that only one generation sends, and always, in mailboxes and in identities.
 _SPEC_FIELDS = frozenset({"status"})
@@ -34,3 +39,40 @@ def address_of(identity: Mapping[str, Any]) -> str | None:
     inside = cast("dict[str, Any]", mailbox).get("email_address") if isinstance(mailbox, dict) else None
     address = identity.get("email_address") or inside
     return str(address) if address else None  # patterns of addresses do not match other types as text
+
+
+class KnownGeneration:
+    """The generation that an organization is on, as far as its API's answers have shown it.
+
+    Attributes:
+        value: None before the first such answer.
+        looking: held by the call that looks for it, so that others wait for its result.
+        looked: when one looked last, in seconds of the event loop's clock.
+
+    Args:
+        value: what is known already.
+        learned: called with each new value.
+    """
+
+    def __init__(self, value: Generation | None = None, learned: Callable[[Generation], None] | None = None) -> None:
+        self.value: Generation | None = value
+        self.looking = anyio.Lock()
+        self.looked = -inf
+        self._learned = [learned] if learned else []
+
+    def learn(self, generation: Generation) -> None:
+        """Take what an answer shows; call the watchers if it is new."""
+        if generation != self.value:
+            self.value = generation
+            for learned in list(self._learned):
+                learned(generation)
+
+    def watch(self, learned: Callable[[Generation], None]) -> Callable[[], None]:
+        """Call a function with each new value, until the returned function is called."""
+        self._learned.append(learned)
+
+        def unwatch() -> None:
+            if learned in self._learned:
+                self._learned.remove(learned)
+
+        return unwatch

@@ -89,6 +89,11 @@ class Settings(BaseModel):
         Group.INKBOX,
         Field(description="Which generation of the API the sandbox is: `spec` or `identity`."),
     ] = "spec"
+    api_generation: Annotated[
+        Generation | None,
+        Group.INKBOX,
+        Field(description="The generation of the organization's API: `spec` or `identity`. Default: the server looks."),
+    ] = None
     http: Annotated[bool, Group.CALLERS, Field(description="Serve streamable HTTP at /mcp instead of stdio.")] = False
     host: Annotated[
         Host,
@@ -222,6 +227,11 @@ class Settings(BaseModel):
         Group.OPERATION,
         Field(description="Log lines as `text` for people, or as `json` for programs."),
     ] = "text"
+
+    @property
+    def generation(self) -> Generation | None:
+        """The generation of the API, if the options name it."""
+        return self.api_generation or (self.sandbox_generation if self.sandbox else None)
 
     @property
     def is_local(self) -> bool:

@@ -12,6 +12,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "sandbox": ("true", True),
     "sandbox_db": (":memory:", ":memory:"),
     "sandbox_generation": ("identity", "identity"),
+    "api_generation": ("identity", "identity"),
     "http": ("1", True),
     "host": ("localhost", "localhost"),
     "per_request_keys": ("true", True),
