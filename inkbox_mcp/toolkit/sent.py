@@ -38,3 +38,12 @@ TimeOrNull = Annotated[Time | None, _Lenient]
 
 SecondsOrNull = Annotated[Annotated[float, Field(strict=True)] | str | None, _Lenient]
 """Seconds since 1970, or ISO 8601 as text, or null."""
+
+NumberOrNull = Annotated[Annotated[float, Field(strict=True)] | None, _Lenient]
+"""A number, or null."""
+
+BooleanOrNull = Annotated[bool | None, _Lenient]
+"""True, false, or null."""
+
+ObjectOrNull = Annotated[dict[str, Any] | None, _Lenient]
+"""An object, or null."""

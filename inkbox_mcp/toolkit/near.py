@@ -1,0 +1,47 @@
+"""Finds the names that a mistyped one may mean."""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from inkbox_mcp.text import MAX_ADDRESS, quoted
+
+MOST = 3
+"""The most names to propose."""
+SHORTEST = 3
+"""The fewest characters of a part that counts as similar."""
+
+
+def nearest(name: str, names: Iterable[str]) -> list[str]:
+    """Return the most similar names, the best first.
+
+    Names that differ only in case and separators come first, then those that begin with the name or contain it, then
+    those that differ in few characters.
+
+    Args:
+        name: that does not exist.
+        names: that do.
+    """
+    wanted, plain = _plain(name), {each: _plain(each) for each in names}
+    same = [each for each, form in plain.items() if form == wanted]
+    if same:
+        return same[:MOST]
+    begin = [each for each, form in plain.items() if _is_part(wanted, form) and form.startswith(wanted)]
+    contain = [each for each, form in plain.items() if _is_part(wanted, form) or _is_part(form, wanted)]
+    close = difflib.get_close_matches(wanted, set(plain.values()), n=MOST, cutoff=0.75)
+    similar = [each for form in close for each in plain if plain[each] == form]
+    return list(dict.fromkeys([*begin, *contain, *similar]))[:MOST]
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the question whether a similar name was meant; empty if there is none."""
+    near = [quoted(each, MAX_ADDRESS) for each in nearest(name, names)]
+    return f"Did you mean {' or '.join(near)}?" if near else ""
+
+
+def _is_part(part: str, whole: str) -> bool:
+    return len(part) >= SHORTEST and part in whole
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s._-]+", "", name.casefold())
