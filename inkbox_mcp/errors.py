@@ -13,6 +13,7 @@
     ├── UnexpectedResponse      the answer is not what the API promises
     │   └── TooLarge            more than this server takes
     ├── ResultTooLarge          more than a result may have
+    ├── NotOffered              the operator has switched the tool off
     ├── OperationMoved          another operation does it in this organization's API generation
     └── APIError                the API refused, with a status and a reason
         ├── Unauthorized        401
@@ -30,6 +31,7 @@ better advice for the errors it knows; see `inkbox_mcp.toolkit.operation.operati
 """
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 from itertools import islice
 from typing import Any, ClassVar, Self, cast
@@ -50,6 +52,7 @@ class InkboxError(Exception):
         code: the machine-readable name of this kind of error.
         advice: what to do next, in one or two sentences.
         retryable: whether the same call may succeed later.
+        is_tempting: whether a reader may want to repeat the same call, although it cannot succeed.
         retry_after: seconds to wait before that; None if the API did not say.
         status: the HTTP status of the API's answer; None if there was none.
     """
@@ -57,6 +60,7 @@ class InkboxError(Exception):
     code: ClassVar[str] = "error"
     advice: ClassVar[str] = ""
     retryable: ClassVar[bool] = False
+    is_tempting: ClassVar[bool] = False
 
     def __init__(self, what: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(what)
@@ -69,25 +73,31 @@ class InkboxError(Exception):
         self.looked_up = looked_up
         return self
 
-    def explain(self, tool: str, advice: str | None = None) -> str:
-        """Describe what failed, why, what to do next, and whether trying again helps.
+    def explain(self, tool: str, advice: str | None = None, about: Callable[[str], str] = str) -> str:
+        """Describe what failed, why, what to do next, and whether trying again helps if that is not obvious.
 
         Args:
             tool: the name of the called tool.
             advice: the operation's advice; None for the advice of the error's class.
+            about: removes what names tools that the reader cannot call.
 
         Returns:
             One paragraph of plain text.
         """
-        parts = [f"{tool} failed: {self}", self.looked_up or advice or self.advice, self._retry_sentence()]
+        advice = about(self.looked_up or advice or self.advice)
+        parts = [f"{tool} failed: {self._what(about)}", advice, self._retry_sentence()]
         return " ".join(part for part in parts if part)
+
+    def _what(self, about: Callable[[str], str], /) -> str:
+        """Return what failed and why."""
+        return about(str(self))
 
     def _retry_sentence(self) -> str:
         if self.retry_after is not None:
             return f"Try again after {self.retry_after:g} seconds."
         if self.retryable:
             return "Trying again may help."
-        return "Trying again with the same arguments will not help."
+        return "Trying again with the same arguments will not help." if self.is_tempting else ""
 
 
 class InvalidArguments(InkboxError):
@@ -95,9 +105,6 @@ class InvalidArguments(InkboxError):
 
     code = "invalid_arguments"
     advice = "Nothing was sent. Correct the arguments and call again."
-
-    def _retry_sentence(self) -> str:
-        return ""
 
 
 class NotAllowed(InkboxError):
@@ -203,6 +210,7 @@ class TooLarge(UnexpectedResponse):
     """The answer is larger than this server reads; only its status is known."""
 
     retryable = False
+    is_tempting = True
     advice = "Tell the user that Inkbox's answer is too large for this server."
 
     def __init__(self, limit: int, *, status: int) -> None:
@@ -224,13 +232,23 @@ class ResultTooLarge(InkboxError):
         super().__init__(f"the result has {size:,} bytes, and this server passes on at most {cap:,}.")
 
 
+class NotOffered(InkboxError):
+    """The tool exists, and the operator has switched it off; nothing was sent."""
+
+    code = "not_offered"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{why}; nothing was changed.")
+        self.looked_up = "The operator of this server can change that. Tell the user."
+
+
 class OperationMoved(InkboxError):
     """The organization is on the API generation in which another operation does this; nothing was changed."""
 
     code = "operation_moved"
 
     def __init__(self, now: str, status: int | None = None) -> None:
-        super().__init__("this organization's Inkbox API does that differently; nothing was changed.", status=status)
+        super().__init__("this organization's Inkbox has no such operation; nothing was changed.", status=status)
         self.looked_up = now
 
 
@@ -250,11 +268,15 @@ class APIError(InkboxError):
         super().__init__(what, status=status, retry_after=retry_after)
         self.detail = detail
 
+    def _what(self, _: Callable[[str], str], /) -> str:
+        return str(self)  # the API's own words stay complete
+
 
 class Unauthorized(APIError):
     """401: the API key is missing, invalid, expired or revoked."""
 
     code = "unauthorized"
+    is_tempting = True
     advice = (
         "The API key is invalid, expired or revoked. Tell the user to put a valid key into INKBOX_API_KEY "
         "(or ~/.inkbox/config) and to restart this server."
@@ -265,6 +287,7 @@ class Forbidden(APIError):
     """403: the key has no organization, or only an admin-scoped key may do this."""
 
     code = "forbidden"
+    is_tempting = True
     advice = (
         "The API key may not do this: it belongs to no organization, or it is scoped to one agent and the call "
         "needs an admin-scoped key. Tell the user."
