@@ -7,8 +7,11 @@ plain calls without the SDK. So this module must not need the SDK.
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import anyio
@@ -17,24 +20,38 @@ from pydantic_core import to_json
 from inkbox_mcp.access.pins import PinnedAPI
 from inkbox_mcp.access.tenants import KEY_HEADER, Caller, Tenants
 from inkbox_mcp.api.connection import TransportFactory
+from inkbox_mcp.api.generations import KnownGeneration
 from inkbox_mcp.api.redaction import Redaction
-from inkbox_mcp.calls import Call, Report, begin, current
-from inkbox_mcp.errors import CannotAsk, Declined, InkboxError, TimedOut, Unauthorized, machine_fields
-from inkbox_mcp.settings.options import Settings, SettingsError
+from inkbox_mcp.calls import Call, Report, begin
+from inkbox_mcp.catalogue import Catalogue, Catalogues, Lists
+from inkbox_mcp.errors import (
+    APIError,
+    CannotAsk,
+    InkboxError,
+    OperationMoved,
+    TimedOut,
+    Unauthorized,
+    machine_fields,
+)
+from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.telemetry.metrics import Metrics
 from inkbox_mcp.toolkit.content import Block, without_key
 from inkbox_mcp.toolkit.operation import Args, Operation, Result
 from inkbox_mcp.toolkit.progress import Progress
 from inkbox_mcp.toolkit.questions import Question
 from inkbox_mcp.toolkit.results import readable
-from inkbox_mcp.tools import all_operations
 
 logger = logging.getLogger(__name__)
 
 Asked = TypeVar("Asked")
 
-MAX_QUESTIONS = 3
-"""The most questions of one call, if its effect changes each time before the human has answered."""
+SECONDS_TO_LOOK = 1.5
+"""Seconds that the beginning of a conversation may wait for the generation of the API."""
+SECONDS_BETWEEN_LOOKS = 10.0
+"""Seconds without another look after one that had no answer."""
+
+MAY_MEAN_MOVED = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY}
+"""A missing route answers 404 or 405, a missing field 422."""
 
 SECONDS_TO_ANSWER = 1.0
 """Seconds that a waiting tool has to answer after its time limit; its requests end earlier."""
@@ -88,8 +105,9 @@ class Service:
 
     Attributes:
         settings: see `inkbox_mcp.settings.options`.
-        operations: the offered tools by name.
+        catalogues: the tools that callers can call.
         tenants: the API for each caller; the transport enters and exits this context.
+        lists: the lists of tools that clients have.
         ending: set by the transport when the server is about to stop, so that waiting calls answer.
 
     Args:
@@ -105,19 +123,67 @@ class Service:
         self, settings: Settings, transport: TransportFactory | None = None, metrics: Metrics | None = None
     ) -> None:
         self.settings = settings
-        self.operations = offered(settings)
-        self._harmless = {name: tool for name, tool in self.operations.items() if tool.hints.read_only}
+        self.catalogues = Catalogues(settings)
         self._metrics = metrics or Metrics()
         self.tenants = Tenants(settings, transport, self._metrics)
         self.ending = anyio.Event()
+        self.lists = Lists()
 
-    def open_to(self, caller: Caller) -> dict[str, Operation[Any, Any]]:
-        """Return the tools that a caller may use, by name."""
-        return self.operations if caller.may_write else self._harmless
+    async def look(self, caller: Caller) -> None:
+        """Find out which generation of the API the caller's organization is on, if that is not known.
+
+        Takes at most `SECONDS_TO_LOOK`, and counts as a call of the caller. Without an answer, the next look is not
+        before `SECONDS_BETWEEN_LOOKS`.
+        """
+        if self.is_settled(caller):
+            return
+        known = self.known(caller)
+        async with known.looking:
+            now = anyio.current_time()
+            if known.value is None and now - known.looked >= SECONDS_BETWEEN_LOOKS:
+                known.looked = now
+                await self._look_again(caller)
+
+    async def _look_again(self, caller: Caller) -> None:
+        with suppress(InkboxError), begin(SECONDS_TO_LOOK, caller.request_id), anyio.move_on_after(SECONDS_TO_LOOK):
+            await (await self.tenants.admit(caller)).generation(again=True)
+
+    def known(self, caller: Caller) -> KnownGeneration:
+        """Return what is known of the generation of the caller's organization."""
+        try:
+            return self.tenants.api(caller).known
+        except InkboxError:  # the caller has no valid key
+            return KnownGeneration(self.settings.generation)
+
+    def is_settled(self, caller: Caller) -> bool:
+        """Whether the caller's list of tools stays as it is: the generation is known, or cannot be found out."""
+        try:
+            api = self.tenants.api(caller)
+        except InkboxError:
+            return False
+        return api.known.value is not None or not api.has_key
+
+    def open_to(self, caller: Caller) -> Catalogue:
+        """Return the tools that a caller can call."""
+        return self.catalogues.of(self.known(caller).value, may_write=caller.may_write)
+
+    async def find(self, name: str, caller: Caller) -> Operation[Any, Any]:
+        """Return the tool that a caller calls; see `Catalogues.find`."""
+        await self.look(caller)
+        find = partial(self.catalogues.find, name, may_write=caller.may_write)
+        known = self.known(caller)
+        try:
+            return find(known.value)
+        except OperationMoved:
+            if known.value == "identity":
+                raise
+            await self._look_again(caller)  # organizations move to that generation, and not back
+            return find(known.value)
 
     def is_write(self, tool: str) -> bool:
         """Whether the tool of this name changes something."""
-        return tool in self.operations and tool not in self._harmless
+        operation = self.catalogues.anywhere(tool)
+        return operation is not None and not operation.hints.read_only
 
     def is_plain(self, operation: Operation[Any, Any], *, wants_progress: bool) -> bool:
         """Whether a call needs neither to ask its human nor to report progress.
@@ -127,6 +193,13 @@ class Service:
             wants_progress: whether the client asks for reports.
         """
         return operation.is_plain(self.settings.confirm, wants_progress=wants_progress)
+
+    def refuse(self, tool: str, error: InkboxError, caller: Caller) -> Answer:
+        """Answer a call of a tool that the caller cannot call; log and count it."""
+        with begin(self.settings.timeout, caller.request_id) as state:
+            self._metrics.call_ended(tool, error.code, 0)
+            _log_call(tool, error.code, None, 0, caller.name)
+            return Answer(error.explain(tool), meta={**machine_fields(error), "request_id": state.request_id})
 
     async def call(
         self,
@@ -154,17 +227,23 @@ class Service:
             api = None
             try:
                 api = await self.tenants.admit(caller)
+                catalogue = self.open_to(caller)
                 args = operation.parse(arguments)
                 if changed := await api.allow(args):
                     args = args.model_copy(update=changed)
-                may_ask = operation.may_ask(self.settings.confirm)
-                if may_ask and (asked := await self._consent(operation, api, args, ask)):
-                    outcome = "asked"
-                    return asked
+                await self._require_effect(operation, api)
+                if operation.may_ask(self.settings.confirm) and (question := operation.question(args)):
+                    if asked := await ask(question):
+                        outcome = "asked"
+                        return asked
+                    state.restart()  # the human may have taken minutes
+                    await api.allow(args)
+                    await self._require_effect(operation, api)
                 if report and operation.reports:
                     state.reporter = Progress(report, api.redaction).report
-                result = await (self._wait(operation, api, args, state) if waits else operation.run(api, args))
-                data, blocks = readable(operation, args, result, self.operations.values())
+                run = self._run(operation, api, args)
+                result = await (self._wait(run, operation.time_limit(args), state) if waits else run)
+                data, blocks = readable(operation, args, result, catalogue.tools.values())
                 outcome = "ok"
                 return _without_key(Answer(to_json(data).decode(), data, blocks=blocks), api.redaction)
             except InkboxError as error:
@@ -175,7 +254,8 @@ class Service:
                     )
                 # No data: clients would check it against the output schema, and hide the text.
                 meta = {**machine_fields(error), "request_id": state.request_id}
-                answer = Answer(operation.explain(error), meta=meta)
+                # The call may have shown another generation, with other tools.
+                answer = Answer(operation.explain(error, self.open_to(caller).about), meta=meta)
                 return _without_key(answer, api.redaction) if api else answer
             except Exception as error:
                 outcome = "bug"
@@ -186,62 +266,46 @@ class Service:
                 self._metrics.call_ended(operation.name, outcome, None if waits else seconds)
                 _log_call(operation.name, outcome, state.status, seconds, caller.name)
 
-    async def _wait(self, operation: Operation[Any, Any], api: PinnedAPI, args: Args, call: Call) -> Result:
+    async def _wait(self, run: Coroutine[Any, Any, Result], seconds: float | None, call: Call) -> Result:
         """Run a tool that waits, within its own time limit.
 
         Raises:
             TimedOut: the tool did not answer in time.
         """
-        call.begin_to_wait(operation.time_limit(args) or 0, self.ending)
+        call.begin_to_wait(seconds or 0, self.ending)
         with anyio.move_on_after(call.timeout + SECONDS_TO_ANSWER):
-            return await operation.run(api, args)
+            return await run
         raise TimedOut(call.timeout)
 
-    async def _consent(
-        self,
-        operation: Operation[Any, Any],
-        api: PinnedAPI,
-        args: Args,
-        ask: Callable[[Question], Awaitable[Asked | None]],
-    ) -> Asked | None:
-        """Ask the human, and ask again if the call's effect has changed by the time of the answer.
+    async def _run(self, operation: Operation[Any, Any], api: PinnedAPI, args: Args) -> Result:
+        """Run a tool.
 
-        Returns:
-            None to continue, or the question for the client to answer first.
+        Raises:
+            OperationMoved: the organization has moved to the other generation of the API, which does it differently.
+            InkboxError: the call failed.
         """
-        agreed: Question | None = None
-        for _ in range(MAX_QUESTIONS):
-            question = await operation.question(api, args)
-            if question is None or question == agreed:
-                return None
-            if asked := await ask(question):
-                return asked
-            agreed = question
-            current().restart()
-            await api.allow(args)  # the human may have taken minutes
-        raise Declined("what it would do changed each time the user had agreed.")
+        try:
+            return await operation.run(api, args)
+        except APIError as error:
+            if error.status not in MAY_MEAN_MOVED or not self.catalogues.sends_otherwise(operation):
+                raise
+            # A 404 is mostly about the named object. The others contradict what is known, so the API is asked again.
+            with suppress(InkboxError):
+                await api.generation(again=error.status != HTTPStatus.NOT_FOUND)
+            if moved := self.catalogues.moved(operation, api.known.value):
+                raise OperationMoved(moved, error.status) from error
+            raise
 
+    async def _require_effect(self, operation: Operation[Any, Any], api: PinnedAPI) -> None:
+        """Refuse a deletion that does something else now, because the organization has moved.
 
-def offered(settings: Settings) -> dict[str, Operation[Any, Any]]:
-    """Return the tools that the operator offers. Others can be neither listed nor called.
-
-    Raises:
-        SettingsError: a name is not a tool's (it may be a misspelt one that should be off), or no tool is left.
-    """
-    operations = all_operations()
-    for name in [*settings.tools, *settings.exclude_tools]:
-        if name not in operations:
-            raise SettingsError(f"{name}: no such tool; the tools are {', '.join(operations)}")
-    left = {
-        name: operation
-        for name, operation in operations.items()
-        if (not settings.tools or name in settings.tools)
-        and name not in settings.exclude_tools
-        and (operation.hints.read_only or not settings.read_only)
-    }
-    if not left:
-        raise SettingsError("--tools, --exclude-tools and --read-only together leave no tool")
-    return left
+        Raises:
+            OperationMoved: the other generation has a tool of this name that deletes something else.
+        """
+        if operation.hints.destructive and self.catalogues.is_ambiguous(operation):
+            await api.generation(again=True)
+            if moved := self.catalogues.moved(operation, api.known.value):
+                raise OperationMoved(moved)
 
 
 def _without_key(answer: Answer, redaction: Redaction) -> Answer:

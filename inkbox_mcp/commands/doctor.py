@@ -18,9 +18,11 @@ import anyio
 from inkbox_mcp import __version__
 from inkbox_mcp.access.tenants import Tenants
 from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.api.network import over_the_network, proxy_to
 from inkbox_mcp.api.paths import WHOAMI
 from inkbox_mcp.calls import begin
+from inkbox_mcp.catalogue import Catalogues
 from inkbox_mcp.commands.parser import server_parser
 from inkbox_mcp.commands.terminal import show
 from inkbox_mcp.errors import (
@@ -33,7 +35,6 @@ from inkbox_mcp.errors import (
     UnexpectedResponse,
     Unreachable,
 )
-from inkbox_mcp.service import offered
 from inkbox_mcp.settings.credentials import not_a_key
 from inkbox_mcp.settings.options import Settings, SettingsError, options
 from inkbox_mcp.settings.sources import check as load_checked
@@ -87,10 +88,12 @@ async def examine(settings: Settings, sources: dict[str, str], unused: Sequence[
         checks.append(Check("ignored", True, ", ".join(unused)))
     if not settings.sandbox:
         checks += [_key(settings), *await _network(settings.base_url)]
+    generation = settings.generation
     if all(check.ok for check in checks) and not settings.per_request_keys:
         async with Tenants(settings) as tenants:
             checks += await _account(tenants.api(), settings)
-    return [*checks, _tools(settings)]
+            generation = tenants.api().known.value or generation
+    return [*checks, _tools(settings, generation)]
 
 
 def as_text(checks: list[Check]) -> str:
@@ -216,7 +219,7 @@ async def _account(api: InkboxAPI, settings: Settings) -> list[Check]:
     try:
         with begin(settings.timeout):
             holder = await api.get(WHOAMI, KeyHolder)
-            generation = await api.generation()
+            generation = await api.generation(again=True)
     except InkboxError as error:
         return [Check("API", False, str(error), _fix(error))]
     milliseconds = (time.perf_counter() - started) * 1000
@@ -259,8 +262,8 @@ def _expiry(expires_at: float | str | None) -> Check:
     return Check("expiry", at > datetime.now(UTC), f"{at:%Y-%m-%d %H:%M} UTC", "create a new key in the Inkbox console")
 
 
-def _tools(settings: Settings) -> Check:
+def _tools(settings: Settings, generation: Generation | None) -> Check:
     try:
-        return Check("tools", True, ", ".join(offered(settings)))
+        return Check("tools", True, ", ".join(Catalogues(settings).of(generation).tools))
     except SettingsError as error:
         return Check("tools", False, "none", str(error))

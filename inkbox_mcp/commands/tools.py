@@ -4,33 +4,41 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from inkbox_mcp.api.generations import DEFAULT, Generation
+from inkbox_mcp.catalogue import GENERATIONS, Catalogues
 from inkbox_mcp.commands.parser import Parser
 from inkbox_mcp.commands.terminal import show
 from inkbox_mcp.protocol.declaration import declaration
-from inkbox_mcp.settings.options import Group, options
+from inkbox_mcp.settings.options import Group, Settings, options
 from inkbox_mcp.toolkit.operation import Operation
-from inkbox_mcp.tools import all_operations
+from inkbox_mcp.tools import operations
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command `tools` and return its exit status."""
     parser = Parser("tools", "Show the tools.")
     parser.add_argument("--json", action="store_true", help="as tools/list returns them")
-    show(tools_json() if parser.choose(arguments).get("json", False) else tools_table())
+    parser.add_argument(
+        "--api-generation", choices=GENERATIONS, default=DEFAULT, help=f"of the Inkbox API (default: {DEFAULT})"
+    )
+    chosen = parser.choose(arguments)
+    write = tools_json if chosen.get("json", False) else tools_table
+    show(write(chosen.get("api_generation", DEFAULT)))
     return 0
 
 
-def tools_json() -> str:
-    """Write the tools as `tools/list` returns them."""
+def tools_json(generation: Generation) -> str:
+    """Write the tools of a generation of the API as `tools/list` returns them."""
+    catalogue = Catalogues(Settings()).of(generation)
     tools = [
-        declaration(operation).model_dump(mode="json", by_alias=True, exclude_none=True)
-        for operation in all_operations().values()
+        declaration(operation, catalogue).model_dump(mode="json", by_alias=True, exclude_none=True)
+        for operation in catalogue.tools.values()
     ]
     return json.dumps({"tools": tools}, indent=2, ensure_ascii=False) + "\n"
 
 
-def tools_table() -> str:
-    """Write the tools as a Markdown table: name, arguments (`?` optional), what it does, hints."""
+def tools_table(generation: Generation) -> str:
+    """Write the tools of a generation as a Markdown table: name, arguments (`?` optional), what it does, hints."""
     rows = [
         (
             f"`{operation.name}`",
@@ -38,7 +46,7 @@ def tools_table() -> str:
             operation.description.split(". ")[0].removesuffix("."),
             _hints(operation),
         )
-        for operation in all_operations().values()
+        for operation in operations(generation).values()
     ]
     return _table(("tool", "arguments", "what it does", "hints"), rows)
 

@@ -89,6 +89,7 @@ class DirectCalls:
         """
         self._service, self._pipes, self._tasks = service, pipes, tasks
         self._agreement = Agreement.of(exchanges)
+        service.lists.shown("", service.known(LOCAL).value)  # the recorded one
         self._under_way: dict[Id, anyio.CancelScope] = {}
         self._handed_out = False
 
@@ -139,9 +140,10 @@ class DirectCalls:
         """Return the tool of a plain call; None if the SDK must handle the call."""
         match params:
             case {"name": str() as name, **rest} if rest.keys() <= {"arguments", "_meta"}:
-                operation = self._service.operations.get(name)
+                operation = self._service.open_to(LOCAL).tools.get(name)
                 plain = (
                     operation
+                    and self._service.is_settled(LOCAL)
                     and isinstance(params.get("arguments", {}), dict)
                     and _envelope(params) == agreement.envelope
                     and self._service.is_plain(operation, wants_progress="progressToken" in params.get("_meta", {}))
@@ -162,6 +164,7 @@ class DirectCalls:
             try:
                 with scope:
                     answer = await self._service.call(operation, arguments, LOCAL)
+                    self._notify(agreement)
                     self._write_unless(scope, request, result=agreement.result(answer))
             except Bug as bug:
                 error = {"code": INTERNAL_ERROR, "message": str(bug), "data": bug.data}
@@ -177,6 +180,11 @@ class DirectCalls:
             await self._pipes.send_all()
         finally:
             self._pipes.settled()
+
+    def _notify(self, agreement: Agreement) -> None:
+        """Notify a client of an earlier protocol if its list is outdated; others are notified on their streams."""
+        if not agreement.envelope and self._service.lists.is_outdated("", self._service.known(LOCAL).value):
+            self._pipes.write(to_json({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}) + b"\n")
 
     def _write_unless(self, cancelled: anyio.CancelScope, request: Id, **outcome: Members) -> None:
         """Write an answer, unless the client cancelled the call before it ended."""

@@ -33,7 +33,9 @@ from inkbox_mcp.stdio.warm_start import Beginning
 class Messages(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMessage]):
     """The two streams of a conversation over pipes."""
 
-    def __init__(self, pipes: Pipes, direct: DirectCalls, beginning: Beginning, line: Line) -> None:
+    def __init__(
+        self, pipes: Pipes, direct: DirectCalls, beginning: Beginning, line: Line, may_record: Callable[[], bool]
+    ) -> None:
         """Continue a conversation.
 
         Args:
@@ -41,11 +43,12 @@ class Messages(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMess
             direct: gets the client's lines first.
             beginning: the lines that were answered before; the SDK gets them too, but its answers are dropped.
             line: the first unanswered line.
+            may_record: see `Recorder`.
         """
         self._pipes, self._direct = pipes, direct
         self._before: deque[Line] = deque([*(line for line, _ in beginning.exchanges), line])
         self._metadata = ServerMessageMetadata(on_request_unanswered=self._settled)
-        self._recorder = Recorder(beginning)
+        self._recorder = Recorder(beginning, may_record)
 
     async def receive(self) -> SessionMessage:
         """Return the next message. A line that is not a message is answered with an error.

@@ -4,9 +4,11 @@ import logging
 import os
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 
 import anyio
 
+from inkbox_mcp.access.tenants import LOCAL
 from inkbox_mcp.process import for_good, stop_on_signals
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import SettingsError
@@ -48,7 +50,8 @@ async def serve_pipes(service: Service, pipes: Pipes, beginning: Beginning) -> N
             with for_good():
                 from inkbox_mcp.protocol.server import server_of
                 from inkbox_mcp.stdio.sdk_streams import Messages
-            messages, server = Messages(pipes, calls, beginning, line), server_of(service)
+            may_record = partial(service.is_settled, LOCAL)
+            messages, server = Messages(pipes, calls, beginning, line, may_record), server_of(service)
             await server.run(messages, messages, server.create_initialization_options())
         except anyio.EndOfStream:
             pass  # no line needed the SDK

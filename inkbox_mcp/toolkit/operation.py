@@ -6,9 +6,9 @@ checks a call's arguments (`parse`) and runs (`run`).
 
 import difflib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from http import HTTPStatus
 from inspect import cleandoc
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
@@ -16,8 +16,7 @@ from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, TypeAdapter, V
 from pydantic_core import CoreSchema, ErrorDetails
 
 from inkbox_mcp.api.client import InkboxAPI
-from inkbox_mcp.api.generations import Generation
-from inkbox_mcp.errors import APIError, InkboxError, InvalidArguments, OperationMoved
+from inkbox_mcp.errors import InkboxError, InvalidArguments
 from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_NAME, MAX_PROBLEMS, MAX_RESULT, excess, named
 from inkbox_mcp.toolkit.content import Block
 from inkbox_mcp.toolkit.marks import Mark, marks, texts
@@ -56,6 +55,7 @@ class Args(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
     nullable: ClassVar[frozenset[str]] = frozenset()
+    invented: ClassVar[Mapping[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -107,10 +107,10 @@ class Result(BaseModel):
 
 TimeLimit = float | Callable[[Any], float] | None
 
-Confirm = str | Mapping[Generation, str] | Callable[[Any], str | None] | None
+LookUp = Callable[[InkboxAPI, Any, Any], Awaitable[str | None]]
+"""Returns advice for a call's arguments and its error; None if nothing better than the general advice was found."""
 
-# A missing route answers 404 or 405, a missing field 422.
-_MAY_MEAN_MOVED = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY}
+Confirm = str | Callable[[Any], str | None] | None
 
 A = TypeVar("A", bound=Args)
 R = TypeVar("R", bound=Result)
@@ -126,10 +126,10 @@ class Operation(Generic[A, R]):
         result: the model of its result.
         hints: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE.
         advice: what to do next after an error of a class, if the operation knows better than the class.
-        confirm: the question to the human, with arguments in braces. If the generations of the API do different things,
-            one question for each; if it depends on the arguments, a function of them that returns it.
-        only: the generation of the API that has this operation; None for both.
-        moved: the tool and arguments to use in the other generation.
+        lookups: functions that ask the API for better advice after an error of a class.
+        confirm: the question to the human, with arguments in braces; if it depends on the arguments, a function of them
+            that returns it.
+        moved: the tool and arguments to use in a generation of the API that has no tool of this name.
         changes: the names of arguments that name the changed things. Calls that change the same thing take turns.
         max_result: the most bytes of a result's text and content blocks.
         waits: for a tool that waits until something happens, the seconds that a call may take, or a function of the
@@ -145,9 +145,9 @@ class Operation(Generic[A, R]):
     result: type[R]
     hints: Hints
     advice: Mapping[type[InkboxError], str]
+    lookups: Mapping[type[InkboxError], LookUp]
     confirm: Confirm
     changes: tuple[str, ...]
-    only: Generation | None
     moved: str
     max_result: int
     waits: TimeLimit = None
@@ -158,15 +158,8 @@ class Operation(Generic[A, R]):
         text = [name for name, mark in marks(self.args).items() if mark is not Mark.WITH_MAILBOX]
         self._require_arguments("changes", self.changes, text)
         self._require_arguments("nullable", self.args.nullable, self.args.model_fields)
-        match self.confirm:
-            case None | str():
-                templates = [self.confirm or ""]
-            case Mapping():
-                templates = [*self.confirm.values()]
-            case _:
-                templates = []
-        for template in templates:
-            self._require_arguments("confirm", arguments_in(template), self.args.model_fields)
+        if isinstance(self.confirm, str):
+            self._require_arguments("confirm", arguments_in(self.confirm), self.args.model_fields)
 
     @property
     def name(self) -> str:
@@ -238,52 +231,30 @@ class Operation(Generic[A, R]):
             InkboxError: the call failed; `explain` describes it for the model.
         """
         names = [text.partition("@")[0].casefold() for name in self.changes for _, text in texts(args, name)]
-        await self._require_generation(api)
         try:
             async with api.alone(*names):
                 return await self.function(api, args)
-        except APIError as error:
-            if error.status in _MAY_MEAN_MOVED:
-                await self._may_have_moved(api, error)
+        except InkboxError as error:
+            look_up = next((function for kind, function in self.lookups.items() if isinstance(error, kind)), None)
+            if look_up and error.looked_up is None:
+                with suppress(InkboxError):
+                    error.looked_up = await look_up(api, args, error)
             raise
 
-    async def question(self, api: InkboxAPI, args: A) -> Question | None:
-        """Return the question to the human before this call, if any.
-
-        Raises:
-            OperationMoved: the organization's API generation does not have this operation.
-        """
-        await self._require_generation(api)
-        template = self.confirm
-        if callable(template):
-            template = template(args)
-        elif not (template is None or isinstance(template, str)):
-            template = template[await api.generation(again=True)]
+    def question(self, args: A) -> Question | None:
+        """Return the question to the human before this call, if any."""
+        template = self.confirm(args) if callable(self.confirm) else self.confirm
         return question(self.name, template, args.supplied()) if template else None
 
-    async def _require_generation(self, api: InkboxAPI) -> None:
-        """Refuse a call that the organization's generation does not have, if the generation is known."""
-        if self.only and api.known_generation and not await api.is_on(self.only):
-            raise OperationMoved(self.moved)
+    def explain(self, error: InkboxError, about: Callable[[str], str] = str) -> str:
+        """Describe a failed call of this operation for the model.
 
-    async def _may_have_moved(self, api: InkboxAPI, error: APIError) -> None:
-        """Raise `OperationMoved` if the API refused because the organization is on the other generation."""
-        # A 404 is mostly about the named object. The other statuses contradict the known generation.
-        if error.status != HTTPStatus.NOT_FOUND:
-            api.known_generation = None
-        if self.only is None:
-            return
-        try:
-            generation = await api.generation()
-        except InkboxError:
-            return
-        if generation != self.only:
-            raise OperationMoved(self.moved, error.status)
-
-    def explain(self, error: InkboxError) -> str:
-        """Describe a failed call of this operation for the model."""
+        Args:
+            error: why it failed.
+            about: removes what names tools that the model cannot call.
+        """
         advice = next((text for kind, text in self.advice.items() if isinstance(error, kind)), None)
-        return error.explain(self.name, advice)
+        return error.explain(self.name, advice, about)
 
     def _require_arguments(self, option: str, names: Iterable[str], arguments: Iterable[str]) -> None:
         """Refuse an option that names other arguments."""
@@ -321,9 +292,9 @@ def operation(
     hints: Hints,
     *,
     advice: Mapping[type[InkboxError], str] | None = None,
+    lookups: Mapping[type[InkboxError], LookUp] | None = None,
     confirm: Confirm = None,
     changes: tuple[str, ...] = (),
-    only: Generation | None = None,
     moved: str = "",
     max_result: int = MAX_RESULT,
     waits: TimeLimit = None,
@@ -334,10 +305,10 @@ def operation(
     Args:
         hints: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE.
         advice: what the model should do next after an error of a class.
+        lookups: functions of the API, the arguments and the error, which return better advice or None.
         confirm: the question to the human before the call, such as `Delete {email_address}?`; see `Operation`.
         changes: the names of arguments that name the changed things.
-        only: the generation of the API that has this operation; None for both.
-        moved: the tool and arguments to use in the other generation.
+        moved: the tool and arguments to use in a generation of the API that has no tool of this name.
         max_result: bytes of a result's text and its content blocks.
         waits: for a tool that waits until something happens, the seconds that a call may take, or a function of the
             arguments that returns them. `Call.pause` returns False when the tool must answer.
@@ -355,7 +326,18 @@ def operation(
         types = get_type_hints(function)
         args, result = types["args"], types["return"]
         return Operation(
-            function, args, result, hints, advice or {}, confirm, changes, only, moved, max_result, waits, reports
+            function,
+            args,
+            result,
+            hints,
+            advice or {},
+            lookups or {},
+            confirm,
+            changes,
+            moved,
+            max_result,
+            waits,
+            reports,
         )
 
     return declare

@@ -1,37 +1,42 @@
 """The tools, one file per resource.
 
-Every operation in a file of this folder is a tool; nothing is registered. A file's `INSTRUCTIONS` are sentences for
-models about its tools, used if these are offered. A tool knows the toolkit, the API and errors. It does not know
-callers, settings, or MCP.
+Tools that both generations of the API have are in this folder, the others in `spec_generation` and
+`identity_generation`. Every operation in these files is a tool; nothing is registered. A file's `INSTRUCTIONS` are
+sentences for models about its tools. A tool knows the toolkit, the API and errors. It does not know callers, settings,
+MCP, or the other generation.
 """
 
-import re
-from collections.abc import Collection
+from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, cast
 
+from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.toolkit.operation import Operation
 
 
-def all_operations() -> dict[str, Operation[Any, Any]]:
-    """Return all operations by name: files in alphabetical order, operations in the order of each file."""
-    values = cast("list[object]", [value for module in _modules() for value in vars(module).values()])
-    found = [cast("Operation[Any, Any]", value) for value in values if isinstance(value, Operation)]
-    return {operation.name: operation for operation in found}
+@cache
+def operations(generation: Generation) -> dict[str, Operation[Any, Any]]:
+    """Return the operations of a generation by name, in the order of the files and of the operations in each."""
+    found: dict[str, Operation[Any, Any]] = {}
+    for module in _modules(generation):
+        values = cast("list[object]", list(vars(module).values()))
+        tools = [cast("Operation[Any, Any]", value) for value in values if isinstance(value, Operation)]
+        found |= {tool.name: tool for tool in tools if tool.function.__module__ == module.__name__}
+    return found
 
 
-def instructions(offered: Collection[str]) -> list[str]:
-    """Return the sentences of all files that name only offered tools.
-
-    Args:
-        offered: the names of the offered tools.
-    """
-    others = set(all_operations()).difference(offered)
-    sentences = [sentence for module in _modules() for sentence in getattr(module, "INSTRUCTIONS", ())]
-    return [sentence for sentence in sentences if others.isdisjoint(re.findall(r"\w+", sentence))]
+def instructions(generation: Generation) -> list[str]:
+    """Return the sentences of all files of a generation."""
+    return [sentence for module in _modules(generation) for sentence in getattr(module, "INSTRUCTIONS", ())]
 
 
-def _modules() -> list[ModuleType]:
-    return [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+def _modules(generation: Generation) -> Iterator[ModuleType]:
+    folders = [import_module(name) for name in (__name__, f"{__name__}.{generation}_generation")]
+    for folder in folders:
+        yield folder
+        for module in iter_modules(folder.__path__):
+            if not module.ispkg:
+                yield import_module(f"{folder.__name__}.{module.name}")

@@ -1,4 +1,4 @@
-"""Webhook subscriptions of the identity generation: URLs that mail events are sent to.
+"""The tools for webhook subscriptions: URLs that mail events are sent to.
 
 Source: https://inkbox.ai/docs/api/webhooks
 """
@@ -15,10 +15,9 @@ from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import Conflict, InvalidArguments, NotFound, OutcomeUnknown
 from inkbox_mcp.toolkit.fields import ListItem, ResourceID, WebhookURL
 from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, READ_ONLY, Also, Args, Result, operation
-from inkbox_mcp.toolkit.sent import ID, IDOrNull, TextOrNull, TimeOrNull
-from inkbox_mcp.tools.mailboxes import NO_MAILBOX, Address, Mailbox
-
-INSTRUCTIONS = ("list_webhooks shows where the events of a mailbox go, unless the mailbox has a webhook_url.",)
+from inkbox_mcp.toolkit.sent import ID, BooleanOrNull, IDOrNull, ObjectOrNull, TextOrNull, TimeOrNull
+from inkbox_mcp.tools.identity_generation.mailboxes import Mailbox
+from inkbox_mcp.tools.mailboxes import NO_MAILBOX, Address, near_mailbox
 
 KEY_LOST = (
     "The answer that showed the signing_key was lost, and the key is shown only once. To have a key, call "
@@ -31,8 +30,14 @@ class Webhook(Result):
     """A subscription as the API returns it."""
 
     also: ClassVar[Also] = {
+        "organization_id": TextOrNull,
         "mailbox_id": IDOrNull,
+        "phone_number_id": IDOrNull,
+        "agent_identity_id": IDOrNull,
+        "owner_identity_id": IDOrNull,
         "status": TextOrNull,
+        "context_config": ObjectOrNull,
+        "has_auth_token": BooleanOrNull,
         "created_at": TimeOrNull,
         "updated_at": TimeOrNull,
     }
@@ -66,12 +71,12 @@ class ListWebhooks(Args):
 
 @operation(
     READ_ONLY,
-    only="identity",
     moved=f"{A_FIELD}get_mailbox with email_address to see it.",
+    lookups={NotFound: near_mailbox},
     advice={NotFound: NO_MAILBOX},
 )
 async def list_webhooks(api: InkboxAPI, args: ListWebhooks) -> WebhookList:
-    """List a mailbox's webhook subscriptions, where update_mailbox has no webhook_url."""
+    """List a mailbox's webhook subscriptions: where its mail events go. create_webhook adds one."""
     return await _webhooks_of(api, await api.get(path(MAILBOXES, args.email_address), Mailbox))
 
 
@@ -86,10 +91,10 @@ class CreateWebhook(Args):
 
 @operation(
     ADDITIVE,
-    only="identity",
     moved=f"{A_FIELD}update_mailbox with email_address and webhook_url.",
     changes=("email_address",),
     confirm="Send the mail events of {email_address} to {webhook_url}?",
+    lookups={NotFound: near_mailbox},
     advice={
         NotFound: NO_MAILBOX,
         Conflict: "The mailbox has a webhook for these events already. Next: call list_webhooks with email_address.",
@@ -122,7 +127,7 @@ def _normalized(url: str, event_types: list[str]) -> tuple[str, set[str]]:
 
 class DeleteWebhook(Args):
     email_address: Address
-    webhook_id: Annotated[ResourceID, Field(description="id from list_webhooks, a UUID.")]
+    webhook_id: Annotated[ResourceID, Field(description="Its id, a UUID; list_webhooks shows it.")]
 
 
 class DeletedWebhook(Result):
@@ -132,8 +137,7 @@ class DeletedWebhook(Result):
 
 @operation(
     DESTRUCTIVE,
-    only="identity",
-    moved=f"{A_FIELD}update_mailbox with email_address, and null as webhook_url.",
+    moved=f'{A_FIELD}update_mailbox with email_address, and "none" as webhook_url.',
     changes=("email_address",),
     confirm="Delete the webhook {webhook_id} of {email_address}? It will get no more mail events.",
     advice={
@@ -142,7 +146,7 @@ class DeletedWebhook(Result):
     },
 )
 async def delete_webhook(api: InkboxAPI, args: DeleteWebhook) -> DeletedWebhook:
-    """Delete a webhook subscription that list_webhooks shows."""
+    """Delete a webhook subscription: its URL gets no more mail events. list_webhooks shows its id."""
     webhooks = await _webhooks_of(api, await api.get(path(MAILBOXES, args.email_address), Mailbox))
     if args.webhook_id not in {webhook.id for webhook in webhooks.subscriptions}:
         raise InvalidArguments("the mailbox has no such webhook. Next: call list_webhooks with email_address.")

@@ -1,0 +1,180 @@
+"""Which tools a caller can call: those of its organization's generation of the API that the operator offers.
+
+A call by another name still gets an answer that helps, and no text names a tool that cannot be called.
+"""
+
+import difflib
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from inkbox_mcp.api.generations import DEFAULT, Generation
+from inkbox_mcp.errors import NotOffered, OperationMoved
+from inkbox_mcp.settings.options import Settings, SettingsError
+from inkbox_mcp.toolkit.bounds import MAX_NAME
+from inkbox_mcp.toolkit.operation import Operation
+from inkbox_mcp.tools import operations
+
+GENERATIONS: tuple[Generation, ...] = get_args(Generation)
+
+MAX_SESSIONS = 10_000
+"""The most sessions whose lists are remembered. The least recent ones are forgotten, and not notified."""
+
+# A sentence or a clause, with the space after it.
+_PIECE = re.compile(r".+?(?:[.?!;](?=\s)\s*|$)", re.DOTALL)
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """The tools that a caller can call.
+
+    Attributes:
+        generation: of the API that they are for.
+        tools: by name, in the order of the list.
+        others: the names of all other tools, of both generations.
+    """
+
+    generation: Generation
+    tools: Mapping[str, Operation[Any, Any]]
+    others: frozenset[str]
+
+    def about(self, text: str) -> str:
+        """Return a text without the sentences and clauses that name other tools."""
+        if self._names_none_of_the_others(text):
+            return text
+        left = "".join(filter(self._names_none_of_the_others, _PIECE.findall(text))).rstrip()
+        return f"{left[:-1]}." if left.endswith(";") else left
+
+    def description(self, operation: Operation[Any, Any]) -> str:
+        """Return a tool's description."""
+        return self.about(operation.description)
+
+    def input_schema(self, operation: Operation[Any, Any]) -> dict[str, Any]:
+        """Return the JSON Schema of a tool's arguments."""
+        fields = operation.input_schema["properties"].items()
+        return {
+            **operation.input_schema,
+            "properties": {name: self._described(field) for name, field in fields},
+        }
+
+    def _described(self, field: dict[str, Any]) -> dict[str, Any]:
+        arms = {"anyOf": [self._described(arm) for arm in field["anyOf"]]} if "anyOf" in field else {}
+        text = {"description": self.about(field["description"])} if "description" in field else {}
+        return {**field, **arms, **text}
+
+    def _names_none_of_the_others(self, text: str) -> bool:
+        return self.others.isdisjoint(re.findall(r"\w+", text))
+
+
+class Catalogues:
+    """The catalogues of a server.
+
+    Args:
+        settings: name the tools that the operator offers.
+
+    Raises:
+        SettingsError: a name is not a tool's (it may be a misspelt one that should be off), or no tool is left.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._all: dict[Generation, dict[str, Operation[Any, Any]]] = {each: operations(each) for each in GENERATIONS}
+        names = dict.fromkeys(name for tools in self._all.values() for name in tools)
+        for name in [*settings.tools, *settings.exclude_tools]:
+            if name not in names:
+                raise SettingsError(f"{name}: no such tool; the tools are {', '.join(names)}")
+        self._found: dict[tuple[Generation, bool], Catalogue] = {}
+        for generation, tools in self._all.items():
+            for may_write in (True, False):
+                left = {name: tool for name, tool in tools.items() if not self._why_off(tool, may_write=may_write)}
+                self._found[generation, may_write] = Catalogue(generation, left, frozenset(names) - left.keys())
+        if not any(self.of(each).tools for each in GENERATIONS if settings.generation in {None, each}):
+            raise SettingsError("--tools, --exclude-tools and --read-only together leave no tool")
+
+    def of(self, generation: Generation | None, *, may_write: bool = True) -> Catalogue:
+        """Return what a caller can call.
+
+        Args:
+            generation: of the caller's organization; None if it is not known.
+            may_write: whether the caller may change something.
+        """
+        return self._found[generation or DEFAULT, may_write]
+
+    def find(self, name: str, generation: Generation | None, *, may_write: bool) -> Operation[Any, Any]:
+        """Return the tool that a caller calls.
+
+        Raises:
+            NotOffered: the operator has switched it off, or the caller may not change anything.
+            OperationMoved: the organization has no such operation.
+            LookupError: there is no such tool; the message names similar ones.
+        """
+        catalogue = self.of(generation, may_write=may_write)
+        if name in catalogue.tools:
+            return catalogue.tools[name]
+        if name in self._all[catalogue.generation]:
+            raise NotOffered(self._why_off(self._all[catalogue.generation][name], may_write=may_write))
+        if name in catalogue.others:
+            raise OperationMoved(catalogue.about(self._anywhere(name).moved))
+        near = difflib.get_close_matches(name[:MAX_NAME], catalogue.tools, n=3)
+        meant = f"Did you mean {' or '.join(near)}? " if near else ""
+        raise LookupError(f"Unknown tool {name[:MAX_NAME]!a}. {meant}The tools are: {', '.join(catalogue.tools)}.")
+
+    def anywhere(self, name: str) -> Operation[Any, Any] | None:
+        """Return the offered tool of a name in any generation."""
+        return next((self.of(each).tools[name] for each in GENERATIONS if name in self.of(each).tools), None)
+
+    def is_ambiguous(self, operation: Operation[Any, Any]) -> bool:
+        """Whether each generation has a tool of this name, and they are not the same."""
+        return len({id(tools.get(operation.name)) for tools in self._all.values()} - {id(None)}) > 1
+
+    def sends_otherwise(self, operation: Operation[Any, Any]) -> bool:
+        """Whether the other generation refuses what this tool sends. Both show the same objects at the same paths."""
+        is_everywhere = all(operation.name in tools for tools in self._all.values())
+        return not is_everywhere or (self.is_ambiguous(operation) and not operation.hints.read_only)
+
+    def moved(self, operation: Operation[Any, Any], generation: Generation | None) -> str | None:
+        """Describe what does an operation in a generation; None if the operation itself does."""
+        here = self._all[generation or DEFAULT].get(operation.name)
+        if here is operation:
+            return None
+        if here is None:
+            return operation.moved
+        takes = ", ".join(here.args.model_fields)
+        return f"The tools have changed since they were listed. Next: list them again. {here.name} takes {takes} now."
+
+    def _anywhere(self, name: str) -> Operation[Any, Any]:
+        return next(tools[name] for tools in self._all.values() if name in tools)
+
+    def _why_off(self, operation: Operation[Any, Any], *, may_write: bool) -> str:
+        """Return why a tool cannot be called; empty if it can."""
+        settings, name = self._settings, operation.name
+        if name in settings.exclude_tools or (settings.tools and name not in settings.tools):
+            return f"{name} is switched off on this server"
+        if operation.hints.read_only:
+            return ""
+        if settings.read_only:
+            return f"this server is read-only, and {name} changes something"
+        return "" if may_write else f"your access token allows no changes, and {name} changes something"
+
+
+class Lists:
+    """The lists of tools that clients of earlier protocols have, by session."""
+
+    def __init__(self) -> None:
+        self._shown: OrderedDict[str, Generation] = OrderedDict()
+
+    def shown(self, session: str, generation: Generation | None) -> None:
+        """Note that a client gets the list of a generation."""
+        self._shown[session] = generation or DEFAULT
+        self._shown.move_to_end(session)
+        if len(self._shown) > MAX_SESSIONS:
+            self._shown.popitem(last=False)
+
+    def is_outdated(self, session: str, generation: Generation | None) -> bool:
+        """Whether a client has the list of another generation; True once, so that it is notified once."""
+        if self._shown.get(session) in {None, generation or DEFAULT}:
+            return False
+        self.shown(session, generation)
+        return True

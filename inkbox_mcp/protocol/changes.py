@@ -1,0 +1,100 @@
+"""Notifies clients when an answer of the API shows that their list of tools is another one.
+
+A client of 2026-07-28 is notified on the stream that it opened by `subscriptions/listen`. An earlier client is notified
+in its session, beside the answer of its next call. Without a session there is no way.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from mcp import MCPError
+from mcp.server.context import ServerRequestContext
+from mcp.server.subscriptions import ListenHandler, ServerEvent, ToolsListChanged
+from mcp.types import (
+    INVALID_REQUEST,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    ToolListChangedNotification,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from inkbox_mcp.access.tenants import Caller
+from inkbox_mcp.api.generations import KnownGeneration
+from inkbox_mcp.service import Service
+
+MAX_STREAMS = 64
+"""The most streams that one caller may keep open."""
+
+Context = ServerRequestContext[Service, Any]
+
+
+class ListChanges:
+    """Notifies the clients of a server.
+
+    Args:
+        service: knows the callers' tools.
+        caller_of: returns the caller of a request.
+    """
+
+    def __init__(self, service: Service, caller_of: Callable[[Any], Caller]) -> None:
+        self._service, self._caller_of = service, caller_of
+        self._streams: Counter[str] = Counter()
+
+    def shown(self, context: Context) -> None:
+        """Note that a client gets its list now."""
+        if (session := _session(context)) is not None:
+            self._service.lists.shown(session, self._known(context).value)
+
+    async def notify(self, context: Context) -> None:
+        """Notify the client of a call if its list is outdated."""
+        session = _session(context)
+        if session is not None and self._service.lists.is_outdated(session, self._known(context).value):
+            await context.session.send_notification(ToolListChangedNotification(), context.request_id)
+
+    async def listen(self, context: Context, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
+        """Serve a stream of notifications until the client closes it or the server is about to stop."""
+        name = self._caller_of(context.request).name
+        if self._streams[name] >= MAX_STREAMS:
+            raise MCPError(INVALID_REQUEST, f"There are {MAX_STREAMS} such streams already: close one first.")
+        handler = ListenHandler(_Bus(self._known(context)))
+
+        async def close_at_the_end() -> None:
+            await self._service.ending.wait()
+            handler.close()
+
+        self._streams[name] += 1
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(close_at_the_end)
+                ended = await handler(context, params)
+                tasks.cancel_scope.cancel()
+        finally:
+            self._streams[name] -= 1
+            if not self._streams[name]:
+                del self._streams[name]
+        return ended  # pyright: ignore[reportPossiblyUnboundVariable] - nothing cancels the group before
+
+    def _known(self, context: Context) -> KnownGeneration:
+        return self._service.known(self._caller_of(context.request))
+
+
+class _Bus:
+    """What the SDK's handler of streams listens to: what is learnt of one organization."""
+
+    def __init__(self, known: KnownGeneration) -> None:
+        self._known = known
+
+    async def publish(self, event: ServerEvent) -> None:
+        """Publish nothing: answers of the API cause all events."""
+
+    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
+        return self._known.watch(lambda _: listener(ToolsListChanged()))
+
+
+def _session(context: Context) -> str | None:
+    """Return the session of a request of an earlier protocol; empty over stdio, None if it has no session."""
+    if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        return None
+    return "" if context.request is None else context.request.headers.get("mcp-session-id")

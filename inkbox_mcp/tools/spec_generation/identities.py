@@ -1,0 +1,246 @@
+"""The tools for agent identities, which own mailboxes.
+
+Source: https://inkbox.ai/docs/api/identities
+"""
+
+import re
+from contextlib import suppress
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, path
+from inkbox_mcp.api.responses import parse
+from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OutcomeUnknown
+from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, quoted
+from inkbox_mcp.toolkit.fields import DisplayName, LocalPart, NewAgentHandle, WithMailbox
+from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Also, Args, Result, operation
+from inkbox_mcp.toolkit.sent import IDOrNull, ObjectOrNull, TextOrNull, TimeOrNull
+from inkbox_mcp.tools.account import NO_API
+from inkbox_mcp.tools.identities import (
+    ADDRESS_IS_FIXED,
+    HANDLE_IS_FIXED,
+    NO_IDENTITY,
+    AnyIdentity,
+    GetIdentity,
+    Handle,
+    ListIdentities,
+    near_identity,
+    nothing_twice,
+    page_of_identities,
+    read_identity,
+)
+
+RANDOM = "The address was chosen at random. It is permanent: only a new mailbox has another."
+
+
+class IdentityMailbox(Result):
+    """A mailbox inside its identity, without its webhook, and without what the identity shows."""
+
+    also: ClassVar[Also] = {
+        "id": IDOrNull,
+        "email_address": TextOrNull,
+        "display_name": TextOrNull,
+        "status": TextOrNull,
+    }
+
+
+class Identity(AnyIdentity):
+    """An agent identity as the API returns it, with its mailbox if the API sends it."""
+
+    also: ClassVar[Also] = {
+        "id": IDOrNull,
+        "organization_id": TextOrNull,
+        "status": TextOrNull,
+        "mailbox": IdentityMailbox | None,
+        "phone_number": ObjectOrNull,
+        "created_at": TimeOrNull,
+        "updated_at": TimeOrNull,
+    }
+
+    email_address: TextOrNull = None
+
+
+class CreateIdentity(Args):
+    agent_handle: Annotated[
+        NewAgentHandle, Field(description='New handle, e.g. "sales-agent": 3-63 lowercase letters, digits, hyphens.')
+    ]
+    with_mailbox: Annotated[WithMailbox, Field(description="Create its mailbox too. Default: true.")] = True
+    mailbox_display_name: Annotated[
+        DisplayName | None, Field(description="Sender name, 1-255 characters. Default: the handle.")
+    ] = None
+    mailbox_local_part: Annotated[
+        LocalPart | None,
+        Field(description="Permanent part before the @: 1-64 letters, digits, . _ + -. Default: a random address."),
+    ] = None
+
+
+async def _which_conflict(api: InkboxAPI, args: CreateIdentity, conflict: Conflict) -> str | None:
+    """Find out whether the handle or the address is taken, and by what."""
+    handle = quoted(args.agent_handle, MAX_HANDLE)
+    try:
+        mine = await read_identity(api, args.agent_handle, Identity)
+    except NotFound:
+        if args.mailbox_local_part and not _is_about_the_handle(conflict):
+            return f"Nothing was made. {await _who_has_the_address(api, args.mailbox_local_part)}"
+        return (
+            f"Nothing was made. The handle {handle} is not free, although list_identities does not show it. Next: call "
+            "create_identity with another agent_handle."
+        )
+    if mine.address:
+        return (
+            f"Nothing was made: you have this identity already, with the mailbox {quoted(mine.address, MAX_ADDRESS)}. "
+            "Next: call get_identity with agent_handle, and use it."
+        )
+    return (
+        "Nothing was made: you have this identity already, without a mailbox. Next: call create_mailbox with "
+        "agent_handle."
+    )
+
+
+def _is_about_the_handle(conflict: Conflict) -> bool:
+    """Whether the API's reason names the handle and not the address."""
+    reason = str(conflict.detail).lower()
+    return bool(re.search(r"handle|identity", reason)) and not re.search(r"address|e-?mail|local", reason)
+
+
+async def _who_has_the_address(api: InkboxAPI, local_part: str) -> str:
+    """Explain who has a taken address, and what to do."""
+    address = await address_in_use(api, local_part)
+    if address is None:
+        return (
+            "The address is taken, maybe by a deleted mailbox. Next: call create_identity with the same agent_handle "
+            "and another mailbox_local_part, or none."
+        )
+    return (
+        f"One of your mailboxes has the address {quoted(address, MAX_ADDRESS)}. To use that mailbox, next: call "
+        "create_identity with the same agent_handle and with_mailbox false. Then call link_mailbox with agent_handle "
+        "and email_address, after unlink_mailbox if another identity has it. To have a new mailbox, call "
+        "create_identity with another mailbox_local_part."
+    )
+
+
+async def address_in_use(api: InkboxAPI, local_part: str) -> str | None:
+    """Return the address of the organization's mailbox with this local part, if there is one."""
+    addresses = [str(item.get("email_address")) for item in await api.get_list(path(MAILBOXES))]
+    same = (address for address in addresses if address.partition("@")[0].lower() == local_part.lower())
+    return next(same, None)
+
+
+@operation(
+    ADDITIVE,
+    changes=("agent_handle", "mailbox_local_part"),
+    lookups={Conflict: _which_conflict},
+    advice={
+        Conflict: "Either the handle or the address is taken. Next: call create_identity with another agent_handle if "
+        "the handle is, or with the same one and another mailbox_local_part, or none, if the address is.",
+        OutcomeUnknown: "Next: call get_identity with agent_handle to see whether it worked.",
+    },
+)
+async def create_identity(api: InkboxAPI, args: CreateIdentity) -> Identity:
+    """Create an agent identity and its mailbox in one step. Before, call list_identities: it may exist."""
+    if not args.with_mailbox and (args.mailbox_display_name or args.mailbox_local_part):
+        raise InvalidArguments("mailbox_display_name and mailbox_local_part need with_mailbox to be true.")
+    mailbox = {"display_name": args.mailbox_display_name, "email_local_part": args.mailbox_local_part}
+    given = {name: value for name, value in mailbox.items() if value is not None}
+    body = {"agent_handle": args.agent_handle, **({"mailbox": given} if args.with_mailbox else {})}
+    made = await api.create(path(IDENTITIES), body, Identity, find=lambda: _find_as_wanted(api, args))
+    if args.with_mailbox and made.sent("mailbox") is None:
+        with suppress(InkboxError):
+            made = await api.get(path(IDENTITIES, made.agent_handle), Identity)  # the first answer has no mailbox
+    note = {"note": RANDOM} if args.with_mailbox and args.mailbox_local_part is None else {}
+    return nothing_twice(made).model_copy(update=note)
+
+
+async def _find_as_wanted(api: InkboxAPI, args: CreateIdentity) -> Identity | None:
+    """Return the identity if it is like a new one with these arguments."""
+    try:
+        found = await api.get(path(IDENTITIES, args.agent_handle), Identity)
+    except NotFound:
+        return None
+    local_part = (found.address or "").partition("@")[0].lower()
+    wanted = args.mailbox_local_part or local_part
+    as_wanted = bool(local_part) == args.with_mailbox and wanted.lower() == local_part
+    return found if as_wanted else None
+
+
+class ListedIdentity(Identity):
+    """A row of a list, or with `details` a whole identity."""
+
+
+class IdentityPage(Result):
+    also: ClassVar[Also] = {"limited_to": list[str]}
+
+    identities: list[ListedIdentity]
+    total: int
+    of: int
+    next_cursor: str | None
+
+
+@operation(READ_ONLY, advice={NotFound: NO_API})
+async def list_identities(api: InkboxAPI, args: ListIdentities) -> IdentityPage:
+    """List agent identities with addresses, newest first; `total` match, `of` all. create_identity makes one."""
+    rows = await page_of_identities(api, args, ("agent_handle", "email_address", "status", "created_at"))
+    return parse(rows, IdentityPage)
+
+
+@operation(READ_ONLY, lookups={NotFound: near_identity}, advice={NotFound: NO_IDENTITY})
+async def get_identity(api: InkboxAPI, args: GetIdentity) -> Identity:
+    """Get one agent identity, with its mailbox. list_identities shows the handles."""
+    return await read_identity(api, args.agent_handle, Identity)
+
+
+class UpdateIdentity(Args):
+    invented: ClassVar = {
+        **dict.fromkeys(("new_handle", "new_agent_handle", "handle"), HANDLE_IS_FIXED),
+        **dict.fromkeys(("email_address", "new_email_address", "mailbox_local_part"), ADDRESS_IS_FIXED),
+        **dict.fromkeys(
+            ("display_name", "name", "mailbox_display_name"),
+            "the mailbox has the name: call update_mailbox with email_address and display_name",
+        ),
+    }
+
+    agent_handle: Handle
+    status: Annotated[Literal["active", "paused"], Field(description="New status: active or paused.")]
+
+
+@operation(
+    IDEMPOTENT,
+    changes=("agent_handle",),
+    lookups={NotFound: near_identity},
+    advice={
+        NotFound: NO_IDENTITY,
+        OutcomeUnknown: "Next: call get_identity with agent_handle to check; repeating is safe.",
+    },
+)
+async def update_identity(api: InkboxAPI, args: UpdateIdentity) -> Identity:
+    """Pause or activate an agent identity. get_identity shows its status."""
+    return nothing_twice(await api.patch(path(IDENTITIES, args.agent_handle), {"status": args.status}, Identity))
+
+
+class DeleteIdentity(Args):
+    agent_handle: Handle
+
+
+class DeletedIdentity(Result):
+    deleted: bool
+    agent_handle: str
+    mailbox_kept: str | None
+
+
+@operation(
+    DESTRUCTIVE,
+    changes=("agent_handle",),
+    confirm="Delete the agent identity {agent_handle} for good? Its mailbox stays, without an identity.",
+    lookups={NotFound: near_identity},
+    advice={
+        NotFound: "No identity has this agent_handle; it may be deleted already. Next: call list_identities.",
+        OutcomeUnknown: "Next: call get_identity with agent_handle to see whether it exists; repeating is safe.",
+    },
+)
+async def delete_identity(api: InkboxAPI, args: DeleteIdentity) -> DeletedIdentity:
+    """Delete an agent identity for good. Its mailbox stays, without one; link_mailbox gives it to another."""
+    found = await read_identity(api, args.agent_handle, Identity)
+    await api.delete(path(IDENTITIES, args.agent_handle))
+    return DeletedIdentity(deleted=True, agent_handle=args.agent_handle, mailbox_kept=found.address)

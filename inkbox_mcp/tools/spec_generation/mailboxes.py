@@ -1,0 +1,395 @@
+"""The tools for mailboxes, from which agents send and in which they receive mail.
+
+Source: https://inkbox.ai/docs/api/mail/mailboxes
+"""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, Path, path
+from inkbox_mcp.api.responses import parse
+from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OutcomeUnknown, Unavailable
+from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, quoted, same
+from inkbox_mcp.toolkit.fields import DisplayName, LocalPart, NewMailboxOwner, WebhookURL
+from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Also, Args, Result, operation
+from inkbox_mcp.toolkit.sent import ID, IDOrNull, ObjectOrNull, TextOrNull, TimeOrNull
+from inkbox_mcp.tools.account import NO_API
+from inkbox_mcp.tools.identities import (
+    ADDRESS_IS_FIXED,
+    NO_IDENTITY,
+    Handle,
+    near_handle,
+    near_identity,
+    nothing_twice,
+    read_identity,
+)
+from inkbox_mcp.tools.mailboxes import (
+    NO_MAILBOX,
+    Address,
+    GetMailbox,
+    ListMailboxes,
+    near_mailbox,
+    page_of_mailboxes,
+)
+from inkbox_mcp.tools.spec_generation.identities import RANDOM, Identity, address_in_use
+
+INSEPARABLE = (
+    "A mailbox and its identity are inseparable, so an address cannot be given to another identity: tell the user. "
+    "Next: call get_identity with agent_handle to see an identity's mailbox."
+)
+MAX_URL = 2048
+
+
+class Mailbox(Result):
+    """A mailbox as the API returns it."""
+
+    also: ClassVar[Also] = {
+        "filter_mode": TextOrNull,
+        "filter_mode_change_notice": ObjectOrNull,
+        "agent_identity_id": IDOrNull,
+        "sending_domain": TextOrNull,
+        "created_at": TimeOrNull,
+        "updated_at": TimeOrNull,
+    }
+
+    id: ID
+    email_address: str
+    display_name: TextOrNull = None
+    webhook_url: TextOrNull = None
+    status: TextOrNull = None
+
+
+class CreateMailbox(Args):
+    agent_handle: Annotated[
+        NewMailboxOwner, Field(description='Existing identity to own it, e.g. "sales-agent"; 1-255 characters.')
+    ]
+    display_name: Annotated[
+        DisplayName | None, Field(description='Sender name people see, 1-255 characters. Default: "Inkbox user".')
+    ] = None
+    email_local_part: Annotated[
+        LocalPart | None,
+        Field(
+            description='Permanent part before the @, e.g. "sales.team": 1-64 letters, digits, . _ + -. Default: a '
+            "random address."
+        ),
+    ] = None
+
+
+async def _near_owner(api: InkboxAPI, args: CreateMailbox, _: NotFound) -> str | None:
+    return await near_handle(api, args.agent_handle)
+
+
+async def _which_conflict(api: InkboxAPI, args: CreateMailbox, _: Conflict) -> str | None:
+    """Find out whether the identity has a mailbox, or who has the address."""
+    owner = await read_identity(api, args.agent_handle, Identity)
+    handle = quoted(args.agent_handle, MAX_HANDLE)
+    if owner.address:
+        return (
+            f"The identity {handle} already has the mailbox {quoted(owner.address, MAX_ADDRESS)}, and can have only "
+            "one. Next: call get_mailbox with email_address to see it, and use it."
+        )
+    if args.email_local_part is None:
+        return f"The identity {handle} had a mailbox a moment ago and has none now. Next: call create_mailbox again."
+    address = await address_in_use(api, args.email_local_part)
+    if address is None:
+        return (
+            "Nothing was made: the address is taken, maybe by a deleted mailbox. Next: call create_mailbox with "
+            "another email_local_part, or without one."
+        )
+    holder = await _holder_of(api, address)
+    if holder is None:
+        return (
+            f"Nothing was made: your mailbox {quoted(address, MAX_ADDRESS)} has this address, and no identity. Next: "
+            f"call link_mailbox with agent_handle and email_address, which gives it to {handle}."
+        )
+    return (
+        f"Nothing was made: {quoted(holder, MAX_HANDLE)} has the mailbox {quoted(address, MAX_ADDRESS)}. Next: call "
+        "create_mailbox with another email_local_part. Or, if the user wants to move that mailbox, call unlink_mailbox "
+        f"for {quoted(holder, MAX_HANDLE)} and then link_mailbox for {handle}."
+    )
+
+
+async def _holder_of(api: InkboxAPI, address: str) -> str | None:
+    """Return the handle of the identity that has a mailbox; None if none has."""
+    identities = [parse(item, Identity) for item in await api.get_list(path(IDENTITIES))]
+    return next((one.agent_handle for one in identities if (one.address or "").lower() == address.lower()), None)
+
+
+@operation(
+    ADDITIVE,
+    changes=("agent_handle", "email_local_part"),
+    moved="A mailbox is created with its identity. Next: call create_identity with agent_handle. Or call get_identity "
+    "with agent_handle to see the mailbox of one that exists. An address cannot be changed: only a new identity has "
+    "another.",
+    lookups={NotFound: _near_owner, Conflict: _which_conflict},
+    advice={
+        NotFound: "No identity has this agent_handle, and a mailbox needs one. Next: call list_identities to see those "
+        "that exist. If the user wants a new one, call create_identity with agent_handle, which makes the mailbox too.",
+        Conflict: "Either the identity already has a mailbox, or a mailbox (maybe deleted) has that email_local_part. "
+        "Next: call get_identity with agent_handle.",
+        Unavailable: "No mailbox was made: the generated address was taken. Next: call create_mailbox again.",
+        OutcomeUnknown: "Next: call get_identity with agent_handle to see whether the mailbox was made.",
+    },
+)
+async def create_mailbox(api: InkboxAPI, args: CreateMailbox) -> Mailbox:
+    """Create a mailbox, an email address, for an agent identity that has none yet; list_identities shows them.
+
+    The other mailbox tools take its email_address.
+    """
+    made = await api.create(path(MAILBOXES), args.supplied(), Mailbox, find=lambda: _find_as_wanted(api, args))
+    return made if args.email_local_part else made.model_copy(update={"note": RANDOM})
+
+
+async def _find_as_wanted(api: InkboxAPI, args: CreateMailbox) -> Mailbox | None:
+    """Return the identity's mailbox if it is like a new one with these arguments."""
+    try:
+        owner = await api.get(path(IDENTITIES, args.agent_handle), Identity)
+    except NotFound:
+        return None
+    if owner.address is None:
+        return None
+    found = await api.get(path(MAILBOXES, owner.address), Mailbox)
+    local_part = found.email_address.partition("@")[0].lower()
+    as_wanted = args.email_local_part is None or local_part == args.email_local_part.lower()
+    return found if as_wanted and (args.display_name is None or same(args.display_name, found.display_name)) else None
+
+
+class ListedMailbox(Result):
+    """A row of a list, or with `details` a whole mailbox."""
+
+    also: ClassVar[Also] = {
+        **Mailbox.also,
+        "id": IDOrNull,
+        "display_name": TextOrNull,
+        "agent_handle": TextOrNull,
+        "status": TextOrNull,
+        "webhook_url": TextOrNull,
+    }
+
+    email_address: str
+
+
+class MailboxPage(Result):
+    also: ClassVar[Also] = {"limited_to": list[str]}
+
+    mailboxes: list[ListedMailbox]
+    total: int
+    of: int
+    next_cursor: str | None
+
+
+ROW = ("email_address", "display_name", "agent_handle", "status", "webhook_url", "created_at")
+
+
+@operation(READ_ONLY, advice={NotFound: NO_API})
+async def list_mailboxes(api: InkboxAPI, args: ListMailboxes) -> MailboxPage:
+    """List active mailboxes, newest first; `total` match, `of` all. get_mailbox shows all of one."""
+    return parse(await page_of_mailboxes(api, args, ROW), MailboxPage)
+
+
+@operation(READ_ONLY, lookups={NotFound: near_mailbox}, advice={NotFound: NO_MAILBOX})
+async def get_mailbox(api: InkboxAPI, args: GetMailbox) -> Mailbox:
+    """Get one mailbox by its address: name, webhook, status, times. list_mailboxes shows the addresses."""
+    return await api.get(path(MAILBOXES, args.email_address), Mailbox)
+
+
+class UpdateMailbox(Args):
+    nullable = frozenset({"webhook_url"})
+    invented: ClassVar = {
+        **dict.fromkeys(("new_email_address", "email_local_part", "new_address"), ADDRESS_IS_FIXED),
+        **dict.fromkeys(("status", "agent_handle"), "update_identity has the status, link_mailbox the agent_handle"),
+        "name": "the name is display_name",
+    }
+
+    email_address: Address
+    display_name: Annotated[
+        DisplayName | None,
+        Field(description="New sender name, 1-255 characters. Default: unchanged. It cannot be cleared."),
+    ] = None
+    webhook_url: Annotated[
+        WebhookURL | None,
+        Field(
+            description='Public https URL for its mail events, up to 2048 characters; "none", or null alone, '
+            "unsubscribes. Default: unchanged."
+        ),
+    ] = None
+
+
+NONE = "none"
+
+
+def _webhook_question(args: UpdateMailbox) -> str | None:
+    if "webhook_url" not in args.model_fields_set:
+        return None
+    if args.webhook_url == NONE or (args.webhook_url is None and args.display_name is None):
+        return "Stop sending the mail events of {email_address} to its webhook?"
+    return "Send all mail events of {email_address} to {webhook_url}?" if args.webhook_url else None
+
+
+@operation(
+    IDEMPOTENT,
+    changes=("email_address",),
+    moved="The name of a mailbox is that of its identity: call update_identity with agent_handle and display_name. "
+    "Webhooks are subscriptions: call create_webhook with email_address and webhook_url. Or call list_webhooks with "
+    "email_address.",
+    confirm=_webhook_question,
+    lookups={NotFound: near_mailbox},
+    advice={
+        NotFound: NO_MAILBOX,
+        OutcomeUnknown: "Next: call get_mailbox with email_address to see whether it worked; repeating is safe.",
+    },
+)
+async def update_mailbox(api: InkboxAPI, args: UpdateMailbox) -> Mailbox:
+    """Change a mailbox's display name or webhook; only what is passed changes. get_mailbox shows what it is now."""
+    changes = args.supplied(exclude={"email_address"})
+    if not changes:
+        raise InvalidArguments(
+            "there is nothing to update. Pass display_name (a new name; a name cannot be cleared) "
+            'or webhook_url (an https URL, or "none" to unsubscribe).'
+        )
+    if args.webhook_url == NONE:
+        changes["webhook_url"] = None
+    elif len(changes) > 1 and args.webhook_url is None:
+        await _require_no_webhook(api, args)
+        del changes["webhook_url"]
+    return await api.patch(path(MAILBOXES, args.email_address), changes, Mailbox)
+
+
+async def _require_no_webhook(api: InkboxAPI, args: UpdateMailbox) -> None:
+    """Refuse to unsubscribe by a null beside another change: several clients fill in null for omitted arguments."""
+    mailbox = await api.get(path(MAILBOXES, args.email_address), Mailbox)
+    if mailbox.webhook_url:
+        call = "call update_mailbox with email_address, display_name and webhook_url"
+        raise InvalidArguments(
+            "webhook_url is null beside another change, and that mailbox has a webhook. "
+            f"To keep the webhook, {call} {quoted(mailbox.webhook_url, MAX_URL)}. "
+            f'To unsubscribe too, {call} "none".'
+        )
+
+
+class DeleteMailbox(Args):
+    email_address: Address
+
+
+class DeletedMailbox(Result):
+    deleted: bool
+    email_address: str
+
+
+@operation(
+    DESTRUCTIVE,
+    changes=("email_address",),
+    moved="A mailbox is deleted only together with its identity. To delete both, call delete_identity "
+    "with agent_handle. To keep the identity, keep its mailbox; call list_identities to see whose it is.",
+    confirm="Delete the mailbox {email_address} for good? It will receive no more mail, and its address is lost.",
+    lookups={NotFound: near_mailbox},
+    advice={
+        NotFound: "No active mailbox has this address; it may be deleted already. Next: call list_mailboxes.",
+        OutcomeUnknown: "Next: call get_mailbox with email_address to see whether it exists; repeating is safe.",
+    },
+)
+async def delete_mailbox(api: InkboxAPI, args: DeleteMailbox) -> DeletedMailbox:
+    """Delete a mailbox for good: it gets no more mail, and its address is never free again.
+
+    Its identity can get a new one with create_mailbox.
+    """
+    await api.delete(path(MAILBOXES, args.email_address))
+    return DeletedMailbox(deleted=True, email_address=args.email_address)
+
+
+class LinkMailbox(Args):
+    agent_handle: Handle
+    email_address: Address
+
+
+async def _who_holds_them(api: InkboxAPI, args: LinkMailbox, _: Conflict) -> str | None:
+    """Name the identity that has the mailbox, and the mailbox that the identity has."""
+    mailbox = await api.get(path(MAILBOXES, args.email_address), Mailbox)
+    holder = await _holder_of(api, mailbox.email_address)
+    has = (await read_identity(api, args.agent_handle, Identity)).address
+    handle, wanted = quoted(args.agent_handle, MAX_HANDLE), quoted(mailbox.email_address, MAX_ADDRESS)
+    facts, steps = list[str](), list[str]()
+    if holder:
+        facts.append(f"{quoted(holder, MAX_HANDLE)} has the mailbox {wanted}")
+        steps.append(quoted(holder, MAX_HANDLE))
+    if has:
+        facts.append(f"{handle} has the mailbox {quoted(has, MAX_ADDRESS)}, which it would lose")
+        steps.append(handle)
+    if not facts:
+        return "Neither has another any more. Next: call link_mailbox again."
+    unlink = " and ".join(f"call unlink_mailbox with agent_handle {each}" for each in steps)
+    return f"Nothing was changed: {', and '.join(facts)}. Next: {unlink}. Then call link_mailbox again."
+
+
+async def _which_is_missing(api: InkboxAPI, args: LinkMailbox, error: NotFound) -> str | None:
+    """Find out whether the mailbox or the identity does not exist."""
+    try:
+        await api.get(path(MAILBOXES, args.email_address), Mailbox)
+    except NotFound:
+        return await near_mailbox(api, args, error) or NO_MAILBOX
+    return await near_handle(api, args.agent_handle) or (
+        "No identity has this agent_handle. Next: call list_identities to see those that exist."
+    )
+
+
+@operation(
+    IDEMPOTENT,
+    moved=INSEPARABLE,
+    changes=("agent_handle", "email_address"),
+    lookups={Conflict: _who_holds_them, NotFound: _which_is_missing},
+    advice={
+        Conflict: "The mailbox or the identity is already linked to another. Next: call list_identities to see "
+        "which. Then call unlink_mailbox with that agent_handle.",
+        NotFound: "There is no such identity or no such mailbox. Next: call list_identities. Or call list_mailboxes.",
+        OutcomeUnknown: "Next: call get_identity with agent_handle to check; repeating is safe.",
+    },
+)
+async def link_mailbox(api: InkboxAPI, args: LinkMailbox) -> Identity:
+    """Link a mailbox without an identity to an identity without a mailbox. unlink_mailbox undoes it."""
+    mailbox = await api.get(path(MAILBOXES, args.email_address), Mailbox)
+    try:
+        link = path(IDENTITIES, args.agent_handle, Path("mailbox"))
+        return nothing_twice(await api.post(link, {"mailbox_id": mailbox.id}, Identity))
+    except (OutcomeUnknown, Conflict) as unclear:  # a lost request may have made the link
+        try:
+            linked = await read_identity(api, args.agent_handle, Identity)
+        except InkboxError:
+            raise unclear from None
+        if linked.address != mailbox.email_address:
+            raise
+        return linked
+
+
+class UnlinkMailbox(Args):
+    agent_handle: Handle
+
+
+class UnlinkedMailbox(Result):
+    also: ClassVar[Also] = {"reason": str}
+
+    unlinked: bool
+    agent_handle: str
+    email_address: str | None
+
+
+@operation(
+    IDEMPOTENT,
+    moved=INSEPARABLE,
+    changes=("agent_handle",),
+    confirm="Unlink the mailbox of the agent identity {agent_handle}? Both are kept, but it cannot use it any more.",
+    lookups={NotFound: near_identity},
+    advice={
+        NotFound: NO_IDENTITY,
+        OutcomeUnknown: "Next: call get_identity with agent_handle to check; repeating is safe.",
+    },
+)
+async def unlink_mailbox(api: InkboxAPI, args: UnlinkMailbox) -> UnlinkedMailbox:
+    """Unlink an identity's mailbox and free it for another identity. Both are kept; link_mailbox links them again."""
+    owner = path(IDENTITIES, args.agent_handle)
+    freed = (await read_identity(api, args.agent_handle, Identity)).address
+    if freed:
+        await api.delete(path(IDENTITIES, args.agent_handle, Path("mailbox")), owner=owner)
+    done = UnlinkedMailbox(unlinked=bool(freed), agent_handle=args.agent_handle, email_address=freed)
+    return done if freed else done.model_copy(update={"reason": "The identity has no mailbox."})
