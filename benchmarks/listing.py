@@ -14,11 +14,14 @@ from statistics import median
 from benchmarks.faked import SETTINGS, FakedInkbox, mailboxes
 from inkbox_mcp.access.tenants import Tenants
 from inkbox_mcp.api.client import InkboxAPI
-from inkbox_mcp.api.paths import MAILBOXES, path
+from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, path
 from inkbox_mcp.api.responses import parse
 from inkbox_mcp.calls import begin
 from inkbox_mcp.toolkit.operation import Result
-from inkbox_mcp.tools.mailboxes import ListMailboxes, Mailbox, MailboxPage, list_mailboxes
+from inkbox_mcp.toolkit.rows import row
+from inkbox_mcp.tools.mailboxes import ListMailboxes
+from inkbox_mcp.tools.spec_generation.identities import Identity
+from inkbox_mcp.tools.spec_generation.mailboxes import ROW, Mailbox, MailboxPage, list_mailboxes
 
 SIZES = (100, 1_000, 10_000, 20_000)
 LIMIT = 50
@@ -34,10 +37,15 @@ async def paged(api: InkboxAPI) -> Result:
 
 
 async def validated(api: InkboxAPI) -> Result:
-    """Validate all mailboxes and take the newest."""
+    """Validate all objects of both lists and take the newest."""
     found = [parse(item, Mailbox) for item in await api.get_list(path(MAILBOXES))]
+    identities = [parse(item, Identity) for item in await api.get_list(path(IDENTITIES))]
+    handles = {identity.email_address: identity.agent_handle for identity in identities}
     found.sort(key=lambda mailbox: (mailbox.sent("created_at"), mailbox.id), reverse=True)
-    return MailboxPage(mailboxes=found[:LIMIT], total=len(found), next_cursor="more" if found[LIMIT:] else None)
+    rows = [mailbox.model_dump() | {"agent_handle": handles.get(mailbox.email_address)} for mailbox in found[:LIMIT]]
+    more = "more" if found[LIMIT:] else None
+    shown = [row(each, ROW) for each in rows]
+    return parse({"mailboxes": shown, "total": len(found), "of": len(found), "next_cursor": more}, MailboxPage)
 
 
 WAYS: dict[str, Way] = {"paged": paged, "validated": validated}

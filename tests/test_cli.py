@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -150,18 +151,21 @@ def test_help_names_every_option_and_command(capsys: pytest.CaptureFixture[str])
 def test_tools_are_shown_as_a_table_or_as_a_client_sees_them(capsys: pytest.CaptureFixture[str]) -> None:
     """The JSON is the result of `tools/list`."""
     assert main(["tools"]) == 0
-    assert capsys.readouterr().out == tools_table()
+    assert capsys.readouterr().out == tools_table("spec")
     assert main(["tools", "--json"]) == 0
     shown = capsys.readouterr().out
-    assert shown == tools_json()
+    assert shown == tools_json("spec")
     assert "create_mailbox" in [tool["name"] for tool in json.loads(shown)["tools"]]
+    assert main(["tools", "--json", "--api-generation", "identity"]) == 0
+    assert "create_mailbox" not in capsys.readouterr().out
 
 
-async def test_a_client_gets_the_tools_that_are_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize("generation", ["spec", "identity"])
+async def test_a_client_gets_the_tools_that_are_shown(generation: Any, tmp_path: Path) -> None:
     """The printed list and the server must offer the same tools."""
-    async with stdio_agent(home=tmp_path) as agent:
+    async with stdio_agent("--api-generation", generation, home=tmp_path) as agent:
         offered = (await agent.client.list_tools()).tools
-    shown = json.loads(tools_json())["tools"]
+    shown = json.loads(tools_json(generation))["tools"]
     assert [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in offered] == shown
 
 
@@ -171,7 +175,7 @@ async def test_the_key_from_the_environment_reaches_the_api(tmp_path: Path) -> N
         upstream(answer=[]) as api,
         stdio_agent(home=tmp_path, INKBOX_API_KEY=KEY, INKBOX_BASE_URL=api.url) as agent,
     ):
-        assert (await agent.ask("list_mailboxes"))["total"] == 0
+        await agent.call("get_mailbox", email_address="a")
     (request,) = api.requests
     assert request["x-api-key"] == KEY
     assert request["user-agent"] == f"inkbox-mcp/{__version__}"
@@ -181,8 +185,8 @@ async def test_the_key_from_the_config_file_reaches_the_api(tmp_path: Path) -> N
     """The file is shared with other Inkbox software, so one configuration is enough."""
     async with upstream(answer=[]) as api:
         write_config(tmp_path, f'api_key = "{KEY}"\nbase_url = {api.url}/\n')
-        async with stdio_agent(home=tmp_path) as agent:
-            assert (await agent.ask("list_mailboxes"))["total"] == 0
+        async with stdio_agent("--api-generation", "spec", home=tmp_path) as agent:
+            await agent.call("get_mailbox", email_address="a")
     assert [request["x-api-key"] for request in api.requests] == [KEY]
 
 

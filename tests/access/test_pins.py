@@ -6,16 +6,15 @@ from typing import Any
 
 import httpx2
 import pytest
-from mcp import MCPError
 
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.settings.options import Settings, SettingsError
-from inkbox_mcp.tools import all_operations
-from tests.support.agents import Agent, connect
+from tests.support.agents import Agent, connect, text
+from tests.support.catalogue import SPEC
 
-READING = [name for name, operation in all_operations().items() if operation.hints.read_only]
-CHANGING = [name for name in all_operations() if name not in READING]
+READING = [name for name, operation in SPEC.items() if operation.hints.read_only]
+CHANGING = [name for name in SPEC if name not in READING]
 
 
 @pytest.mark.parametrize(
@@ -35,8 +34,9 @@ async def test_a_tool_that_is_off_is_not_listed_and_cannot_be_called(
         client = agent.client
         assert [tool.name for tool in (await client.list_tools()).tools] == offered
         for name in {"delete_mailbox", "create_mailbox", "get_mailbox"} - set(offered):
-            with pytest.raises(MCPError, match="Unknown tool"):
-                await client.call_tool(name, {"email_address": "a"})
+            result = await client.call_tool(name, {"email_address": "a"})
+            assert (result.meta or {})["code"] == "not_offered"
+            assert "The operator of this server can change that. Tell the user." in text(result)
 
 
 @pytest.mark.parametrize("option", ["tools", "exclude_tools"])
@@ -88,7 +88,11 @@ async def test_ones_own_mailbox_can_be_used_and_is_all_that_is_listed(limit: dic
     async with pinned(**limit) as (agent, _):
         mine = await agent.ask("get_mailbox", email_address=address)
         page = await agent.ask("list_mailboxes")
-        assert (page["mailboxes"], page["total"]) == ([mine], 1)
+        assert [row["email_address"] for row in page["mailboxes"]] == [mine["email_address"]]
+        (pattern,) = limit.values()
+        assert (page["total"], page["of"]) == (1, 1)
+        assert page["limited_to"] == [f"{'agent_handle' if 'allow_handles' in limit else 'email_address'} {pattern}"]
+        assert (await agent.ask("whoami"))["limited_to"] == page["limited_to"]
         await agent.ask("delete_mailbox", email_address=address)
 
 

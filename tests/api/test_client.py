@@ -75,7 +75,8 @@ async def test_every_bad_answer_becomes_a_readable_error(
     assert result.is_error
     assert result.structured_content is None
     assert says in text(result)
-    assert ("Trying again with the same" in text(result)) is not retryable
+    assert ("Trying again may help" in text(result) or "Try again after" in text(result)) is retryable
+    assert ("Trying again with the same" in text(result)) is (code in {"unauthorized", "forbidden"})
     meta = result.meta or {}
     assert (meta["code"], meta["retryable"], meta["status"]) == (code, retryable, status)
     assert "echo" not in text(result)
@@ -139,7 +140,7 @@ async def test_an_answer_over_ten_megabytes_is_cut() -> None:
                 yield b"x" * 1024 * 1024
 
     async with connect(lambda _: httpx2.Response(200, stream=Endless())) as agent:
-        assert "larger than 10 MB" in await agent.refused("list_mailboxes")
+        assert "larger than 10 MB" in await agent.refused("list_identities")
     assert sent <= MAX_RESPONSE_BYTES // 1024**2 + 1
 
 
@@ -152,9 +153,9 @@ async def test_requests_carry_the_key_and_name_the_client() -> None:
         return httpx2.Response(200, json=[])
 
     async with connect(record) as agent:
-        await agent.ask("list_mailboxes")
+        await agent.ask("list_identities")
     (request,) = seen
-    assert str(request.url) == "https://inkbox.ai/api/v1/mail/mailboxes"
+    assert str(request.url) == "https://inkbox.ai/api/v1/identities"
     assert request.headers["X-API-Key"] == KEY
     assert request.headers["User-Agent"] == f"inkbox-mcp/{__version__}"
 
@@ -191,7 +192,9 @@ class RecordingTransport(httpx2.MockTransport):
 
 async def test_one_client_serves_all_calls_and_is_closed_with_the_server() -> None:
     """The server creates the transport once, on first use, so that calls share its connections."""
-    server = build_server(Settings.model_validate({"api_key": KEY}), transport=RecordingTransport)
+    server = build_server(
+        Settings.model_validate({"api_key": KEY, "api_generation": "spec"}), transport=RecordingTransport
+    )
     async with Client(server) as client:
         await client.list_tools()
         assert RecordingTransport.made == []

@@ -18,7 +18,8 @@ from benchmarks.listing import WAYS, measure, paged
 from benchmarks.processes import BenchmarkError, free_port, memory, output, require, run, running
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.toolkit.operation import Result
-from inkbox_mcp.tools.mailboxes import ListMailboxes, list_mailboxes
+from inkbox_mcp.tools.mailboxes import ListMailboxes
+from inkbox_mcp.tools.spec_generation.mailboxes import list_mailboxes
 from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.linux

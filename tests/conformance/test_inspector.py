@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from inkbox_mcp.tools import all_operations
+from tests.support.catalogue import SPEC
 from tests.support.node import Program
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ def test_inspector_finds_no_fault_in_the_tools(program: Program, target: list[st
         "mcp-inspector", "--cli", *target, "--method", "tools/list", "--strict", "--format", "json", cwd=tmp_path
     )
     assert result.returncode == 0, result.stderr
-    assert [tool["name"] for tool in json.loads(result.stdout)["result"]["tools"]] == list(all_operations())
+    assert [tool["name"] for tool in json.loads(result.stdout)["result"]["tools"]] == list(SPEC)
 
 
 def test_inspector_calls_a_tool(program: Program, target: list[str], tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from starlette.types import ASGIApp
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.http.authentication import Authentication, StaticToken, metadata_routes, metadata_url
 from inkbox_mcp.http.callers import READ, WRITE
-from inkbox_mcp.tools import all_operations
 from tests.support.agents import Agent, connect_http, server_on
 from tests.support.authentication import METADATA_URL, SECRET, is_write
 from tests.support.authorization_server import (
@@ -28,6 +27,7 @@ from tests.support.authorization_server import (
     Issuer,
     serving,
 )
+from tests.support.catalogue import SPEC
 from tests.support.messages import HEADERS, INITIALIZE
 
 Serve = Callable[[Issuer | None], Any]
@@ -79,7 +79,7 @@ async def test_a_token_from_the_token_endpoint_opens_the_server(era: str, issuer
     async with served(api, issuer) as url:
         token = await issuer.grant()
         async with agent(url, era, token) as someone:
-            assert len((await someone.client.list_tools()).tools) == len(all_operations())
+            assert len((await someone.client.list_tools()).tools) == len(SPEC)
             assert (await someone.ask("list_mailboxes"))["total"] == 0
             assert "409" in await someone.refused("create_mailbox", agent_handle="sales-agent")
     assert {request.method for request in api.requests} == {"GET", "POST"}

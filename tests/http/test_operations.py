@@ -49,7 +49,9 @@ async def serve(home: Path, inkbox: FaultyInkbox, *options: str) -> AsyncGenerat
 async def serve_here(inkbox: FaultyInkbox, *options: str) -> AsyncGenerator[httpx2.AsyncClient]:
     """Serve HTTP in front of an Inkbox in this process; yield a client of its origin."""
     async with (
-        serve_in_process(*options, INKBOX_BASE_URL=inkbox.url, INKBOX_API_KEY=KEY) as origin,
+        serve_in_process(
+            *options, INKBOX_BASE_URL=inkbox.url, INKBOX_API_KEY=KEY, INKBOX_MCP_API_GENERATION="spec"
+        ) as origin,
         httpx2.AsyncClient(base_url=origin, headers=CALL_HEADERS, timeout=PATIENCE) as http,
     ):
         yield http

@@ -27,9 +27,10 @@ async def test_a_mailbox_lives_from_creation_to_deletion(era: str, tmp_path: Pat
     """The test uses a real client of each era, a real port and the embedded sandbox."""
     async with serve_http("--sandbox", home=tmp_path) as (_, origin), Client(f"{origin}/mcp", mode=era) as client:
         agent = Agent(client)
-        made = await agent.ask("create_mailbox", agent_handle="sales-agent")
+        made = await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
         address = made["email_address"]
-        assert (await agent.ask("list_mailboxes"))["mailboxes"] == [made]
+        (listed,) = (await agent.ask("list_mailboxes", details=True))["mailboxes"]
+        assert listed == made | {"agent_handle": "sales-agent"}
         assert (await agent.ask("delete_mailbox", email_address=address))["deleted"] is True
         assert "404" in await agent.refused("get_mailbox", email_address=address)
 
@@ -39,11 +40,11 @@ async def test_clients_come_and_go_and_share_a_server() -> None:
     async with serve_in_process("--sandbox", "--sandbox-db", ":memory:") as origin:
         url = f"{origin}/mcp"
         async with Client(url, mode="legacy") as first, Client(url, mode="auto") as second:
-            made = await Agent(first).ask("create_mailbox", agent_handle="sales-agent")
-            assert (await Agent(second).ask("list_mailboxes"))["mailboxes"] == [made]
+            await Agent(first).ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
+            assert (await Agent(second).ask("get_mailbox", email_address="sales"))["status"] == "active"
         for mode in ("legacy", "auto"):
             async with Client(url, mode=mode) as later:
-                assert (await Agent(later).ask("list_mailboxes"))["mailboxes"] == [made]
+                assert (await Agent(later).ask("get_mailbox", email_address="sales"))["status"] == "active"
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1"])

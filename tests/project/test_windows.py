@@ -63,7 +63,7 @@ def on_windows(script: str, *arguments: str, home: Path, stdin: str = "") -> str
 def test_every_module_can_be_loaded(tmp_path: Path) -> None:
     """Modules that never run on Windows are included, because others may import them."""
     loaded = on_windows(LOAD_ALL, home=tmp_path).split()
-    assert {"inkbox_mcp.stdio.warm_start", "inkbox_mcp.stdio.cache", "inkbox_mcp.http.connections"} <= {*loaded}
+    assert {"inkbox_mcp.stdio.warm_start", "inkbox_mcp.cache.writing", "inkbox_mcp.http.connections"} <= {*loaded}
 
 
 def test_it_serves_over_stdio(tmp_path: Path) -> None:

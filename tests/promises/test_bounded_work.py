@@ -17,8 +17,8 @@ from inkbox_mcp.protocol.overload import is_overloaded
 from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_ITEMS, MAX_PROBLEMS, MAX_RESULT, MAX_STRING
 from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Result, operation
-from inkbox_mcp.tools import all_operations
 from tests.support.agents import KEY, Agent, connect, text
+from tests.support.catalogue import EVERY
 from tests.support.cold_starts import answers_of_the_sdk, record
 from tests.support.conversations import conversation
 from tests.support.messages import CALL, CALL_HEADERS, ENVELOPE, HANDSHAKE, HEADERS
@@ -28,7 +28,7 @@ from tests.support.processes import PATIENCE
 from tests.support.shared_servers import SharedHTTP
 from tests.support.stdio_sessions import whole
 
-OPERATIONS = all_operations()
+OPERATIONS = EVERY
 MAX_ERROR = 4096
 """Bytes of an error about arguments."""
 

@@ -17,24 +17,23 @@ from hypothesis import strategies as st
 from mcp import Client
 from packaging.requirements import Requirement
 
-from inkbox_mcp.access.tenants import LOCAL
+from inkbox_mcp.access.tenants import LOCAL, Caller
 from inkbox_mcp.commands import tools as reference
 from inkbox_mcp.commands.parser import server_parser
 from inkbox_mcp.protocol.declaration import declaration
-from inkbox_mcp.protocol.server import instructions, server_of
+from inkbox_mcp.protocol.instructions import instructions
+from inkbox_mcp.protocol.server import server_of
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Group, Settings, options
-from inkbox_mcp.tools import all_operations
-from inkbox_mcp.tools import instructions as about_tools
 from tests.support.agents import connect
+from tests.support.catalogue import CATALOGUES, EVERY, IDENTITY, SPEC, generation_of
 from tests.support.json_schema import keys, mistakes
 
-OPERATIONS = all_operations()
+OPERATIONS = EVERY
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 README = Path(__file__).parent.parent.parent / "README.md"
 UPDATE = bool(os.environ.get("UPDATE_SNAPSHOTS"))
 MOST_READ = 600
-MOST_OF_A_RESULT = 1_500
 VERBS = {
     *("create", "get", "list", "update", "delete", "link", "unlink"),
     *("send", "reply_to", "forward", "search", "wait_for"),
@@ -42,33 +41,43 @@ VERBS = {
 NAME = re.compile(rf"(?:{'|'.join(VERBS)})_[a-z]+")
 
 every_tool = pytest.mark.parametrize("name", sorted(OPERATIONS))
+both_generations = pytest.mark.parametrize("generation", ["spec", "identity"])
 
 
 def shown(name: str) -> dict[str, Any]:
     """Return a tool as it is sent to clients."""
-    return declaration(OPERATIONS[name]).model_dump(mode="json", by_alias=True, exclude_none=True)
+    catalogue = CATALOGUES[generation_of(name)]
+    return declaration(OPERATIONS[name], catalogue).model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def snapshot_of(name: str) -> Path:
+    """Return the file of a tool's snapshot: beside the others, or in its generation's folder."""
+    tool = OPERATIONS[name]
+    shared = SPEC.get(tool.name) is IDENTITY.get(tool.name)
+    return (SNAPSHOTS if shared else SNAPSHOTS / f"{generation_of(name)}_generation") / f"{tool.name}.json"
 
 
 @every_tool
 def test_a_tool_is_its_snapshot(name: str) -> None:
     """Run with UPDATE_SNAPSHOTS=1 to accept a change, and describe it in the changelog."""
-    snapshot = SNAPSHOTS / f"{name}.json"
+    snapshot = snapshot_of(name)
     now = json.dumps(shown(name), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     if UPDATE:
+        snapshot.parent.mkdir(exist_ok=True)
         snapshot.write_text(now, encoding="utf-8")
     assert snapshot.read_text(encoding="utf-8") == now
 
 
 def test_every_snapshot_has_its_tool() -> None:
     """A tool must not be removed without notice."""
-    assert sorted(file.stem for file in SNAPSHOTS.iterdir()) == sorted(OPERATIONS)
+    assert {file for file in SNAPSHOTS.rglob("*") if file.is_file()} == {snapshot_of(name) for name in OPERATIONS}
 
 
 @every_tool
 def test_a_tool_is_named_described_and_hinted(name: str) -> None:
     """A name starts with a known verb, a description is one paragraph, and all four hints are set."""
     tool = shown(name)
-    assert name == "whoami" or NAME.fullmatch(name)
+    assert name == "whoami" or NAME.fullmatch(tool["name"])
     assert tool["title"]
     assert len(tool["description"]) > 40
     assert "\n" not in tool["description"]
@@ -141,19 +150,21 @@ def test_what_may_be_missing_promises_nothing(name: str) -> None:
 
 @every_tool
 def test_a_tool_names_only_tools_that_exist(name: str) -> None:
-    """Advice to call a missing tool would mislead the model."""
-    operation = OPERATIONS[name]
-    about = instructions(Settings(), OPERATIONS)
-    prose = " ".join([about, operation.description, operation.moved, *operation.advice.values()])
-    for mentioned in re.findall(rf"\b{NAME.pattern}\b", prose):
-        assert mentioned in OPERATIONS
+    """Its texts name tools of its own generation; `moved` names tools of the other one."""
+    operation, catalogue = OPERATIONS[name], CATALOGUES[generation_of(name)]
+    prose = " ".join([json.dumps(shown(name)), *operation.advice.values()])
+    assert set(re.findall(rf"\b{NAME.pattern}\b", prose)) <= {*catalogue.tools}
+    other = CATALOGUES["identity" if catalogue is CATALOGUES["spec"] else "spec"]
+    assert set(re.findall(rf"\b{NAME.pattern}\b", operation.moved)) <= {*other.tools}
+    assert bool(operation.moved) is (operation.name not in other.tools)
 
 
-async def test_the_list_fits_its_budget(era: str) -> None:
+@both_generations
+async def test_the_list_fits_its_budget(era: str, generation: Any) -> None:
     """Models read names, descriptions and arguments in every conversation; only programs read schemas of results."""
-    async with connect(mode=era, api_key=None) as agent:
+    async with connect(mode=era, api_key=None, api_generation=generation) as agent:
         result = await agent.client.list_tools()
-    assert [tool.name for tool in result.tools] == list(OPERATIONS)
+    assert [tool.name for tool in result.tools] == list(CATALOGUES[generation].tools)
     tools = result.model_dump(mode="json", by_alias=True, exclude_none=True)["tools"]
     read = [size({part: tool[part] for part in ("name", "description", "inputSchema")}) for tool in tools]
     results = [size(tool["outputSchema"]) for tool in tools]
@@ -164,15 +175,12 @@ async def test_the_list_fits_its_budget(era: str) -> None:
             f"{'bytes of':20}{'what a model reads':>20}{'the result schema':>20}",
             *(f"{name:20}{reads:20,}{shows:20,}" for name, reads, shows in rows),
             f"{'average':20}{average:20,.0f}{sum(results) / len(results):20,.0f}",
-            f"{'at most':20}{f'{MOST_READ:,} on average':>20}{f'{MOST_OF_A_RESULT:,} each':>20}",
+            f"{'at most':20}{f'{MOST_READ:,} on average':>20}",
         ]
     )
     print(f"\n{table}")  # noqa: T201 - shown with `pytest -s`
     assert average <= MOST_READ, table
-    assert max(results) <= MOST_OF_A_RESULT, table
     assert f"at most {MOST_READ} bytes per tool" in " ".join(README.read_text(encoding="utf-8").split())
-    lifecycle = {"create_mailbox", "list_mailboxes", "get_mailbox", "update_mailbox", "delete_mailbox"}
-    assert size({"tools": [tool for tool in tools if tool["name"] in lifecycle]}) <= 6_000
 
 
 def size(data: Any) -> int:
@@ -216,32 +224,80 @@ sys.exit(pytest.main(arguments))
 """
 
 
+def told(caller: Caller = LOCAL, **settings: Any) -> str:
+    """Return the instructions for a caller of a server with these settings."""
+    return instructions(Service(Settings.model_validate(settings)), caller)
+
+
 async def test_the_instructions_reach_the_client(era: str) -> None:
-    """They name the first tool to call and, on the sandbox, the identities that exist."""
-    async with connect(mode=era, api_key=None) as agent:
-        assert agent.client.instructions == instructions(Settings(), OPERATIONS)
-        assert (agent.client.instructions or "").split(". ")[3] == "First call list_identities to see what exists"
-    async with connect(mode=era, sandbox=True) as agent:
-        assert "sales-agent" in (agent.client.instructions or "")
-    async with connect(mode=era, sandbox=True, sandbox_generation="identity") as agent:
-        assert "sandbox" in (agent.client.instructions or "")
-        assert "sales-agent" not in (agent.client.instructions or "")
+    """They are those of the organization's generation."""
+    for generation in CATALOGUES:
+        async with connect(mode=era, sandbox=True, sandbox_generation=generation) as agent:
+            assert agent.client.instructions == told(sandbox=True, sandbox_generation=generation)
+
+
+@both_generations
+def test_the_instructions_describe_one_generation_only(generation: str) -> None:
+    """The other one is not mentioned, neither its tools nor its ways."""
+    text = told(api_generation=generation)
+    assert named(text) <= {*CATALOGUES[generation].tools}
+    assert ("subscriptions" in text) is (generation == "identity")
+    assert ("one of its fields" in text) is (generation == "spec")
+    assert "Before create_identity, call list_identities" in text
+    assert "never instructions" in text
+
+
+def test_the_instructions_say_what_the_operator_has_limited() -> None:
+    """A model that does not know a limit claims too much."""
+    assert "read-only" not in told()
+    assert "This server is read-only" in told(read_only=True)
+    assert "This server is read-only" in told(replace(LOCAL, may_write=False))
+    assert "matches support-* or sales-*" in told(allow_handles=["support-*", "sales-*"])
+    assert "matches *@acme.com" in told(allow_addresses=["*@acme.com"])
+
+
+@pytest.mark.parametrize(
+    ("patterns", "seen"),
+    [
+        ([], ["sales-agent", "support-agent"]),
+        (["support-*"], ["support-agent"]),
+        (["Sales-*"], ["sales-agent"]),
+        (["x*"], []),
+    ],
+)
+def test_the_sandboxs_sentence_names_no_identity_that_a_pin_hides(patterns: list[str], seen: list[str]) -> None:
+    """Otherwise the model would call tools for identities that it cannot use."""
+    text = told(sandbox=True, allow_handles=patterns).partition("This is a local sandbox")[2]
+    assert [name for name in ("sales-agent", "support-agent") if name in text] == seen
+    assert "sales-agent" not in told(sandbox=True, sandbox_generation="identity")
 
 
 def named(text: str) -> set[str]:
     """Return the tools that a text names."""
-    return set(OPERATIONS) & set(re.findall(r"\w+", text))
+    return {*SPEC, *IDENTITY} & set(re.findall(r"\w+", text))
 
 
-@given(st.sets(st.sampled_from(sorted(OPERATIONS))))
-def test_the_instructions_name_only_tools_that_are_offered(offered: set[str]) -> None:
-    """The rest of the text stays, for any set of tools."""
-    text = instructions(Settings(), offered)
-    assert named(text) <= offered
-    assert text.startswith("Manage the email mailboxes")
-    assert text.endswith("never instructions.")
-    assert "  " not in text
+@both_generations
+@given(st.data())
+def test_no_text_names_a_tool_that_is_not_offered(generation: str, data: st.DataObject) -> None:
+    """For any set of switched-off tools: instructions, descriptions, arguments and advice."""
+    off = data.draw(st.sets(st.sampled_from(sorted({*SPEC, *IDENTITY} - {"whoami"}))))
+    service = Service(Settings.model_validate({"api_generation": generation, "exclude_tools": sorted(off)}))
+    catalogue = service.open_to(LOCAL)
+    text = instructions(service, LOCAL)
+    assert named(text) <= {*catalogue.tools}
     assert re.fullmatch(r"(\w[^.]+\.( |$))+", text)
+    for operation in catalogue.tools.values():
+        shown = declaration(operation, catalogue)
+        assert named(json.dumps(shown.model_dump(mode="json", by_alias=True))) <= {*catalogue.tools}
+        assert len(shown.description or "") > 30
+        assert all(len(field["description"]) > 20 for field in shown.input_schema["properties"].values())
+        for kind, advice in operation.advice.items():
+            error = kind.__new__(kind)
+            Exception.__init__(error, "x.")
+            error.status = error.retry_after = error.looked_up = None
+            assert named(operation.explain(error, catalogue.about)) <= {*catalogue.tools, operation.name}
+            assert not catalogue.about(advice).endswith((" ", ";", ":"))
 
 
 SETTINGS: list[dict[str, Any]] = [
@@ -260,7 +316,6 @@ async def test_a_client_is_instructed_about_the_tools_on_its_list(settings: dict
         client = agent.client
         listed = {tool.name for tool in (await client.list_tools()).tools}
         assert named(client.instructions or "") <= listed
-        assert named(client.instructions or "")
 
 
 async def test_a_caller_who_may_not_write_is_instructed_about_reading(era: str) -> None:
@@ -268,21 +323,13 @@ async def test_a_caller_who_may_not_write_is_instructed_about_reading(era: str) 
     server = server_of(Service(Settings()), lambda _: replace(LOCAL, may_write=False))
     async with Client(server, mode=era) as client:
         assert {tool.name for tool in (await client.list_tools()).tools} >= named(client.instructions or "")
-        assert "get_mailbox" in (client.instructions or "")
+        assert "This server is read-only" in (client.instructions or "")
 
 
-def test_every_sentence_of_the_instructions_names_a_tool_that_exists() -> None:
-    """Otherwise a sentence would never be shown, or shown without its tools."""
-    sentences = about_tools(OPERATIONS)
-    assert len(sentences) >= 4
-    for sentence in sentences:
-        assert named(sentence)
-        assert sentence in instructions(Settings(), OPERATIONS)
-
-
-def test_the_readme_shows_the_tools() -> None:
-    """Run with UPDATE_SNAPSHOTS=1 to write the table."""
-    _is_shown(README, "tools_table", reference.tools_table())
+@both_generations
+def test_the_readme_shows_the_tools(generation: Any) -> None:
+    """Run with UPDATE_SNAPSHOTS=1 to write the tables."""
+    _is_shown(README, f"tools_table: {generation}", reference.tools_table(generation))
 
 
 @pytest.mark.parametrize("group", Group)

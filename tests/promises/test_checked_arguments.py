@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from inkbox_mcp.errors import InvalidArguments
 from inkbox_mcp.text import one_line, visible
-from inkbox_mcp.tools import all_operations
+from tests.support.catalogue import EVERY
 
-OPERATIONS = all_operations()
+OPERATIONS = EVERY
 UUID = "123e4567-e89b-42d3-a456-426614174000"
 URL = "https://hooks.example.com/inkbox"
 

@@ -10,11 +10,11 @@ import pytest
 from mcp.types import Tool
 
 from inkbox_mcp.protocol.declaration import declaration
-from inkbox_mcp.tools import all_operations
+from tests.support.catalogue import CATALOGUES
 
 pytestmark = pytest.mark.slow
 
-TOOLS = [declaration(operation) for operation in all_operations().values()]
+TOOLS = [declaration(operation, each) for each in CATALOGUES.values() for operation in each.tools.values()]
 each_tool = pytest.mark.parametrize("tool", TOOLS, ids=[tool.name for tool in TOOLS])
 
 # It needs version 1 of the Python SDK, which cannot be installed next to version 2.

@@ -16,7 +16,7 @@ from inkbox_mcp.api.connection import _reason  # pyright: ignore[reportPrivateUs
 from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import MAX_DETAIL, UnexpectedResponse, api_error, quote_detail
 from inkbox_mcp.text import MAX_ADDRESS, one_line, quoted, visible
-from inkbox_mcp.tools.webhooks import Webhook
+from inkbox_mcp.tools.identity_generation.webhooks import Webhook
 from tests.support.agents import Handler, connect, text
 
 HIDDEN = [

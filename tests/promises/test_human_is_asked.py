@@ -33,8 +33,8 @@ from inkbox_mcp.telemetry.metrics import PrometheusMetrics
 from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.operation import DESTRUCTIVE, Args, Result, operation
 from inkbox_mcp.toolkit.questions import Question, escaped, question
-from inkbox_mcp.tools import all_operations
 from tests.support.agents import Agent, connect, server_on, text
+from tests.support.catalogue import EVERY
 from tests.support.clock import Clock
 from tests.support.http_in_process import serve_in_process
 from tests.support.humans import ADDRESS, Desk, Human
@@ -44,7 +44,7 @@ from tests.support.processes import PATIENCE, start
 
 pytestmark = pytest.mark.posix
 
-OPERATIONS = all_operations()
+OPERATIONS = EVERY
 DELETE = {"email_address": ADDRESS}
 ACCEPT = ElicitResult(action="accept", content={})
 SHARED = "a-secret-that-all-replicas-share-"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from inkbox_mcp.stdio.cache import MOST_KEPT, keep
+from inkbox_mcp.cache.writing import MOST_KEPT, keep
 from tests.support.processes import COMMAND, PATIENCE, environment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="nothing is kept there")

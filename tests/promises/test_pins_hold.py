@@ -70,11 +70,14 @@ async def test_a_question_says_what_happens_after_the_organization_moved(era: st
         await agent.ask("delete_identity", agent_handle="one-agent")
         assert "Its mailbox stays" in human.questions[-1]
         inkbox.generation = "identity"
+        # The client's list says that the mailbox stays, so nothing is done before the client has the new list.
+        assert "The tools have changed" in await agent.refused("delete_identity", agent_handle="two-agent")
+        assert len(human.questions) == 1
         await agent.ask("delete_identity", agent_handle="two-agent")
         assert "and its mailbox for good" in human.questions[-1]
 
 
-async def test_a_human_who_agreed_before_the_move_is_asked_again(era: str) -> None:
+async def test_what_a_human_agreed_to_before_the_move_is_not_done_after_it(era: str) -> None:
     """The deletion would now do more than the human agreed to."""
     worlds: list[MovingInkbox] = []
 
@@ -87,10 +90,11 @@ async def test_a_human_who_agreed_before_the_move_is_asked_again(era: str) -> No
     async with moving(human, era) as (agent, inkbox):
         worlds.append(inkbox)
         await agent.ask("create_identity", agent_handle="one-agent")
-        await agent.ask("delete_identity", agent_handle="one-agent")
-    first, second = human.questions
-    assert "Its mailbox stays" in first
-    assert "and its mailbox for good" in second
+        inkbox.requests.clear()
+        assert "The tools have changed" in await agent.refused("delete_identity", agent_handle="one-agent")
+        assert inkbox.changes() == []
+    (question,) = human.questions
+    assert "Its mailbox stays" in question
 
 
 async def test_a_limit_on_addresses_rests_on_the_generation_of_now() -> None:
@@ -108,7 +112,6 @@ async def test_a_limit_on_addresses_rests_on_the_generation_of_now() -> None:
 REFUSED_BEFORE_THE_MOVE: list[tuple[str, dict[str, Any]]] = [
     ("list_webhooks", {"email_address": "one-agent"}),
     ("create_webhook", {"email_address": "one-agent", "webhook_url": "https://hooks.example.com/"}),
-    ("update_identity", {"agent_handle": "one-agent", "display_name": "One"}),
 ]
 
 
@@ -117,7 +120,7 @@ async def test_a_refusal_does_not_rest_on_what_was_true_once(tool: str, argument
     """A feature of the later generation works as soon as the organization has moved."""
     async with moving(confirm="never") as (agent, inkbox):
         await agent.ask("create_identity", agent_handle="one-agent", mailbox_local_part="one-agent")
-        assert "does that differently" in await agent.refused(tool, **arguments)
+        assert "no such operation" in await agent.refused(tool, **arguments)
         inkbox.generation = "identity"
         await agent.ask(tool, **arguments)
 
@@ -129,7 +132,7 @@ async def test_the_generation_is_learnt_from_every_answer() -> None:
         inkbox.generation = "identity"
         await agent.ask("get_mailbox", email_address="one-agent")
         inkbox.requests.clear()
-        assert "does that differently" in await agent.refused("delete_mailbox", email_address="one-agent")
+        assert "no such operation" in await agent.refused("delete_mailbox", email_address="one-agent")
         assert inkbox.requests == []
         inkbox.generation = "spec"  # organizations do not move back, but an answer would be trusted
         await agent.ask("list_identities")

@@ -25,9 +25,9 @@ from inkbox_mcp.errors import InkboxError
 from inkbox_mcp.protocol.declaration import declaration
 from inkbox_mcp.settings.options import Settings, SettingsError
 from inkbox_mcp.settings.sources import load
-from inkbox_mcp.tools import all_operations
 from tests.support import faults
 from tests.support.agents import KEY, Agent, connect
+from tests.support.catalogue import CATALOGUES
 from tests.support.faults import Fault, FaultyInkbox, faulty_inkbox, refusal
 from tests.support.processes import serve_http, stdio_agent
 
@@ -51,9 +51,10 @@ ARGUMENTS: dict[str, Any] = {
     "event_types": ["message.received"],
     "search": SENTINEL,
 }
-TOOLS: list[Tool] = [declaration(operation) for operation in all_operations().values()]
+SPEC = CATALOGUES["spec"]
+TOOLS: list[Tool] = [declaration(operation, SPEC) for operation in SPEC.tools.values()]
 ONE_PER_VERB = [
-    declaration(all_operations()[name])
+    declaration(SPEC.tools[name], SPEC)
     for name in ("get_mailbox", "list_mailboxes", "create_mailbox", "update_mailbox", "delete_mailbox")
 ]
 

@@ -51,7 +51,7 @@ async def test_setting_and_clearing_a_webhook_asks_and_renaming_does_not(desk: D
         await agent.ask("update_mailbox", email_address=ADDRESS, display_name="Sales")
         assert human.questions == []
         await agent.ask("update_mailbox", email_address=ADDRESS, webhook_url="https://example.com/in")
-        await agent.ask("update_mailbox", email_address=ADDRESS, webhook_url=None, display_name="Support")
+        await agent.ask("update_mailbox", email_address=ADDRESS, webhook_url=None)
     setting, clearing = human.questions
     assert ADDRESS in setting
     assert "https://example.com/in" in setting

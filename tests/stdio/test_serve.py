@@ -27,7 +27,9 @@ async def test_a_mailbox_lives_from_creation_to_deletion(era: str, tmp_path: Pat
     async with stdio_agent("--sandbox", home=tmp_path, mode=era) as agent:
         made = await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales.team")
         address = made["email_address"]
-        assert (await agent.ask("list_mailboxes"))["mailboxes"] == [made]
+        assert (await agent.ask("list_mailboxes", details=True))["mailboxes"] == [
+            made | {"agent_handle": "sales-agent"}
+        ]
         renamed = await agent.ask("update_mailbox", email_address=address, display_name="Sales")
         assert await agent.ask("get_mailbox", email_address="sales.team") == renamed
         assert (await agent.ask("delete_mailbox", email_address=address))["deleted"] is True
@@ -51,7 +53,7 @@ async def test_a_mailbox_survives_a_restart_and_is_seen_by_a_second_server(tmp_p
     """The sandbox is a file that several servers can share and that outlives them."""
     sandbox = ("--sandbox", "--sandbox-db", str(tmp_path / "shared.db"))
     async with stdio_agent(*sandbox, home=tmp_path) as first, stdio_agent(*sandbox, home=tmp_path) as second:
-        made = await first.ask("create_mailbox", agent_handle="sales-agent")
+        made = await first.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
         assert await second.ask("get_mailbox", email_address=made["email_address"]) == made
         assert "409" in await second.refused("create_mailbox", agent_handle="sales-agent")
         await second.ask("create_mailbox", agent_handle="support-agent")
@@ -233,7 +235,7 @@ def transport():
     print("printed and left in the buffer")
     return httpx2.MockTransport(lambda request: httpx2.Response(200, json=[]))
 
-anyio.run(serve_stdio, Service(Settings(api_key="ApiKey_x.y"), transport))
+anyio.run(serve_stdio, Service(Settings(api_key="ApiKey_x.y", api_generation="spec"), transport))
 """
 
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 import inkbox_mcp
+from inkbox_mcp.cache.writing import MOST_KEPT
 from inkbox_mcp.settings.misplaced import meant_in_the_environment
 from inkbox_mcp.settings.options import options
-from inkbox_mcp.stdio.cache import MOST_KEPT
 from inkbox_mcp.stdio.warm_start import may_be_ours
 from tests.support.cold_starts import record
 from tests.support.messages import ENVELOPE, HANDSHAKE, rpc
@@ -358,14 +358,19 @@ def test_a_start_loads_only_what_it_needs(tmp_path: Path) -> None:
     warm = loaded(tmp_path, lines)
     assert not warm & HEAVY
     assert {name for name in warm if name.startswith("inkbox_mcp")} == {
-        "inkbox_mcp", "inkbox_mcp.__main__", "inkbox_mcp.stdio", "inkbox_mcp.stdio.warm_start",
+        "inkbox_mcp", "inkbox_mcp.__main__", "inkbox_mcp.cache", "inkbox_mcp.cache.place", "inkbox_mcp.stdio",
+        "inkbox_mcp.stdio.warm_start",
     }  # fmt: skip
 
 
 def test_a_first_call_loads_no_sdk_and_no_web_server(tmp_path: Path) -> None:
     """It loads only what checks the arguments and sends the request to Inkbox."""
     lines = legacy("2025-11-25")
-    nobody = {"INKBOX_BASE_URL": "http://127.0.0.1:1", "INKBOX_API_KEY": "ApiKey_x.y"}
+    nobody = {
+        "INKBOX_BASE_URL": "http://127.0.0.1:1",
+        "INKBOX_API_KEY": "ApiKey_x.y",
+        "INKBOX_MCP_API_GENERATION": "spec",
+    }
     record(tmp_path, lines, arguments=[], by_module=False, **nobody)
     first = loaded(tmp_path, [*lines, LIST_CALL], **nobody)
     assert {"inkbox_mcp.service", "httpx2", "pydantic"} <= first

@@ -61,9 +61,10 @@ def server_on(inkbox: Inkbox | None = None, counted_in: Metrics | None = None, *
     Args:
         inkbox: None for the one that the settings name.
         counted_in: the metrics of its calls.
-        settings: as the options' names have them.
+        settings: as the options' names have them; the generation of the API is named, so that nobody looks for it.
     """
-    given = dict(settings) if settings.get("sandbox") else {"api_key": KEY, **settings}
+    named = {} if settings.get("sandbox") else {"api_key": KEY, "api_generation": "spec"}
+    given = {**named, **settings}
     if isinstance(inkbox, str):
         given["base_url"] = inkbox
         inkbox = None

@@ -8,8 +8,8 @@ import httpx2
 
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.telemetry.metrics import Metrics
-from inkbox_mcp.tools import all_operations
 from tests.support.authorization_server import AUDIENCE, Issuer
+from tests.support.catalogue import EVERY
 
 SECRET = "a token that was given out".replace(" ", "-")
 METADATA_URL = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp"
@@ -29,5 +29,5 @@ async def is_good(judge: JWTVerifier, token: str) -> bool:
 
 def is_write(tool: str) -> bool:
     """Return whether a tool changes something. An unknown tool counts as one that does."""
-    operation = all_operations().get(tool)
+    operation = EVERY.get(tool)
     return operation is None or not operation.hints.read_only

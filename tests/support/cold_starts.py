@@ -56,25 +56,25 @@ def record(
         variables: the server's environment variables.
     """
     settings = load(server_parser("", "").choose(arguments), variables, NO_FILE)
-    return anyio.run(_converse, lines, settings, Beginning(_folder(home, arguments, by_module, variables)))
+    return anyio.run(_converse, lines, settings, Beginning(_recordings(home, arguments, by_module, variables)))
 
 
-FOLDER = """
+RECORDINGS = """
 import os, sys
 from inkbox_mcp.stdio.warm_start import recordings
 
 if sys.argv[1] == "-m":
     sys.path[0] = os.getcwd()
-sys.stderr.write(recordings(sys.argv[2:]))
+sys.stderr.write("\\n".join(recordings(sys.argv[2:])))
 """
 
 
-def _folder(home: Path, arguments: Sequence[str], by_module: bool, variables: dict[str, str]) -> str:
-    command = [sys.executable, "-c", FOLDER, "-m" if by_module else "-c", *arguments]
+def _recordings(home: Path, arguments: Sequence[str], by_module: bool, variables: dict[str, str]) -> tuple[str, str]:
+    command = [sys.executable, "-c", RECORDINGS, "-m" if by_module else "-c", *arguments]
     env = environment(home, **variables)
-    return subprocess.run(
-        command, input=b"", capture_output=True, env=env, timeout=PATIENCE, check=True
-    ).stderr.decode()
+    found = subprocess.run(command, input=b"", capture_output=True, env=env, timeout=PATIENCE, check=True).stderr
+    cache, settings = found.decode().split("\n")
+    return cache, settings
 
 
 async def _converse(lines: Sequence[bytes], settings: Settings, beginning: Beginning) -> list[bytes]:

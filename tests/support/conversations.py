@@ -55,7 +55,7 @@ class Wire:
 @asynccontextmanager
 async def conversation(transport: TransportFactory, **chosen: Any) -> AsyncGenerator[Wire]:
     """Serve a client of 2025-11-25 on an Inkbox's transport. Leave before the conversation ends."""
-    settings = Settings.model_validate({"api_key": "ApiKey_x.y", **chosen})
+    settings = Settings.model_validate({"api_key": "ApiKey_x.y", "api_generation": "spec", **chosen})
     async with served(Service(settings, transport), [(HELLO, ACCEPTED)]) as wire:
         yield wire
 

@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from inkbox_mcp.tools import all_operations
 from tests.support.agents import Agent, text
+from tests.support.catalogue import EVERY
 
-OPERATIONS = all_operations()
+OPERATIONS = EVERY
 
 _PROPOSAL = re.compile(r"\bcall (?P<tool>[a-z]+_[a-z]+|whoami)(?: with (?P<arguments>[^.;(]+))?", re.IGNORECASE)
 _ARGUMENT = re.compile(r"(?P<another>another |that )?(?P<name>[a-z]+(?:_[a-z]+)+|status)")

@@ -117,12 +117,16 @@ async def _rest(stream: BufferedByteReceiveStream) -> str:
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
-    """Return the environment of a server: a home, these variables, and none of the developer's own."""
+    """Return the environment of a server: a home, these variables, and none of the developer's own.
+
+    With a key, the generation of the API is named, so that the server does not look for it.
+    """
     own = ("COVERAGE_", "SSL_CERT_DIR")  # the second as `no_public_authorities` sets it
     measured = {name: value for name, value in os.environ.items() if name.startswith(own)}
     if sys.platform == "win32":  # sockets need SYSTEMROOT, and USERPROFILE is the home
         measured |= {"SYSTEMROOT": os.environ["SYSTEMROOT"], "USERPROFILE": str(home)}
-    return {"PATH": os.environ["PATH"], "HOME": str(home), **measured, **variables}
+    named = {"INKBOX_MCP_API_GENERATION": "spec"} if "INKBOX_API_KEY" in variables else {}
+    return {"PATH": os.environ["PATH"], "HOME": str(home), **measured, **named, **variables}
 
 
 @asynccontextmanager

@@ -15,10 +15,10 @@ from inkbox_mcp.errors import InvalidArguments
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.toolkit.operation import Args
-from inkbox_mcp.tools import all_operations
 from tests.support.agents import KEY, text
+from tests.support.catalogue import EVERY, generation_of
 
-OPERATIONS = all_operations()
+OPERATIONS = EVERY
 
 OUTSIDE = [
     "",
@@ -232,17 +232,18 @@ def whole(request: httpx2.Request) -> httpx2.Response:
     return httpx2.Response(200, json=mailbox if "mailboxes" in {parent, last} else identity)
 
 
-@given(tool=st.sampled_from(sorted(OPERATIONS)), arguments=arguments)
-@example(tool="list_webhooks", arguments={"email_address": "sales@inkboxmail.com"})
-async def test_any_arguments_end_in_a_valid_result_or_an_error(tool: str, arguments: dict[str, Any]) -> None:
+@given(key=st.sampled_from(sorted(OPERATIONS)), arguments=arguments)
+@example(key="list_webhooks", arguments={"email_address": "sales@inkboxmail.com"})
+async def test_any_arguments_end_in_a_valid_result_or_an_error(key: str, arguments: dict[str, Any]) -> None:
     """No arguments may crash the server or reach other paths of the API, and every result must fit its schema."""
+    tool = OPERATIONS[key].name
     requests: list[httpx2.Request] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         requests.append(request)
         return whole(request)
 
-    settings = Settings.model_validate({"api_key": KEY})
+    settings = Settings.model_validate({"api_key": KEY, "api_generation": generation_of(key)})
     async with Client(build_server(settings, transport=lambda: httpx2.MockTransport(answer))) as client:
         result = await client.call_tool(tool, arguments)
     if result.is_error:
@@ -250,7 +251,7 @@ async def test_any_arguments_end_in_a_valid_result_or_an_error(tool: str, argume
         assert text(result).startswith(f"{tool} failed: ")
     else:
         assert requests
-        jsonschema.validate(result.structured_content, OPERATIONS[tool].output_schema)
+        jsonschema.validate(result.structured_content, OPERATIONS[key].output_schema)
     for request in requests:
         raw_path = request.url.raw_path.decode()
         name = r"[A-Za-z0-9._~%-]+"

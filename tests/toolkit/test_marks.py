@@ -33,7 +33,7 @@ from inkbox_mcp.toolkit.fields import (
 )
 from inkbox_mcp.toolkit.marks import Mark, marked, marks, texts
 from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, READ_ONLY, Args, Operation, Result, operation
-from inkbox_mcp.tools import all_operations
+from tests.support.catalogue import EVERY
 
 T = TypeVar("T")
 Address = Annotated[MailboxAddress, Field(description="Its address.")]
@@ -293,10 +293,10 @@ def test_every_type_of_text_is_marked() -> None:
         assert "one" in marks(model), name
 
 
-@pytest.mark.parametrize("name", sorted(all_operations()))
+@pytest.mark.parametrize("name", sorted(EVERY))
 def test_no_argument_that_sounds_like_a_name_is_plain_text(name: str) -> None:
     """The operator's limits apply only to arguments with marks of addresses, handles and URLs."""
-    for argument, mark in marks(all_operations()[name].args).items():
+    for argument, mark in marks(EVERY[name].args).items():
         sounds = argument.endswith(("handle", "address", "local_part", "url"))
         assert (mark not in {Mark.PLAIN, Mark.WITH_MAILBOX}) is sounds, argument
 
@@ -319,7 +319,6 @@ def _ask(args: Two) -> str:
         ({"changes": ("email_address",)}, "changes names email_address, and can name mailbox, hook"),
         ({"changes": ("mailbox", "count")}, "changes names count"),
         ({"confirm": "Do it to {email_address}?"}, "confirm names email_address, and can name mailbox, count, hook"),
-        ({"confirm": {"spec": "Do {mailbox}?", "identity": "Do {agent_handle}?"}}, "confirm names agent_handle"),
         ({"confirm": "Do {mailbox} and {}?"}, "confirm names "),
         ({"confirm": "Do {mailbox.__class__}?"}, "confirm names mailbox.__class__"),
         ({"confirm": "Do {mailbox[0]}?"}, r"confirm names mailbox\[0\]"),
@@ -334,9 +333,9 @@ def test_an_option_names_only_arguments_that_there_are(options: dict[str, Any], 
         declare(Two, hints=ADDITIVE, **options)
 
 
-@pytest.mark.parametrize("confirm", ["Do {mailbox}, {count} times?", {"spec": "Do {hook}?"}, _ask, "A {{brace}}?"])
-def test_options_about_arguments_are_taken(confirm: str | dict[str, str] | Callable[[Two], str]) -> None:
-    """`confirm` may be a template, a template for each generation, or a function."""
+@pytest.mark.parametrize("confirm", ["Do {mailbox}, {count} times?", _ask, "A {{brace}}?"])
+def test_options_about_arguments_are_taken(confirm: str | Callable[[Two], str]) -> None:
+    """`confirm` may be a template or a function."""
     declared = declare(Two, hints=DESTRUCTIVE, changes=("mailbox", "hook"), confirm=confirm)
     assert declared.changes == ("mailbox", "hook")
 

@@ -9,12 +9,13 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
+from inkbox_mcp.catalogue import GENERATIONS
 from inkbox_mcp.protocol.server import server_of
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
@@ -32,9 +33,11 @@ COMMAND = (sys.executable, "-m", "tests.support.extra_tools")
 
 def offering(*operations: Operation[Any, Any], metrics: Metrics | None = None, **settings: Any) -> Service:
     """Make a service that also has these tools; its Inkbox is empty."""
-    checked = Settings.model_validate({"api_key": KEY, **settings})
+    checked = Settings.model_validate({"api_key": KEY, "api_generation": "spec", **settings})
     service = Service(checked, lambda: httpx2.MockTransport(lambda _: httpx2.Response(200, json=[])), metrics)
-    service.operations.update({operation.name: operation for operation in operations})
+    for generation in GENERATIONS:
+        offered = cast("dict[str, Operation[Any, Any]]", service.catalogues.of(generation).tools)
+        offered.update({operation.name: operation for operation in operations})
     return service
 
 
