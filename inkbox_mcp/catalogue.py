@@ -71,6 +71,9 @@ class Catalogue:
 class Catalogues:
     """The catalogues of a server.
 
+    Attributes:
+        names: of all tools, of both generations.
+
     Args:
         settings: name the tools that the operator offers.
 
@@ -81,15 +84,15 @@ class Catalogues:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._all: dict[Generation, dict[str, Operation[Any, Any]]] = {each: operations(each) for each in GENERATIONS}
-        names = dict.fromkeys(name for tools in self._all.values() for name in tools)
+        self.names = frozenset(name for tools in self._all.values() for name in tools)
         for name in [*settings.tools, *settings.exclude_tools]:
-            if name not in names:
-                raise SettingsError(f"{name}: no such tool; the tools are {', '.join(names)}")
+            if name not in self.names:
+                raise SettingsError(f"{name}: no such tool; the tools are {', '.join(sorted(self.names))}")
         self._found: dict[tuple[Generation, bool], Catalogue] = {}
         for generation, tools in self._all.items():
             for may_write in (True, False):
                 left = {name: tool for name, tool in tools.items() if not self._why_off(tool, may_write=may_write)}
-                self._found[generation, may_write] = Catalogue(generation, left, frozenset(names) - left.keys())
+                self._found[generation, may_write] = Catalogue(generation, left, self.names - left.keys())
         if not any(self.of(each).tools for each in GENERATIONS if settings.generation in {None, each}):
             raise SettingsError("--tools, --exclude-tools and --read-only together leave no tool")
 

@@ -3,8 +3,10 @@
     InkboxError
     ├── InvalidArguments        the call's arguments break the tool's rules
     ├── NotAllowed              the operator's limits
-    ├── Declined                the human said no
-    │   └── Unanswered          or nobody answered
+    ├── NoConsent               the human was asked
+    │   ├── Declined            and the answer was not a yes
+    │   ├── Cancelled           and the question was closed without an answer
+    │   └── Unanswered          and nobody answered in time
     ├── CannotAsk               the human must be asked, and the client cannot ask
     ├── NotConfigured           no API key
     ├── Unreachable             no answer, and nothing can have changed: safe to repeat
@@ -123,23 +125,51 @@ class NotAllowed(InkboxError):
         self.argument, self.allowed = argument, allowed
 
 
-class Declined(InkboxError):
+class NoConsent(InkboxError):
     """The human was asked and did not agree; nothing was sent."""
 
-    code = "declined"
     advice = "Nothing was changed. Do not call again unless the user asks for it."
-
-    def __init__(self, what: str = "the user was asked to confirm and did not.") -> None:
-        super().__init__(what)
 
     def _retry_sentence(self) -> str:
         return ""
 
 
-class Unanswered(Declined):
-    """The human was asked, and nobody answered in time; nothing was sent."""
+class Declined(NoConsent):
+    """The answer to the question was not a yes."""
+
+    code = "declined"
+
+    def __init__(self, what: str = "the user was asked to confirm, and the answer was not a yes.") -> None:
+        super().__init__(what)
+
+
+class Cancelled(NoConsent):
+    """The question was closed without an answer; clients that run without a person do that by themselves.
+
+    Args:
+        required: whether the operator requires a human's consent.
+    """
 
     code = "cancelled"
+
+    def __init__(self, *, required: bool) -> None:
+        super().__init__(
+            "the client closed the question to the user without an answer. "
+            "It may run without a person, or the person closed the question."
+        )
+        remedy = (
+            "that this server does it only after a yes, for which a person is needed at the client."
+            if required
+            else "that, where no person can answer, the operator can start this server with --confirm never. "
+            "That is the operator's decision; do not do it yourself."
+        )
+        self.advised(f"{self.advice} Tell the user {remedy}")
+
+
+class Unanswered(NoConsent):
+    """Nobody answered the question in time."""
+
+    code = "unanswered"
 
     def __init__(self, timeout: float) -> None:
         super().__init__(f"the user was asked to confirm, and nobody answered for {timeout:g} seconds.")

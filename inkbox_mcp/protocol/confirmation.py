@@ -2,7 +2,8 @@
 
 A 2026-07-28 client gets the question as the result, and calls again with the answer; see
 `inkbox_mcp.protocol.request_state`. An earlier client is asked over its session. The answer has a key made from the
-question, so that it counts for no other one; see `inkbox_mcp.toolkit.questions`.
+question, so that it counts for no other one; see `inkbox_mcp.toolkit.questions`. What an answer means is in
+`inkbox_mcp.protocol.answers`.
 """
 
 from typing import Any
@@ -15,7 +16,6 @@ from mcp.types import (
     CallToolRequestParams,
     ClientCapabilities,
     ElicitRequest,
-    ElicitRequestedSchema,
     ElicitRequestFormParams,
     ElicitResult,
     InputRequiredResult,
@@ -24,13 +24,11 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from inkbox_mcp.access.tenants import Caller
-from inkbox_mcp.errors import CannotAsk, Declined, Unanswered
+from inkbox_mcp.errors import Cancelled, CannotAsk, Declined, Unanswered
+from inkbox_mcp.protocol.answers import CANCEL, FORM, NO, is_yes, read_answer
 from inkbox_mcp.protocol.request_state import Tickets
 from inkbox_mcp.settings.options import Confirm
 from inkbox_mcp.toolkit.questions import Question
-
-NO_FIELDS: ElicitRequestedSchema = {"type": "object", "properties": {}}
-"""The form has no fields: accepting it means yes."""
 
 
 class Confirmation:
@@ -60,26 +58,36 @@ class Confirmation:
             None to continue, or the question for the client to ask.
 
         Raises:
-            Declined: the human did not agree.
+            Declined: the answer was not a yes.
+            Cancelled: the question was closed without an answer.
             Unanswered: nobody answered in time.
             CannotAsk: the mode is `always`, and the client cannot ask.
         """
         answer = None
         if _can_ask(context.session.client_capabilities):
             if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
-                answer = (params.input_responses or {}).get(question.key)
-                if answer is None or not self._tickets.redeem(params.request_state, question):
+                sent = (params.input_responses or {}).get(question.key)
+                if sent is None or not self._tickets.redeem(params.request_state, question):
                     return self._asking(question)
+                answer = read_answer(sent)
             else:
                 answer = await self._ask(context, caller, question)
-        if answer is None and self._mode == "always":
+        if answer is not None:
+            self._require_yes(answer)
+        elif self._mode == "always":
             raise CannotAsk
-        if answer is not None and not (isinstance(answer, ElicitResult) and answer.action == "accept"):
-            raise Declined
         return None
 
+    def _require_yes(self, answer: ElicitResult) -> None:
+        if answer.action == "cancel":
+            raise Cancelled(required=self._mode == "always")
+        if answer.action == "decline":
+            raise Declined
+        if not is_yes(answer):
+            raise Declined("the user was asked to confirm, and the form was accepted without a yes in its only field.")
+
     def _asking(self, question: Question) -> InputRequiredResult:
-        form = ElicitRequestFormParams(message=question.text, requested_schema=NO_FIELDS)
+        form = ElicitRequestFormParams(message=question.text, requested_schema=FORM)
         return InputRequiredResult(
             input_requests={question.key: ElicitRequest(params=form)}, request_state=self._tickets.issue(question)
         )
@@ -93,15 +101,18 @@ class Confirmation:
         async def ask() -> None:
             try:
                 elicit = context.session.elicit_form
-                answer.append(await elicit(question.text, NO_FIELDS, related_request_id=context.request_id))
+                answer.append(await elicit(question.text, FORM, related_request_id=context.request_id))
             except NoBackChannelError:
                 answer.append(None)
-            except (MCPError, ValidationError):
-                answer.append(ElicitResult(action="cancel"))
+            except MCPError:
+                answer.append(CANCEL)
+            except ValidationError:
+                answer.append(NO)
             tasks.cancel_scope.cancel()
 
         async def give_up() -> None:
             await caller.left()
+            answer.append(CANCEL)
             tasks.cancel_scope.cancel()
 
         with anyio.move_on_after(self._timeout):

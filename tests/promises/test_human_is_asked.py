@@ -13,10 +13,20 @@ from typing import Annotated, Any
 import anyio
 import httpx2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mcp import Client, MCPError
 from mcp.client.session import ClientRequestContext
 from mcp.server.request_state import AESGCMRequestStateCodec
-from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, InputRequiredResult, InputResponses
+from mcp.types import (
+    INTERNAL_ERROR,
+    CallToolResult,
+    ElicitRequestParams,
+    ElicitResult,
+    ErrorData,
+    InputRequiredResult,
+    InputResponses,
+)
 from pydantic import Field, SecretStr
 from starlette.types import Message
 
@@ -37,7 +47,7 @@ from tests.support.agents import Agent, connect, server_on, text
 from tests.support.catalogue import EVERY
 from tests.support.clock import Clock
 from tests.support.http_in_process import serve_in_process
-from tests.support.humans import ADDRESS, Desk, Human
+from tests.support.humans import ADDRESS, CAN_ASK, YES, Desk, Human, form_client
 from tests.support.messages import CALL, CALL_HEADERS, ENVELOPE, HEADERS
 from tests.support.metrics import samples
 from tests.support.processes import PATIENCE, start
@@ -46,7 +56,6 @@ pytestmark = pytest.mark.posix
 
 OPERATIONS = EVERY
 DELETE = {"email_address": ADDRESS}
-ACCEPT = ElicitResult(action="accept", content={})
 SHARED = "a-secret-that-all-replicas-share-"
 
 
@@ -274,7 +283,7 @@ async def test_when_what_is_done_changes_the_human_is_asked_about_what_it_is_now
             return ElicitResult(action="decline")
         inkbox.moved = True
         server_side.known_generation = None  # the next answer of the API would do the same
-        return ACCEPT
+        return YES
 
     server = server_on(inkbox)
     async with Client(server, mode=era, elicitation_callback=human) as client:
@@ -309,6 +318,231 @@ async def _api_of(server: Any) -> InkboxAPI:
         return service.tenants.api()
 
 
+# The form, and what its answers mean.
+
+AGREED: dict[str, Any] = {"action": "accept", "content": {"confirm": True}}
+ANSWERS: list[tuple[dict[str, Any], str]] = [
+    (AGREED, "ok"),
+    ({"action": "accept", "content": {"confirm": True, "note": "please", "more": None, "list": ["a"], "n": 1.5}}, "ok"),
+    ({**AGREED, "_meta": {"a": [1]}, "roots": [], "more": {}}, "ok"),
+    ({"action": "accept"}, "declined"),
+    ({"action": "accept", "content": None}, "declined"),
+    ({"action": "accept", "content": {}}, "declined"),
+    ({"action": "accept", "content": {"confirm": False}}, "declined"),
+    ({"action": "accept", "content": {"confirm": None}}, "declined"),
+    ({"action": "accept", "content": {"confirm": "true"}}, "declined"),
+    ({"action": "accept", "content": {"confirm": "yes"}}, "declined"),
+    ({"action": "accept", "content": {"confirm": 1}}, "declined"),
+    ({"action": "accept", "content": {"confirm": 1.0}}, "declined"),
+    ({"action": "accept", "content": {"confirm": [True]}}, "declined"),
+    ({"action": "accept", "content": {"confirm": ["true"]}}, "declined"),
+    ({"action": "accept", "content": {"confirm": {"confirm": True}}}, "declined"),
+    ({"action": "accept", "content": {"Confirm": True, " confirm": True, "confirmed": True, "": True}}, "declined"),
+    ({"action": "accept", "content": [True]}, "declined"),
+    ({"action": "accept", "content": True}, "declined"),
+    ({"action": "accept", "content": '{"confirm": true}'}, "declined"),
+    ({"action": "accept", "confirm": True}, "declined"),
+    ({"action": "decline"}, "declined"),
+    ({"action": "decline", "content": {"confirm": True}}, "declined"),
+    ({"action": "reject"}, "declined"),
+    ({"action": "reject", "content": {"confirm": True}}, "declined"),
+    ({"action": "Accept", "content": {"confirm": True}}, "declined"),
+    ({"action": ["accept"], "content": {"confirm": True}}, "declined"),
+    ({"action": None, "content": {"confirm": True}}, "declined"),
+    ({"content": {"confirm": True}}, "declined"),
+    ({}, "declined"),
+    ({"action": "\u0000\u202e" * 3_000}, "declined"),
+    ({"role": "assistant", "model": "m", "content": {"type": "text", "text": "yes"}}, "declined"),
+    ({"roots": []}, "declined"),
+    ({"code": -32601, "message": "no forms here"}, "declined"),
+    ({"action": "cancel"}, "cancelled"),
+    ({"action": "cancel", "content": {}}, "cancelled"),
+    ({"action": "cancel", "content": {"confirm": True}}, "cancelled"),
+]
+
+
+def doing(requests: list[str]) -> Callable[[], httpx2.MockTransport]:
+    """Make an API that deletes everything, and records the methods of its requests."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        requests.append(request.method)
+        return httpx2.Response(204)
+
+    return lambda: httpx2.MockTransport(answer)
+
+
+def outcome(message: dict[str, Any]) -> str:
+    """Return the code of a failed call, or `ok`."""
+    result = message["result"]
+    return result["_meta"]["code"] if result["isError"] else "ok"
+
+
+@pytest.mark.parametrize(("answer", "code"), ANSWERS)
+async def test_each_answer_means_the_same_in_both_eras(answer: dict[str, Any], code: str, era: str) -> None:
+    """Only a form that is accepted with a true field is consent, and no answer is an internal error."""
+    requests: list[str] = []
+    async with form_client(doing(requests), era) as client:
+        assert outcome(await client.answer("delete_mailbox", DELETE, answer)) == code
+    assert requests == (["DELETE"] if code == "ok" else [])
+
+
+@pytest.mark.parametrize("answer", [None, True, 1, "accept", [], [AGREED], "\u0000"], ids=repr)
+async def test_an_answer_that_is_no_object_is_a_no(answer: Any) -> None:
+    """Only a 2026-07-28 client can send it; the SDK would refuse the whole call."""
+    requests: list[str] = []
+    async with form_client(doing(requests), "auto") as client:
+        assert outcome(await client.answer("delete_mailbox", DELETE, answer)) == "declined"
+    assert requests == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=9,
+)
+FIELDS = st.dictionaries(st.sampled_from(["confirm", "Confirm", "note", ""]), JSON, max_size=3)
+ODD = st.fixed_dictionaries(
+    {},
+    optional={
+        "action": st.sampled_from(["accept", "decline", "cancel", "reject"]) | JSON,
+        "content": FIELDS | JSON,
+        "_meta": JSON,
+        "roots": JSON,
+    },
+)
+
+
+@given(answers=st.lists(ODD, min_size=1, max_size=20))
+@settings(max_examples=40)
+def test_no_answer_is_consent_by_accident_or_an_error(answers: list[dict[str, Any]]) -> None:
+    """Whatever else an answer has, consent is an accepted form with a true field; both eras agree on the answer."""
+
+    async def outcomes(era: str) -> list[str]:
+        requests: list[str] = []
+        async with form_client(doing(requests), era) as client:
+            found = [outcome(await client.answer("delete_mailbox", DELETE, answer)) for answer in answers]
+        assert len(requests) == found.count("ok")
+        return found
+
+    modern, legacy = anyio.run(outcomes, "auto"), anyio.run(outcomes, "legacy")
+    assert modern == legacy
+    for answer, code in zip(answers, modern, strict=True):
+        match answer:
+            case {"action": "accept", "content": {"confirm": True}}:  # True matches nothing else, not even 1
+                assert code in {"ok", "declined"}  # something else in it may be unreadable
+            case _:
+                assert code in {"declined", "cancelled"}
+
+
+@given(notes=st.dictionaries(st.text(max_size=9), st.none() | st.booleans() | st.integers() | st.text(max_size=9)))
+@settings(max_examples=20)
+def test_fields_beside_the_yes_are_ignored(notes: dict[str, Any]) -> None:
+    """Clients may add fields of their own."""
+
+    async def agree() -> None:
+        for era in ("auto", "legacy"):
+            async with form_client(doing([]), era) as client:
+                answer = {"action": "accept", "content": {**notes, "confirm": True}}
+                assert outcome(await client.answer("delete_mailbox", DELETE, answer)) == "ok"
+
+    anyio.run(agree)
+
+
+@given(answers=JSON | st.dictionaries(st.text(max_size=9), ODD, max_size=3))
+def test_answers_to_nothing_are_asked_about_instead_of_refused(answers: Any) -> None:
+    """Malformed answers of a 2026-07-28 client must not become protocol errors."""
+
+    async def ask() -> None:
+        requests: list[str] = []
+        async with form_client(doing(requests), "auto") as client:
+            asked = await client.call("delete_mailbox", DELETE, inputResponses=answers)
+            assert asked["result"]["resultType"] == "input_required"
+        assert requests == []
+
+    anyio.run(ask)
+
+
+async def test_answers_beside_the_right_one_do_not_spoil_it() -> None:
+    """A client may send back answers to other questions, in any shape."""
+    requests: list[str] = []
+    async with form_client(doing(requests), "auto") as client:
+        more: dict[str, Any] = {"another": 5, "": None, "\u0000": [], "é": {"action": "decline"}}
+        assert outcome(await client.answer("delete_mailbox", DELETE, AGREED, **more)) == "ok"
+    assert requests == ["DELETE"]
+
+
+LONG = "https://example.com/" + "x" * 1_900 + "-the-end"
+EXACTLY: list[tuple[dict[str, Any], str]] = [
+    ({**DELETE, "webhook_url": LONG}, f"Send all mail events of {ADDRESS} to {LONG}?"),
+    (
+        {**DELETE, "webhook_url": "https://example.com/a'b?c={d}"},
+        f"Send all mail events of {ADDRESS} to https://example.com/a\\u0027b?c={{d}}?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), EXACTLY, ids=["long", "escaped"])
+async def test_the_form_has_one_field_and_the_whole_question(arguments: dict[str, Any], message: str, era: str) -> None:
+    """Clients of both eras show the same."""
+    api = httpx2.MockTransport(objects("spec", []))
+    async with form_client(lambda: api, era) as client:
+        assert await client.form("update_mailbox", arguments) == {
+            "mode": "form",
+            "message": message,
+            "requestedSchema": {
+                "type": "object",
+                "properties": {
+                    "confirm": {
+                        "type": "boolean",
+                        "title": "Yes, do it",
+                        "description": "Without a yes, nothing is changed.",
+                    }
+                },
+                "required": ["confirm"],
+            },
+        }
+
+
+async def test_each_call_needs_its_own_yes(era: str) -> None:
+    """A yes to an earlier call about the same thing does not count."""
+    requests: list[str] = []
+    async with form_client(doing(requests), era) as client:
+        for _ in range(2):
+            assert outcome(await client.answer("delete_mailbox", DELETE, AGREED)) == "ok"
+        assert outcome(await client.answer("delete_mailbox", DELETE, {"action": "decline"})) == "declined"
+    assert requests == ["DELETE", "DELETE"]
+
+
+CLOSED = "delete_mailbox failed: the client closed the question to the user without an answer."
+
+
+@pytest.mark.parametrize("confirm", ["auto", "always"])
+async def test_a_question_that_was_closed_blames_nobody_and_says_who_can_help(confirm: str, era: str) -> None:
+    """A client without a person closes it by itself. Only the operator may decide that nobody needs to be asked."""
+    async with connect(objects("spec", []), era, Human("cancel"), confirm=confirm) as agent:
+        result = await agent.call("delete_mailbox", **DELETE)
+    told = text(result)
+    assert (result.meta or {})["code"] == "cancelled"
+    assert told.startswith(CLOSED)
+    assert "It may run without a person, or the person closed the question. Nothing was changed." in told
+    assert "Do not call again unless the user asks for it. Tell the user that" in told
+    assert ("the operator can start this server with --confirm never" in told) is (confirm == "auto")
+    assert ("That is the operator's decision; do not do it yourself." in told) is (confirm == "auto")
+    assert ("a person is needed at the client" in told) is (confirm == "always")
+
+
+async def test_a_client_that_fails_to_ask_has_closed_the_question(desk: Desk) -> None:
+    """The user has not said no, and not yes either."""
+
+    async def fail(context: ClientRequestContext, params: ElicitRequestParams) -> ErrorData:
+        return ErrorData(code=INTERNAL_ERROR, message="no window to ask in")
+
+    app = httpx2.ASGITransport(desk.app)
+    async with connect(app, "legacy", fail, sandbox=True) as agent:
+        assert (await agent.refused("delete_mailbox", **DELETE)).startswith(CLOSED)
+        await agent.ask("get_mailbox", **DELETE)
+
+
 # Nobody answers.
 
 
@@ -328,7 +562,7 @@ class Nobody:
         raise AssertionError
 
 
-async def test_a_question_that_nobody_answers_ends_the_call_as_cancelled(desk: Desk) -> None:
+async def test_a_question_that_nobody_answers_ends_the_call_as_unanswered(desk: Desk) -> None:
     """The client learns that it can close its dialog, and no call stays open."""
     metrics, nobody = PrometheusMetrics(), Nobody()
     app = httpx2.ASGITransport(desk.app)
@@ -336,12 +570,12 @@ async def test_a_question_that_nobody_answers_ends_the_call_as_cancelled(desk: D
         with anyio.fail_after(PATIENCE):
             result = await agent.call("delete_mailbox", **DELETE)
             await nobody.withdrawn.wait()
-        assert (result.meta or {})["code"] == "cancelled"
+        assert (result.meta or {})["code"] == "unanswered"
         assert "nobody answered for 0.05 seconds" in text(result)
         assert "Nothing was changed." in text(result)
         told = samples(metrics)
         assert told["inkbox_mcp_calls_in_flight"] == 0
-        assert told["inkbox_mcp_calls_total cancelled delete_mailbox"] == 1
+        assert told["inkbox_mcp_calls_total unanswered delete_mailbox"] == 1
         assert (await agent.ask("get_mailbox", **DELETE))["email_address"] == ADDRESS
 
 
@@ -350,24 +584,11 @@ async def test_a_human_who_answers_in_time_gets_the_whole_time_of_a_call(desk: D
 
     async def slow(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         await anyio.sleep(0.2)
-        return ACCEPT
+        return YES
 
     app = httpx2.ASGITransport(desk.app)
     async with connect(app, "legacy", slow, sandbox=True, confirm_timeout=PATIENCE, timeout=0.15) as agent:
         assert (await agent.ask("delete_mailbox", **DELETE))["deleted"] is True
-
-
-@pytest.mark.parametrize("answer", ['{"action": "perhaps"}', '{"content": {}}', "{}", '{"action": ["accept"]}'])
-async def test_an_answer_that_is_none_is_no_consent(answer: str, tmp_path: Path) -> None:
-    """An invalid answer must not cause an internal error either."""
-    async with start("--sandbox", "--sandbox-db", ":memory:", home=tmp_path) as server:
-        await _shake_hands(server)
-        await server.send("tools/call", name="delete_mailbox", arguments=DELETE)
-        asked = json.loads(await server.line())
-        assert asked["method"] == "elicitation/create"
-        await server.write({"id": asked["id"], "result": json.loads(answer)})
-        told = json.loads(await server.line())
-        assert told["result"]["_meta"]["code"] == "declined"
 
 
 async def _shake_hands(server: Any) -> None:
@@ -417,7 +638,7 @@ async def test_over_http_a_question_left_open_ends_with_its_connection(desk: Des
 
 ABLE_TO_ASK: dict[str, Any] = {
     "protocolVersion": "2025-11-25",
-    "capabilities": {"elicitation": {}},
+    "capabilities": CAN_ASK,
     "clientInfo": {"name": "test", "version": "1"},
 }
 
@@ -502,11 +723,11 @@ async def test_an_acceptance_with_its_state_counts_once(desk: Desk) -> None:
     """A replayed acceptance makes the server ask again."""
     async with attacking(desk) as attacker:
         key, state = await attacker.question()
-        done = await attacker.call(responses={key: ACCEPT}, state=state)
+        done = await attacker.call(responses={key: YES}, state=state)
         assert isinstance(done, CallToolResult)
         assert not done.is_error
         for _ in range(3):
-            assert is_asked(await attacker.call(responses={key: ACCEPT}, state=state))
+            assert is_asked(await attacker.call(responses={key: YES}, state=state))
     assert [request.method for request in desk.requests] == ["DELETE"]
 
 
@@ -548,8 +769,8 @@ async def test_a_forged_state_asks_anew(desk: Desk, kind: str) -> None:
     """The answer is a new question instead of an error, and nothing is changed."""
     async with attacking(desk) as attacker:
         key, state = await attacker.question()
-        assert is_asked(await attacker.call(responses={key: ACCEPT}, state=forgeries(key, state)[kind]))
-        done = await attacker.call(responses={key: ACCEPT}, state=state)
+        assert is_asked(await attacker.call(responses={key: YES}, state=forgeries(key, state)[kind]))
+        done = await attacker.call(responses={key: YES}, state=state)
         assert not is_asked(done)
     assert [request.method for request in desk.requests] == ["DELETE"]
 
@@ -562,7 +783,7 @@ async def test_a_state_that_is_no_text_asks_anew(desk: Desk, state: Any) -> None
         params: dict[str, Any] = {
             "name": "delete_mailbox",
             "arguments": DELETE,
-            "inputResponses": {key: {"action": "accept", "content": {}}},
+            "inputResponses": {key: AGREED},
             "requestState": state,
         }
         answer = await _raw(desk, params)
@@ -570,7 +791,7 @@ async def test_a_state_that_is_no_text_asks_anew(desk: Desk, state: Any) -> None
     assert desk.requests == []
 
 
-ASKING: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
+ASKING: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": CAN_ASK}
 
 
 async def _raw(desk: Desk, params: dict[str, Any], **settings: Any) -> dict[str, Any]:
@@ -604,9 +825,9 @@ async def test_a_state_counts_for_no_other_arguments_and_no_other_tool(desk: Des
         for tool, arguments in others:
             other, its_state = await attacker.question(tool, arguments)
             for stolen in (key, other):
-                assert is_asked(await attacker.call(tool, arguments, {stolen: ACCEPT}, state))
+                assert is_asked(await attacker.call(tool, arguments, {stolen: YES}, state))
             if other != key:
-                assert is_asked(await attacker.call(responses={key: ACCEPT, other: ACCEPT}, state=its_state))
+                assert is_asked(await attacker.call(responses={key: YES, other: YES}, state=its_state))
     assert {request.method for request in desk.requests} <= {"GET"}
 
 
@@ -616,7 +837,7 @@ async def test_a_state_counts_for_the_same_arguments_in_another_order(desk: Desk
     async with attacking(desk) as attacker:
         key, state = await attacker.question("update_mailbox", arguments)
         other_order = dict(reversed(arguments.items()))
-        done = await attacker.call("update_mailbox", other_order, {key: ACCEPT}, state)
+        done = await attacker.call("update_mailbox", other_order, {key: YES}, state)
         assert not is_asked(done)
 
 
@@ -625,7 +846,7 @@ async def test_a_strange_name_beside_the_arguments_is_refused(desk: Desk, name: 
     """The state was issued for the same arguments without that name."""
     async with attacking(desk) as attacker:
         key, state = await attacker.question()
-        refused = await attacker.call(arguments={**DELETE, name: {}}, responses={key: ACCEPT}, state=state)
+        refused = await attacker.call(arguments={**DELETE, name: {}}, responses={key: YES}, state=state)
         assert isinstance(refused, CallToolResult)
         assert "unknown argument" in text(refused)
     assert desk.requests == []
@@ -634,15 +855,15 @@ async def test_a_strange_name_beside_the_arguments_is_refused(desk: Desk, name: 
 async def test_only_accept_is_consent_and_only_under_the_key_of_the_question(desk: Desk) -> None:
     """A refusal counts at once, and an answer to another question does not count."""
     async with attacking(desk) as attacker:
-        for answer in (ElicitResult(action="decline"), ElicitResult(action="cancel")):
+        for action, code in (("decline", "declined"), ("cancel", "cancelled")):
             key, state = await attacker.question()
-            declined = await attacker.call(responses={key: answer}, state=state)
-            assert isinstance(declined, CallToolResult)
-            assert (declined.meta or {})["code"] == "declined"
-            assert is_asked(await attacker.call(responses={key: ACCEPT}, state=state))  # a no is not taken back
+            refused = await attacker.call(responses={key: ElicitResult.model_validate({"action": action})}, state=state)
+            assert isinstance(refused, CallToolResult)
+            assert (refused.meta or {})["code"] == code
+            assert is_asked(await attacker.call(responses={key: YES}, state=state))  # a no is not taken back
         key, state = await attacker.question()
         for other in ("", key.upper(), key[:-1], ADDRESS, "__proto__"):
-            assert is_asked(await attacker.call(responses={other: ACCEPT}, state=state))
+            assert is_asked(await attacker.call(responses={other: YES}, state=state))
     assert desk.requests == []
 
 
@@ -651,7 +872,7 @@ async def test_a_late_acceptance_asks_anew(desk: Desk) -> None:
     keys = (SecretStr(SHARED),)
     async with attacking(desk, confirm_timeout=1e-6, request_state_keys=keys) as attacker:
         key, state = await attacker.question()
-        assert is_asked(await attacker.call(responses={key: ACCEPT}, state=state))
+        assert is_asked(await attacker.call(responses={key: YES}, state=state))
     assert desk.requests == []
 
 
@@ -662,7 +883,7 @@ async def test_deeply_nested_arguments_with_a_good_state_are_refused_as_argument
         nested = [nested]
     async with attacking(desk) as attacker:
         key, state = await attacker.question()
-        refused = await attacker.call(arguments={"email_address": nested}, responses={key: ACCEPT}, state=state)
+        refused = await attacker.call(arguments={"email_address": nested}, responses={key: YES}, state=state)
         assert isinstance(refused, CallToolResult)
         assert (refused.meta or {})["code"] == "invalid_arguments"
 
@@ -708,7 +929,7 @@ async def test_replicas_that_share_a_key_know_each_others_questions(
     async with attacking(desk, request_state_keys=keys(asks)) as one:
         key, state = await one.question()
     async with attacking(desk, request_state_keys=keys(reads)) as other:
-        assert is_asked(await other.call(responses={key: ACCEPT}, state=state)) is not counts
+        assert is_asked(await other.call(responses={key: YES}, state=state)) is not counts
     assert bool(desk.requests) is counts
 
 
@@ -741,7 +962,7 @@ async def test_one_tenants_acceptance_never_counts_for_another(options: tuple[st
         asked = await _call_over_http(origin, one, "delete_identity", handle)
         (key,) = asked["inputRequests"]
         answer: dict[str, Any] = {
-            "inputResponses": {key: {"action": "accept", "content": {}}},
+            "inputResponses": {key: AGREED},
             "requestState": asked["requestState"],
         }
         for stranger in (other, {**one, "X-Inkbox-API-Key": tenant_key(3)}):

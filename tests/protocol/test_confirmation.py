@@ -1,12 +1,10 @@
 """Confirmation by the user, with clients of both eras, with and without elicitation."""
 
-import httpx2
 import pytest
-from mcp.client.session import ClientRequestContext
-from mcp.types import INTERNAL_ERROR, ElicitRequestParams, ElicitResult, ErrorData, InputRequiredResult, InputResponses
+from mcp.types import InputRequiredResult, InputResponses
 
-from tests.support.agents import Agent, connect
-from tests.support.humans import ADDRESS, Desk, Human
+from tests.support.agents import Agent
+from tests.support.humans import ADDRESS, YES, Desk, Human
 
 
 async def test_a_delete_asks_first_and_happens_once_when_accepted(desk: Desk, era: str) -> None:
@@ -19,28 +17,16 @@ async def test_a_delete_asks_first_and_happens_once_when_accepted(desk: Desk, er
     assert [request.method for request in desk.requests] == ["DELETE"]
 
 
-@pytest.mark.parametrize("answer", ["decline", "cancel"])
-async def test_a_declined_delete_sends_nothing_and_says_so(desk: Desk, era: str, answer: str) -> None:
-    """The model learns that the user refused, and that it must not repeat the call."""
+@pytest.mark.parametrize(("answer", "code"), [("decline", "declined"), ("cancel", "cancelled")])
+async def test_a_refused_delete_sends_nothing_and_says_so(desk: Desk, era: str, answer: str, code: str) -> None:
+    """The model learns that the user did not agree, and that it must not repeat the call."""
     async with desk.client(era, Human(answer)) as client:
         result = await Agent(client).call("delete_mailbox", email_address=ADDRESS)
-        assert (result.meta or {})["code"] == "declined"
+        assert (result.meta or {})["code"] == code
         assert "Do not call again unless the user asks" in await Agent(client).refused(
             "delete_mailbox", email_address=ADDRESS
         )
     assert desk.requests == []
-
-
-async def test_a_question_that_the_client_cannot_put_is_not_answered_yes(desk: Desk) -> None:
-    """If a client fails to show the question, the user has not agreed."""
-
-    async def fail(context: ClientRequestContext, params: ElicitRequestParams) -> ErrorData:
-        return ErrorData(code=INTERNAL_ERROR, message="no window to ask in")
-
-    async with connect(httpx2.ASGITransport(desk.app), "legacy", fail, sandbox=True) as agent:
-        result = await agent.call("delete_mailbox", email_address=ADDRESS)
-        assert (result.meta or {})["code"] == "declined"
-        await agent.ask("get_mailbox", email_address=ADDRESS)
 
 
 async def test_setting_and_clearing_a_webhook_asks_and_renaming_does_not(desk: Desk, era: str) -> None:
@@ -83,7 +69,7 @@ async def test_an_answer_for_one_mailbox_never_counts_for_another(desk: Desk) ->
         asked = await session.call_tool("delete_mailbox", {"email_address": "other"}, allow_input_required=True)
         assert isinstance(asked, InputRequiredResult)
         (key,) = asked.input_requests or {}
-        stolen: InputResponses = {key: ElicitResult(action="accept", content={})}
+        stolen: InputResponses = {key: YES}
         again = await session.call_tool(
             "delete_mailbox", {"email_address": ADDRESS}, input_responses=stolen, allow_input_required=True
         )

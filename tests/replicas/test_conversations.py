@@ -10,11 +10,11 @@ import anyio
 import httpx2
 import pytest
 from mcp import MCPError
-from mcp.client.session import ClientRequestContext
-from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, InputRequiredResult, InputResponses
+from mcp.types import CallToolResult, InputRequiredResult, InputResponses
 
 from tests.support.agents import Agent, text
 from tests.support.event_streams import open_stream
+from tests.support.humans import YES, Human
 from tests.support.messages import HEADERS
 from tests.support.processes import PATIENCE
 from tests.support.replicas.agents import code, connected, inkbox_get
@@ -26,17 +26,6 @@ from tests.support.replicas.replicas import Replicas
 pytestmark = [pytest.mark.slow, pytest.mark.linux]
 
 ROUND_ROBIN = {"balance leastconn": "balance roundrobin"}
-
-
-class Human:
-    """Agrees to everything and records the questions."""
-
-    def __init__(self) -> None:
-        self.questions: list[str] = []
-
-    async def __call__(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
-        self.questions.append(params.message)
-        return ElicitResult(action="accept", content={})
 
 
 @asynccontextmanager
@@ -52,15 +41,15 @@ async def test_an_answer_counts_at_every_replica_and_only_for_its_question(tmp_p
     """Any replica accepts the answer, but an answer about one address does not delete another mailbox."""
     async with (
         replicas_of(tmp_path, "--stateless", "--confirm", "always", count=2) as replicas,
-        connected(replicas.running[0].url, human=Human()) as first,
-        connected(replicas.running[1].url, human=Human()) as second,
+        connected(replicas.running[0].url, human=Human("accept")) as first,
+        connected(replicas.running[1].url, human=Human("accept")) as second,
     ):
         kept, lost = [
             (await first.ask("create_mailbox", agent_handle=handle))["email_address"]
             for handle in ("sales-agent", "support-agent")
         ]
         question, state = await asked(first, lost)
-        yes: InputResponses = {question: ElicitResult(action="accept", content={})}
+        yes: InputResponses = {question: YES}
         assert (await asked(second, kept, yes, state))[0] != question
         await second.ask("get_mailbox", email_address=kept)
         done = await second.client.session.call_tool(
@@ -89,7 +78,7 @@ async def asked(
 
 async def test_a_balancer_may_send_the_answer_elsewhere_than_the_question_came_from(tmp_path: Path) -> None:
     """Modern clients can be asked through any replica; for earlier clients the call fails with `cannot_ask`."""
-    human = Human()
+    human = Human("accept")
     async with machine(tmp_path) as site:
         inkbox = await site.sandbox()
         replicas = Replicas(site, inkbox.url, "--stateless", "--confirm", "always")
@@ -120,7 +109,7 @@ async def at_another(replicas: Replicas) -> None:
 
 async def test_earlier_clients_need_no_session_where_there_is_none(tmp_path: Path) -> None:
     """They initialize at one replica and call others; they cannot be asked, so a deletion goes ahead."""
-    human = Human()
+    human = Human("accept")
     async with machine(tmp_path) as site:
         replicas = Replicas(site, (await site.sandbox()).url, "--stateless")
         await replicas.start()
@@ -244,7 +233,7 @@ async def test_a_session_stays_with_its_replica_and_ends_with_it(tmp_path: Path)
         replicas = Replicas(site, (await site.sandbox()).url, "--confirm", "always", count=2)
         await replicas.start()
         balancer = await balance(site, replicas.ports, sticky=True, changes=ROUND_ROBIN)
-        human = Human()
+        human = Human("accept")
         for number, handle in enumerate(("sales-agent", "support-agent"), 1):
             async with connected(balancer.url, "legacy", human) as agent:
                 made = await agent.ask("create_mailbox", agent_handle=handle)

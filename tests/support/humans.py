@@ -1,5 +1,8 @@
 """Humans who answer questions, and clients that ask them."""
 
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
@@ -7,10 +10,19 @@ from mcp import Client
 from mcp.client.session import ClientRequestContext
 from mcp.types import ElicitRequestParams, ElicitResult
 
+from inkbox_mcp.api.connection import TransportFactory
 from inkbox_mcp.sandbox import Store, create_app
-from tests.support.agents import Agent, server_on
+from inkbox_mcp.service import Service
+from inkbox_mcp.settings.options import Settings
+from tests.support.agents import KEY, Agent, server_on
+from tests.support.conversations import Wire, served
+from tests.support.messages import ENVELOPE, HANDSHAKE, rpc
 
 ADDRESS = "sales@inkboxmail.com"
+YES = ElicitResult(action="accept", content={"confirm": True})
+"""The only answer that is consent."""
+CAN_ASK: dict[str, Any] = {"elicitation": {}}
+"""The capability of a client that shows forms."""
 
 
 class Human:
@@ -22,7 +34,7 @@ class Human:
 
     async def __call__(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         self.questions.append(params.message)
-        return ElicitResult.model_validate({"action": self.answer, "content": {} if self.answer == "accept" else None})
+        return YES if self.answer == "accept" else ElicitResult.model_validate({"action": self.answer})
 
 
 class Desk:
@@ -47,3 +59,67 @@ class Desk:
         async with self.client("auto", None) as client:
             await Agent(client).ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales")
         self.requests.clear()
+
+
+class FormClient:
+    """A client that answers forms with any JSON, as no typed client could."""
+
+    def __init__(self, wire: Wire, era: str) -> None:
+        self._wire, self._modern = wire, era == "auto"
+
+    async def shake_hands(self) -> None:
+        """Begin as a client of the era does."""
+        if not self._modern:
+            self._wire.say(rpc(id=0, method="initialize", params={**HANDSHAKE, "capabilities": CAN_ASK}))
+            await self._wire.line()
+            self._wire.say(rpc(method="notifications/initialized"))
+
+    async def call(self, tool: str, arguments: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """Call a tool; return the server's next message."""
+        meta = {"_meta": {**ENVELOPE, "io.modelcontextprotocol/clientCapabilities": CAN_ASK}} if self._modern else {}
+        params = {"name": tool, "arguments": arguments, **more, **meta}
+        return await self._say(id=1, method="tools/call", params=params)
+
+    async def form(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Call a tool that asks; return the parameters of its form."""
+        asked = await self.call(tool, arguments)
+        (request,) = asked["result"]["inputRequests"].values() if self._modern else (asked,)
+        assert request["method"] == "elicitation/create"
+        return request["params"]
+
+    async def answer(self, tool: str, arguments: dict[str, Any], answer: Any, **others: Any) -> dict[str, Any]:
+        """Call a tool that asks and answer its form; return the server's next message.
+
+        Args:
+            tool: to call.
+            arguments: of the call.
+            answer: to the form, as JSON.
+            others: answers to other questions, by key; for clients of 2026-07-28.
+        """
+        asked = await self.call(tool, arguments)
+        if not self._modern:
+            return await self._say(id=asked["id"], result=answer)
+        (key,) = asked["result"]["inputRequests"]
+        state = asked["result"]["requestState"]
+        return await self.call(tool, arguments, inputResponses={**others, key: answer}, requestState=state)
+
+    async def _say(self, **members: Any) -> dict[str, Any]:
+        self._wire.say(rpc(**members))
+        return json.loads(await self._wire.line())
+
+
+@asynccontextmanager
+async def form_client(transport: TransportFactory, era: str, **settings: Any) -> AsyncGenerator[FormClient]:
+    """Connect a client to a server on an Inkbox's transport.
+
+    Args:
+        transport: to the Inkbox.
+        era: "auto" for protocol 2026-07-28, "legacy" for 2025-11-25.
+        settings: of the server.
+    """
+    service = Service(Settings.model_validate({"api_key": KEY, **settings}), transport)
+    async with served(service, []) as wire:
+        client = FormClient(wire, era)
+        await client.shake_hands()
+        yield client
+        wire.leave()
