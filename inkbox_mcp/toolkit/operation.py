@@ -4,7 +4,6 @@ The `operation` decorator turns such a function into an `Operation`, which descr
 checks a call's arguments (`parse`) and runs (`run`).
 """
 
-import difflib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ from functools import cached_property
 from inspect import cleandoc
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, TypeAdapter, ValidationError, model_validator
-from pydantic_core import CoreSchema, ErrorDetails
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema
 
 from inkbox_mcp.api.client import InkboxAPI
-from inkbox_mcp.errors import InkboxError, InvalidArguments
-from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_NAME, MAX_PROBLEMS, MAX_RESULT, excess, named
+from inkbox_mcp.errors import InkboxError
+from inkbox_mcp.toolkit.arguments import Args, checked
+from inkbox_mcp.toolkit.bounds import MAX_RESULT
 from inkbox_mcp.toolkit.content import Block
 from inkbox_mcp.toolkit.marks import Mark, marks, texts
 from inkbox_mcp.toolkit.questions import Question, arguments_in, question
@@ -37,40 +37,6 @@ READ_ONLY = Hints(read_only=True, idempotent=True)
 ADDITIVE = Hints()
 IDEMPOTENT = Hints(idempotent=True)
 DESTRUCTIVE = Hints(destructive=True, idempotent=True)
-
-# Some clients add their own arguments to every call (n8n: github.com/n8n-io/n8n/issues/37308).
-_INJECTED = frozenset({"toolCallId", "sessionId"})
-
-_TOO_LARGE = object()
-"""Stands for a value that is too large."""
-
-
-class Args(BaseModel):
-    """The arguments of a tool.
-
-    An optional argument is declared `X | None = None`. None means omitted: clients that must send every argument send
-    null or an empty string. Only for the names in `nullable` is null a value for the API.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
-
-    nullable: ClassVar[frozenset[str]] = frozenset()
-    invented: ClassVar[Mapping[str, str]] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_omitted(cls, data: dict[str, Any]) -> dict[str, Any]:
-        omitted = {name for name, field in cls.model_fields.items() if not field.is_required()} - cls.nullable
-        return {
-            name: value
-            for name, value in data.items()
-            if name not in _INJECTED and not (value in (None, "") and name in omitted)
-        }
-
-    def supplied(self, *, exclude: set[str] | None = None) -> dict[str, Any]:
-        """Return the supplied arguments as a JSON body, without omitted ones."""
-        return self.model_dump(exclude_unset=True, exclude=exclude)
-
 
 Also = Mapping[str, Any]
 """Types of fields by their names; see `inkbox_mcp.toolkit.sent`."""
@@ -212,17 +178,7 @@ class Operation(Generic[A, R]):
         Raises:
             InvalidArguments: names all bad arguments.
         """
-        given = arguments or {}
-        if len(given) > MAX_ARGUMENTS:
-            raise InvalidArguments(self._too_many(given))
-        too_large = {name: problem for name, value in given.items() if (problem := excess(value))}
-        try:
-            # The stand-in is invalid for every type, so each value that is too large is reported.
-            return self.args.model_validate({**given, **dict.fromkeys(too_large, _TOO_LARGE)})
-        except ValidationError as error:
-            found = error.errors(include_url=False, include_context=False)
-            problems = [self._problem(details, too_large) for details in found[:MAX_PROBLEMS]]
-            raise InvalidArguments(f"{named(problems, len(found) - len(problems))}.") from None
+        return checked(self.args, self.name, arguments or {})
 
     async def run(self, api: InkboxAPI, args: A) -> R:
         """Call the API.
@@ -260,32 +216,6 @@ class Operation(Generic[A, R]):
         """Refuse an option that names other arguments."""
         if others := sorted({*names} - {*arguments}):
             raise TypeError(f"{self.name}: {option} names {', '.join(others)}, and can name {', '.join(arguments)}")
-
-    def _too_many(self, given: Mapping[str, Any]) -> str:
-        """Describe a call with more arguments than any tool takes, without reading their values."""
-        known = {*self.args.model_fields, *_INJECTED}
-        unknown = [name for name in given if name not in known]
-        problems = [self._unknown_argument(name) for name in unknown[:MAX_PROBLEMS]]
-        more = named(problems, len(unknown) - len(problems))
-        return f"a call takes at most {MAX_ARGUMENTS} arguments, and this one has {len(given):,}: {more}."
-
-    def _problem(self, details: ErrorDetails, too_large: Mapping[str, str]) -> str:
-        message = details["msg"].removeprefix("Value error, ")
-        if not details["loc"]:
-            return message
-        if details["type"] == "extra_forbidden":
-            return self._unknown_argument(str(details["loc"][0]))
-        name = ".".join(map(str, details["loc"]))
-        if details["type"] == "missing":
-            message = "is required"
-        message = too_large.get(name, message)
-        return f"{name}: {message}"
-
-    def _unknown_argument(self, name: str) -> str:
-        valid, name = list(self.args.model_fields), name[:MAX_NAME]
-        close = difflib.get_close_matches(name, valid, n=1)
-        meant = f" (did you mean {close[0]}?)" if close else ""
-        return f"unknown argument {name!a}{meant}: {self.name} takes {', '.join(valid) or 'none'}"
 
 
 def operation(
