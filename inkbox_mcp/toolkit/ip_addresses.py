@@ -7,26 +7,32 @@ servers); RFC 5771 and RFC 4291 for multicast; and the metadata addresses of clo
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-LOOPBACK = "a loopback address, which only the machine itself can reach"
+_LOOPBACK = "a loopback address, which only the machine itself can reach"
+_THIS = 'an address of "this network" (RFC 791), which only the machine itself can reach'
+_PRIVATE = "a private address (RFC 1918), which only its own network can reach"
+_PRIVATE_IPV6 = "a private address (RFC 4193), which only its own network can reach"
+
+BEHIND_A_TUNNEL = frozenset({_LOOPBACK, _THIS, _PRIVATE, _PRIVATE_IPV6})
+"""Reasons for which a tunnel from the public internet helps: the host may be the user's own machine."""
 
 _IPV4 = {
     IPv4Network(network): what
     for network, what in {
-        "0.0.0.0/8": 'an address of "this network" (RFC 791)',
-        "10.0.0.0/8": "a private address (RFC 1918)",
+        "0.0.0.0/8": _THIS,
+        "10.0.0.0/8": _PRIVATE,
         "100.64.0.0/10": "an address that providers share, or that a cloud uses inside (RFC 6598)",
-        "127.0.0.0/8": LOOPBACK,
+        "127.0.0.0/8": _LOOPBACK,
         "161.26.0.0/16": "an address inside the IBM cloud",
         "166.8.0.0/14": "an address inside the IBM cloud",
         "168.63.129.16/32": "an address inside the Azure cloud",
         "169.254.0.0/16": "a link-local address, where clouds serve the metadata of their machines (RFC 3927)",
-        "172.16.0.0/12": "a private address (RFC 1918)",
+        "172.16.0.0/12": _PRIVATE,
         "192.0.0.0/24": "an address for protocols, or inside a cloud (RFC 6890)",
         "192.0.2.0/24": "an address for documentation (RFC 5737)",
         "192.31.196.0/24": "an address of the AS112 sink (RFC 7535)",
         "192.52.193.0/24": "an address of multicast relays (RFC 7450)",
         "192.88.99.0/24": "an address of 6to4 relays (RFC 7526)",
-        "192.168.0.0/16": "a private address (RFC 1918)",
+        "192.168.0.0/16": _PRIVATE,
         "192.175.48.0/24": "an address of the AS112 sink (RFC 7534)",
         "198.18.0.0/15": "an address for benchmarks (RFC 2544)",
         "198.51.100.0/24": "an address for documentation (RFC 5737)",
@@ -43,7 +49,7 @@ _UNICAST = IPv6Network("2000::/3")
 _IPV6 = {
     IPv6Network(network): what
     for network, what in {
-        "::1/128": LOOPBACK,
+        "::1/128": _LOOPBACK,
         "::/96": "an address that stands for an IPv4 address, or for none (RFC 4291)",
         "::ffff:0:0/96": "an address that stands for an IPv4 address (RFC 4291)",
         "::ffff:0:0:0/96": "an address that stands for an IPv4 address (RFC 2765)",
@@ -59,7 +65,7 @@ _IPV6 = {
         "3ffe::/16": "an address of the 6bone, which has ended (RFC 3701)",
         "3fff::/20": "an address for documentation (RFC 9637)",
         "5f00::/16": "a segment identifier (RFC 9602)",
-        "fc00::/7": "a private address (RFC 4193)",
+        "fc00::/7": _PRIVATE_IPV6,
         "fe80::/10": "a link-local address (RFC 4291)",
         "fec0::/10": "a site-local address (RFC 3879)",
         "ff00::/8": "a multicast address (RFC 4291)",

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkbox_mcp.toolkit import ip_addresses, webhook_guard
+from inkbox_mcp.toolkit import ip_addresses, public_hosts, webhook_guard
+from inkbox_mcp.toolkit.bounds import MAX_PROBLEM
 from inkbox_mcp.toolkit.ip_addresses import why_not_public
 from inkbox_mcp.toolkit.webhook_guard import webhook_host, webhook_url
 from tests.support.agents import connect
@@ -63,6 +64,9 @@ PUBLIC_NAMES = """
 """
 
 
+TUNNEL = "and Inkbox cannot: ask the user for the public https URL of a tunnel to it, which ngrok or cloudflared gives"
+
+
 def complaint(url: str) -> str:
     """Return the error about a URL."""
     with pytest.raises(ValueError) as caught:
@@ -102,9 +106,12 @@ def test_a_name_of_a_private_network_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("https://localhost/", "only the machine itself can reach loopback: give a public host name, or"),
-        ("https://127.0.0.1/", "127.0.0.1 is a loopback address, which only the machine itself can reach:"),
-        ("https://[::1]/", "or the one of a tunnel to this machine"),
+        ("https://localhost/", f"only the machine itself can reach loopback, {TUNNEL}"),
+        ("https://127.0.0.1/", f"127.0.0.1 is a loopback address, which only the machine itself can reach, {TUNNEL}"),
+        ("https://[::1]:3000/", f"::1 is a loopback address, which only the machine itself can reach, {TUNNEL}"),
+        ("https://0.0.0.0:8000/", TUNNEL), ("https://192.168.1.5/", TUNNEL), ("https://[fd00::1]/", TUNNEL),
+        ("https://host.docker.internal/", "or ask the user for the public https URL of a tunnel"),
+        ("https://x.localtest.me/", "or ask the user for the public https URL of a tunnel"),
         ("https://169.254.169.254/", "link-local address, where clouds serve the metadata"),
         ("https://metadata.goog/", "metadata"), ("https://x.svc/", "this ending is one of private networks"),
         ("https://kubernetes/", "a name without a dot"),
@@ -119,19 +126,24 @@ def test_a_name_of_a_private_network_is_refused(name: str) -> None:
         ("https://2606:4700::1/", "an IPv6 address stands in brackets"),
         ("https://[fe80::1%25eth0]/", 'must not have a "%" in its host'),
         ("https://ex%61mple.com/", 'must not have a "%" in its host'),
-        ("https://a.com:0/", "must have a port from 1 to 65535"),
-        ("https://a.com:65536/", "must have a port from 1 to 65535"),
-        ("https://a.com:99999999999/", "must have a port from 1 to 65535"),
-        ("https://a.com:/", "must have a port from 1 to 65535"),
-        ("https://a.com:+80/", "must have a port from 1 to 65535"),
-        ("https://a.com:８０/", "must have a port from 1 to 65535"),
+        ("https://a.com:0/", 'must have a port from 1 to 65535, not "0", or none'),
+        ("https://a.com:65536/", 'must have a port from 1 to 65535, not "65536"'),
+        ("https://a.com:99999999999/", 'must have a port from 1 to 65535, not "99999999999"'),
+        ("https://a.com:" + "9" * 2000, 'must have a port from 1 to 65535, not "9999999999999999999…"'),
+        ("https://a.com:/", 'must have a port from 1 to 65535 after the ":" of its host, or no ":"'),
+        ("https://a.com:+80/", 'must have a port from 1 to 65535, not "+80"'),
+        ("https://a.com:８０/", 'must have a port from 1 to 65535, not "８０"'),
         ("https://user@a.com/", "must not have a user name or password"),
         ("https://a.com:pw@b.com/", "must not have a user name or password"),
-        ("https://8.8.8.8\\@10.0.0.1/", "without spaces or backslashes"),
+        ("https://8.8.8.8\\@10.0.0.1/", "must be a URL without backslashes"),
+        ("https://a.com/my hook", 'must be a URL without spaces; in a path, a space is written "%20"'),
         ("https://a.com/#x", "must not have a fragment"), ("https:///x", "must name a host"),
         ("https://./", "must name a host"), ("https:a.com", 'must start with "https://"'),
         ("https:/a.com", 'must start with "https://"'), ("https//a.com", 'must start with "https://"'),
-        ("http://a.com", 'must start with "https://"'), ("https://2130706433/", "dotted decimal"),
+        ("http://a.com", 'must start with "https://", not "http://"; if the server has no https, ask the user'),
+        ("ftp://a.com", 'must start with "https://", not "ftp://"'), ("none", 'must start with "https://"'),
+        ("example.com/x", 'must start with "https://"; did you mean "https://example.com/x"?'),
+        ("https://2130706433/", "dotted decimal"),
         ("https://0x7f000001/", "dotted decimal"), ("https://0177.0.0.1/", "dotted decimal"),
         ("https://127.1/", "dotted decimal"), ("https://8.8.8.08/", "dotted decimal"),
         ("https://1.1.1.1.1/", "dotted decimal"), ("https://example.0x7f/", "dotted decimal"),
@@ -141,14 +153,16 @@ def test_a_name_of_a_private_network_is_refused(name: str) -> None:
         ("https://münchen.de/", 'in its "xn--" form'),
         ("https://xn--ocalhost-in2e.com/", 'its "xn--" form stands for no name'),
         ("https://xn--support-2z6c.com/", 'its "xn--" form stands for no name'),
-        ("https://a..com/", "letters, digits, hyphens and dots"),
-        ("https://a.com../", "letters, digits, hyphens and dots"),
-        ("https://-a.com/", "letters, digits, hyphens and dots"),
-        ("https://a.b_c/", "letters, digits, hyphens and dots"),
+        ("https://a..com/", "must have a host with a name between its dots"),
+        ("https://a.com../", "must have a host with a name between its dots"),
+        ("https://.a.com/", "none before the first dot"),
+        ("https://-a.com/", "neither begin nor end with a hyphen"),
+        ("https://a-.com/", "neither begin nor end with a hyphen"),
+        ("https://a.b_c/", 'must have a host without "_" after its last dot'),
         ("https://xn--99999999.com/", 'its "xn--" form stands for no name'),
         ("https://xn--a_-yka.com/", 'its "xn--" form stands for no name'),
-        ("https://" + "a." * 130 + "com/", "letters, digits, hyphens and dots"),
-        ("https://" + "a" * 64 + ".com/", "letters, digits, hyphens and dots"),
+        ("https://" + "a." * 130 + "com/", "at most 253 characters"),
+        ("https://" + "a" * 64 + ".com/", "with at most 63 between its dots"),
         ("https://a,b.com/", "letters, digits, hyphens and dots"),
         ("https://a.com;b/", "letters, digits, hyphens and dots"),
     ],
@@ -158,9 +172,39 @@ def test_the_sentence_says_the_very_problem(url: str, problem: str) -> None:
     assert problem in complaint(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "problems"),
+    [
+        ("http://localhost:3000/x", ["only the machine itself", 'must start with "https://", not "http://"']),
+        ("http://127.0.0.1:99999", ["127.0.0.1 is a loopback", 'must start with "https://", not "http://"']),
+        ("HTTP://[::1]/", ["::1 is a loopback", 'must start with "https://"']),
+        ("http://10.0.0.5/#x", ["10.0.0.5 is a private", 'must start with "https://"', "must not have a fragment"]),
+        ("localhost:3000/x", ["only the machine itself", 'must start with "https://"']),
+        ("127.0.0.1:8000", ["127.0.0.1 is a loopback", 'must start with "https://"']),
+        ("https://localhost/#x", ["only the machine itself", "must not have a fragment"]),
+        ("https://user@localhost:0/", ["only the machine itself", "must not have a user name or password"]),
+        ("http://me:pw@a.com:99999/", ["must have a port", 'must start with "https://"', "must not have a user name"]),
+        ("http://a.com:0/", ["must have a port", 'must start with "https://"']),
+    ],
+)
+def test_several_problems_are_all_named_and_the_one_of_the_host_first(url: str, problems: list[str]) -> None:
+    """Https alone would not help a server that Inkbox cannot reach."""
+    said = complaint(url)
+    assert said.count("; and must ") == len(problems) - 1
+    positions = [said.index(problem) for problem in problems]
+    assert positions == sorted(positions)
+    assert len(f"webhook_url: {said}") <= MAX_PROBLEM
+
+
+@pytest.mark.parametrize("text", ["sales-agent", "hook", "a@b.c", "true", "5", "https", "//a.com", "https:", "x:y:z"])
+def test_a_text_that_is_no_url_is_not_judged_as_a_host(text: str) -> None:
+    """The error must not lead the model to complete something that never was a host."""
+    assert complaint(text) == 'must start with "https://"'
+
+
 def test_the_judgement_does_not_depend_on_the_python() -> None:
     """Properties such as is_global changed their meaning between releases of Python."""
-    for module in (ip_addresses, webhook_guard):
+    for module in (ip_addresses, public_hosts, webhook_guard):
         used = {node.attr for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Attribute)}
         assert not {name for name in used if name.startswith("is_")}
         assert not used & {"ipv4_mapped", "sixtofour", "teredo", "scope_id"}

@@ -156,13 +156,6 @@ def test_a_bad_item_of_a_list_is_named_by_its_place() -> None:
     assert "event_types.1: " in message
 
 
-@pytest.mark.parametrize("nothing", ["null", "None"])
-def test_who_means_null_and_quotes_it_is_told_so(nothing: str) -> None:
-    """Models often write null as a string."""
-    message = complaint("update_mailbox", email_address="a", webhook_url=nothing)
-    assert "to unsubscribe, pass null to update_mailbox, without quotes" in message
-
-
 @pytest.mark.parametrize(("written", "meant"), [("true", True), ("False", False), (True, True)])
 def test_true_and_false_may_be_quoted(written: object, meant: bool) -> None:
     """Models often send booleans as strings."""
