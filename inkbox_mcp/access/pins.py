@@ -21,7 +21,7 @@ from inkbox_mcp.api.responses import read_list
 from inkbox_mcp.errors import NotAllowed, NotFound
 from inkbox_mcp.toolkit.marks import Mark, marked, marks, texts
 from inkbox_mcp.toolkit.operation import Args, Result
-from inkbox_mcp.toolkit.webhook_guard import webhook_host
+from inkbox_mcp.toolkit.webhook_guard import NO_WEBHOOK, webhook_host
 
 DOMAIN = "inkboxmail.com"
 
@@ -89,7 +89,8 @@ class PinnedAPI(InkboxAPI):
         elif self._handles and not owners and (new := _new_addresses(args)):
             raise NotAllowed(new[0], f"mailboxes of {self._handles}")
         for argument, url in marked(args, Mark.WEBHOOK_URL):
-            self._webhook_hosts.require(f"{argument}'s host", webhook_host(url))
+            if url != NO_WEBHOOK:
+                self._webhook_hosts.require(f"{argument}'s host", webhook_host(url))
         return await self._allow_addresses(args) if self._is_pinned else {}
 
     async def _allow_mailboxes_of_handles(self, args: Args) -> None:

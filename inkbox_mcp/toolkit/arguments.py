@@ -2,16 +2,39 @@
 
 import difflib
 from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from inkbox_mcp.errors import InvalidArguments
 from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_NAME, MAX_PROBLEMS, excess, named
+from inkbox_mcp.toolkit.forms import Form, form_of, understood
 
-# Some clients add their own arguments to every call (n8n: github.com/n8n-io/n8n/issues/37308).
-_INJECTED = frozenset({"toolCallId", "sessionId"})
+INJECTED: Mapping[str, tuple[str, str]] = {
+    "toolCallId": ("n8n", "https://github.com/n8n-io/n8n/issues/21500"),
+    "tool": ("n8n", "https://github.com/n8n-io/n8n/issues/17264"),
+    "sessionId": ("n8n", "https://github.com/CodeAlive-AI/codealive-mcp/blob/main/src/middleware/n8n_middleware.py"),
+    "action": ("n8n", "https://github.com/CodeAlive-AI/codealive-mcp/blob/main/src/middleware/n8n_middleware.py"),
+    "chatInput": ("n8n", "https://github.com/CodeAlive-AI/codealive-mcp/blob/main/src/middleware/n8n_middleware.py"),
+    "wait_for_previous": (
+        "Gemini CLI",
+        "https://github.com/google-gemini/gemini-cli/blob/main/packages/core/src/tools/tools.ts",
+    ),
+    "task_progress": ("Cline", "https://github.com/cline/cline/issues/10426"),
+    "security_context": ("CrewAI", "https://github.com/crewAIInc/crewAI/issues/4796"),
+    "_placeholder": (
+        "OpenCode",
+        "https://github.com/NoeFabris/opencode-antigravity-auth/blob/main/src/constants.ts",
+    ),
+}
+"""Arguments that clients add to calls by themselves, each with the client and a source.
+
+The model cannot leave them out, so they are dropped, except by a tool that has an argument of the name. Other unknown
+arguments are refused: a model that invents one believes that it does something. Add a name only with a source.
+"""
 
 _TOO_LARGE = object()
 """Stands for a value that is too large. It is invalid for every type, so each such value is reported."""
@@ -22,21 +45,46 @@ class Args(BaseModel):
 
     An optional argument is declared `X | None = None`. None means omitted: clients that must send every argument send
     null or an empty string. Only for the names in `nullable` is null a value for the API.
+
+    Attributes:
+        nullable: the names of arguments whose null is a value.
+        invented: names of arguments that models invent for this tool, each with the sentence that answers it.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
     nullable: ClassVar[frozenset[str]] = frozenset()
+    invented: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Refuse sentences about arguments that the tool has, or that are dropped: nobody would ever read them."""
+        super().__pydantic_init_subclass__(**options)
+        if wrong := sorted({*cls.invented} & {*cls.model_fields, *INJECTED}):
+            raise TypeError(f"{cls.__name__}: invented names {', '.join(wrong)}, which a call may have")
 
     @model_validator(mode="before")
     @classmethod
     def _drop_omitted(cls, data: dict[str, Any]) -> dict[str, Any]:
-        omitted = {name for name, field in cls.model_fields.items() if not field.is_required()} - cls.nullable
-        return {
-            name: value
-            for name, value in data.items()
-            if name not in _INJECTED and not (value in (None, "") and name in omitted)
-        }
+        return {name: value for name, value in data.items() if not cls._is_omitted(name, value)}
+
+    @classmethod
+    def _is_omitted(cls, name: str, value: object) -> bool:
+        if name not in cls.model_fields:
+            return name in INJECTED
+        # For a required argument, an empty string may be a mistake that its type explains.
+        return (value is None and name not in cls.nullable) or (
+            value == "" and not cls.model_fields[name].is_required()
+        )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _understand(cls, value: object, info: ValidationInfo) -> object:
+        """Bring a value into the form of its type; the limits hold for what comes out, too."""
+        meant = understood(value, _forms(cls)[str(info.field_name)])
+        if meant is not value and (problem := excess(meant)):
+            raise ValueError(problem)
+        return meant
 
     def supplied(self, *, exclude: set[str] | None = None) -> dict[str, Any]:
         """Return the supplied arguments as a JSON body, without omitted ones."""
@@ -44,6 +92,11 @@ class Args(BaseModel):
 
 
 A = TypeVar("A", bound=Args)
+
+
+@cache
+def _forms(model: type[Args]) -> Mapping[str, Form]:
+    return {name: form_of(field.annotation) for name, field in model.model_fields.items()}
 
 
 def checked(model: type[A], tool: str, given: Mapping[str, Any]) -> A:
@@ -70,7 +123,7 @@ def checked(model: type[A], tool: str, given: Mapping[str, Any]) -> A:
 
 def _too_many(model: type[Args], tool: str, given: Mapping[str, Any]) -> str:
     """Describe a call with more arguments than any tool takes, without reading their values."""
-    known = {*model.model_fields, *_INJECTED}
+    known = {*model.model_fields, *INJECTED}
     unknown = [name for name in given if name not in known]
     problems = [_unknown_argument(model, tool, name) for name in unknown[:MAX_PROBLEMS]]
     more = named(problems, len(unknown) - len(problems))
@@ -79,6 +132,8 @@ def _too_many(model: type[Args], tool: str, given: Mapping[str, Any]) -> str:
 
 def _problem(model: type[Args], tool: str, details: ErrorDetails, too_large: Mapping[str, str]) -> str:
     message = details["msg"].removeprefix("Value error, ")
+    if details["type"] == "string_unicode" and not details["loc"]:  # a name with half of a character
+        return _unknown_argument(model, tool, str(details["input"]))
     if not details["loc"]:
         return message
     if details["type"] == "extra_forbidden":
@@ -91,6 +146,8 @@ def _problem(model: type[Args], tool: str, details: ErrorDetails, too_large: Map
 
 
 def _unknown_argument(model: type[Args], tool: str, name: str) -> str:
+    if name in model.invented:
+        return f"{name}: {model.invented[name]}"
     valid, name = list(model.model_fields), name[:MAX_NAME]
     close = difflib.get_close_matches(name, valid, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""

@@ -7,19 +7,21 @@ are for the model that sent the value. A type's `Mark` says what the text names,
 
 import re
 import unicodedata
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from inkbox_mcp.text import first_hidden, first_unseen, quoted
+from inkbox_mcp.toolkit.addresses import address_in
+from inkbox_mcp.toolkit.forms import Separable, boolean, trimmed, whole_number
+from inkbox_mcp.toolkit.handles import existing_handle, new_handle
 from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.paging import decode_cursor
-from inkbox_mcp.toolkit.webhook_guard import webhook_url
+from inkbox_mcp.toolkit.webhook_guard import NO_WEBHOOK, webhook_url
 
 _LOCAL_PART = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
-_NOT_IN_A_HANDLE = re.compile(r"[\s/\\?#%@]")
 _ID = re.compile(r"[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
 
 # An address as mail programs find it in a text, also with spaces around the @ (RFC 5322); not "@acme", "Jane (@jane)"
@@ -30,6 +32,7 @@ _BRACKETS = re.compile("[<>\u02c2\u02c3\u1433\u1438\u2039\u203a\u3008-\u300b\u00
 _ENCODED_WORD = re.compile(r"=\s*\?.*\?\s*=|=\?[^?]*\?[bq]\?", re.IGNORECASE)
 
 _SPACES = frozenset(" \u3000")  # of Latin and of East Asian writing
+_NOTHING = frozenset({"false", "nil", "null", "undefined", "unsubscribe"})  # said for `NO_WEBHOOK`
 LIST_ITEM_LENGTH = 100
 
 
@@ -72,17 +75,6 @@ def _list_item(text: str) -> str:
     return text
 
 
-def _handle(text: str) -> str:
-    handle = text.removeprefix("@")
-    if not handle or _NOT_IN_A_HANDLE.search(handle) or handle in {".", ".."} or ".." in handle:
-        if re.fullmatch(r"[^@\s]+@[^@\s]+", handle):
-            raise ValueError('must be a handle such as "sales-agent", not an address; list_identities shows both')
-        raise ValueError(
-            'must be a handle such as "sales-agent", without spaces, "@", "/", "\\", "?", "#", "%" or ".."'
-        )
-    return handle
-
-
 def _local_part(text: str) -> str:
     if "@" in text:
         local_part = quoted(text.partition("@")[0], 64)
@@ -112,32 +104,34 @@ def _cursor(text: str) -> str:
     return text
 
 
-def _whole_number(value: object) -> object:
-    """Accept 5, 5.0 and "5", which models all send; pydantic refuses other values."""
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
-        return int(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
+def _webhook_url_or_none(text: str) -> str:
+    word = text.lower()
+    if word in _NOTHING:
+        raise ValueError(f'must be an https URL or, to unsubscribe, "{NO_WEBHOOK}"; "{word}" is neither')
+    return word if word == NO_WEBHOOK else webhook_url(text)
 
 
-def _boolean(value: object) -> object:
-    """Accept true and "true", which models both send; pydantic refuses other values."""
-    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+def _one_address(value: object) -> object:
+    """Take the address out of the notations of mail programs, with nothing hidden in what is left out."""
+    return address_in(_one_line(value)) if isinstance(value, str) else value
 
 
-Text = Annotated[str, Mark.PLAIN, AfterValidator(_one_line)]
+_Trimmed: Final = BeforeValidator(trimmed)
+"""For types of one line. Blanks around it are not meant; inside it they are refused."""
+
+Text = Annotated[str, Mark.PLAIN, _Trimmed, AfterValidator(_one_line)]
 """One line of text that the operator's limits do not concern."""
 
-ListItem = Annotated[Text, AfterValidator(_list_item)]
-"""One line of a list, of at most `LIST_ITEM_LENGTH` characters."""
+ListItem = Annotated[Text, Separable.BY_COMMAS, AfterValidator(_list_item)]
+"""One line of a list, of at most `LIST_ITEM_LENGTH` characters, such as the name of an event."""
 
-_Handle = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_one_line), AfterValidator(_handle)]
+_AnyHandle = Annotated[str, Field(min_length=1, max_length=255), _Trimmed, AfterValidator(_one_line)]
+_Handle = Annotated[_AnyHandle, AfterValidator(existing_handle)]
 
 AgentHandle = Annotated[_Handle, Mark.HANDLE]
 """The handle of an existing agent identity, without a leading @."""
 
-NewAgentHandle = Annotated[_Handle, Mark.NEW_HANDLE]
+NewAgentHandle = Annotated[_AnyHandle, Mark.NEW_HANDLE, AfterValidator(new_handle)]
 """The handle of an agent identity that the call creates."""
 
 NewMailboxOwner = Annotated[_Handle, Mark.NEW_OWNER]
@@ -147,6 +141,7 @@ LocalPart = Annotated[
     str,
     Mark.NEW_LOCAL_PART,
     Field(min_length=1, max_length=64),
+    _Trimmed,
     AfterValidator(_one_line),
     AfterValidator(_local_part),
 ]
@@ -156,35 +151,42 @@ MailboxAddress = Annotated[
     str,
     Mark.ADDRESS,
     Field(min_length=1, max_length=320),
-    AfterValidator(_one_line),
+    BeforeValidator(_one_address),
+    _Trimmed,
     AfterValidator(_mailbox_address),
 ]
-"""The full address of an existing mailbox, or its local part."""
+"""The full address of an existing mailbox, or its local part. A name beside the address is left out."""
 
-DisplayName = Annotated[str, Mark.PLAIN, Field(min_length=1, max_length=255), AfterValidator(_display_name)]
+DisplayName = Annotated[str, Mark.PLAIN, Field(max_length=255), _Trimmed, AfterValidator(_display_name)]
 """The sender name people see."""
 
-WebhookURL = Annotated[
-    str, Mark.WEBHOOK_URL, Field(max_length=2048), AfterValidator(_one_line), AfterValidator(webhook_url)
-]
+_URL = Annotated[str, Mark.WEBHOOK_URL, Field(max_length=2048), _Trimmed, AfterValidator(_one_line)]
+
+WebhookURL = Annotated[_URL, AfterValidator(webhook_url)]
 """An https URL on the public internet, see `inkbox_mcp.toolkit.webhook_guard`."""
 
-WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+WebhookURLOrNone = Annotated[_URL, AfterValidator(_webhook_url_or_none)]
+"""A `WebhookURL`, or `NO_WEBHOOK` for the word "none" in any case, which unsubscribes.
+
+In an argument `WebhookURLOrNone | None` that is `nullable`, null stays None, so a tool can tell the two apart.
+"""
+
+WholeNumber = Annotated[int, BeforeValidator(whole_number)]
 """An integer; not `true` or 1.5."""
 
-Boolean = Annotated[bool, BeforeValidator(_boolean)]
+Boolean = Annotated[bool, BeforeValidator(boolean)]
 """True or false; not 1 or 0."""
 
 WithMailbox = Annotated[Boolean, Mark.WITH_MAILBOX]
 """Whether the call creates a mailbox. Without such an argument, a tool with a `LocalPart` always does."""
 
-ResourceID = Annotated[str, Mark.PLAIN, AfterValidator(_one_line), AfterValidator(_uuid)]
+ResourceID = Annotated[Text, Separable.BY_COMMAS, AfterValidator(_uuid)]
 """A UUID."""
 
 PageSize = Annotated[WholeNumber, Field(ge=1, le=200)]
 """The number of items of a page."""
 
-SearchText = Annotated[str, Mark.PLAIN, Field(max_length=320), AfterValidator(_one_line)]
+SearchText = Annotated[str, Mark.PLAIN, Field(max_length=320), _Trimmed, AfterValidator(_one_line)]
 """Text to look for; empty finds everything."""
 
 Cursor = Annotated[Text, AfterValidator(_cursor)]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inkbox_mcp.characters import IGNORABLE
 from inkbox_mcp.errors import InvalidArguments
 from inkbox_mcp.text import one_line, visible
 from tests.support.catalogue import EVERY
@@ -62,15 +63,19 @@ def accepts_name(name: str) -> bool:
 @pytest.mark.parametrize("argument", ONE_LINE)
 @pytest.mark.parametrize("hidden", [*HIDDEN, *BLANKS], ids=ascii)
 def test_what_hides_in_a_line_is_refused_by_its_number_and_position(argument: str, hidden: str) -> None:
-    """This holds for every one-line argument and for each position of the character."""
+    """This holds for every one-line argument and each position of the character; only blanks around it are dropped."""
     tool, template, others = ONE_LINE[argument]
     name, position = argument.partition("'")[0], template.index("{}")
     message = complaint(tool, **others, **{name: template.format(hidden)})
-    if not "\ud800" <= hidden <= "\udfff":  # a surrogate, which JSON text cannot contain
-        assert f"(U+{ord(hidden):04X} at position {position})" in message
+    assert f"(U+{ord(hidden):04X} at position {position})" in message
     assert message.isprintable()
-    for place in (template.format(hidden * 3), hidden + template.format(""), template.format("") + hidden):
-        assert f"{name}: " in complaint(tool, **others, **{name: place})
+    assert f"{name}: " in complaint(tool, **others, **{name: template.format(hidden * 3)})
+    plain = template.format("")
+    for around in (hidden + plain, plain + hidden, f" {hidden}\n{plain}{hidden * 2} "):
+        if hidden in BLANKS:
+            assert parse(tool, **others, **{name: around}) == parse(tool, **others, **{name: plain})
+        else:
+            assert f"{name}: " in complaint(tool, **others, **{name: around})
 
 
 @given(st.text(st.characters(exclude_categories=["L", "N", "P", "S", "M"]), min_size=1, max_size=3))
@@ -89,7 +94,7 @@ def test_what_is_accepted_is_seen_as_it_is_sent(anything: str) -> None:
             continue
         for value in sent.values():
             assert visible(value) == one_line(f"[{value}]")[1:-1] or " " in value
-            assert anything.endswith(value)
+            assert value in anything
     if accepts_name(anything):
         assert visible(anything) == anything
 
@@ -121,8 +126,9 @@ def test_every_list_has_items_that_are_short_lines() -> None:
     assert ("create_webhook", "event_types") in lists
     known = {"email_address": "a", "webhook_url": URL}
     for tool, name in lists:
-        for item in [*HIDDEN, "x\n", "x" * 101, "", "x\u200b"]:
-            assert f"{name}.1: " in complaint(tool, **{**known, name: ["message.sent", item]})
+        for item in [*HIDDEN, "x\ny", "x" * 101, "", "x\u200b"]:
+            where = name if "\ud800" <= item <= "\udfff" else f"{name}.1"
+            assert f"{where}: " in complaint(tool, **{**known, name: ["message.sent", item]})
         assert parse(tool, **{**known, name: ["x" * 100]})[name] == ["x" * 100]
 
 
@@ -153,7 +159,7 @@ UNWRITTEN = [
     "❤\ufe0f\u200d", "a\u2800b", *(f"Sales{hidden}Team" for hidden in HIDDEN if hidden not in DRAWN),
     *(f"Sales{blank}Team" for blank in BLANKS if blank != "\u3000"),
 ]  # fmt: skip
-NOTHING = ["   ", "\u3000", "\u0301", " \u0301\u0302 ", "\u20dd"]
+NOTHING = ["   ", "\u3000", "\t\n\r", "\u00a0", "\u2003\u205f", "\u0301", " \u0301\u0302 ", "\u20dd", "\u3000\u0301"]
 
 
 @pytest.mark.parametrize("name", WRITTEN, ids=ascii)
@@ -174,7 +180,23 @@ def test_a_name_may_not_have_what_only_hides(name: str) -> None:
 @pytest.mark.parametrize("name", NOTHING, ids=ascii)
 def test_a_name_has_something_to_see(name: str) -> None:
     """Blanks and combining marks alone do not make a name."""
-    assert "that can be seen" in complaint("update_identity", agent_handle="a", display_name=name)
+    for tool, argument in (
+        ("update_identity", "display_name"),
+        ("update_mailbox", "display_name"),
+        ("create_mailbox", "display_name"),
+        ("create_identity", "mailbox_display_name"),
+    ):
+        others = {"email_address": "a"} if tool == "update_mailbox" else {"agent_handle": "a"}
+        assert f"{argument}: must have a letter, a digit or a sign that can be seen" in complaint(
+            tool, **others, **{argument: name}
+        )
+
+
+def test_no_single_character_that_is_invisible_makes_a_name() -> None:
+    """This covers all of Unicode: blanks, controls, marks, fillers, and halves of characters."""
+    for char in map(chr, range(0x110000)):
+        if char.isspace() or unicodedata.category(char)[0] in "CZM" or IGNORABLE.match(char):
+            assert char in DRAWN or unicodedata.category(char) in {"Cf", "Cn"} or not accepts_name(char), ascii(char)
 
 
 @pytest.mark.parametrize(

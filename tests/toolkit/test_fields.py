@@ -1,7 +1,7 @@
 """The arguments that tools accept, and the errors for the others."""
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 import httpx2
@@ -14,7 +14,8 @@ from mcp import Client
 from inkbox_mcp.errors import InvalidArguments
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.settings.options import Settings
-from inkbox_mcp.toolkit.operation import Args
+from inkbox_mcp.toolkit.arguments import Args, checked
+from inkbox_mcp.toolkit.fields import WebhookURLOrNone
 from tests.support.agents import KEY, text
 from tests.support.catalogue import EVERY, generation_of
 
@@ -32,8 +33,7 @@ OUTSIDE = [
     "a?b",
     "a#b",
     "a b",
-    " a",
-    "a\t",
+    "a\tb",
     "a\u00a0b",
 ]
 CONTROL = ["a\r\nBcc: x@y.z", "a\nb", "a\x00b", "a\x7fb", "a\x85b", "a\u2028b", "a\ud800b"]
@@ -95,7 +95,7 @@ def test_a_display_name_cannot_split_a_mail_header(value: object) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        *CONTROL, "", "http://example.com", "ftp://example.com", "https://", "https:///x", "https://user@example.com",
+        *CONTROL, " ", "http://example.com", "ftp://example.com", "https://", "https:///x", "https://user@example.com",
         "https://user:pw@example.com", "https://example.com/#part", "https://example.com#", "https://exa mple.com",
         "https://example.com\\@evil.com", "https://example.com:99999", "https://[::1", "//example.com", "example.com",
         "https://example.com/" + "x" * 2048, "https://@example.com", "https://:443/", 5, False,
@@ -107,29 +107,34 @@ def test_a_webhook_url_is_https_to_a_host_and_nothing_else(value: object) -> Non
     assert "webhook_url: " in complaint("update_mailbox", email_address="a", webhook_url=value)
 
 
-@pytest.mark.parametrize("value", [5, "5", 5.0, "005"], ids=repr)
+@pytest.mark.parametrize("value", [5, "5", 5.0, "005", " 5 ", "5\n", "5.0", "+5"], ids=repr)
 def test_a_whole_number_may_come_as_digits(value: object) -> None:
     """Models often send numbers as strings."""
     assert parse("list_mailboxes", limit=value).supplied() == {"limit": 5}
 
 
 @pytest.mark.parametrize(
-    "value", [True, False, 1.5, "1.5", "five", "0", 0, 201, -1, "9" * 500, 1e300, float("nan"), [], {}], ids=repr
-)
+    "value",
+    [
+        True, False, 1.5, "1.5", "five", "0", "5 0", "0x5", "5e0", "٥", "\x1f5", 0, 201, -1, "9" * 500, 1e300,
+        float("nan"), [], {},
+    ],
+    ids=repr,
+)  # fmt: skip
 def test_what_is_no_whole_number_in_range_is_refused(value: object) -> None:
     """The tool does not round or clamp a number, and does not convert other types."""
     assert "limit: " in complaint("list_mailboxes", limit=value)
 
 
 def test_the_string_null_is_a_string() -> None:
-    """Strings are not parsed as JSON."""
+    """Strings are not parsed as JSON, except for a list."""
     assert parse("update_mailbox", email_address="a", display_name="null").supplied(exclude={"email_address"}) == {
         "display_name": "null"
     }
     assert "webhook_url: " in complaint("update_mailbox", email_address="a", webhook_url="null")
 
 
-@pytest.mark.parametrize("value", ["x", "1", "_", "1_" + "y" * 200, "99999999999999999999_a", "1_a\n"], ids=repr)
+@pytest.mark.parametrize("value", ["x", "1", "_", "1_" + "y" * 200, "99999999999999999999_a", "1_\na"], ids=repr)
 def test_a_cursor_that_no_page_gave_is_refused(value: str) -> None:
     """An invented cursor is an error instead of an empty page."""
     assert "cursor: " in complaint("list_mailboxes", cursor=value)
@@ -156,7 +161,37 @@ def test_a_bad_item_of_a_list_is_named_by_its_place() -> None:
     assert "event_types.1: " in message
 
 
-@pytest.mark.parametrize(("written", "meant"), [("true", True), ("False", False), (True, True)])
+class Hooked(Args):
+    """A webhook that can be removed."""
+
+    nullable: ClassVar[frozenset[str]] = frozenset({"hook"})
+    hook: WebhookURLOrNone | None = None
+
+
+@pytest.mark.parametrize("written", ["none", "None", " NONE\n"])
+def test_the_word_none_is_a_value_beside_null(written: str) -> None:
+    """A tool must be able to tell the word from null, which some clients fill in."""
+    assert checked(Hooked, "update_thing", {"hook": written}).supplied() == {"hook": "none"}
+    assert checked(Hooked, "update_thing", {"hook": None}).supplied() == {"hook": None}
+    assert checked(Hooked, "update_thing", {"hook": ""}).supplied() == {}
+    assert checked(Hooked, "update_thing", {"hook": "https://e.com"}).supplied() == {"hook": "https://e.com"}
+
+
+@pytest.mark.parametrize("written", ["null", "NULL", " undefined", "unsubscribe"])
+def test_who_means_null_and_quotes_it_is_told_the_word(written: str) -> None:
+    """Models often write null as a string."""
+    with pytest.raises(InvalidArguments, match='hook: must be an https URL or, to unsubscribe, "none"; "'):
+        checked(Hooked, "update_thing", {"hook": written})
+
+
+def test_only_an_argument_that_can_be_removed_takes_the_word_none() -> None:
+    """A new webhook needs a URL."""
+    for word in ("none", "null"):
+        message = complaint("create_webhook", email_address="a", webhook_url=word)
+        assert 'webhook_url: must start with "https://"' in message
+
+
+@pytest.mark.parametrize(("written", "meant"), [("true", True), ("False", False), (True, True), (" TRUE\n", True)])
 def test_true_and_false_may_be_quoted(written: object, meant: bool) -> None:
     """Models often send booleans as strings."""
     assert parse("create_identity", agent_handle="a", with_mailbox=written).model_dump()["with_mailbox"] is meant
@@ -189,13 +224,40 @@ def test_what_strict_clients_must_send_counts_as_omitted(nothing: str | None) ->
     assert parse("create_mailbox", agent_handle="a", display_name=nothing, email_local_part=nothing).supplied() == {
         "agent_handle": "a"
     }
-    assert "webhook_url: must" in complaint("update_mailbox", email_address="a", webhook_url="")
     assert "agent_handle: String should have at least 1 character" in complaint("create_mailbox", agent_handle="")
 
 
-def test_arguments_that_clients_inject_are_ignored() -> None:
-    """n8n adds these arguments to every call, and the model cannot prevent it."""
-    assert parse("get_mailbox", email_address="a", toolCallId="x", sessionId="y").supplied() == {"email_address": "a"}
+def test_an_empty_url_is_omitted_where_null_is_a_value() -> None:
+    """An empty string never unsubscribes."""
+    assert parse("update_mailbox", email_address="a", webhook_url="").supplied() == {"email_address": "a"}
+
+
+@pytest.mark.parametrize(
+    ("written", "suggested"),
+    [
+        ("newsletter bot", "newsletter-bot"), ("Sales Agent", "sales-agent"), ("Sales_Agent EU", "sales-agent-eu"),
+        ("Süd / Büro", "sud-buro"), ("sales.agent #1", "sales-agent-1"), ("sales@inkboxmail.com", "sales"),
+        ("a..b", "a-b"), ("@Sales Agent", "sales-agent"), ("sales 🚀", "sales"), ("a b\\c", "a-b-c"),
+    ],
+)  # fmt: skip
+def test_a_new_handle_in_another_form_is_answered_with_the_form(written: str, suggested: str) -> None:
+    """The suggestion is a handle that both generations of the API take."""
+    message = complaint("create_identity", agent_handle=written)
+    assert f'must be a new handle of 3-63 lowercase letters, digits and hyphens, such as "{suggested}"' in message
+    assert parse("create_identity", agent_handle=suggested).supplied() == {"agent_handle": suggested}
+
+
+@pytest.mark.parametrize("written", ["営業 部", "? ?", "x " * 40, "a b\\", "@"])
+def test_what_would_make_no_valid_handle_is_not_suggested(written: str) -> None:
+    """The error then has an example."""
+    short = {"a b\\": "a-b"}.get(written, "sales-agent")
+    assert f'hyphens, such as "{short}"' in complaint("create_identity", agent_handle=written)
+
+
+@pytest.mark.parametrize("handle", ["sales_agent", "Sales-Agent", "sales.agent", "营业", "ab"])
+def test_the_api_decides_about_other_forms_of_a_new_handle(handle: str) -> None:
+    """Its first generation takes up to 255 characters of any script."""
+    assert parse("create_identity", agent_handle=handle).supplied() == {"agent_handle": handle}
 
 
 json_values = st.recursive(

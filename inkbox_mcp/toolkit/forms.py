@@ -1,0 +1,137 @@
+"""Understands the forms in which models and clients write one value: a list as text, a word in capitals, "5" for 5.
+
+Only the form may differ. A value that could mean something else stays as it is, and its type refuses it.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+
+_BLANKS = "\t\n\v\f\r \xa0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+"""Spaces of all scripts, and what moves to another place on a page. The others of `str.strip` are hidden characters."""
+
+_HALF = re.compile("[\ud800-\udfff]")
+_INTEGER = re.compile(r"([+-]?[0-9]{1,18})(\.0+)?")
+
+
+class Separable(Enum):
+    """How a text can contain several values of a type. Put it into the metadata of `Annotated`."""
+
+    BY_COMMAS = "no useful value has a comma, a line break, a bracket or a quote"
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the type of an argument says about how its value may be written.
+
+    Attributes:
+        words: the values of an argument that takes these words only, such as "active".
+        items: the form of the items of an argument that takes a list, and no text beside it.
+        separable: whether one text can contain several values of the type.
+    """
+
+    words: tuple[str, ...] = ()
+    items: "Form | None" = None
+    separable: bool = False
+
+
+def form_of(kind: Any) -> Form:
+    """Return the form of an argument's type."""
+    arms = [arm for arm in _arms(kind, ()) if arm[0] is not NoneType]
+    if arms and all(get_origin(arm) is Literal for arm, _ in arms):
+        words = [word for arm, _ in arms for word in get_args(arm) if word is not None]
+        return Form(words=tuple(words) if all(isinstance(word, str) for word in words) else ())
+    if len(arms) != 1:
+        return Form()
+    ((arm, metadata),) = arms
+    items = get_args(arm) if get_origin(arm) is list else ()
+    return Form(items=form_of(items[0]) if items else None, separable=Separable.BY_COMMAS in metadata)
+
+
+def understood(value: object, form: Form) -> object:
+    """Return a value in the form that its type takes; unchanged if its form says nothing.
+
+    Raises:
+        ValueError: a text is broken, or looks like a list and is none.
+    """
+    _refuse_half(value)
+    if isinstance(value, str) and form.items:
+        value = _listed(value, form.items)
+    if not isinstance(value, list):
+        return _word(value, form.words)
+    items = cast("list[object]", value)
+    for item in items:
+        _refuse_half(item)
+    return [_word(item, form.items.words) for item in items] if form.items and form.items.words else items
+
+
+def trimmed(value: object) -> object:
+    """Remove blanks and line breaks around a text."""
+    return value.strip(_BLANKS) if isinstance(value, str) else value
+
+
+def whole_number(value: object) -> object:
+    """Accept 5, 5.0 and "5", which models all send; pydantic refuses other values."""
+    if isinstance(value, str) and (found := _INTEGER.fullmatch(value.strip(_BLANKS))):
+        return int(found[1])
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def boolean(value: object) -> object:
+    """Accept true and "true", which models both send; pydantic refuses other values."""
+    said = value.strip(_BLANKS).lower() if isinstance(value, str) else ""
+    return {"true": True, "false": False}.get(said, value)
+
+
+def _word(value: object, words: tuple[str, ...]) -> object:
+    """Return the word that a text is, whatever its case and the blanks around it."""
+    said = value.strip(_BLANKS).casefold() if isinstance(value, str) else None
+    return next((word for word in words if word.casefold() == said), value)
+
+
+def _listed(text: str, items: Form) -> list[object]:
+    """Return the list that a text is: JSON, or values between commas, or one value.
+
+    Commas separate only what cannot contain one: in `Sales, Team <a@b.c>` they would make a mailbox of a name.
+    """
+    text = text.strip(_BLANKS)
+    if not text.startswith("["):
+        return _separated(text) if items.separable else [text]
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        if items.separable and text.endswith("]"):
+            return _separated(text[1:-1])
+        raise ValueError('must be a list, such as ["one", "two"]; this text begins like one and is no JSON') from None
+    return cast("list[object]", found)
+
+
+def _separated(text: str) -> list[object]:
+    parts = [part.strip(_BLANKS) for part in re.split("[,\n]", text)]
+    return [re.sub(r"""^(["'])(.*)\1$""", r"\2", part) for part in parts if part] or [""]
+
+
+def _refuse_half(text: object) -> None:
+    if isinstance(text, str) and not text.isascii() and (found := _HALF.search(text)):
+        raise ValueError(
+            f"has half of a character, such as of an emoji (U+{ord(found[0]):04X} at position {found.start()}); "
+            "write the whole character, or leave it out"
+        )
+
+
+def _arms(kind: Any, metadata: tuple[object, ...]) -> Iterator[tuple[Any, tuple[object, ...]]]:
+    """Yield the types that a union consists of, with the metadata around them."""
+    kind = getattr(kind, "__value__", kind)  # resolves a `type` statement
+    if get_origin(kind) is Annotated:
+        yield from _arms(get_args(kind)[0], (*metadata, *kind.__metadata__))
+    elif get_origin(kind) in {Union, UnionType}:
+        for part in get_args(kind):
+            yield from _arms(part, metadata)
+    else:
+        yield kind, metadata
