@@ -101,15 +101,22 @@ def _listed(text: str, items: Form) -> list[object]:
     Commas separate only what cannot contain one: in `Sales, Team <a@b.c>` they would make a mailbox of a name.
     """
     text = text.strip(_BLANKS)
-    if not text.startswith("["):
+    if not text.startswith(("[", "{")):
         return _separated(text) if items.separable else [text]
+    found = _json_list(text)
+    if found is None and items.separable and text[0] + text[-1] == "[]":
+        found = _separated(text[1:-1])  # as Python or YAML write it
+    if found is None:
+        raise ValueError('must be a list, such as ["one", "two"]; this text begins like JSON and is no list')
+    return found
+
+
+def _json_list(text: str) -> list[object] | None:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        if items.separable and text.endswith("]"):
-            return _separated(text[1:-1])
-        raise ValueError('must be a list, such as ["one", "two"]; this text begins like one and is no JSON') from None
-    return cast("list[object]", found)
+        return None
+    return cast("list[object]", found) if isinstance(found, list) else None
 
 
 def _separated(text: str) -> list[object]:

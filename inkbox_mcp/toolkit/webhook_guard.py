@@ -83,7 +83,7 @@ def _instead_of(scheme: str, text: str, problem: str | None) -> str:
         return f', not "{scheme}://"{advice}'
     whole = f"https://{text}"
     likely = "." in text and len(text) <= _LIKELY and not problem and not [*_problems(whole)]
-    return f"; did you mean {quoted(whole, 2 * _LIKELY)}?" if likely else ""
+    return f", as in {quoted(whole, 2 * _LIKELY)}" if likely else ""
 
 
 def webhook_host(url: str) -> str:

@@ -193,10 +193,10 @@ def test_a_name_has_something_to_see(name: str) -> None:
 
 
 def test_no_single_character_that_is_invisible_makes_a_name() -> None:
-    """This covers all of Unicode: blanks, controls, marks, fillers, and halves of characters."""
-    for char in map(chr, range(0x110000)):
+    """This covers the assigned planes of Unicode: blanks, controls, marks, fillers, and halves of characters."""
+    for char in map(chr, [*range(0x3400), *range(0xA000, 0x20000), *range(0xE0000, 0xE0200)]):
         if char.isspace() or unicodedata.category(char)[0] in "CZM" or IGNORABLE.match(char):
-            assert char in DRAWN or unicodedata.category(char) in {"Cf", "Cn"} or not accepts_name(char), ascii(char)
+            assert not accepts_name(char), ascii(char)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import httpx2
 import pytest
@@ -26,6 +26,7 @@ from inkbox_mcp.toolkit.fields import (
     NewMailboxOwner,
     Text,
     WebhookURL,
+    WebhookURLOrNone,
     WithMailbox,
 )
 from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Operation, Result, operation
@@ -490,6 +491,23 @@ async def test_a_webhook_is_compared_whatever_it_is_called(arguments: dict[str, 
     async with future(allow_webhook_hosts="hooks.example.com") as server:
         assert f"{place} is outside" in (await server.call(hook_all, **arguments)).text
         assert not (await server.call(hook_all, first="https://hooks.example.com/")).is_error
+
+
+async def test_an_unsubscription_has_no_host_to_compare() -> None:
+    """The limit is about where mail events go. The word and null stay apart; a URL is still compared."""
+
+    class Unhooks(Args):
+        nullable: ClassVar[frozenset[str]] = frozenset({"hook"})
+        hook: WebhookURLOrNone | None = None
+
+    @operation(ADDITIVE)
+    async def unhook(api: InkboxAPI, args: Unhooks) -> Ran:
+        return Ran(given=args.supplied())
+
+    async with future(allow_webhook_hosts="hooks.example.com") as server:
+        assert (await server.call(unhook, hook=" None")).data == {"given": {"hook": "none"}}
+        assert (await server.call(unhook, hook=None)).data == {"given": {"hook": None}}
+        assert "hook's host is outside" in (await server.call(unhook, hook="https://evil.example.org/none")).text
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_a_name_of_a_private_network_is_refused(name: str) -> None:
         ("https:/a.com", 'must start with "https://"'), ("https//a.com", 'must start with "https://"'),
         ("http://a.com", 'must start with "https://", not "http://"; if the server has no https, ask the user'),
         ("ftp://a.com", 'must start with "https://", not "ftp://"'), ("none", 'must start with "https://"'),
-        ("example.com/x", 'must start with "https://"; did you mean "https://example.com/x"?'),
+        ("example.com/x", 'must start with "https://", as in "https://example.com/x"'),
         ("https://2130706433/", "dotted decimal"),
         ("https://0x7f000001/", "dotted decimal"), ("https://0177.0.0.1/", "dotted decimal"),
         ("https://127.1/", "dotted decimal"), ("https://8.8.8.08/", "dotted decimal"),

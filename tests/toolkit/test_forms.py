@@ -103,6 +103,8 @@ LIMITS: list[Any] = [
     (ITEMS, ",\n,", "one.0: must have 1 to 100 characters"),
     (ITEMS, {"a": 1}, "one: Input should be a valid list"),
     (list[AgentHandle], "[sales-agent", "one: must be a list, such as"),
+    (ITEMS, '{"0": "a"}', "one: must be a list, such as"),
+    (ITEMS, "{a, b}", "one: must be a list, such as"),
     (list[AgentHandle], "[sales-agent]", "one: must be a list, such as"),
     (list[AgentHandle], "[" * 4000, "one: must be a list, such as"),
 ]
