@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from inkbox_mcp.errors import InvalidArguments
 from inkbox_mcp.toolkit.addresses import address_in
-from inkbox_mcp.tools import all_operations
 from tests.support.agents import connect
+from tests.support.catalogue import SPEC
 
-GET = all_operations()["get_mailbox"]
+GET = SPEC["get_mailbox"]
 ADDRESS = "sales@inkboxmail.com"
 
 

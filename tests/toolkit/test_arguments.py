@@ -12,8 +12,8 @@ from inkbox_mcp.errors import InvalidArguments
 from inkbox_mcp.toolkit.arguments import INJECTED, Args, checked
 from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS
 from inkbox_mcp.toolkit.fields import AgentHandle, Boolean, MailboxAddress, PageSize, Text, WebhookURLOrNone
-from inkbox_mcp.tools import all_operations
 from tests.support.agents import connect
+from tests.support.catalogue import EVERY
 
 README = Path(__file__).parent.parent.parent / "README.md"
 
@@ -56,7 +56,7 @@ async def test_what_clients_add_changes_no_call_of_any_tool(era: str) -> None:
     """All tools take them, also a tool without arguments."""
     async with connect(mode=era, sandbox=True) as agent:
         assert not (await agent.client.call_tool("whoami", dict.fromkeys(INJECTED, "x"))).is_error
-    for operation in all_operations().values():
+    for operation in EVERY.values():
         assert not {*operation.args.model_fields} & {*INJECTED}
 
 

@@ -12,7 +12,7 @@ from inkbox_mcp.errors import InvalidArguments
 from inkbox_mcp.toolkit.arguments import Args, checked
 from inkbox_mcp.toolkit.fields import AgentHandle, ListItem, MailboxAddress, ResourceID, Text, WebhookURL
 from inkbox_mcp.toolkit.marks import Mark
-from inkbox_mcp.tools import all_operations
+from tests.support.catalogue import EVERY
 
 UUID = "123e4567-e89b-42d3-a456-426614174000"
 ITEMS: Any = Annotated[list[ListItem] | None, Field(max_length=20)]
@@ -129,7 +129,7 @@ def test_any_text_for_a_list_is_a_list_of_lines_or_an_error(written: str) -> Non
 def test_every_list_of_every_tool_takes_text() -> None:
     """Tools get this by the type of the argument."""
     known = {"email_address": "a", "webhook_url": "https://e.com", "agent_handle": "a"}
-    for operation in all_operations().values():
+    for operation in EVERY.values():
         for name, field in operation.input_schema["properties"].items():
             if field.get("type") == "array":
                 given = {key: value for key, value in known.items() if key in operation.args.model_fields}

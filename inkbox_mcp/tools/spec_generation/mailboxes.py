@@ -12,9 +12,10 @@ from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, Path, path
 from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OutcomeUnknown, Unavailable
 from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, quoted, same
-from inkbox_mcp.toolkit.fields import DisplayName, LocalPart, NewMailboxOwner, WebhookURL
+from inkbox_mcp.toolkit.fields import DisplayName, LocalPart, NewMailboxOwner, WebhookURLOrNone
 from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Also, Args, Result, operation
 from inkbox_mcp.toolkit.sent import ID, IDOrNull, ObjectOrNull, TextOrNull, TimeOrNull
+from inkbox_mcp.toolkit.webhook_guard import NO_WEBHOOK
 from inkbox_mcp.tools.account import NO_API
 from inkbox_mcp.tools.identities import (
     ADDRESS_IS_FIXED,
@@ -209,7 +210,7 @@ class UpdateMailbox(Args):
         Field(description="New sender name, 1-255 characters. Default: unchanged. It cannot be cleared."),
     ] = None
     webhook_url: Annotated[
-        WebhookURL | None,
+        WebhookURLOrNone | None,
         Field(
             description='Public https URL for its mail events, up to 2048 characters; "none", or null alone, '
             "unsubscribes. Default: unchanged."
@@ -217,13 +218,10 @@ class UpdateMailbox(Args):
     ] = None
 
 
-NONE = "none"
-
-
 def _webhook_question(args: UpdateMailbox) -> str | None:
     if "webhook_url" not in args.model_fields_set:
         return None
-    if args.webhook_url == NONE or (args.webhook_url is None and args.display_name is None):
+    if args.webhook_url == NO_WEBHOOK or (args.webhook_url is None and args.display_name is None):
         return "Stop sending the mail events of {email_address} to its webhook?"
     return "Send all mail events of {email_address} to {webhook_url}?" if args.webhook_url else None
 
@@ -249,7 +247,7 @@ async def update_mailbox(api: InkboxAPI, args: UpdateMailbox) -> Mailbox:
             "there is nothing to update. Pass display_name (a new name; a name cannot be cleared) "
             'or webhook_url (an https URL, or "none" to unsubscribe).'
         )
-    if args.webhook_url == NONE:
+    if args.webhook_url == NO_WEBHOOK:
         changes["webhook_url"] = None
     elif len(changes) > 1 and args.webhook_url is None:
         await _require_no_webhook(api, args)
@@ -265,7 +263,7 @@ async def _require_no_webhook(api: InkboxAPI, args: UpdateMailbox) -> None:
         raise InvalidArguments(
             "webhook_url is null beside another change, and that mailbox has a webhook. "
             f"To keep the webhook, {call} {quoted(mailbox.webhook_url, MAX_URL)}. "
-            f'To unsubscribe too, {call} "none".'
+            f'To unsubscribe too, {call} "{NO_WEBHOOK}".'
         )
 
 
