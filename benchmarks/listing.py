@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from statistics import median
 
-from benchmarks.faked import SETTINGS, FakedInkbox, mailboxes
+from benchmarks.faked import SETTINGS, FakedInkbox, identities, mailboxes
 from inkbox_mcp.access.tenants import Tenants
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, path
@@ -63,8 +63,8 @@ async def measure(size: int, seconds: float = SECONDS, ways: dict[str, Way] = WA
         AssertionError: the pages contain different mailboxes.
     """
     taken: dict[str, list[float]] = {name: [] for name in ways}
-    body = mailboxes(size)
-    async with Tenants(SETTINGS, lambda: FakedInkbox(body)) as tenants:
+    bodies = mailboxes(size), identities(size)
+    async with Tenants(SETTINGS, lambda: FakedInkbox(*bodies)) as tenants:
         end = time.perf_counter() + seconds * len(ways)
         while min(map(len, taken.values())) < 5 or time.perf_counter() < end:
             shown: list[object] = []

@@ -139,7 +139,7 @@ async def test_a_call_stops_where_the_readme_says() -> None:
 
     mailbox = {"id": "1", "email_address": "a@inkboxmail.com", "status": "active"}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=mailbox))
-    service = Service(Settings.model_validate({"api_key": KEY}), lambda: transport)
+    service = Service(Settings.model_validate({"api_key": KEY, "api_generation": "spec"}), lambda: transport)
     async with service.tenants:
         sys.setprofile(visit)
         try:

@@ -291,11 +291,11 @@ async def test_a_page_that_is_too_large_can_be_asked_for_in_smaller_ones() -> No
     """The error suggests a lower limit, unless the page has a single item."""
     items = [{**MAILBOX, "id": str(number), "notes": "x" * 100_000} for number in range(20)]
     async with connect(answers(items)) as agent:
-        told = await agent.refused("list_mailboxes")
+        told = await agent.refused("list_mailboxes", details=True)
         assert "call list_mailboxes with a limit of less than 50" in told
-        assert len((await agent.ask("list_mailboxes", limit=3))["mailboxes"]) == 3
+        assert len((await agent.ask("list_mailboxes", limit=3, details=True))["mailboxes"]) == 3
     async with connect(answers([{**MAILBOX, "notes": HUGE}])) as agent:
-        told = await agent.refused("list_mailboxes", limit=1)
+        told = await agent.refused("list_mailboxes", limit=1, details=True)
         assert "limit" not in told
         assert "Tell the user" in told
 

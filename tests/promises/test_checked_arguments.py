@@ -181,7 +181,7 @@ def test_a_name_may_not_have_what_only_hides(name: str) -> None:
 def test_a_name_has_something_to_see(name: str) -> None:
     """Blanks and combining marks alone do not make a name."""
     for tool, argument in (
-        ("update_identity", "display_name"),
+        ("update_identity (identity)", "display_name"),
         ("update_mailbox", "display_name"),
         ("create_mailbox", "display_name"),
         ("create_identity", "mailbox_display_name"),
@@ -212,7 +212,10 @@ def test_no_single_character_that_is_invisible_makes_a_name() -> None:
 )  # fmt: skip
 def test_a_name_holds_no_address(name: str) -> None:
     """Readers see the name instead of the address, so they would take an address in it for the sender's."""
-    for tool, others in (("update_mailbox", {"email_address": "a"}), ("update_identity", {"agent_handle": "a"})):
+    for tool, others in (
+        ("update_mailbox", {"email_address": "a"}),
+        ("update_identity (identity)", {"agent_handle": "a"}),
+    ):
         assert "must not contain an email address" in complaint(tool, display_name=name, **others)
     assert "mailbox_display_name: must not" in complaint("create_identity", agent_handle="a", mailbox_display_name=name)
 

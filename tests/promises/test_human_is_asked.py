@@ -37,13 +37,13 @@ from inkbox_mcp.http.callers import caller
 from inkbox_mcp.http.drain import Drain
 from inkbox_mcp.protocol.request_state import CLOCKS_APART, MAX_USED, Tickets
 from inkbox_mcp.protocol.server import server_of
-from inkbox_mcp.service import MAX_QUESTIONS, Service
+from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.telemetry.metrics import PrometheusMetrics
 from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.operation import DESTRUCTIVE, Args, Result, operation
 from inkbox_mcp.toolkit.questions import Question, escaped, question
-from tests.support.agents import Agent, connect, server_on, text
+from tests.support.agents import connect, text
 from tests.support.catalogue import EVERY
 from tests.support.clock import Clock
 from tests.support.http_in_process import serve_in_process
@@ -234,7 +234,7 @@ def test_the_key_is_made_of_tool_question_and_arguments() -> None:
     assert question("x", "Undo {name}?", arguments).key != key
 
 
-async def test_a_tool_that_takes_any_text_asks_about_what_it_will_send() -> None:
+def test_a_tool_that_takes_any_text_asks_about_what_it_will_send() -> None:
     """The question must be exact even if a type accepts hidden characters."""
 
     class Purge(Args):
@@ -244,10 +244,8 @@ async def test_a_tool_that_takes_any_text_asks_about_what_it_will_send() -> None
     async def purge_label(api: InkboxAPI, args: Purge) -> Result:
         raise NotImplementedError
 
-    api = InkboxAPI.__new__(InkboxAPI)
-    api.known_generation = None
-    plain = await purge_label.question(api, Purge(label="old"))
-    hidden = await purge_label.question(api, Purge(label="o\u200bld"))
+    plain = purge_label.question(Purge(label="old"))
+    hidden = purge_label.question(Purge(label="o\u200bld"))
     assert plain
     assert hidden
     assert (plain.text, hidden.text) == ("Purge old?", "Purge o\\u200bld?")
@@ -268,54 +266,37 @@ class Moving:
         if request.method == "DELETE":
             self.deleted += 1
             return httpx2.Response(204)
+        if "webhooks" in request.url.path and not self.moved:
+            return httpx2.Response(404, json={"detail": "Not Found"})
         own = {"description": ""} if self.moved else {"status": "active"}
-        return httpx2.Response(200, json=[{"agent_handle": "a", **own}])
+        return httpx2.Response(200, json={"agent_handle": "a", **own})
 
 
-async def test_when_what_is_done_changes_the_human_is_asked_about_what_it_is_now(era: str) -> None:
+async def test_what_a_human_agreed_to_is_not_done_if_it_has_become_something_else(era: str) -> None:
     """A human who agreed that the mailbox stays has not agreed to its deletion."""
-    inkbox = Moving()
-    asked: list[str] = []
-
-    async def human(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
-        asked.append(params.message)
-        if inkbox.moved:
-            return ElicitResult(action="decline")
-        inkbox.moved = True
-        server_side.known_generation = None  # the next answer of the API would do the same
-        return YES
-
-    server = server_on(inkbox)
-    async with Client(server, mode=era, elicitation_callback=human) as client:
-        server_side = await _api_of(server)
-        result = await Agent(client).call("delete_identity", agent_handle="a")
-    assert (result.meta or {})["code"] == "declined"
-    assert ["stays" in question for question in asked] == [True, False]
-    assert inkbox.deleted == 0
-
-
-async def test_what_changes_with_each_answer_is_not_done() -> None:
-    """The server also stops asking after a few questions."""
     inkbox = Moving()
     human = Human("accept")
 
     async def accept_and_move(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
-        inkbox.moved = not inkbox.moved
-        server_side.known_generation = None
+        inkbox.moved = True
         return await human(context, params)
 
-    server = server_on(inkbox)
-    async with Client(server, mode="legacy", elicitation_callback=accept_and_move) as client:
-        server_side = await _api_of(server)
-        told = await Agent(client).refused("delete_identity", agent_handle="a")
-    assert "changed each time the user had agreed" in told
-    assert len(human.questions) == MAX_QUESTIONS
+    async with connect(inkbox, era, accept_and_move) as agent:
+        result = await agent.call("delete_identity", agent_handle="a")
+    assert (result.meta or {})["code"] == "operation_moved"
+    (question,) = human.questions
+    assert "stays" in question
     assert inkbox.deleted == 0
 
 
-async def _api_of(server: Any) -> InkboxAPI:
-    async with server.lifespan(server) as service:
-        return service.tenants.api()
+async def test_nobody_is_asked_about_what_would_be_something_else(era: str) -> None:
+    """The generation is looked up before the question, and without a question before the deletion."""
+    for confirm in ("auto", "never"):
+        inkbox, human = Moving(moved=True), Human("accept")
+        async with connect(inkbox, era, human, confirm=confirm) as agent:
+            message = await agent.refused("delete_identity", agent_handle="a")
+        assert "The tools have changed" in message
+        assert (human.questions, inkbox.deleted) == ([], 0)
 
 
 # The form, and what its answers mean.

@@ -153,7 +153,8 @@ class Lifecycle(RuleBasedStateMachine):
             assert f'already has the mailbox "{owned.address}"' in message
         elif wished and f"{wished.lower()}@{DOMAIN}" in self.taken:
             message = self.refused("conflict", "create_mailbox", agent_handle=at + handle, **wants)
-            assert f"the address {wished} is taken" in message
+            holder = next((box for box in self.exists if box.address == f"{wished.lower()}@{DOMAIN}"), None)
+            assert (f'has the mailbox "{holder.address}"' if holder else "the address is taken") in message
         else:
             answer = self.ask("create_mailbox", agent_handle=at + handle, **wants)
             return self._remember(handle, wants, answer)
@@ -188,8 +189,10 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(mailbox=made, form=forms, webhook=webhooks | st.none(), name=st.none() | names)
     def subscribe(self, mailbox: Mailbox, form: str, webhook: str | None, name: str | None) -> None:
-        """A URL subscribes and null unsubscribes; a name of null counts as missing."""
-        mailbox.webhook, mailbox.name = webhook, name or mailbox.name
+        """A URL subscribes and null unsubscribes, but not beside a name; a name of null counts as missing."""
+        if webhook is None and name and mailbox.webhook:
+            webhook = "none"
+        mailbox.webhook, mailbox.name = (None if webhook == "none" else webhook), name or mailbox.name
         answer = self.ask(
             "update_mailbox", email_address=_written(mailbox, form), webhook_url=webhook, display_name=name
         )

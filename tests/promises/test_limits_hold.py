@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from inkbox_mcp.catalogue import Catalogues
 from inkbox_mcp.cli import main
-from inkbox_mcp.service import offered
 from inkbox_mcp.settings.options import Mark, Option, SettingsError, options
 from inkbox_mcp.settings.sources import gather, load
 from tests.support.options import NAMES_OF_OTHERS, SAMPLES
@@ -253,7 +253,7 @@ def test_words_that_switch_an_option_on(value: str, config: Path) -> None:
     """People write true in several ways."""
     settings = load({}, {"INKBOX_MCP_READ_ONLY": value}, config)
     assert settings.read_only
-    assert all(operation.hints.read_only for operation in offered(settings).values())
+    assert all(operation.hints.read_only for operation in Catalogues(settings).of(None).tools.values())
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ async def form_client(transport: TransportFactory, era: str, **settings: Any) ->
         era: "auto" for protocol 2026-07-28, "legacy" for 2025-11-25.
         settings: of the server.
     """
-    service = Service(Settings.model_validate({"api_key": KEY, **settings}), transport)
+    service = Service(Settings.model_validate({"api_key": KEY, "api_generation": "spec", **settings}), transport)
     async with served(service, []) as wire:
         client = FormClient(wire, era)
         await client.shake_hands()

@@ -70,7 +70,7 @@ async def sandboxed(generation: Generation, era: str = "auto") -> AsyncGenerator
     """Connect an agent to an empty sandbox."""
     with Store(":memory:") as store:
         app = create_app(store, generation)
-        settings = {"sandbox": True, "sandbox_generation": generation, "confirm": "never"}
+        settings: dict[str, Any] = {"sandbox": True, "sandbox_generation": generation, "confirm": "never"}
         async with connect(httpx2.ASGITransport(app), era, **settings) as agent:
             await agent.client.list_tools()  # the client needs the schemas to validate results
             yield agent

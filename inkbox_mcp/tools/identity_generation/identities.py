@@ -194,9 +194,10 @@ class DeleteIdentity(Args):
 
 
 class DeletedIdentity(Result):
+    also: ClassVar[Also] = {"mailbox_deleted": TextOrNull}
+
     deleted: bool
     agent_handle: str
-    mailbox_deleted: str | None
 
 
 @operation(
@@ -213,4 +214,5 @@ async def delete_identity(api: InkboxAPI, args: DeleteIdentity) -> DeletedIdenti
     """Delete an agent identity and its mailbox for good: the address is lost. list_identities shows the handles."""
     found = await read_identity(api, args.agent_handle, Identity)
     await api.delete(path(IDENTITIES, args.agent_handle))
-    return DeletedIdentity(deleted=True, agent_handle=args.agent_handle, mailbox_deleted=found.address)
+    deleted = DeletedIdentity(deleted=True, agent_handle=args.agent_handle)
+    return deleted.model_copy(update={"mailbox_deleted": found.address})

@@ -127,7 +127,7 @@ def _normalized(url: str, event_types: list[str]) -> tuple[str, set[str]]:
 
 class DeleteWebhook(Args):
     email_address: Address
-    webhook_id: Annotated[ResourceID, Field(description="Its id, a UUID; list_webhooks shows it.")]
+    webhook_id: Annotated[ResourceID, Field(description="The id of the webhook, a UUID; list_webhooks shows it.")]
 
 
 class DeletedWebhook(Result):

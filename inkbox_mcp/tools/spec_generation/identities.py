@@ -224,9 +224,10 @@ class DeleteIdentity(Args):
 
 
 class DeletedIdentity(Result):
+    also: ClassVar[Also] = {"mailbox_kept": TextOrNull}
+
     deleted: bool
     agent_handle: str
-    mailbox_kept: str | None
 
 
 @operation(
@@ -243,4 +244,5 @@ async def delete_identity(api: InkboxAPI, args: DeleteIdentity) -> DeletedIdenti
     """Delete an agent identity for good. Its mailbox stays, without one; link_mailbox gives it to another."""
     found = await read_identity(api, args.agent_handle, Identity)
     await api.delete(path(IDENTITIES, args.agent_handle))
-    return DeletedIdentity(deleted=True, agent_handle=args.agent_handle, mailbox_kept=found.address)
+    deleted = DeletedIdentity(deleted=True, agent_handle=args.agent_handle)
+    return deleted.model_copy(update={"mailbox_kept": found.address})
