@@ -32,6 +32,7 @@ from inkbox_mcp.access.tenants import LOCAL, Caller
 from inkbox_mcp.api.connection import TransportFactory
 from inkbox_mcp.errors import InkboxError
 from inkbox_mcp.protocol.answers import ReadableAnswers
+from inkbox_mcp.protocol.arguments import with_carried_arguments
 from inkbox_mcp.protocol.changes import ListChanges
 from inkbox_mcp.protocol.confirmation import Confirmation
 from inkbox_mcp.protocol.declaration import declaration
@@ -142,6 +143,7 @@ def server_of(service: Service, caller_of: CallerOf = _local) -> Server[Service]
         on_call_tool=call_tool,
         on_subscriptions_listen=changes.listen,
     )
+    server.middleware.append(with_carried_arguments)
     server.middleware.append(begin)
     server.middleware.append(SealedQuestions(settings.request_state_keys, settings.confirm_timeout, caller_of))
     server.middleware.append(ReadableAnswers(service.catalogues.names))
