@@ -6,7 +6,9 @@ The SDK handles all other lines. This works only for a conversation that began f
 agreed with the client on the protocol, and the metadata of each call must match that agreement.
 """
 
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,11 +108,7 @@ class DirectCalls:
                 return line
 
     def _take(self, line: bytes | bytearray, agreement: Agreement) -> bool:
-        try:
-            message: Any = from_json(line)
-        except ValueError:
-            return False
-        match message:
+        match _message(line):
             case {"id": bool()}:
                 return False
             case {"jsonrpc": "2.0", "method": "tools/call", "id": int() | str() as request, "params": params, **rest}:
@@ -193,6 +191,20 @@ class DirectCalls:
 
     def _write(self, request: Id, **outcome: Members) -> None:
         self._pipes.write(to_json({"jsonrpc": "2.0", "id": request, **outcome}) + b"\n")
+
+
+def _message(line: bytes | bytearray) -> Any:
+    """Parse a line; return None if this is left to the SDK."""
+    with suppress(ValueError):
+        return from_json(line)
+    # The text of a cancellation may have half of a character, or be no UTF-8: nobody reads it.
+    with suppress(ValueError, RecursionError):
+        match json.loads(line.decode(errors="replace")):
+            case {"method": "notifications/cancelled"} as cancellation:
+                return cancellation
+            case _:
+                pass
+    return None
 
 
 def _block(block: Block) -> Members:
