@@ -64,16 +64,18 @@ async def _serve_with_threads(service: Service) -> None:
         from mcp.server.stdio import stdio_server
 
         from inkbox_mcp.protocol.server import server_of
-        from inkbox_mcp.stdio.sdk_streams import Answers, Requests
+        from inkbox_mcp.stdio.threads import Answers, Lines, Requests
     server = server_of(service)
     failed = ()
     try:
-        async with stdio_server() as (read, write), anyio.create_task_group() as tasks:
+        # Not `sys.stdin`, whose encoding depends on the system, and which Python closes at exit.
+        lines = Lines(os.fdopen(0, "rb", closefd=False))
+        async with stdio_server(anyio.wrap_file(lines)) as (read, write), anyio.create_task_group() as tasks:
             tasks.start_soon(stop_on_signals, tasks.cancel_scope.cancel)
             # The transport owns stdout now, but Python would flush stray prints to it at exit.
             with redirect_stdout(sys.stderr):
                 try:
-                    requests = Requests(read, service.ending.set)
+                    requests = Requests(lines, read, write, service.ending.set)
                     answers = Answers(write, requests)
                     await server.run(requests, answers, server.create_initialization_options())
                 except anyio.get_cancelled_exc_class():

@@ -136,7 +136,6 @@ NOT_JSON = {
     "two messages": rpc(id=1, method="ping") * 2,
     "NUL bytes": bytes(1000),
     "NUL in a string": b'{"jsonrpc":"2.0","id":7,"method":"\0"}',
-    "half a surrogate pair": b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}',
     "a byte order mark of another encoding": b"\xff\xfe",
     "deep brackets": b"[" * 100_000,
     "deep objects": b'{"jsonrpc":"2.0","id":1,"method":"ping","params":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001,
@@ -157,6 +156,24 @@ NOT_RPC = {
     "parameters in a list": rpc(id=1, method="ping", params=[]),
     "parameters in a string": rpc(id=1, method="ping", params="x"),
     "a result that is none": rpc(id=999, result=5),
+    "a result for a strange id": rpc(id=1.5, result={}),
+    "an error for a strange id": rpc(id=True, error={"code": 1, "message": "x"}),
+    "a request that is an error, too": rpc(id=1, method="ping", error={"code": 1, "message": "x"}),
+    "half a character": b'"\\ud83d"',
+    "half a character as an id": b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}',
+    "too deep for the SDK": b"[" * 500 + b"]" * 500,
+    **{f"id {text}": with_id(text) for text in ("null", "true", "1.5", "1.0", "[]", "{}", "NaN", "1e999")},
+    "a cancellation that asks": rpc(id=None, method="notifications/cancelled", params={"requestId": 1}),
+    "a handshake for nobody": rpc(id=None, method="initialize", params=HANDSHAKE),
+}
+HAVE_AN_ID = {
+    "no method",
+    "a method that is a number",
+    "another JSON-RPC",
+    "no JSON-RPC",
+    "parameters in a list",
+    "parameters in a string",
+    "a request that is an error, too",
 }
 UNASKED = {
     "a result": rpc(id=999, result={}),
@@ -173,8 +190,8 @@ UNASKED = {
     "a second readiness": rpc(method="notifications/initialized"),
     "nothing": b"",
     "spaces": b" \t ",
-    # The SDK treats a request with an invalid id as a notification.
-    **{f"id {text}": with_id(text) for text in ("null", "true", "1.5", "[]", "{}", "NaN", "1e999")},
+    "half a character in a notification": b'{"jsonrpc":"2.0","method":"notifications/\\ud83d"}',
+    "half a character in an error": b'{"jsonrpc":"2.0","id":999,"error":{"code":1,"message":"\\ud83d"}}',
 }
 REFUSED = {**dict.fromkeys(NOT_JSON, -32700), **dict.fromkeys(NOT_RPC, -32600)}
 NOISE = {**NOT_JSON, **NOT_RPC, **UNASKED}
@@ -182,11 +199,11 @@ NOISE = {**NOT_JSON, **NOT_RPC, **UNASKED}
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_no_message_is_refused(server: Server, case: str) -> None:
-    """The error has JSON-RPC's code and no id, because the id of the request is unknown."""
+    """The error has JSON-RPC's code, and the id of the request if that can be read: its client waits for it."""
     server.write(NOISE[case])
     (answer,) = server.good_call()
-    assert (answer["id"], answer["error"]["code"]) == (None, REFUSED[case])
-    assert len(json.dumps(answer)) < 200
+    assert (answer["id"], answer["error"]["code"]) == (1 if case in HAVE_AN_ID else None, REFUSED[case])
+    assert len(json.dumps(answer)) < 350
 
 
 @pytest.mark.parametrize("case", UNASKED)
@@ -270,6 +287,89 @@ def test_arguments_that_no_tool_takes_are_named(server: Server, arguments: str) 
     server.write(line.replace(b'"arguments": {}', b'"arguments": ' + arguments.encode()))
     (answer,) = server.answers(1)
     assert answer["result"]["_meta"]["code"] == "invalid_arguments"
+
+
+HALF = "\ud83d"
+"""The first half of an emoji; JSON has an escape for it."""
+
+
+def asked(params: dict[str, Any], method: str = "tools/call", **members: Any) -> bytes:
+    """Write a request with an id."""
+    return rpc(id=7, method=method, params=params, **members)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"email_address": HALF},
+        {"email_address": "a", HALF: 1},
+        {"email_address": ["x", {HALF: [HALF]}]},
+        {"email_address": "x" * 100_000 + HALF, "limit": 10**4000},
+        {"email_address": HALF * 2, "no_such": "\u00e9"},
+    ],
+    ids=lambda value: json.dumps(value)[:40],
+)
+def test_half_a_character_in_arguments_is_an_error_of_the_tool(server: Server, arguments: dict[str, Any]) -> None:
+    """The model wrote it, so the model must read what is wrong; the client waits for this id."""
+    server.write(asked({**server.meta, "name": "get_mailbox", "arguments": arguments}))
+    (answer,) = server.answers(1)
+    assert (answer["id"], answer["result"]["_meta"]["code"]) == (7, "invalid_arguments")
+    assert len(json.dumps(answer)) < 2000
+
+
+@pytest.mark.parametrize(
+    ("params", "members", "code"),
+    [
+        ({"name": HALF}, {}, -32602),
+        ({"name": "whoami", "arguments": HALF}, {}, -32602),
+        ({"name": "whoami", "arguments": [HALF]}, {}, -32602),
+        ({"name": "whoami", "arguments": {}, HALF: 1}, {}, -32602),
+        ({"name": "whoami", "arguments": {"a": HALF}, "more": HALF}, {}, -32602),
+        ({"cursor": HALF}, {"method": "tools/list"}, -32602),
+        ({}, {"method": HALF}, -32600),
+        ({"name": "whoami"}, {HALF: 1}, -32600),
+        ({"name": HALF}, {"more": HALF}, -32600),
+    ],
+    ids=json.dumps,
+)
+def test_half_a_character_elsewhere_is_an_error_for_the_requests_id(
+    server: Server, params: dict[str, Any], members: dict[str, Any], code: int
+) -> None:
+    """The error names the half, and does not repeat it."""
+    server.write(asked({**server.meta, **params}, **members))
+    server.write(asked({**params, "_meta": {**server.meta.get("_meta", {}), "a": HALF}}, **members))
+    for answer in server.answers(2):
+        assert (answer["id"], answer["error"]["code"]) == (7, code)
+        assert "U+D83D" in answer["error"]["message"]
+
+
+def test_arguments_are_carried_up_to_a_size(server: Server) -> None:
+    """Larger ones are refused for the id of the call."""
+    arguments = {"search": "é" * 300_000 + HALF}
+    server.write(asked({**server.meta, "name": "list_mailboxes", "arguments": arguments}))
+    (answer,) = server.answers(1)
+    assert (answer["id"], answer["error"]["code"]) == (7, -32602)
+    assert "too large, and have half of a character (U+D83D" in answer["error"]["message"]
+
+
+def test_depth_that_only_the_sdk_refuses_is_refused_for_the_requests_id(server: Server) -> None:
+    """In arguments it is an error of the tool."""
+    deep = b"[" * 300 + b"]" * 300
+    call = rpc(
+        id=7, method="tools/call", params={"name": "get_mailbox", "arguments": {"email_address": "?"}, **server.meta}
+    )
+    page = rpc(id=8, method="tools/list", params={"cursor": "?", **server.meta})
+    server.write(call.replace(b'"?"', deep), page.replace(b'"?"', deep))
+    answers = {answer["id"]: answer for answer in server.answers(2)}
+    assert answers[7]["result"]["_meta"]["code"] == "invalid_arguments"
+    assert answers[8]["error"]["code"] == -32602
+
+
+def test_what_has_too_many_values_is_refused_for_the_requests_id(server: Server) -> None:
+    """The id is read although the message is not."""
+    server.write(rpc(id=7, method="tools/list", params={**server.meta, "x": [1] * 20_000}))
+    (answer,) = server.answers(1)
+    assert (answer["id"], answer["error"]["code"]) == (7, -32600)
 
 
 def test_text_that_is_no_utf_8_is_no_reason_to_stop(server: Server) -> None:

@@ -42,6 +42,7 @@ GET = {"name": "get_mailbox", "arguments": SALES}
 UPDATE = {"name": "update_mailbox", "arguments": {**SALES, "display_name": ""}}
 DELETE = {"name": "delete_mailbox", "arguments": SALES}
 
+STRANGE_IDS: list[Any] = [None, 1.5, True, [], {}]
 PLAIN: list[dict[str, Any]] = [
     {"id": 1, "params": LIST},
     {"id": 2, "params": {**LIST, "arguments": {}}},
@@ -68,6 +69,13 @@ OTHER: list[dict[str, Any]] = [
     {"id": 10, "params": DELETE},
     {"id": 11, "method": "ping", "params": {}},
     {"id": 12, "method": "tools/list"},
+    *({"id": strange, "params": LIST} for strange in STRANGE_IDS),
+    {"id": None, "method": "ping"},
+    {"id": None, "method": "notifications/cancelled", "params": {"requestId": 1}},
+    {"id": "\ud83d", "params": LIST},
+    {"id": 13, "params": {"name": "get_mailbox", "arguments": {"email_address": "\ud83d"}}},
+    {"id": 14, "params": {"name": "\ud83d"}},
+    {"id": 15, "params": LIST, "\ud83d": 1},
 ]
 
 
@@ -158,6 +166,20 @@ async def test_a_call_that_is_cancelled_ends_and_is_not_answered(number: int | s
         wire.say(cancel, call(number, name="list_identities"))
         answer = await wire.hear()
         assert (answer["id"], answer["result"]["isError"]) == (number, False)
+        wire.leave()
+
+
+@pytest.mark.parametrize("reason", [b"\\ud83d", b"\xff"])
+@pytest.mark.parametrize("by_the_sdk", [False, True])
+async def test_a_cancellation_counts_whatever_its_reason_is(reason: bytes, by_the_sdk: bool) -> None:
+    """Clients cut long reasons in the middle of a character, and nobody reads them."""
+    inkbox = Slow()
+    waiting = call(1, **LIST, task={}) if by_the_sdk else call(1, **LIST)
+    async with conversation(inkbox) as wire:
+        wire.say(waiting)
+        await inkbox.asked.wait()
+        wire.say(rpc(method="notifications/cancelled", params={"requestId": 1, "reason": "?"}).replace(b"?", reason))
+        await inkbox.given_up.wait()
         wire.leave()
 
 

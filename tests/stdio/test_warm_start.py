@@ -131,6 +131,35 @@ def test_calls_while_it_loads_are_neither_lost_nor_answered_twice(cut: int, tmp_
     assert all("result" in answer for answer in answers)
 
 
+@pytest.mark.parametrize("broken", [{"method": "ping", "params": []}, {"method": "tools/list", "more": "\ud83d"}])
+def test_the_refusal_of_a_message_is_not_recorded_as_the_answer_to_an_open_request(
+    broken: dict[str, Any], tmp_path: Path
+) -> None:
+    """The error has the same id as the request, whose answer comes later."""
+    lines = [*legacy("2025-11-25")[:2], rpc(id=1, method="tools/list")]
+    Session(tmp_path).end(b"".join([*lines, rpc(id=1, **broken)]))
+    answers, _ = whole(tmp_path, lines)
+    assert "tools" in json.loads(answers[-1])["result"]
+
+
+NEVER_RECORDED = {
+    "an id that is none": rpc(id=None, method="initialize", params=HANDSHAKE),
+    "half a character": rpc(id=5, method="tools/list", params={"cursor": "\ud83d"}),
+    "half a name": rpc(id=5, method="\ud83d"),
+}
+
+
+@pytest.mark.parametrize("case", NEVER_RECORDED)
+def test_what_is_refused_ends_the_recording(case: str, tmp_path: Path) -> None:
+    """At each start it is answered anew, with the same bytes, after the recorded lines before it."""
+    lines = [*legacy("2025-11-25"), NEVER_RECORDED[case]]
+    first, _ = whole(tmp_path, lines)
+    (recording,) = recorded(tmp_path).values()
+    assert NEVER_RECORDED[case] not in recording
+    assert whole(tmp_path, lines) == (first, True)
+    assert json.loads(first[-1])["error"]["code"] in {-32600, -32602}
+
+
 def test_requests_of_the_same_id_at_once_are_answered_alike_at_every_start(tmp_path: Path) -> None:
     """They are not recorded, because their answers cannot be told apart."""
     lines = [*legacy("2025-11-25")[:2], *[rpc(id=1, method="tools/list")] * 3]
