@@ -1,41 +1,34 @@
-"""Checks requests to the endpoint before the SDK does, and rewrites the SDK's refusals.
+"""Checks requests to the endpoint before the SDK does.
 
 The SDK opens a session before it reads the request, and sends the session's id even with a refusal. It never answers a
 `GET` with `Last-Event-ID`. Its refusals of malformed messages describe its own classes.
 """
 
-import json
 import re
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any, cast
 
 from mcp.types import (
     HEADER_MISMATCH,
     INVALID_PARAMS,
-    INVALID_REQUEST,
     PARSE_ERROR,
     UNSUPPORTED_PROTOCOL_VERSION,
     InitializeRequestParams,
+    JSONRPCMessage,
+    JSONRPCRequest,
     UnsupportedProtocolVersionErrorData,
-    jsonrpc_message_adapter,
 )
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS, SUPPORTED_PROTOCOL_VERSIONS
 from pydantic import ValidationError
-from pydantic_core import from_json
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SESSION, VERSION = b"mcp-session-id", b"mcp-protocol-version"
+from inkbox_mcp.protocol.messages import Received, Refused, id_in, received
+
+SESSION, VERSION, LENGTH = b"mcp-session-id", b"mcp-protocol-version", b"content-length"
 METHODS = ("GET", "POST", "DELETE")
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-BATCH = "This server takes no batches: send each JSON-RPC message as a request of its own."
-NO_MESSAGE = (
-    'The body is no JSON-RPC 2.0 message. It needs "jsonrpc": "2.0", a "method", "params" that are an object if there '
-    'are any, and, where an answer is expected, an "id" that is a string or an integer.'
-)
 NO_SESSION = (
     "The request names no session. Begin with initialize, and send the Mcp-Session-Id of its answer with every later "
     "request."
@@ -44,15 +37,6 @@ NO_INITIALIZE = (
     "initialize needs the params protocolVersion (a string), capabilities (an object) and clientInfo (an object with "
     "name and version)."
 )
-
-
-class Refused(Exception):
-    """The request is refused; the message says why, and what to send instead."""
-
-    def __init__(self, message: str, code: int = INVALID_REQUEST, *, status: int = 400, data: Any = None) -> None:
-        super().__init__(message)
-        self.error = {"code": code, "message": message} | ({} if data is None else {"data": data})
-        self.status = status
 
 
 class Endpoint:
@@ -80,52 +64,41 @@ class Endpoint:
         async def replay() -> Message:
             return first.pop() if first else await receive()
 
-        try:
-            scope = {**scope, "headers": tidied(scope["headers"])}
-            self._check(scope, body)
-        except Refused as refused:
-            await _refusal(refused, body)(scope, replay, send)
-        else:
-            await self._app(scope, replay, _Answer(scope, replay, send, body).send)
+        async def without_session(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                headers = [(name, value) for name, value in message["headers"] if name.lower() != SESSION]
+                message = {**message, "headers": headers}
+            await send(message)
 
-    def _check(self, scope: Scope, body: bytes) -> None:
-        """Refuse what the SDK would refuse only after opening a session, or in words that help nobody."""
-        method: str = scope["method"]
+        try:
+            headers = tidied(scope["headers"])
+            rewritten = self._check(scope["method"], headers, body)
+        except Refused as refused:
+            await _refusal(refused, scope["method"], body)(scope, replay, send)
+            return
+        if rewritten is not None:
+            first = [{"type": "http.request", "body": rewritten, "more_body": False}]
+            headers = [(name, value) for name, value in headers if name != LENGTH]
+            headers.append((LENGTH, str(len(rewritten)).encode()))
+        await self._app({**scope, "headers": headers}, replay, without_session)
+
+    def _check(self, method: str, headers: RawHeaders, body: bytes) -> bytes | None:
+        """Refuse what the SDK drops, refuses only after opening a session, or refuses in words that help nobody.
+
+        Returns:
+            The body, if it must be rewritten for the SDK.
+        """
         if method not in METHODS:
-            raise Refused(f"This path takes {', '.join(METHODS)}.", status=405)
-        sessions = [value for name, value in scope["headers"] if name == SESSION]
-        version = _version(scope["headers"])
+            raise Refused(f"This path takes {', '.join(METHODS)}.")
+        sessions = [value for name, value in headers if name == SESSION]
+        version = _version(headers)
         is_modern = version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS
         if len(sessions) > 1:
             raise Refused("The request names two sessions.")
+        sent = _received(body) if method == "POST" else None
         if self._has_sessions and not sessions and not is_modern:
-            _check_opening(method, body)
-
-
-class _Answer:
-    """Passes on an answer of the SDK."""
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
-        self._request = (scope, receive, send)
-        self._send = send
-        self._body = body
-        self._is_replaced = False
-
-    async def send(self, message: Message) -> None:
-        """Send a part of the answer. A refusal has no session id; that of a malformed message gets our text."""
-        if self._is_replaced:
-            return
-        if message["type"] == "http.response.start" and message["status"] >= 400:
-            if message["status"] == 400 and self._body:
-                try:
-                    _message(self._body)
-                except Refused as refused:
-                    self._is_replaced = True
-                    await _refusal(refused, self._body)(*self._request)
-                    return
-            headers = [(name, value) for name, value in message["headers"] if name.lower() != SESSION]
-            message = {**message, "headers": headers}
-        await self._send(message)
+            _check_opening(sent and sent.message)
+        return sent.rewritten.encode() if sent and sent.rewritten else None
 
 
 def tidied(headers: Sequence[tuple[bytes, bytes]]) -> RawHeaders:
@@ -163,44 +136,37 @@ def _version(headers: RawHeaders) -> str | None:
     return versions[0] if versions else None
 
 
-def _check_opening(method: str, body: bytes) -> None:
+def _received(body: bytes) -> Received:
+    """Parse a body.
+
+    Raises:
+        Refused: it is no message, or the SDK cannot read it.
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise Refused(
+            f"The message is no JSON: {error.reason} at byte {error.start}, where UTF-8 is needed.", PARSE_ERROR
+        ) from None
+    return received(text)
+
+
+def _check_opening(message: JSONRPCMessage | None) -> None:
     """Refuse a request that has no session and does not open one."""
-    message = _message(body) if method == "POST" else {}
-    if message.get("method") != "initialize" or "id" not in message:
+    if not (isinstance(message, JSONRPCRequest) and message.method == "initialize"):
         raise Refused(NO_SESSION)
     try:
-        InitializeRequestParams.model_validate(message.get("params"), by_name=False)
+        InitializeRequestParams.model_validate(message.params, by_name=False)
     except ValidationError:
         raise Refused(NO_INITIALIZE, INVALID_PARAMS) from None
 
 
-def _message(body: bytes) -> dict[str, Any]:
-    """Parse a JSON-RPC message."""
-    try:
-        message: Any = from_json(body)
-    except ValueError as error:
-        raise Refused(f"The body is no JSON: {error}.", PARSE_ERROR) from None
-    if isinstance(message, list):
-        raise Refused(BATCH)
-    try:
-        jsonrpc_message_adapter.validate_python(message, by_name=False)
-    except ValidationError:
-        raise Refused(NO_MESSAGE) from None
-    return cast("dict[str, Any]", message)
-
-
-def _refusal(refused: Refused, body: bytes) -> Response:
+def _refusal(refused: Refused, method: str, body: bytes) -> Response:
     """Return a JSON-RPC error, with the request's id if it can be read."""
-    request_id: int | str | None = None
-    with suppress(ValueError, RecursionError):
-        match json.loads(body):
-            case {"id": bool()}:
-                pass
-            case {"id": int() | str() as found}:
-                request_id = found
-            case _:
-                pass
-    headers = {"Allow": ", ".join(METHODS)} if refused.status == 405 else None
+    request_id = refused.request_id
+    if request_id is None:
+        request_id = id_in(body.decode(errors="replace"))
     error = {"jsonrpc": "2.0", "id": request_id, "error": refused.error}
-    # ASCII, because an id may have a lone surrogate, which UTF-8 cannot encode.
-    return Response(json.dumps(error), refused.status, headers, "application/json")
+    if method in METHODS:
+        return JSONResponse(error, 400)
+    return JSONResponse(error, 405, {"Allow": ", ".join(METHODS)})
