@@ -93,7 +93,9 @@ MORE_HANDLES = ["Büro", "sales", "x.y"]
 names = st.sampled_from(["Sales", "Straße 1", "İ", "Inkbox user", "a" * 255])
 local_parts = st.sampled_from(["sales", "sales-agent", "Help.Desk", "HELP.DESK", "a+b_c-1"])
 webhooks = st.sampled_from(["https://example.com/in?a=1", "https://Hooks.example.com:8443/"])
-searches = st.sampled_from(["", "SALES", "strasse", "help.", "@", "inkboxmail.com", "nothing has this", "%", "_"])
+searches = st.sampled_from(
+    ["", "SALES", "strasse", "help.", "@", "inkboxmail.com", "nothing has this", "%", "_", "user Desk"]
+)
 limits = st.sampled_from([1, 2, 3, 50, 200])
 forms = st.sampled_from(["{local}", "{local}@" + DOMAIN, "{upper}", "{upper}@InkboxMail.com"])
 
@@ -216,8 +218,12 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(search=searches, limit=limits)
     def list_all(self, search: str, limit: int) -> None:
         """The pages show each match once, newest first, and every page has the total."""
-        wanted = search.casefold()
-        matching = [box for box in self.exists if wanted in box.address.casefold() or wanted in box.name.casefold()]
+        words = re.split("[ ._-]+", search.casefold())
+        matching = [
+            box
+            for box in self.exists
+            if all(word in box.address.casefold() or word in box.name.casefold() for word in words)
+        ]
         seen: list[dict[str, Any]] = []
         cursor = None
         for _ in range(PAGES_AT_MOST):

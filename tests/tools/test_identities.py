@@ -79,12 +79,16 @@ async def test_identities_are_paged_and_searched_like_mailboxes(generation: str)
     """The newest identity comes first, with a total and a cursor."""
     async with organization(generation) as agent:
         for number in range(5):
-            await agent.ask("create_identity", agent_handle=f"agent-{number}")
-        first = await agent.ask("list_identities", search="AGENT-", limit=3)
-        assert [one["agent_handle"] for one in first["identities"]] == ["agent-4", "agent-3", "agent-2"]
+            await agent.ask("create_identity", agent_handle=f"night-agent-{number}")
+        first = await agent.ask("list_identities", search="AGENT night", limit=3)
+        assert [one["agent_handle"] for one in first["identities"]] == [
+            "night-agent-4",
+            "night-agent-3",
+            "night-agent-2",
+        ]
         assert first["total"] == 5
-        rest = await agent.ask("list_identities", search="AGENT-", limit=3, cursor=first["next_cursor"])
-        assert [one["agent_handle"] for one in rest["identities"]] == ["agent-1", "agent-0"]
+        rest = await agent.ask("list_identities", search="AGENT night", limit=3, cursor=first["next_cursor"])
+        assert [one["agent_handle"] for one in rest["identities"]] == ["night-agent-1", "night-agent-0"]
         assert rest["next_cursor"] is None
 
 
