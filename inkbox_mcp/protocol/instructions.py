@@ -29,7 +29,7 @@ def instructions(service: Service, caller: Caller) -> str:
         seen = [name for name in FIRST_IDENTITIES if _is_seen(name, settings.allow_handles)]
         if settings.sandbox_generation == "spec" and seen:
             what = "identities" if len(seen) > 1 else "identity"
-            parts.append(f"It begins with the {what} {' and '.join(seen)}, without mailboxes.")
+            parts.append(f"A new one has the {what} {' and '.join(seen)}.")
     return " ".join(filter(None, parts))
 
 

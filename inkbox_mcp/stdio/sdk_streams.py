@@ -1,6 +1,7 @@
 """The message streams that the SDK reads and writes over a client's pipes."""
 
 from collections import deque
+from collections.abc import Callable
 
 import anyio
 from anyio.abc import ObjectReceiveStream, ObjectSendStream

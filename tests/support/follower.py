@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.agents import Agent, text
-from tests.support.catalogue import EVERY
-
-OPERATIONS = EVERY
+from tests.support.catalogue import CATALOGUES
 
 _PROPOSAL = re.compile(r"\bcall (?P<tool>[a-z]+_[a-z]+|whoami)(?: with (?P<arguments>[^.;(]+))?", re.IGNORECASE)
 _ARGUMENT = re.compile(r"(?P<another>another |that )?(?P<name>[a-z]+(?:_[a-z]+)+|status)")
+_NAMED = re.compile(r'agent_handle "([^"]+)"')
+_MEANT = re.compile(r'Did you mean "([^"]+)"')
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
 
@@ -24,15 +24,19 @@ class Proposal:
     """The arguments that need another value than before."""
 
 
-def proposals(advice: str) -> list[Proposal]:
+def proposals(advice: str, generation: str) -> list[Proposal]:
     """Parse the proposed calls from an error's text.
+
+    Args:
+        advice: the text.
+        generation: whose tools it may name.
 
     Raises:
         AssertionError: the text names a tool or an argument that does not exist.
     """
     found: list[Proposal] = []
     for match in _PROPOSAL.finditer(advice):
-        operation = OPERATIONS.get(match["tool"])
+        operation = CATALOGUES[generation].tools.get(match["tool"])
         assert operation, f"no such tool: {match[0]!r}"
         said = re.split(r"\bcall\b|\bwithout\b|\bto see\b|\bif\b|\bor\b", match["arguments"] or "")[0]
         named = list(_ARGUMENT.finditer(said))
@@ -49,12 +53,14 @@ class Follower:
 
     Attributes:
         agent: makes the calls.
+        generation: of its organization.
         knows: known values by argument name.
         fresh: values to use when an answer asks for another one.
         made: the called tools, in order.
     """
 
     agent: Agent
+    generation: str = "spec"
     knows: dict[str, Any] = field(default_factory=dict[str, Any])
     fresh: dict[str, Any] = field(default_factory=dict[str, Any])
     made: list[str] = field(default_factory=list[str])
@@ -71,11 +77,17 @@ class Follower:
             advice = text(result)
             if address := _ADDRESS.search(advice):
                 self.knows["email_address"] = address[0]
-            tool, arguments = self._choose(advice, tool, arguments)
+            if handle := _NAMED.search(advice):
+                self.knows["agent_handle"] = handle[1]
+            if meant := _MEANT.search(advice):
+                name = "agent_handle" if "agent_handle" in advice else "email_address"
+                arguments = arguments | {name: meant[1]}
+            else:
+                tool, arguments = self._choose(advice, tool, arguments)
         raise AssertionError(f"{' → '.join(self.made)} leads nowhere")
 
     def _choose(self, advice: str, tool: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        for proposal in proposals(advice):
+        for proposal in proposals(advice, self.generation):
             values = {
                 name: (self.fresh if name in proposal.other else self.knows).get(name) for name in proposal.arguments
             }

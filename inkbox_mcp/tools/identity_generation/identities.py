@@ -194,7 +194,7 @@ class DeleteIdentity(Args):
 
 
 class DeletedIdentity(Result):
-    also: ClassVar[Also] = {"mailbox_deleted": TextOrNull}
+    also: ClassVar[Also] = {"mailbox_deleted": str}
 
     deleted: bool
     agent_handle: str
@@ -215,4 +215,4 @@ async def delete_identity(api: InkboxAPI, args: DeleteIdentity) -> DeletedIdenti
     found = await read_identity(api, args.agent_handle, Identity)
     await api.delete(path(IDENTITIES, args.agent_handle))
     deleted = DeletedIdentity(deleted=True, agent_handle=args.agent_handle)
-    return deleted.model_copy(update={"mailbox_deleted": found.address})
+    return deleted.model_copy(update={"mailbox_deleted": found.address} if found.address else {})

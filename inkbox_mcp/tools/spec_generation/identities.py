@@ -224,7 +224,7 @@ class DeleteIdentity(Args):
 
 
 class DeletedIdentity(Result):
-    also: ClassVar[Also] = {"mailbox_kept": TextOrNull}
+    also: ClassVar[Also] = {"mailbox_kept": str}
 
     deleted: bool
     agent_handle: str
@@ -241,8 +241,8 @@ class DeletedIdentity(Result):
     },
 )
 async def delete_identity(api: InkboxAPI, args: DeleteIdentity) -> DeletedIdentity:
-    """Delete an agent identity for good. Its mailbox stays, without one; link_mailbox gives it to another."""
+    """Delete an agent identity for good. Its mailbox stays, without an identity; link_mailbox gives it another."""
     found = await read_identity(api, args.agent_handle, Identity)
     await api.delete(path(IDENTITIES, args.agent_handle))
     deleted = DeletedIdentity(deleted=True, agent_handle=args.agent_handle)
-    return deleted.model_copy(update={"mailbox_kept": found.address})
+    return deleted.model_copy(update={"mailbox_kept": found.address} if found.address else {})

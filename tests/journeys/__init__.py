@@ -1,0 +1,1 @@
+"""What an agent does with the tools alone: it follows advice, and does whole jobs."""
