@@ -37,7 +37,8 @@ _TIMES = frozenset({"created_at", "updated_at"})
 
 class ListIdentities(Args):
     search: Annotated[
-        SearchText | None, Field(description="Only those whose handle, name or address has all these words.")
+        SearchText | None,
+        Field(description="Only those whose handle, name or address has all these words, or parts of words."),
     ] = None
     limit: Annotated[PageSize, Field(description="Per page, 1-200. Default: 50.")] = 50
     cursor: Annotated[Cursor | None, Field(description="next_cursor of the page before.")] = None
@@ -88,11 +89,11 @@ async def page_of_identities(api: InkboxAPI, args: ListIdentities, fields: tuple
     found = matching(items, args.search, _FOUND_BY)
     shown, next_cursor = page(found, min(args.limit, MOST_WHOLE) if args.details else args.limit, args.cursor)
     return {
-        "identities": [_whole(item) for item in shown] if args.details else [row(item, fields) for item in shown],
         "total": len(found),
         "of": len(items),
-        "next_cursor": next_cursor,
         **({"limited_to": api.limits} if api.limits else {}),
+        "next_cursor": next_cursor,
+        "identities": [_whole(item) for item in shown] if args.details else [row(item, fields) for item in shown],
     }
 
 

@@ -32,7 +32,8 @@ _FOUND_BY = ("email_address", "display_name", "agent_handle")
 
 class ListMailboxes(Args):
     search: Annotated[
-        SearchText | None, Field(description="Only those whose address, name or agent has all these words.")
+        SearchText | None,
+        Field(description="Only those whose address, name or agent has all these words, or parts of words."),
     ] = None
     limit: Annotated[PageSize, Field(description="Per page, 1-200. Default: 50.")] = 50
     cursor: Annotated[Cursor | None, Field(description="next_cursor of the page before.")] = None
@@ -49,11 +50,11 @@ async def page_of_mailboxes(api: InkboxAPI, args: ListMailboxes, fields: tuple[s
     found = matching(items, args.search, _FOUND_BY)
     shown, next_cursor = page(found, min(args.limit, MOST_WHOLE) if args.details else args.limit, args.cursor)
     return {
-        "mailboxes": shown if args.details else [row(item, fields) for item in shown],
         "total": len(found),
         "of": len(items),
-        "next_cursor": next_cursor,
         **({"limited_to": api.limits} if api.limits else {}),
+        "next_cursor": next_cursor,
+        "mailboxes": shown if args.details else [row(item, fields) for item in shown],
     }
 
 

@@ -50,12 +50,14 @@ class Worker:
 
     async def _whole(self, tool: str, arguments: dict[str, Any]) -> int:
         """Return the bytes of the same page with whole objects, which are shown on several pages."""
-        left, size, cursor = arguments.get("limit", 50), 0, arguments.get("cursor")
+        left: int = arguments.get("limit", 50)
+        size, cursor = 0, arguments.get("cursor")
         while left > 0:
             page = {**arguments, "limit": min(left, 50), "cursor": cursor, "details": True}
             result = await self.agent.call(tool, **page)
             size += len(text(result).encode())
-            cursor, left = (result.structured_content or {}).get("next_cursor"), left - 50
+            data: dict[str, Any] = result.structured_content or {}
+            cursor, left = data["next_cursor"], left - 50
             if cursor is None:
                 break
         return size

@@ -44,7 +44,7 @@ from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.operation import DESTRUCTIVE, Args, Result, operation
 from inkbox_mcp.toolkit.questions import Question, escaped, question
 from tests.support.agents import connect, text
-from tests.support.catalogue import EVERY
+from tests.support.catalogue import EVERY, generation_of
 from tests.support.clock import Clock
 from tests.support.http_in_process import serve_in_process
 from tests.support.humans import ADDRESS, CAN_ASK, YES, Desk, Human, form_client
@@ -87,7 +87,7 @@ QUESTIONS: list[tuple[str, dict[str, Any], Generation, str]] = [
     ("update_mailbox", {"email_address": "a", "webhook_url": None}, "spec", "Stop sending the mail events of a to its"),
     (
         "update_mailbox",
-        {"email_address": "a", "webhook_url": None, "display_name": "A"},
+        {"email_address": "a", "webhook_url": "none", "display_name": "A"},
         "spec",
         "Stop sending the mail events of a to its webhook?",
     ),
@@ -101,6 +101,8 @@ def objects(generation: Generation, requests: list[httpx2.Request]) -> Callable[
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         requests.append(request)
+        if "webhooks" in request.url.path and generation == "spec":
+            return httpx2.Response(404, json={"detail": "Not Found"})
         if request.url.path.endswith(("mailboxes", "identities")):
             return httpx2.Response(200, json=[{**mailbox, "agent_handle": "a"}])
         return httpx2.Response(200, json={**mailbox, "agent_handle": "a"})
@@ -116,7 +118,8 @@ async def test_each_of_these_is_asked_about_and_a_no_sends_nothing(
     """This holds in both modes that ask."""
     requests: list[httpx2.Request] = []
     human = Human("decline")
-    async with connect(objects(generation, requests), era, human, confirm=confirm) as agent:
+    settings: dict[str, Any] = {"confirm": confirm, "api_generation": generation}
+    async with connect(objects(generation, requests), era, human, **settings) as agent:
         result = await agent.call(tool, **arguments)
     assert (result.meta or {})["code"] == "declined"
     (question,) = human.questions
@@ -130,7 +133,8 @@ async def test_always_refuses_each_of_them_where_nobody_can_be_asked(
 ) -> None:
     """Only requests that change nothing are sent."""
     requests: list[httpx2.Request] = []
-    async with connect(objects(generation, requests), era, confirm="always") as agent:
+    settings: dict[str, Any] = {"confirm": "always", "api_generation": generation}
+    async with connect(objects(generation, requests), era, **settings) as agent:
         result = await agent.call(tool, **arguments)
     assert (result.meta or {})["code"] == "cannot_ask"
     assert {request.method for request in requests} <= {"GET"}
@@ -138,11 +142,13 @@ async def test_always_refuses_each_of_them_where_nobody_can_be_asked(
 
 def test_every_destructive_tool_has_a_question() -> None:
     """A tool whose name begins with delete or unlink must ask too."""
-    asking = {name for name, tool in OPERATIONS.items() if tool.confirm}
-    assert {name for name, tool in OPERATIONS.items() if tool.hints.destructive} <= asking
-    assert {name for name in OPERATIONS if name.startswith(("delete_", "unlink_"))} <= asking
-    assert asking == {tool for tool, *_ in QUESTIONS}
-    assert not any(OPERATIONS[name].hints.read_only for name in asking)
+    asking = {key for key, tool in OPERATIONS.items() if tool.confirm}
+    assert {key for key, tool in OPERATIONS.items() if tool.hints.destructive} <= asking
+    assert {key for key in OPERATIONS if key.startswith(("delete_", "unlink_"))} <= asking
+    assert {(OPERATIONS[key].name, generation_of(key)) for key in asking} == {
+        (tool, of) for tool, _, of, _ in QUESTIONS
+    }
+    assert not any(OPERATIONS[key].hints.read_only for key in asking)
 
 
 def test_a_destructive_tool_without_a_question_cannot_be_declared() -> None:

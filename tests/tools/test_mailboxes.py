@@ -16,6 +16,7 @@ async def test_a_mailbox_lives_from_creation_to_deletion(agent: Agent) -> None:
     assert made["status"] == "active"
 
     assert "note" not in made
+    assert made.pop("agent_handle") == "sales-agent"
     assert await agent.ask("get_mailbox", email_address="sales.team") == made
     assert await agent.ask("get_mailbox", email_address=made["email_address"]) == made
     (row,) = (await agent.ask("list_mailboxes"))["mailboxes"]

@@ -140,15 +140,18 @@ class ListedIdentity(Identity):
 class IdentityPage(Result):
     also: ClassVar[Also] = {"limited_to": list[str]}
 
-    identities: list[ListedIdentity]
     total: int
     of: int
     next_cursor: str | None
+    identities: list[ListedIdentity]
 
 
 @operation(READ_ONLY, advice={NotFound: NO_API})
 async def list_identities(api: InkboxAPI, args: ListIdentities) -> IdentityPage:
-    """List agent identities with names and addresses, newest first; `total` match, `of` all. create_identity adds."""
+    """List agent identities: name and address of each, newest first; get_identity shows all of one.
+
+    `total` match, of all `of` that you may see.
+    """
     rows = await page_of_identities(api, args, ("agent_handle", "display_name", "email_address", "created_at"))
     return parse(rows, IdentityPage)
 
@@ -184,7 +187,10 @@ class UpdateIdentity(Args):
     },
 )
 async def update_identity(api: InkboxAPI, args: UpdateIdentity) -> Identity:
-    """Rename an agent identity: people see the name as the sender of its mail. get_identity shows it."""
+    """Rename an agent identity: people see the name as the sender of its mail. Its handle and address are permanent.
+
+    get_identity shows it.
+    """
     changes = {"display_name": args.display_name}
     return nothing_twice(await api.patch(path(IDENTITIES, args.agent_handle), changes, Identity))
 

@@ -57,15 +57,18 @@ class ListedMailbox(Result):
 class MailboxPage(Result):
     also: ClassVar[Also] = {"limited_to": list[str]}
 
-    mailboxes: list[ListedMailbox]
     total: int
     of: int
     next_cursor: str | None
+    mailboxes: list[ListedMailbox]
 
 
 @operation(READ_ONLY, advice={NotFound: NO_API})
 async def list_mailboxes(api: InkboxAPI, args: ListMailboxes) -> MailboxPage:
-    """List active mailboxes, newest first; `total` match, `of` all. list_identities also shows the names."""
+    """List active mailboxes with their agents, newest first. list_identities shows the sender names.
+
+    `total` match, of all `of` that you may see.
+    """
     rows = await page_of_mailboxes(api, args, ("email_address", "agent_handle", "created_at"))
     return parse(rows, MailboxPage)
 

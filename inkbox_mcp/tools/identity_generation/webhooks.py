@@ -85,7 +85,9 @@ class CreateWebhook(Args):
     webhook_url: Annotated[WebhookURL, Field(description="Public https URL, up to 2048 characters.")]
     event_types: Annotated[
         list[ListItem] | None,
-        Field(max_length=20, description="Such as message.sent, message.bounced. Default: message.received."),
+        Field(
+            max_length=20, description="message.received (default), .sent, .forwarded, .delivered, .bounced, .failed"
+        ),
     ] = None
 
 
@@ -102,7 +104,10 @@ class CreateWebhook(Args):
     },
 )
 async def create_webhook(api: InkboxAPI, args: CreateWebhook) -> CreatedWebhook:
-    """Have a mailbox's events posted to a URL; list_webhooks shows it. A signing_key is shown only here."""
+    """Have a mailbox's events posted to a URL; list_webhooks shows it. What exists already is refused.
+
+    A signing_key is shown only here: give it to the user.
+    """
     mailbox = await api.get(path(MAILBOXES, args.email_address), Mailbox)
     event_types = args.event_types or ["message.received"]
     wanted = _normalized(args.webhook_url, event_types)
@@ -127,7 +132,9 @@ def _normalized(url: str, event_types: list[str]) -> tuple[str, set[str]]:
 
 class DeleteWebhook(Args):
     email_address: Address
-    webhook_id: Annotated[ResourceID, Field(description="The id of the webhook, a UUID; list_webhooks shows it.")]
+    webhook_id: Annotated[
+        ResourceID, Field(description="The id of the webhook, a UUID. create_webhook and list_webhooks show it.")
+    ]
 
 
 class DeletedWebhook(Result):

@@ -172,15 +172,18 @@ class ListedIdentity(Identity):
 class IdentityPage(Result):
     also: ClassVar[Also] = {"limited_to": list[str]}
 
-    identities: list[ListedIdentity]
     total: int
     of: int
     next_cursor: str | None
+    identities: list[ListedIdentity]
 
 
 @operation(READ_ONLY, advice={NotFound: NO_API})
 async def list_identities(api: InkboxAPI, args: ListIdentities) -> IdentityPage:
-    """List agent identities with addresses, newest first; `total` match, `of` all. create_identity makes one."""
+    """List agent identities: address and status of each, newest first; get_identity shows all of one.
+
+    `total` match, of all `of` that you may see.
+    """
     rows = await page_of_identities(api, args, ("agent_handle", "email_address", "status", "created_at"))
     return parse(rows, IdentityPage)
 

@@ -47,6 +47,7 @@ class Mailbox(Result):
     """A mailbox as the API returns it."""
 
     also: ClassVar[Also] = {
+        "agent_handle": TextOrNull,
         "filter_mode": TextOrNull,
         "filter_mode_change_notice": ObjectOrNull,
         "agent_identity_id": IDOrNull,
@@ -140,7 +141,8 @@ async def create_mailbox(api: InkboxAPI, args: CreateMailbox) -> Mailbox:
     The other mailbox tools take its email_address.
     """
     made = await api.create(path(MAILBOXES), args.supplied(), Mailbox, find=lambda: _find_as_wanted(api, args))
-    return made if args.email_local_part else made.model_copy(update={"note": RANDOM})
+    note = {} if args.email_local_part else {"note": RANDOM}
+    return made.model_copy(update={"agent_handle": args.agent_handle, **note})
 
 
 async def _find_as_wanted(api: InkboxAPI, args: CreateMailbox) -> Mailbox | None:
@@ -164,7 +166,6 @@ class ListedMailbox(Result):
         **Mailbox.also,
         "id": IDOrNull,
         "display_name": TextOrNull,
-        "agent_handle": TextOrNull,
         "status": TextOrNull,
         "webhook_url": TextOrNull,
     }
@@ -175,10 +176,10 @@ class ListedMailbox(Result):
 class MailboxPage(Result):
     also: ClassVar[Also] = {"limited_to": list[str]}
 
-    mailboxes: list[ListedMailbox]
     total: int
     of: int
     next_cursor: str | None
+    mailboxes: list[ListedMailbox]
 
 
 ROW = ("email_address", "display_name", "agent_handle", "status", "webhook_url", "created_at")
@@ -186,7 +187,10 @@ ROW = ("email_address", "display_name", "agent_handle", "status", "webhook_url",
 
 @operation(READ_ONLY, advice={NotFound: NO_API})
 async def list_mailboxes(api: InkboxAPI, args: ListMailboxes) -> MailboxPage:
-    """List active mailboxes, newest first; `total` match, `of` all. get_mailbox shows all of one."""
+    """List active mailboxes: sender name, agent, status and webhook (null: none) of each, newest first.
+
+    `total` match, of all `of` that you may see; to count, search with limit 1. get_mailbox shows all of one.
+    """
     return parse(await page_of_mailboxes(api, args, ROW), MailboxPage)
 
 
