@@ -1,0 +1,213 @@
+"""Clients are notified when their list of tools has become another one, wherever there is a way."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client, MCPError
+from mcp.shared.subscriptions import ToolsListChanged
+from mcp.types import ServerNotification, ToolListChangedNotification
+
+from inkbox_mcp.access.tenants import LOCAL, Caller
+from inkbox_mcp.catalogue import MAX_SESSIONS, Lists
+from inkbox_mcp.protocol.changes import MAX_STREAMS
+from inkbox_mcp.protocol.server import server_of
+from inkbox_mcp.service import Service
+from inkbox_mcp.settings.options import Settings
+from tests.support.agents import KEY, Agent
+from tests.support.catalogue import IDENTITY
+from tests.support.conversations import conversation
+from tests.support.http_in_process import serve_service
+from tests.support.moving import Moving
+from tests.support.openings import call
+from tests.support.processes import PATIENCE
+
+GET = {"name": "get_mailbox", "arguments": {"email_address": "a"}}
+
+
+def service_on(world: Moving, **settings: Any) -> Service:
+    """Make a service that believes in the spec generation, on an Inkbox."""
+    checked = Settings.model_validate({"api_key": KEY, "api_generation": "spec", **settings})
+    return Service(checked, lambda: httpx2.MockTransport(world))
+
+
+class Noticing:
+    """Counts a client's notifications that the list has changed."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    async def __call__(self, message: Any) -> None:
+        if isinstance(message, ServerNotification):
+            message = getattr(message, "root", message)
+        self.seen += isinstance(message, ToolListChangedNotification)
+
+
+@asynccontextmanager
+async def legacy(server: Any) -> AsyncGenerator[tuple[Client, Noticing]]:
+    """Connect a client of 2025-11-25."""
+    noticing = Noticing()
+    async with Client(server, mode="legacy", message_handler=noticing) as client:
+        yield client, noticing
+
+
+async def test_the_capability_is_declared(era: str) -> None:
+    """Clients listen only if it is."""
+    async with Client(server_of(service_on(Moving("spec"))), mode=era) as client:
+        assert client.server_capabilities.tools
+        assert client.server_capabilities.tools.list_changed is True
+
+
+async def test_a_session_is_notified_once_beside_the_answer_that_shows_it() -> None:
+    """A second answer of the same generation is no news."""
+    async with legacy(server_of(service_on(Moving("identity")))) as (client, noticing):
+        await client.list_tools()
+        for _ in range(3):
+            await Agent(client).ask("get_mailbox", email_address="a")
+        assert noticing.seen == 1
+        assert [tool.name for tool in (await client.list_tools()).tools] == list(IDENTITY)
+        await Agent(client).ask("get_mailbox", email_address="a")
+        assert noticing.seen == 1
+
+
+async def test_a_refused_call_notifies_too() -> None:
+    """The error names tools that the client does not have yet."""
+    async with legacy(server_of(service_on(Moving("identity")))) as (client, noticing):
+        await client.list_tools()
+        assert "no such operation" in await Agent(client).refused("create_mailbox", agent_handle="a")
+        assert noticing.seen == 1
+
+
+async def test_a_stream_is_notified_where_it_was_opened() -> None:
+    """A client of 2026-07-28 hears of it on its stream, and on no other way."""
+    noticing = Noticing()
+    async with (
+        Client(server_of(service_on(Moving("identity"))), message_handler=noticing) as client,
+        client.listen(tools_list_changed=True) as changes,
+    ):
+        await Agent(client).ask("get_mailbox", email_address="a")
+        with anyio.fail_after(PATIENCE):
+            assert await anext(aiter(changes)) == ToolsListChanged()
+        assert [tool.name for tool in (await client.list_tools()).tools] == list(IDENTITY)
+
+
+async def test_a_stream_hears_of_its_own_key_only() -> None:
+    """What one organization's answers show is no news for another's client."""
+    service = Service(
+        Settings.model_validate({"per_request_keys": True, "http": True, "api_generation": "spec"}),
+        lambda: httpx2.MockTransport(Moving("identity")),
+    )
+    callers = [Caller((f"ApiKey_{number:08}-0000-4000-8000-000000000000.s",), name=str(number)) for number in (1, 2)]
+    servers = [server_of(service, lambda _, caller=caller: caller) for caller in callers]
+    async with (
+        Client(servers[0]) as one,
+        Client(servers[1]) as two,
+        one.listen(tools_list_changed=True) as mine,
+        two.listen(tools_list_changed=True) as others,
+    ):
+        await Agent(one).ask("get_mailbox", email_address="a")
+        with anyio.fail_after(PATIENCE):
+            await anext(aiter(mine))
+        with anyio.move_on_after(0.05) as waiting:
+            await anext(aiter(others))
+        assert waiting.cancelled_caught
+
+
+async def test_streams_end_with_the_server() -> None:
+    """A client learns that the end was meant, and the server's end does not wait for it."""
+    service = service_on(Moving("spec"))
+    async with Client(server_of(service)) as client, client.listen(tools_list_changed=True) as changes:
+        service.ending.set()
+        with anyio.fail_after(PATIENCE):
+            assert [event async for event in changes] == []
+
+
+async def test_a_caller_has_a_limited_number_of_streams() -> None:
+    """Each stream costs memory for as long as it is open."""
+    async with Client(server_of(service_on(Moving("spec")))) as client, anyio.create_task_group() as tasks:
+        opened = 0
+
+        async def listen() -> None:
+            nonlocal opened
+            async with client.listen(tools_list_changed=True):
+                opened += 1
+                await anyio.sleep_forever()
+
+        for _ in range(MAX_STREAMS):
+            tasks.start_soon(listen)
+        with anyio.fail_after(PATIENCE):
+            while opened < MAX_STREAMS:
+                await anyio.wait_all_tasks_blocked()
+        with pytest.raises(MCPError, match="close one first"):
+            async with client.listen(tools_list_changed=True):
+                pass
+        tasks.cancel_scope.cancel()
+
+
+async def test_over_http_every_session_is_notified_at_its_next_call_and_no_stateless_client() -> None:
+    """One session's call shows the move; another session hears of it with its own next answer."""
+    async with (
+        serve_service(service_on(Moving("identity"), http=True)) as origin,
+        legacy(f"{origin}/mcp") as (one, first),
+        legacy(f"{origin}/mcp") as (two, second),
+    ):
+        await one.list_tools()
+        await two.list_tools()
+        await Agent(one).ask("get_mailbox", email_address="a")
+        assert (first.seen, second.seen) == (1, 0)
+        await Agent(two).ask("get_mailbox", email_address="a")
+        assert (first.seen, second.seen) == (1, 1)
+    async with (
+        serve_service(service_on(Moving("identity"), http=True, stateless=True)) as origin,
+        legacy(f"{origin}/mcp") as (client, noticing),
+    ):
+        assert client.server_capabilities.tools
+        assert not client.server_capabilities.tools.list_changed
+        await client.list_tools()
+        await Agent(client).ask("get_mailbox", email_address="a")
+        assert noticing.seen == 0
+
+
+async def test_over_http_an_open_stream_does_not_delay_the_end() -> None:
+    """A drain waits for calls, and ends streams."""
+    service = service_on(Moving("spec"), http=True, drain_timeout=PATIENCE)
+    with anyio.fail_after(PATIENCE / 2):
+        async with (
+            serve_service(service) as origin,
+            Client(f"{origin}/mcp") as client,
+            client.listen(tools_list_changed=True) as changes,
+        ):
+            service.ending.set()
+            assert [event async for event in changes] == []
+
+
+async def test_over_stdio_a_plain_call_notifies_before_its_answer() -> None:
+    """Such calls are answered without the SDK, and so is the notification."""
+    async with conversation(lambda: httpx2.MockTransport(Moving("identity"))) as wire:
+        wire.say(call(1, **GET))
+        assert await wire.line() == b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n'.rstrip(b"\n")
+        assert (await wire.hear())["id"] == 1
+        wire.say(call(2, **GET))
+        assert (await wire.hear())["id"] == 2
+        wire.leave()
+
+
+def test_sessions_that_were_not_used_for_long_are_forgotten() -> None:
+    """A client may open any number of them."""
+    lists = Lists()
+    for number in range(MAX_SESSIONS + 1):
+        lists.shown(str(number), "spec")
+    assert not lists.is_outdated("0", "identity")
+    assert lists.is_outdated("1", "identity")
+    assert not lists.is_outdated("1", "identity")
+
+
+async def test_the_caller_of_a_stdio_client_is_the_only_one() -> None:
+    """Its list is that of the server's own key."""
+    service = service_on(Moving("identity"))
+    assert service.open_to(LOCAL).generation == "spec"
+    service.known(LOCAL).learn("identity")
+    assert service.open_to(LOCAL).generation == "identity"
