@@ -36,6 +36,15 @@ The model cannot leave them out, so they are dropped, except by a tool that has 
 arguments are refused: a model that invents one believes that it does something. Add a name only with a source.
 """
 
+_SYNONYMS = {
+    **dict.fromkeys(("address", "email", "mailbox"), "email_address"),
+    **dict.fromkeys(("agent", "handle", "identity"), "agent_handle"),
+    **dict.fromkeys(("name", "sender_name"), "display_name"),
+    **dict.fromkeys(("hook", "url", "webhook"), "webhook_url"),
+    **dict.fromkeys(("filter", "q", "query"), "search"),
+}
+"""Names that models use for arguments of ours, where the spelling is not similar."""
+
 _TOO_LARGE = object()
 """Stands for a value that is too large. It is invalid for every type, so each such value is reported."""
 
@@ -149,6 +158,7 @@ def _unknown_argument(model: type[Args], tool: str, name: str) -> str:
     if name in model.invented:
         return f"{name}: {model.invented[name]}"
     valid, name = list(model.model_fields), name[:MAX_NAME]
-    close = difflib.get_close_matches(name, valid, n=1)
+    synonym = _SYNONYMS.get(name)
+    close = [synonym] if synonym in valid else difflib.get_close_matches(name, valid, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
     return f"unknown argument {name!a}{meant}: {tool} takes {', '.join(valid) or 'none'}"

@@ -3,7 +3,7 @@
 Source: https://inkbox.ai/docs/api/mail/mailboxes
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import anyio
 from pydantic import Field
@@ -41,6 +41,8 @@ class ListMailboxes(Args):
 
 
 class GetMailbox(Args):
+    invented: ClassVar = {"agent_handle": "to find an agent's mailbox, call get_identity with agent_handle"}
+
     email_address: Address
 
 

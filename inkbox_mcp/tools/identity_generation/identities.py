@@ -81,7 +81,7 @@ class Identity(AnyIdentity):
 class CreateIdentity(Args):
     invented: ClassVar = {
         **dict.fromkeys(("mailbox_local_part", "email_local_part", "email_address", "local_part"), FROM_HANDLE),
-        **dict.fromkeys(("name", "mailbox_display_name"), "the name is display_name"),
+        "mailbox_display_name": "the name is display_name",
         "with_mailbox": "every identity has a mailbox",
     }
 
@@ -169,7 +169,7 @@ class UpdateIdentity(Args):
             ("email_address", "new_email_address", "email_local_part", "mailbox_local_part"),
             f"{ADDRESS_IS_FIXED}: only a new identity has another",
         ),
-        **dict.fromkeys(("name", "mailbox_display_name"), "the name is display_name"),
+        "mailbox_display_name": "the name is display_name",
         "status": "an identity can be neither paused nor activated: tell the user",
     }
 

@@ -72,7 +72,9 @@ class CreateIdentity(Args):
     ] = None
     mailbox_local_part: Annotated[
         LocalPart | None,
-        Field(description="Permanent part before the @: 1-64 letters, digits, . _ + -. Default: a random address."),
+        Field(
+            description="Permanent part before the @: 1-64 letters, digits, . _ + -. A taken one is refused. Default: random."
+        ),
     ] = None
 
 

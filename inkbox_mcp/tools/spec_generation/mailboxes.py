@@ -64,6 +64,8 @@ class Mailbox(Result):
 
 
 class CreateMailbox(Args):
+    invented: ClassVar = {"email_address": "the address is made of email_local_part: pass the part before the @"}
+
     agent_handle: Annotated[
         NewMailboxOwner, Field(description='Existing identity to own it, e.g. "sales-agent"; 1-255 characters.')
     ]
@@ -205,7 +207,6 @@ class UpdateMailbox(Args):
     invented: ClassVar = {
         **dict.fromkeys(("new_email_address", "email_local_part", "new_address"), ADDRESS_IS_FIXED),
         **dict.fromkeys(("status", "agent_handle"), "update_identity has the status, link_mailbox the agent_handle"),
-        "name": "the name is display_name",
     }
 
     email_address: Address

@@ -1,0 +1,300 @@
+"""Lists return rows that a model can afford, say what they do not show, and fail for no lesser reason."""
+
+import json
+from typing import Any
+
+import httpx2
+import jsonschema
+import pytest
+
+from inkbox_mcp.tools import mailboxes as shared
+from tests.support.agents import Agent, connect, text
+from tests.support.catalogue import CATALOGUES
+
+MAILBOXES, IDENTITIES = "/api/v1/mail/mailboxes", "/api/v1/identities"
+BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
+
+
+class Inkbox:
+    """An organization of this many identities, each with a mailbox; `fails` answers some requests instead."""
+
+    def __init__(self, generation: str, number: int, name: str = "Inkbox user") -> None:
+        self.fails: dict[str, httpx2.Response] = {}
+        self.requests: list[str] = []
+        spec = generation == "spec"
+        self.lists: dict[str, list[dict[str, Any]]] = {MAILBOXES: [], IDENTITIES: []}
+        for each in range(number):
+            handle, address = f"agent-{each:04}", f"client-{each:04}@inkboxmail.com"
+            time = f"2026-01-01T{each // 3600:02}:{each // 60 % 60:02}:{each % 60:02}.123456+00:00"
+            own = {"status": "active"} if spec else {"description": None, "display_name": name}
+            times = {"created_at": time, "updated_at": time}
+            mailbox_own = {"display_name": name, "webhook_url": None} if spec else {"storage_used_bytes": each}
+            mailbox = {
+                "id": f"aaaa1111-2222-4333-8444-{each:012}", "email_address": address, **mailbox_own,
+                "agent_identity_id": f"bbbb1111-2222-4333-8444-{each:012}", "filter_mode": "blacklist",
+                "sending_domain": "inkboxmail.com", **({"status": "active"} if spec else {}), **times,
+            }  # fmt: skip
+            identity = {
+                "id": f"bbbb1111-2222-4333-8444-{each:012}", "organization_id": "org_1", "agent_handle": handle,
+                "email_address": address, **own, **times, **({} if spec else {"mailbox": mailbox}),
+            }  # fmt: skip
+            self.lists[MAILBOXES].append(mailbox)
+            self.lists[IDENTITIES].append(identity)
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request.url.path)
+        path = request.url.path
+        return self.fails.get(path) or httpx2.Response(200, content=json.dumps(self.lists[path][::-1]))
+
+
+def agent_on(inkbox: Any, generation: Any, **settings: Any) -> Any:
+    """Connect an agent to an organization of a generation."""
+    return connect(inkbox, api_generation=generation, **settings)
+
+
+@BOTH
+@pytest.mark.parametrize(("limit", "most"), [(50, 11_000), (200, 45_000)])
+async def test_a_page_of_rows_fits_every_clients_cap(generation: str, limit: int, most: int) -> None:
+    """The sizes are printed with `pytest -s`."""
+    async with agent_on(Inkbox(generation, 230), generation) as agent:
+        for tool in ("list_mailboxes", "list_identities"):
+            rows = len(text(await agent.call(tool, limit=limit)).encode())
+            whole = len(text(await agent.call(tool, limit=limit, details=True)).encode())
+            print(f"\n{generation} {tool} limit={limit}: {rows:,} bytes; 50 whole objects: {whole:,}")  # noqa: T201
+            assert rows <= most
+
+
+ROWS = {
+    ("spec", "list_mailboxes"): {
+        "email_address": "client-0001@inkboxmail.com", "display_name": "Inkbox user", "agent_handle": "agent-0001",
+        "status": "active", "webhook_url": None, "created_at": "2026-01-01T00:00:01Z",
+    },
+    ("identity", "list_mailboxes"): {
+        "email_address": "client-0001@inkboxmail.com", "agent_handle": "agent-0001",
+        "created_at": "2026-01-01T00:00:01Z",
+    },
+    ("spec", "list_identities"): {
+        "agent_handle": "agent-0001", "email_address": "client-0001@inkboxmail.com", "status": "active",
+        "created_at": "2026-01-01T00:00:01Z",
+    },
+    ("identity", "list_identities"): {
+        "agent_handle": "agent-0001", "display_name": "Inkbox user", "email_address": "client-0001@inkboxmail.com",
+        "created_at": "2026-01-01T00:00:01Z",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("generation", "tool"), ROWS)
+async def test_a_row_has_what_an_agent_needs_and_nothing_else(generation: str, tool: str) -> None:
+    """Ids that no tool takes, and fields that the generation does not have, are left out."""
+    async with agent_on(Inkbox(generation, 2), generation) as agent:
+        page = await agent.ask(tool)
+        assert page[tool.removeprefix("list_")][0] == ROWS[generation, tool]
+        assert list(page)[:2] == ["total", "of"]  # before the rows, in case the end is cut off
+
+
+@BOTH
+async def test_details_are_whole_objects_and_at_most_fifty(generation: str) -> None:
+    """Everything that the API sent is there, but nothing twice; the cursor leads on."""
+    inkbox = Inkbox(generation, 60)
+    async with agent_on(inkbox, generation) as agent:
+        page = await agent.ask("list_mailboxes", details=True, limit=200)
+        assert len(page["mailboxes"]) == 50
+        assert page["mailboxes"][0] == inkbox.lists[MAILBOXES][-1] | {"agent_handle": "agent-0059"}
+        rest = await agent.ask("list_mailboxes", details=True, limit=200, cursor=page["next_cursor"])
+        assert (len(rest["mailboxes"]), rest["next_cursor"]) == (10, None)
+        identities = (await agent.ask("list_identities", details=True))["identities"]
+        inside: dict[str, Any] = identities[0].get("mailbox", {})
+        assert not {"email_address", "status", "created_at", "updated_at"} & inside.keys()
+        assert identities[0]["organization_id"] == "org_1"
+
+
+@BOTH
+@pytest.mark.parametrize("details", [True, False])
+@pytest.mark.parametrize("tool", ["list_mailboxes", "list_identities"])
+async def test_every_published_schema_validates_whole_results(tool: str, details: bool, generation: str) -> None:
+    """All fields that the API sends are published, because some clients pass on no others."""
+    schema = CATALOGUES[generation].tools[tool].output_schema
+    items = schema["properties"][tool.removeprefix("list_")]["items"]
+    async with agent_on(Inkbox(generation, 3), generation) as agent:
+        page = await agent.ask(tool, details=details)
+    jsonschema.validate(page, schema)
+    for item in page[tool.removeprefix("list_")]:
+        assert item.keys() <= items["properties"].keys()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+async def test_a_list_of_mailboxes_does_not_fail_without_its_handles(status: int) -> None:
+    """The identities may be forbidden, or not answer; the rows go without."""
+    inkbox = Inkbox("spec", 3)
+    inkbox.fails[IDENTITIES] = httpx2.Response(status, json={"detail": "no"})
+    async with agent_on(inkbox, "spec") as agent:
+        page = await agent.ask("list_mailboxes")
+    assert page["total"] == 3
+    assert all("agent_handle" not in row for row in page["mailboxes"])
+
+
+async def test_handles_that_come_late_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list is complete but for the handles, so it waits for them only a moment."""
+    import anyio
+
+    monkeypatch.setattr(shared, "SECONDS_FOR_HANDLES", 0.05)
+    inkbox = Inkbox("spec", 3)
+
+    async def slow(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == IDENTITIES:
+            await anyio.sleep_forever()
+        return inkbox(request)
+
+    async with agent_on(slow, "spec") as agent:
+        page = await agent.ask("list_mailboxes")
+    assert page["total"] == 3
+    assert "agent_handle" not in page["mailboxes"][0]
+
+
+async def test_a_list_of_mailboxes_fails_as_before_without_the_mailboxes() -> None:
+    """Its error is that of its own request."""
+    inkbox = Inkbox("spec", 3)
+    inkbox.fails[MAILBOXES] = httpx2.Response(403, json={"detail": "no mailboxes"})
+    async with agent_on(inkbox, "spec") as agent:
+        assert "no mailboxes" in await agent.refused("list_mailboxes")
+
+
+@BOTH
+async def test_both_lists_are_requested_side_by_side_and_once(generation: str) -> None:
+    """A list costs two requests, and a list of identities one."""
+    inkbox = Inkbox(generation, 3)
+    async with agent_on(inkbox, generation) as agent:
+        await agent.ask("list_mailboxes")
+        assert sorted(inkbox.requests) == [IDENTITIES, MAILBOXES]
+        inkbox.requests.clear()
+        await agent.ask("list_identities")
+        assert inkbox.requests == [IDENTITIES]
+
+
+async def test_a_list_says_what_it_does_not_show() -> None:
+    """A search that finds nothing shows that there is something; limits are named."""
+    async with agent_on(Inkbox("spec", 5), "spec") as agent:
+        page = await agent.ask("list_mailboxes", search="nothing has this")
+        assert (page["total"], page["of"], page["mailboxes"]) == (0, 5, [])
+        assert "limited_to" not in page
+        assert "limited_to" not in await agent.ask("list_identities")
+    limits = {"allow_handles": ["agent-0001", "agent-0002"], "allow_addresses": ["client-0001@*", "x@*"]}
+    async with agent_on(Inkbox("spec", 5), "spec", **limits) as agent:
+        for tool in ("list_mailboxes", "list_identities"):
+            page = await agent.ask(tool)
+            assert (page["total"], page["of"]) == (1, 1)
+            assert page["limited_to"] == [
+                "agent_handle agent-0001", "agent_handle agent-0002",
+                "email_address client-0001@*", "email_address x@*",
+            ]  # fmt: skip
+
+
+@BOTH
+async def test_an_agents_mailboxes_are_found_by_its_handle(generation: str) -> None:
+    """The handle is in the row, so people search for it."""
+    async with agent_on(Inkbox(generation, 12), generation) as agent:
+        page = await agent.ask("list_mailboxes", search="Agent 0011")
+        assert [row["agent_handle"] for row in page["mailboxes"]] == ["agent-0011"]
+
+
+async def test_unlinking_nothing_says_so() -> None:
+    """It is no success, and no error."""
+    async with connect(sandbox=True, sandbox_db=":memory:", confirm="never") as agent:
+        result = await agent.ask("unlink_mailbox", agent_handle="sales-agent")
+    assert result == {
+        "unlinked": False,
+        "agent_handle": "sales-agent",
+        "email_address": None,
+        "reason": "The identity has no mailbox.",
+    }
+
+
+# webhook_url: null, "", "none" and values.
+
+HOOK = "https://hooks.example.com/in"
+
+
+async def hooked(agent: Agent, hook: str | None = HOOK) -> None:
+    """Give sales-agent a mailbox `a` with a webhook."""
+    await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="a", display_name="Old")
+    if hook:
+        await agent.ask("update_mailbox", email_address="a", webhook_url=hook)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "hook"),
+    [
+        ({"webhook_url": None}, "Old", None),
+        ({"webhook_url": None, "display_name": None}, "Old", None),
+        ({"webhook_url": None, "display_name": ""}, "Old", None),
+        ({"webhook_url": "none"}, "Old", None),
+        ({"webhook_url": " None "}, "Old", None),
+        ({"webhook_url": "none", "display_name": "New"}, "New", None),
+        ({"webhook_url": "", "display_name": "New"}, "New", HOOK),
+        ({"webhook_url": HOOK, "display_name": "New"}, "New", HOOK),
+        ({"display_name": "New"}, "New", HOOK),
+    ],
+)
+async def test_what_each_way_to_write_a_webhook_means(arguments: dict[str, Any], name: str, hook: str | None) -> None:
+    """Null unsubscribes on its own, the word `none` anywhere, and an empty text never."""
+    async with connect(sandbox=True, sandbox_db=":memory:", confirm="never") as agent:
+        await hooked(agent)
+        changed = await agent.ask("update_mailbox", email_address="a", **arguments)
+        assert (changed["display_name"], changed["webhook_url"]) == (name, hook)
+
+
+async def test_a_null_beside_another_change_does_not_cut_a_webhook_off() -> None:
+    """Some clients fill in null for everything that is unset. Nothing is changed, and both ways out are calls."""
+    async with connect(sandbox=True, sandbox_db=":memory:", confirm="never") as agent:
+        await hooked(agent)
+        message = await agent.refused("update_mailbox", email_address="a", display_name="New", webhook_url=None)
+        assert f'call update_mailbox with email_address, display_name and webhook_url "{HOOK}"' in message
+        assert 'call update_mailbox with email_address, display_name and webhook_url "none"' in message
+        now = await agent.ask("get_mailbox", email_address="a")
+        assert (now["display_name"], now["webhook_url"]) == ("Old", HOOK)
+
+
+async def test_a_null_beside_another_change_is_nothing_where_there_is_no_webhook() -> None:
+    """The rename goes through."""
+    async with connect(sandbox=True, sandbox_db=":memory:", confirm="never") as agent:
+        await hooked(agent, None)
+        changed = await agent.ask("update_mailbox", email_address="a", display_name="New", webhook_url=None)
+        assert (changed["display_name"], changed["webhook_url"]) == ("New", None)
+
+
+@pytest.mark.parametrize("word", ["null", "NULL", "undefined"])
+async def test_null_as_text_is_refused_and_names_the_word_that_unsubscribes(word: str) -> None:
+    """A model that cannot send null writes it as text."""
+    async with connect(sandbox=True, sandbox_db=":memory:", confirm="never") as agent:
+        await hooked(agent)
+        assert '"none"' in await agent.refused("update_mailbox", email_address="a", webhook_url=word)
+
+
+# Names that models invent.
+
+INVENTED = [
+    ("spec", "update_mailbox", "new_email_address", "an address cannot be changed"),
+    ("spec", "update_mailbox", "status", "update_identity has the status"),
+    ("spec", "update_mailbox", "name", "did you mean display_name?"),
+    ("spec", "get_mailbox", "agent_handle", "call get_identity with agent_handle"),
+    ("spec", "get_mailbox", "email", "did you mean email_address?"),
+    ("spec", "update_identity", "new_handle", "a handle cannot be changed"),
+    ("spec", "update_identity", "display_name", "call update_mailbox with email_address and display_name"),
+    ("spec", "create_mailbox", "email_address", "email_local_part"),
+    ("spec", "create_mailbox", "name", "did you mean display_name?"),
+    ("identity", "get_mailbox", "agent_handle", "call get_identity with agent_handle"),
+    ("identity", "update_identity", "new_email_address", "only a new identity has another"),
+    ("identity", "update_identity", "status", "tell the user"),
+    ("identity", "create_identity", "email_local_part", "choose the handle that you want before the @"),
+]
+
+
+@pytest.mark.parametrize(("generation", "tool", "name", "says"), INVENTED)
+async def test_a_name_that_models_invent_gets_an_answer(generation: str, tool: str, name: str, says: str) -> None:
+    """The answer is about what the model wanted, not about spelling."""
+    own = CATALOGUES[generation].tools[tool].args.model_fields
+    values = {"agent_handle": "sales-agent", "email_address": "a", "status": "paused", "display_name": "A"}
+    arguments = {field: values[field] for field in own if own[field].is_required()}
+    async with agent_on(Inkbox(generation, 1), generation) as agent:
+        assert says in await agent.refused(tool, **arguments, **{name: "x"})
