@@ -117,6 +117,7 @@ async def test_a_create_whose_answer_was_lost_makes_one_mailbox(fault: Fault, wa
         made = await agent.ask("create_mailbox", agent_handle="support-agent", **wanted)
         assert made["display_name"] == wanted.get("display_name", "Inkbox user")
         assert ("chosen at random" in made.pop("note", "")) is ("email_local_part" not in wanted)
+        assert made.pop("agent_handle") == "support-agent"
         assert made == await agent.ask("get_mailbox", email_address=made["email_address"])
         assert len(await everything(agent)) == 2
         looked = [request.path for request in inkbox.requests[1:2]]

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 from inkbox_mcp.settings.options import options
+from tests.support.agents import connect
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,6 +33,14 @@ def test_the_readme_begins_with_exactly_two_commands() -> None:
     commands = [line for line in lines if line and not line.startswith("#")]
     assert [command.split("/")[-1] for command in commands] == ["inkbox-mcp demo", "pytest -n auto"]
     assert len(README.splitlines()) < 250
+
+
+async def test_the_error_that_the_readme_shows_is_the_one_that_an_agent_sees() -> None:
+    """It is the first thing that a reader learns of the tools."""
+    shown = README.split("\n> ", 1)[1].split("\n\n")[0].replace("\n> ", " ")
+    async with connect(sandbox=True, sandbox_db=":memory:") as agent:
+        await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales.team")
+        assert await agent.refused("create_mailbox", agent_handle="sales-agent") == shown
 
 
 def test_the_readme_documents_every_error_code() -> None:

@@ -73,7 +73,8 @@ class CreateIdentity(Args):
     mailbox_local_part: Annotated[
         LocalPart | None,
         Field(
-            description="Permanent part before the @: 1-64 letters, digits, . _ + -. A taken one is refused. Default: random."
+            description="Permanent part before the @: 1-64 letters, digits, . _ + -. A taken one is refused. "
+            "Default: random."
         ),
     ] = None
 
