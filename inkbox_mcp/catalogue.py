@@ -5,7 +5,6 @@ A call by another name still gets an answer that helps, and no text names a tool
 
 import difflib
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -19,11 +18,12 @@ from inkbox_mcp.tools import operations
 
 GENERATIONS: tuple[Generation, ...] = get_args(Generation)
 
-MAX_SESSIONS = 10_000
-"""The most sessions whose lists are remembered. The least recent ones are forgotten, and not notified."""
-
 # A sentence or a clause, with the space after it.
 _PIECE = re.compile(r".+?(?:[.?!;](?=\s)\s*|$)", re.DOTALL)
+
+
+class UnknownTool(Exception):
+    """There is no tool of this name; the message names similar ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ class Catalogues:
         Raises:
             NotOffered: the operator has switched it off, or the caller may not change anything.
             OperationMoved: the organization has no such operation.
-            LookupError: there is no such tool; the message names similar ones.
+            UnknownTool: there is no such tool.
         """
         catalogue = self.of(generation, may_write=may_write)
         if name in catalogue.tools:
@@ -122,7 +122,7 @@ class Catalogues:
             raise OperationMoved(catalogue.about(self._anywhere(name).moved))
         near = difflib.get_close_matches(name[:MAX_NAME], catalogue.tools, n=3)
         meant = f"Did you mean {' or '.join(near)}? " if near else ""
-        raise LookupError(f"Unknown tool {name[:MAX_NAME]!a}. {meant}The tools are: {', '.join(catalogue.tools)}.")
+        raise UnknownTool(f"Unknown tool {name[:MAX_NAME]!a}. {meant}The tools are: {', '.join(catalogue.tools)}.")
 
     def anywhere(self, name: str) -> Operation[Any, Any] | None:
         """Return the offered tool of a name in any generation."""
@@ -160,24 +160,3 @@ class Catalogues:
         if settings.read_only:
             return f"this server is read-only, and {name} changes something"
         return "" if may_write else f"your access token allows no changes, and {name} changes something"
-
-
-class Lists:
-    """The lists of tools that clients of earlier protocols have, by session."""
-
-    def __init__(self) -> None:
-        self._shown: OrderedDict[str, Generation] = OrderedDict()
-
-    def shown(self, session: str, generation: Generation | None) -> None:
-        """Note that a client gets the list of a generation."""
-        self._shown[session] = generation or DEFAULT
-        self._shown.move_to_end(session)
-        if len(self._shown) > MAX_SESSIONS:
-            self._shown.popitem(last=False)
-
-    def is_outdated(self, session: str, generation: Generation | None) -> bool:
-        """Whether a client has the list of another generation; True once, so that it is notified once."""
-        if self._shown.get(session) in {None, generation or DEFAULT}:
-            return False
-        self.shown(session, generation)
-        return True

@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -20,10 +19,10 @@ from pydantic_core import to_json
 from inkbox_mcp.access.pins import PinnedAPI
 from inkbox_mcp.access.tenants import KEY_HEADER, Caller, Tenants
 from inkbox_mcp.api.connection import TransportFactory
-from inkbox_mcp.api.generations import KnownGeneration
 from inkbox_mcp.api.redaction import Redaction
 from inkbox_mcp.calls import Call, Report, begin
-from inkbox_mcp.catalogue import Catalogue, Catalogues, Lists
+from inkbox_mcp.catalogue import Catalogues
+from inkbox_mcp.discovery import Discovery
 from inkbox_mcp.errors import (
     APIError,
     CannotAsk,
@@ -44,11 +43,6 @@ from inkbox_mcp.toolkit.results import readable
 logger = logging.getLogger(__name__)
 
 Asked = TypeVar("Asked")
-
-SECONDS_TO_LOOK = 1.5
-"""Seconds that the beginning of a conversation may wait for the generation of the API."""
-SECONDS_BETWEEN_LOOKS = 10.0
-"""Seconds without another look after one that had no answer."""
 
 MAY_MEAN_MOVED = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY}
 """A missing route answers 404 or 405, a missing field 422."""
@@ -107,7 +101,7 @@ class Service:
         settings: see `inkbox_mcp.settings.options`.
         catalogues: the tools that callers can call.
         tenants: the API for each caller; the transport enters and exits this context.
-        lists: the lists of tools that clients have.
+        discovery: finds out which tools a caller has.
         ending: set by the transport when the server is about to stop, so that waiting calls answer.
 
     Args:
@@ -126,59 +120,8 @@ class Service:
         self.catalogues = Catalogues(settings)
         self._metrics = metrics or Metrics()
         self.tenants = Tenants(settings, transport, self._metrics)
+        self.discovery = Discovery(settings, self.catalogues, self.tenants)
         self.ending = anyio.Event()
-        self.lists = Lists()
-
-    async def look(self, caller: Caller) -> None:
-        """Find out which generation of the API the caller's organization is on, if that is not known.
-
-        Takes at most `SECONDS_TO_LOOK`, and counts as a call of the caller. Without an answer, the next look is not
-        before `SECONDS_BETWEEN_LOOKS`.
-        """
-        if self.is_settled(caller):
-            return
-        known = self.known(caller)
-        async with known.looking:
-            now = anyio.current_time()
-            if known.value is None and now - known.looked >= SECONDS_BETWEEN_LOOKS:
-                known.looked = now
-                await self._look_again(caller)
-
-    async def _look_again(self, caller: Caller) -> None:
-        with suppress(InkboxError), begin(SECONDS_TO_LOOK, caller.request_id), anyio.move_on_after(SECONDS_TO_LOOK):
-            await (await self.tenants.admit(caller)).generation(again=True)
-
-    def known(self, caller: Caller) -> KnownGeneration:
-        """Return what is known of the generation of the caller's organization."""
-        try:
-            return self.tenants.api(caller).known
-        except InkboxError:  # the caller has no valid key
-            return KnownGeneration(self.settings.generation)
-
-    def is_settled(self, caller: Caller) -> bool:
-        """Whether the caller's list of tools stays as it is: the generation is known, or cannot be found out."""
-        try:
-            api = self.tenants.api(caller)
-        except InkboxError:
-            return False
-        return api.known.value is not None or not api.has_key
-
-    def open_to(self, caller: Caller) -> Catalogue:
-        """Return the tools that a caller can call."""
-        return self.catalogues.of(self.known(caller).value, may_write=caller.may_write)
-
-    async def find(self, name: str, caller: Caller) -> Operation[Any, Any]:
-        """Return the tool that a caller calls; see `Catalogues.find`."""
-        await self.look(caller)
-        find = partial(self.catalogues.find, name, may_write=caller.may_write)
-        known = self.known(caller)
-        try:
-            return find(known.value)
-        except OperationMoved:
-            if known.value == "identity":
-                raise
-            await self._look_again(caller)  # organizations move to that generation, and not back
-            return find(known.value)
 
     def is_write(self, tool: str) -> bool:
         """Whether the tool of this name changes something."""
@@ -227,7 +170,7 @@ class Service:
             api = None
             try:
                 api = await self.tenants.admit(caller)
-                catalogue = self.open_to(caller)
+                catalogue = self.discovery.open_to(caller)
                 args = operation.parse(arguments)
                 if changed := await api.allow(args):
                     args = args.model_copy(update=changed)
@@ -255,7 +198,7 @@ class Service:
                 # No data: clients would check it against the output schema, and hide the text.
                 meta = {**machine_fields(error), "request_id": state.request_id}
                 # The call may have shown another generation, with other tools.
-                answer = Answer(operation.explain(error, self.open_to(caller).about), meta=meta)
+                answer = Answer(operation.explain(error, self.discovery.open_to(caller).about), meta=meta)
                 return _without_key(answer, api.redaction) if api else answer
             except Exception as error:
                 outcome = "bug"

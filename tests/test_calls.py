@@ -167,7 +167,7 @@ async def test_a_call_that_waits_holds_no_turn_of_others() -> None:
             for _ in range(5):
                 tasks.start_soon(service.call, wait_for_nothing, {"seconds": 3600.0}, LOCAL)
             await anyio.wait_all_tasks_blocked()
-            answer = await service.call(await service.find("list_identities", LOCAL), {}, LOCAL)
+            answer = await service.call(await service.discovery.find("list_identities", LOCAL), {}, LOCAL)
             assert isinstance(answer, Answer)
             assert not answer.is_error
             tasks.cancel_scope.cancel()

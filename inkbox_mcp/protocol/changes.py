@@ -42,23 +42,24 @@ class ListChanges:
         self._service, self._caller_of = service, caller_of
         self._streams: Counter[str] = Counter()
 
-    def shown(self, context: Context) -> None:
+    def listed(self, context: Context) -> None:
         """Note that a client gets its list now."""
         if (session := _session(context)) is not None:
-            self._service.lists.shown(session, self._known(context).value)
+            self._service.discovery.listed(session, self._caller_of(context.request))
 
     async def notify(self, context: Context) -> None:
         """Notify the client of a call if its list is outdated."""
-        session = _session(context)
-        if session is not None and self._service.lists.is_outdated(session, self._known(context).value):
+        session, caller = _session(context), self._caller_of(context.request)
+        if session is not None and self._service.discovery.is_outdated(session, caller):
             await context.session.send_notification(ToolListChangedNotification(), context.request_id)
 
     async def listen(self, context: Context, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
         """Serve a stream of notifications until the client closes it or the server is about to stop."""
-        name = self._caller_of(context.request).name
+        caller = self._caller_of(context.request)
+        name = caller.name
         if self._streams[name] >= MAX_STREAMS:
             raise MCPError(INVALID_REQUEST, f"There are {MAX_STREAMS} such streams already: close one first.")
-        handler = ListenHandler(_Bus(self._known(context)))
+        handler = ListenHandler(_Bus(self._service.discovery.known(caller)))
 
         async def close_at_the_end() -> None:
             await self._service.ending.wait()
@@ -75,9 +76,6 @@ class ListChanges:
             if not self._streams[name]:
                 del self._streams[name]
         return ended  # pyright: ignore[reportPossiblyUnboundVariable] - nothing cancels the group before
-
-    def _known(self, context: Context) -> KnownGeneration:
-        return self._service.known(self._caller_of(context.request))
 
 
 class _Bus:

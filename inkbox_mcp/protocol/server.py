@@ -30,6 +30,7 @@ from mcp.types import (
 from inkbox_mcp import __version__
 from inkbox_mcp.access.tenants import LOCAL, Caller
 from inkbox_mcp.api.connection import TransportFactory
+from inkbox_mcp.catalogue import UnknownTool
 from inkbox_mcp.errors import InkboxError
 from inkbox_mcp.protocol.answers import ReadableAnswers
 from inkbox_mcp.protocol.arguments import with_carried_arguments
@@ -82,19 +83,19 @@ def server_of(service: Service, caller_of: CallerOf = _local) -> Server[Service]
                 message="This server gave no such cursor: all tools are on one page. Call tools/list without a cursor.",
             )
         caller = caller_of(context.request)
-        await service.look(caller)
-        changes.shown(context)
-        catalogue = service.open_to(caller)
-        listed = ListToolsResult(tools=[declaration(operation, catalogue) for operation in catalogue.tools.values()])
-        return (
-            listed if service.is_settled(caller) else listed.model_copy(update={"ttl_ms": 0, "cache_scope": "private"})
-        )
+        await service.discovery.look(caller)
+        changes.listed(context)
+        catalogue = service.discovery.open_to(caller)
+        tools = [declaration(operation, catalogue) for operation in catalogue.tools.values()]
+        if service.discovery.is_settled(caller):
+            return ListToolsResult(tools=tools)
+        return ListToolsResult(tools=tools, ttl_ms=0, cache_scope="private")
 
     async def call_tool(context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         caller = caller_of(context.request)
         try:
-            operation = await service.find(params.name, caller)
-        except LookupError as error:
+            operation = await service.discovery.find(params.name, caller)
+        except UnknownTool as error:
             raise MCPError(code=INVALID_PARAMS, message=str(error)) from None
         except InkboxError as error:
             await changes.notify(context)
@@ -117,7 +118,7 @@ def server_of(service: Service, caller_of: CallerOf = _local) -> Server[Service]
         if ctx.method not in {"initialize", "server/discover"}:
             return await call_next(ctx)
         caller = caller_of(ctx.request)
-        await service.look(caller)
+        await service.discovery.look(caller)
         answer = await call_next(ctx)
         if not isinstance(answer, dict) or "instructions" not in answer:
             return answer

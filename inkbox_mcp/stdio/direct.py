@@ -91,7 +91,7 @@ class DirectCalls:
         """
         self._service, self._pipes, self._tasks = service, pipes, tasks
         self._agreement = Agreement.of(exchanges)
-        service.lists.shown("", service.known(LOCAL).value)  # the recorded one
+        service.discovery.listed("", LOCAL)  # the recorded one
         self._under_way: dict[Id, anyio.CancelScope] = {}
         self._handed_out = False
 
@@ -138,10 +138,10 @@ class DirectCalls:
         """Return the tool of a plain call; None if the SDK must handle the call."""
         match params:
             case {"name": str() as name, **rest} if rest.keys() <= {"arguments", "_meta"}:
-                operation = self._service.open_to(LOCAL).tools.get(name)
+                operation = self._service.discovery.open_to(LOCAL).tools.get(name)
                 plain = (
                     operation
-                    and self._service.is_settled(LOCAL)
+                    and self._service.discovery.is_settled(LOCAL)
                     and isinstance(params.get("arguments", {}), dict)
                     and _envelope(params) == agreement.envelope
                     and self._service.is_plain(operation, wants_progress="progressToken" in params.get("_meta", {}))
@@ -181,7 +181,7 @@ class DirectCalls:
 
     def _notify(self, agreement: Agreement) -> None:
         """Notify a client of an earlier protocol if its list is outdated; others are notified on their streams."""
-        if not agreement.envelope and self._service.lists.is_outdated("", self._service.known(LOCAL).value):
+        if not agreement.envelope and self._service.discovery.is_outdated("", LOCAL):
             self._pipes.write(to_json({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}) + b"\n")
 
     def _write_unless(self, cancelled: anyio.CancelScope, request: Id, **outcome: Members) -> None:

@@ -50,7 +50,7 @@ async def serve_pipes(service: Service, pipes: Pipes, beginning: Beginning) -> N
             with for_good():
                 from inkbox_mcp.protocol.server import server_of
                 from inkbox_mcp.stdio.sdk_streams import Messages
-            may_record = partial(service.is_settled, LOCAL)
+            may_record = partial(service.discovery.is_settled, LOCAL)
             messages, server = Messages(pipes, calls, beginning, line, may_record), server_of(service)
             await server.run(messages, messages, server.create_initialization_options())
         except anyio.EndOfStream:

@@ -14,8 +14,9 @@ from pydantic import SecretStr
 from inkbox_mcp.access.generations import recall, remember
 from inkbox_mcp.access.tenants import LOCAL, Caller
 from inkbox_mcp.calls import begin
+from inkbox_mcp.discovery import SECONDS_TO_LOOK
 from inkbox_mcp.protocol.server import server_of
-from inkbox_mcp.service import SECONDS_TO_LOOK, Service
+from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
 from tests.support.agents import KEY, Agent
 from tests.support.catalogue import IDENTITY, SPEC
@@ -138,8 +139,8 @@ async def test_what_the_look_learns_from_each_answer(
 ) -> None:
     """A 404 without Inkbox's reason comes from something else, and decides nothing."""
     service = service_on(lambda _: httpx2.Response(status, json=body), timeout=0.5)  # pyright: ignore[reportUnknownLambdaType]
-    await service.look(LOCAL)
-    assert service.known(LOCAL).value == generation
+    await service.discovery.look(LOCAL)
+    assert service.discovery.known(LOCAL).value == generation
 
 
 async def test_a_key_that_may_not_see_webhooks_learns_from_its_identities(home: Path) -> None:
@@ -151,8 +152,8 @@ async def test_a_key_that_may_not_see_webhooks_learns_from_its_identities(home: 
         return httpx2.Response(200, json=[{"agent_handle": "a", "status": "active"}])
 
     service = service_on(answer)
-    await service.look(LOCAL)
-    assert service.known(LOCAL).value == "spec"
+    await service.discovery.look(LOCAL)
+    assert service.discovery.known(LOCAL).value == "spec"
 
 
 async def test_many_conversations_at_once_look_once(home: Path) -> None:
@@ -168,7 +169,7 @@ async def test_many_conversations_at_once_look_once(home: Path) -> None:
     service = service_on(slow)
     async with anyio.create_task_group() as tasks:
         for _ in range(20):
-            tasks.start_soon(service.look, LOCAL)
+            tasks.start_soon(service.discovery.look, LOCAL)
     assert asked == 1
 
 
@@ -190,8 +191,8 @@ async def test_each_key_has_its_own_generation_and_list(home: Path) -> None:
     settings = Settings.model_validate({"per_request_keys": True, "http": True})
     service = Service(settings, lambda: httpx2.MockTransport(answer))
     for caller, tools in ((by(1), IDENTITY), (by(2), SPEC), (by(1), IDENTITY), (Caller(), SPEC)):
-        await service.look(caller)
-        assert service.open_to(caller).tools == tools
+        await service.discovery.look(caller)
+        assert service.discovery.open_to(caller).tools == tools
     assert not (home / ".cache").exists()
     async with Client(server_of(service, lambda _: by(1))) as client:
         assert (await client.list_tools()).cache_scope == "private"
@@ -203,11 +204,11 @@ async def test_a_look_counts_against_the_rate_limit(home: Path) -> None:
     settings = Settings.model_validate({"per_request_keys": True, "http": True, "rate_limit": "1/h"})
     service = Service(settings, lambda: httpx2.MockTransport(world))
     await service.tenants.admit(by(1))
-    await service.look(by(1))
+    await service.discovery.look(by(1))
     assert world.requests == []
-    assert service.open_to(by(1)).tools == SPEC
-    await service.look(by(2))
-    assert service.open_to(by(2)).tools == IDENTITY
+    assert service.discovery.open_to(by(1)).tools == SPEC
+    await service.discovery.look(by(2))
+    assert service.discovery.open_to(by(2)).tools == IDENTITY
 
 
 # The memory.
@@ -312,7 +313,7 @@ async def test_a_404_about_an_object_is_no_move(home: Path) -> None:
     requests: list[str] = []
     service = service_on(answer)
     with begin(PATIENCE):
-        await service.look(LOCAL)
+        await service.discovery.look(LOCAL)
     requests.clear()
     async with Client(server_of(service)) as client:
         result = await client.call_tool("delete_mailbox", {"email_address": "a"})

@@ -143,7 +143,9 @@ async def test_a_call_stops_where_the_readme_says() -> None:
     async with service.tenants:
         sys.setprofile(visit)
         try:
-            answer = await service.call(await service.find("get_mailbox", LOCAL), {"email_address": "a"}, LOCAL)
+            answer = await service.call(
+                await service.discovery.find("get_mailbox", LOCAL), {"email_address": "a"}, LOCAL
+            )
         finally:
             sys.setprofile(None)
     assert not answer.is_error

@@ -283,7 +283,7 @@ def test_no_text_names_a_tool_that_is_not_offered(generation: str, data: st.Data
     """For any set of switched-off tools: instructions, descriptions, arguments and advice."""
     off = data.draw(st.sets(st.sampled_from(sorted({*SPEC, *IDENTITY} - {"whoami"}))))
     service = Service(Settings.model_validate({"api_generation": generation, "exclude_tools": sorted(off)}))
-    catalogue = service.open_to(LOCAL)
+    catalogue = service.discovery.open_to(LOCAL)
     text = instructions(service, LOCAL)
     assert named(text) <= {*catalogue.tools}
     assert re.fullmatch(r"(\w[^.]+\.( |$))+", text)

@@ -12,7 +12,7 @@ from mcp.shared.subscriptions import ToolsListChanged
 from mcp.types import ServerNotification, ToolListChangedNotification
 
 from inkbox_mcp.access.tenants import LOCAL, Caller
-from inkbox_mcp.catalogue import MAX_SESSIONS, Lists
+from inkbox_mcp.discovery import MAX_SESSIONS, Lists
 from inkbox_mcp.protocol.changes import MAX_STREAMS
 from inkbox_mcp.protocol.server import server_of
 from inkbox_mcp.service import Service
@@ -208,6 +208,6 @@ def test_sessions_that_were_not_used_for_long_are_forgotten() -> None:
 async def test_the_caller_of_a_stdio_client_is_the_only_one() -> None:
     """Its list is that of the server's own key."""
     service = service_on(Moving("identity"))
-    assert service.open_to(LOCAL).generation == "spec"
-    service.known(LOCAL).learn("identity")
-    assert service.open_to(LOCAL).generation == "identity"
+    assert service.discovery.open_to(LOCAL).generation == "spec"
+    service.discovery.known(LOCAL).learn("identity")
+    assert service.discovery.open_to(LOCAL).generation == "identity"

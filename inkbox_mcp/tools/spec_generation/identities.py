@@ -131,6 +131,12 @@ async def address_in_use(api: InkboxAPI, local_part: str) -> str | None:
     return next(same, None)
 
 
+async def holder_of(api: InkboxAPI, address: str) -> str | None:
+    """Return the handle of the identity that has a mailbox; None if none has."""
+    identities = [parse(item, Identity) for item in await api.get_list(path(IDENTITIES))]
+    return next((one.agent_handle for one in identities if (one.address or "").lower() == address.lower()), None)
+
+
 @operation(
     ADDITIVE,
     changes=("agent_handle", "mailbox_local_part"),
