@@ -1,16 +1,87 @@
-"""Rows of lists: what an agent needs to know of each object, in few bytes."""
+"""Pages of lists: rows with what an agent needs to know of each object, in few bytes, or whole objects."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
+
+from inkbox_mcp.toolkit.operation import Also, Result
+from inkbox_mcp.toolkit.paging import matching, page
 
 MOST_WHOLE = 50
 """The most whole objects of a page."""
 
 _FRACTION = re.compile(r"(\d\d:\d\d:\d\d)\.\d+")
 
+Item = dict[str, Any]
 
-def row(item: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+
+class ListPage(Result):
+    """The result of a tool that lists objects; a tool adds the list."""
+
+    also: ClassVar[Also] = {"limited_to": list[str]}
+
+    total: int
+    of: int
+    next_cursor: str | None
+
+
+class Listing(Protocol):
+    """The arguments of a tool that lists objects."""
+
+    @property
+    def search(self) -> str | None:
+        """The words that an object must have."""
+        ...
+
+    @property
+    def limit(self) -> int:
+        """The most rows of a page."""
+        ...
+
+    @property
+    def cursor(self) -> str | None:
+        """As returned with the page before."""
+        ...
+
+    @property
+    def details(self) -> bool:
+        """Whether to show whole objects."""
+        ...
+
+
+def page_of(
+    name: str,
+    items: list[Item],
+    args: Listing,
+    *,
+    found_by: tuple[str, ...],
+    fields: tuple[str, ...],
+    limits: list[str],
+    whole: Callable[[Item], Item] = dict,
+) -> dict[str, Any]:
+    """Return a page of a list. What it leaves out comes first, in case that a client cuts off its end.
+
+    Args:
+        name: of the list.
+        items: all objects that the operator allows.
+        args: of the call.
+        found_by: the fields that are searched.
+        fields: of a row.
+        limits: the operator's limits.
+        whole: makes what is shown of a whole object.
+    """
+    found = matching(items, args.search, found_by)
+    shown, next_cursor = page(found, min(args.limit, MOST_WHOLE) if args.details else args.limit, args.cursor)
+    return {
+        "total": len(found),
+        "of": len(items),
+        **({"limited_to": limits} if limits else {}),
+        "next_cursor": next_cursor,
+        name: [whole(item) if args.details else row(item, fields) for item in shown],
+    }
+
+
+def row(item: Mapping[str, Any], fields: tuple[str, ...]) -> Item:
     """Return the fields of an object that the API sent, with times to the second.
 
     Args:

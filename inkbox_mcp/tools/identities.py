@@ -15,8 +15,7 @@ from inkbox_mcp.errors import NotFound
 from inkbox_mcp.toolkit.fields import AgentHandle, Boolean, Cursor, PageSize, SearchText
 from inkbox_mcp.toolkit.near import did_you_mean
 from inkbox_mcp.toolkit.operation import Args, Result
-from inkbox_mcp.toolkit.paging import matching, page
-from inkbox_mcp.toolkit.rows import MOST_WHOLE, row
+from inkbox_mcp.toolkit.rows import page_of
 
 SomeIdentity = TypeVar("SomeIdentity", bound="AnyIdentity")
 
@@ -29,7 +28,6 @@ IF_IT_IS_MEANT = "If that is the one, call again with it. Next: call list_identi
 HANDLE_IS_FIXED = "a handle cannot be changed"
 ADDRESS_IS_FIXED = "an address cannot be changed"
 
-_FOUND_BY = ("agent_handle", "display_name", "email_address")
 # A nested mailbox repeats these of its identity; get_mailbox shows its own times.
 _REPEATED = ("email_address", "status", "display_name")
 _TIMES = frozenset({"created_at", "updated_at"})
@@ -86,15 +84,8 @@ async def page_of_identities(api: InkboxAPI, args: ListIdentities, fields: tuple
     items = await api.get_list(path(IDENTITIES))
     for item in items:
         item.setdefault("email_address", address_of(item))
-    found = matching(items, args.search, _FOUND_BY)
-    shown, next_cursor = page(found, min(args.limit, MOST_WHOLE) if args.details else args.limit, args.cursor)
-    return {
-        "total": len(found),
-        "of": len(items),
-        **({"limited_to": api.limits} if api.limits else {}),
-        "next_cursor": next_cursor,
-        "identities": [_whole(item) for item in shown] if args.details else [row(item, fields) for item in shown],
-    }
+    found_by = ("agent_handle", "display_name", "email_address")
+    return page_of("identities", items, args, found_by=found_by, fields=fields, limits=api.limits, whole=_whole)
 
 
 def _whole(item: dict[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,7 @@ from inkbox_mcp.errors import InkboxError, NotFound
 from inkbox_mcp.toolkit.fields import Boolean, Cursor, MailboxAddress, PageSize, SearchText
 from inkbox_mcp.toolkit.near import did_you_mean
 from inkbox_mcp.toolkit.operation import Args
-from inkbox_mcp.toolkit.paging import matching, page
-from inkbox_mcp.toolkit.rows import MOST_WHOLE, row
+from inkbox_mcp.toolkit.rows import page_of
 
 Address = Annotated[MailboxAddress, Field(description="Its full address, or the part before the @.")]
 
@@ -26,8 +25,6 @@ IF_IT_IS_MEANT = "If that is the one, call again with it. Next: call list_mailbo
 
 SECONDS_FOR_HANDLES = 2.0
 """Seconds that a list of mailboxes waits for the list of identities, when it is complete but for the handles."""
-
-_FOUND_BY = ("email_address", "display_name", "agent_handle")
 
 
 class ListMailboxes(Args):
@@ -49,15 +46,8 @@ class GetMailbox(Args):
 async def page_of_mailboxes(api: InkboxAPI, args: ListMailboxes, fields: tuple[str, ...]) -> dict[str, Any]:
     """Return a page of the organization's mailboxes: rows of these fields, or whole objects."""
     items = await _mailboxes_with_handles(api)
-    found = matching(items, args.search, _FOUND_BY)
-    shown, next_cursor = page(found, min(args.limit, MOST_WHOLE) if args.details else args.limit, args.cursor)
-    return {
-        "total": len(found),
-        "of": len(items),
-        **({"limited_to": api.limits} if api.limits else {}),
-        "next_cursor": next_cursor,
-        "mailboxes": shown if args.details else [row(item, fields) for item in shown],
-    }
+    found_by = ("email_address", "display_name", "agent_handle")
+    return page_of("mailboxes", items, args, found_by=found_by, fields=fields, limits=api.limits)
 
 
 async def _mailboxes_with_handles(api: InkboxAPI) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from inkbox_mcp.errors import Conflict, NotFound, OutcomeUnknown
 from inkbox_mcp.text import MAX_ADDRESS, quoted
 from inkbox_mcp.toolkit.fields import DisplayName, NewAgentHandle
 from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Also, Args, Result, operation
+from inkbox_mcp.toolkit.rows import ListPage
 from inkbox_mcp.toolkit.sent import BooleanOrNull, IDOrNull, ObjectOrNull, TextOrNull, TimeOrNull
 from inkbox_mcp.tools.account import NO_API
 from inkbox_mcp.tools.identities import (
@@ -137,12 +138,7 @@ class ListedIdentity(Identity):
     """A row of a list, or with `details` a whole identity."""
 
 
-class IdentityPage(Result):
-    also: ClassVar[Also] = {"limited_to": list[str]}
-
-    total: int
-    of: int
-    next_cursor: str | None
+class IdentityPage(ListPage):
     identities: list[ListedIdentity]
 
 

@@ -10,6 +10,7 @@ from inkbox_mcp.api.paths import MAILBOXES, path
 from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import NotFound
 from inkbox_mcp.toolkit.operation import READ_ONLY, Also, Result, operation
+from inkbox_mcp.toolkit.rows import ListPage
 from inkbox_mcp.toolkit.sent import (
     ID,
     BooleanOrNull,
@@ -54,12 +55,7 @@ class ListedMailbox(Result):
     email_address: str
 
 
-class MailboxPage(Result):
-    also: ClassVar[Also] = {"limited_to": list[str]}
-
-    total: int
-    of: int
-    next_cursor: str | None
+class MailboxPage(ListPage):
     mailboxes: list[ListedMailbox]
 
 

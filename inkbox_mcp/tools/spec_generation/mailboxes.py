@@ -14,6 +14,7 @@ from inkbox_mcp.errors import Conflict, InvalidArguments, NotFound, OutcomeUnkno
 from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, quoted, same
 from inkbox_mcp.toolkit.fields import DisplayName, LocalPart, NewMailboxOwner, WebhookURLOrNone
 from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Also, Args, Result, operation
+from inkbox_mcp.toolkit.rows import ListPage
 from inkbox_mcp.toolkit.sent import ID, IDOrNull, ObjectOrNull, TextOrNull, TimeOrNull
 from inkbox_mcp.toolkit.webhook_guard import NO_WEBHOOK
 from inkbox_mcp.tools.account import NO_API
@@ -161,12 +162,7 @@ class ListedMailbox(Result):
     email_address: str
 
 
-class MailboxPage(Result):
-    also: ClassVar[Also] = {"limited_to": list[str]}
-
-    total: int
-    of: int
-    next_cursor: str | None
+class MailboxPage(ListPage):
     mailboxes: list[ListedMailbox]
 
 
