@@ -25,7 +25,10 @@ INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 ADDRESS = "sales.team@inkboxmail.com"
 CALLS: list[tuple[str, dict[str, str]]] = [
-    ("create_mailbox", {"agent_handle": "sales-agent", "display_name": "Sales Team"}),
+    (
+        "create_mailbox",
+        {"agent_handle": "sales-agent", "display_name": "Sales Team", "email_local_part": "sales.team"},
+    ),
     ("list_mailboxes", {}),
     ("get_mailbox", {"email_address": ADDRESS}),
     ("update_mailbox", {"email_address": ADDRESS, "display_name": "Sales Team"}),

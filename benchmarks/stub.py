@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.processes import free_port, require, running
 
 ROUTE = "/api/v1/mail/mailboxes"
+IDENTITIES = "/api/v1/identities"
 ECHO = "/echo"
 
 # nginx replaces `$1` with the address in the request's path.
@@ -24,6 +25,10 @@ _MAILBOX = json.dumps(
     separators=(",", ":"),
 )
 _NEW = _MAILBOX.replace("$1", "sales.team@inkboxmail.com")
+_OWNER = json.dumps(
+    {"agent_handle": "sales-agent", "status": "active", "email_address": "sales.team@inkboxmail.com"},
+    separators=(",", ":"),
+)
 _ECHO = '{"jsonrpc":"2.0","id":$1,"result":{"structuredContent":{"email_address":"$2"}}}'
 
 _CONFIG = f"""
@@ -50,6 +55,9 @@ http {{
       if ($request_method = POST) {{ return 201 '{_NEW}'; }}
       return 200 '[{_NEW}]';
     }}
+    location = {IDENTITIES} {{
+      return 200 '[{_OWNER}]';
+    }}
     location ~ ^{ROUTE}/([^/]+)$ {{
       if ($request_method = DELETE) {{ return 204; }}
       return 200 '{_MAILBOX}';
@@ -66,8 +74,8 @@ http {{
 def inkbox_stub(directory: Path) -> Generator[str]:
     """Serve the stub and yield its origin.
 
-    It serves the mailbox routes, where every address has a mailbox, and `ECHO/<id>/<address>`, which answers like a
-    server and shows the limit of a load generator.
+    It serves the mailbox routes, where every address has a mailbox, the list of identities, and `ECHO/<id>/<address>`,
+    which answers like a server and shows the limit of a load generator.
 
     Args:
         directory: the place of nginx's files.

@@ -41,6 +41,7 @@ class Peer:
 def environment(upstream: str, home: Path) -> dict[str, str]:
     """Return the environment of a server: it hides the user's own variables and switches update checks off."""
     own = {"INKBOX_API_KEY": KEY, "INKBOX_BASE_URL": upstream, "FASTMCP_CHECK_FOR_UPDATES": "off"}
+    own["INKBOX_MCP_API_GENERATION"] = "spec"  # the stub has no resource that would show it
     return {"PATH": os.environ["PATH"], "HOME": str(home), **own}
 
 

@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from mailbox_api import send
+from mailbox_api import page_of_rows, send
 
 
 def tool(name: str, description: str, required: list[str], *optional: str, kind: str = "string") -> dict[str, Any]:
@@ -33,10 +33,12 @@ METHODS = {"create_mailbox": "POST", "update_mailbox": "PATCH", "delete_mailbox"
 async def call(name: str, arguments: dict[str, Any]) -> Any:
     """Run a tool and return its data."""
     address, method = arguments.pop("email_address", None), METHODS.get(name, "GET")
-    path = f"/mailboxes/{address}" if address else "/mailboxes"
-    data = await send(method, path, arguments if method in {"POST", "PATCH"} else None)
     if name == "list_mailboxes":
-        return {"mailboxes": data[: arguments.get("limit", 50)], "total": len(data), "next_cursor": None}
+        return await page_of_rows(arguments.get("limit", 50))
+    path = f"/mail/mailboxes/{address}" if address else "/mail/mailboxes"
+    data = await send(method, path, arguments if method in {"POST", "PATCH"} else None)
+    if method == "POST":
+        return {**data, "agent_handle": arguments["agent_handle"]}
     return {"deleted": True, "email_address": address} if method == "DELETE" else data
 
 

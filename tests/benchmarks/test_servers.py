@@ -72,6 +72,8 @@ class Inkbox(ThreadingTCPServer):
             return b"HTTP/1.1 204 No Content\r\n\r\n"
         address = path.partition("/mailboxes/")[2]
         found = mailbox(self.requests if self.changes else 0, address or ADDRESS)
+        if path.endswith("/identities"):
+            found |= {"agent_handle": "sales-agent"}
         body = json.dumps(found if address or method == "POST" else [found]).encode()
         status = b"201 Created" if method == "POST" else b"200 OK"
         head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"

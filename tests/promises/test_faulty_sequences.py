@@ -126,6 +126,8 @@ class Inkbox:
             return Answer("not_found"), self
         if call.tool == "update_mailbox":
             new_name, new_webhook = wants.get("display_name", mailbox.name), wants.get("webhook_url", mailbox.webhook)
+            if "display_name" in wants and new_webhook is None and mailbox.webhook:
+                return Answer("invalid_arguments"), self
             changed = replace(mailbox, name=new_name, webhook=new_webhook)
             boxes = tuple(changed if box is mailbox else box for box in self.mailboxes)
             return Answer("ok", changed.shown()), replace(self, mailboxes=boxes)
@@ -172,6 +174,7 @@ class Judge:
     before: Inkbox
     after: Inkbox
     lossy: bool
+    repeated: bool
 
     def verdict(self, answers: list[tuple[Call, Answer]]) -> Inkbox | None:
         """Return the model's state after these calls, or None if no order of them explains the true state."""
@@ -197,7 +200,8 @@ class Judge:
                 yield after
             elif answer.code in MAY_HAVE_CHANGED:
                 yield replace(after, unclaimed=after.unclaimed | (after.taken - state.taken))
-        if self.lossy and (claimed := state.claims(call, answer)):
+        # A create that was sent again may find what an earlier call of the same second made, whose answer was lost.
+        if (self.lossy or self.repeated) and (claimed := state.claims(call, answer)):
             yield claimed
 
     def _random_addresses(self, state: Inkbox, call: Call) -> list[str | None]:
@@ -252,10 +256,11 @@ class World:
                 for call in step.calls:
                     tasks.start_soon(make, self._resolved(call))
             await self.inkbox.settle()
-        lossy = any(fault in LOSING for fault in step.faults[: len(step.faults) - len(self.inkbox.script)])
+        met = step.faults[: len(step.faults) - len(self.inkbox.script)]
+        lossy, repeated = any(fault in LOSING for fault in met), any(fault in (BUSY, LIMITED) for fault in met)
         self.inkbox.fails()
         before, after = self.believed, await self.truth()
-        state = Judge(before, after, lossy).verdict(answers)
+        state = Judge(before, after, lossy, repeated).verdict(answers)
         story = "\n  ".join([*told, f"{before} ->", f"{after}", f"served: {self.inkbox.served}"])
         assert state is not None, f"no order of these calls explains what is true:\n  {story}"
         assert "address None" not in story

@@ -222,7 +222,7 @@ class Lifecycle(RuleBasedStateMachine):
         matching = [
             box
             for box in self.exists
-            if all(word in box.address.casefold() or word in box.name.casefold() for word in words)
+            if all(any(word in text.casefold() for text in (box.address, box.name, box.handle)) for word in words)
         ]
         seen: list[dict[str, Any]] = []
         cursor = None

@@ -119,7 +119,8 @@ async def test_earlier_clients_need_no_session_where_there_is_none(tmp_path: Pat
             address = made["email_address"]
             renamed = await agent.ask("update_mailbox", email_address=address, display_name="Sales")
             assert await agent.ask("get_mailbox", email_address=address) == renamed
-            assert (await agent.ask("list_mailboxes"))["mailboxes"] == [renamed]
+            (listed,) = (await agent.ask("list_mailboxes", details=True))["mailboxes"]
+            assert listed == renamed | {"agent_handle": "sales-agent"}
             assert (await agent.ask("delete_mailbox", email_address=address))["deleted"] is True
             assert code(await agent.call("get_mailbox", email_address=address)) == "not_found"
         await replicas.stop()
