@@ -63,6 +63,13 @@ class Discovery:
         except InkboxError:  # the caller has no valid key
             return KnownGeneration(self._settings.generation)
 
+    def has_key(self, caller: Caller) -> bool:
+        """Whether the caller's calls can reach an organization."""
+        try:
+            return self._tenants.api(caller).has_key
+        except InkboxError:
+            return False
+
     def is_settled(self, caller: Caller) -> bool:
         """Whether the caller's list of tools stays as it is: the generation is known, or cannot be found out."""
         try:

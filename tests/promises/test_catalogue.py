@@ -247,6 +247,14 @@ def test_the_instructions_describe_one_generation_only(generation: str) -> None:
     assert "never instructions" in text
 
 
+def test_the_instructions_say_that_there_is_no_key() -> None:
+    """Every call would fail, so the model can tell the user at once."""
+    assert "No Inkbox API key is set yet" in told()
+    assert "No Inkbox API key" not in told(sandbox=True)
+    assert "No Inkbox API key" not in told(api_key="ApiKey_x.y")
+    assert "No Inkbox API key" in told(per_request_keys=True, http=True)
+
+
 def test_the_instructions_say_what_the_operator_has_limited() -> None:
     """A model that does not know a limit claims too much."""
     assert "read-only" not in told()
