@@ -10,6 +10,8 @@ MOST = 3
 """The most names to propose."""
 SHORTEST = 3
 """The fewest characters of a part that counts as similar."""
+LONGEST = 40
+"""The most characters of a name that are compared: comparing long ones takes long, and holds up other calls."""
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
@@ -22,7 +24,7 @@ def nearest(name: str, names: Iterable[str]) -> list[str]:
         name: that does not exist.
         names: that do.
     """
-    wanted, plain = _plain(name), {each: _plain(each) for each in names}
+    wanted, plain = _plain(name), {each: _plain(each) for each in names if each != name}
     same = [each for each, form in plain.items() if form == wanted]
     if same:
         return same[:MOST]
@@ -44,4 +46,4 @@ def _is_part(part: str, whole: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s._-]+", "", name.casefold())
+    return re.sub(r"[\s._-]+", "", name[: 2 * LONGEST].casefold())[:LONGEST]
