@@ -159,7 +159,7 @@ async def test_a_handle_that_was_taken_before_is_a_conflict_although_the_answer_
         assert "call create_mailbox with agent_handle" in message
         inkbox.fails(FINE, *[Fault(answers=refusal(403))] * 3)
         message = await agent.refused("create_identity", agent_handle="new-agent")
-        assert "or the address is" in message
+        assert 'the handle "new-agent" is taken' in message
 
 
 async def test_a_create_that_stalls_is_looked_up_within_its_deadline() -> None:
@@ -229,12 +229,25 @@ async def test_a_conflict_says_which_of_its_two_causes_it_has() -> None:
         assert "The identity" not in message
 
 
-async def test_a_conflict_that_cannot_be_looked_up_names_both_causes() -> None:
-    """If the lookup is refused, the error still lists both possible causes."""
+REASONS = [
+    ("Agent identity already has a mailbox", "already has a mailbox. Next", "is taken"),
+    ("Email address is already taken", "the address is taken. Next", "already has a mailbox"),
+    ("conflict", "Either the identity already has a mailbox, or", "nothing else"),
+    ("The identity or the address is taken", "Either the identity already has a mailbox, or", "nothing else"),
+]
+
+
+@pytest.mark.parametrize(("reason", "says", "says_not"), REASONS)
+async def test_a_conflict_that_cannot_be_looked_up_says_what_the_reason_settles(
+    reason: str, says: str, says_not: str
+) -> None:
+    """If the lookup is refused, the API's own words may still settle the cause; if not, both are named."""
+    body = json.dumps({"detail": reason}).encode()
     async with failing() as (agent, inkbox):
-        inkbox.fails(FINE, Fault(answers=refusal(403)))
-        message = await agent.refused("create_mailbox", agent_handle="sales-agent")
-        assert "Either the identity already has a mailbox" in message
+        inkbox.fails(Fault(answers=refusal(409, body=body)), Fault(answers=refusal(403)))
+        message = await agent.refused("create_mailbox", agent_handle="sales-agent", email_local_part="desk")
+        assert says in message
+        assert says_not not in message.partition(f'"{reason}".')[2]
 
 
 @pytest.mark.parametrize("seconds", [1, 20])

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.generations import address_of
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, path
 from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OutcomeUnknown
@@ -82,16 +83,22 @@ class CreateIdentity(Args):
 
 async def _which_conflict(api: InkboxAPI, args: CreateIdentity, conflict: Conflict) -> str | None:
     """Find out whether the handle or the address is taken, and by what."""
-    handle = quoted(args.agent_handle, MAX_HANDLE)
+    handle, cause = quoted(args.agent_handle, MAX_HANDLE), cause_of(conflict)
     try:
         mine = await read_identity(api, args.agent_handle, Identity)
     except NotFound:
-        if args.mailbox_local_part and not _is_about_the_handle(conflict):
+        if args.mailbox_local_part and cause != "identity":
             return f"Nothing was made. {await _who_has_the_address(api, args.mailbox_local_part)}"
         return (
             f"Nothing was made. The handle {handle} is not free, although list_identities does not show it. Next: call "
             "create_identity with another agent_handle."
         )
+    except InkboxError:
+        return {
+            "identity": f"Nothing was made: the handle {handle} is taken. Next: call get_identity with agent_handle.",
+            "address": "Nothing was made: the address is taken. Next: call create_identity with the same agent_handle "
+            "and another mailbox_local_part, or none.",
+        }.get(cause or "")
     if mine.address:
         return (
             f"Nothing was made: you have this identity already, with the mailbox {quoted(mine.address, MAX_ADDRESS)}. "
@@ -103,10 +110,13 @@ async def _which_conflict(api: InkboxAPI, args: CreateIdentity, conflict: Confli
     )
 
 
-def _is_about_the_handle(conflict: Conflict) -> bool:
-    """Whether the API's reason names the handle and not the address."""
+def cause_of(conflict: Conflict) -> Literal["identity", "address"] | None:
+    """Return what is in the way according to the API's reason; None if it names both or neither."""
     reason = str(conflict.detail).lower()
-    return bool(re.search(r"handle|identity", reason)) and not re.search(r"address|e-?mail|local", reason)
+    identity, address = re.search(r"handle|identity", reason), re.search(r"address|e-?mail|local", reason)
+    if bool(identity) == bool(address):
+        return None
+    return "identity" if identity else "address"
 
 
 async def _who_has_the_address(api: InkboxAPI, local_part: str) -> str:
@@ -134,8 +144,10 @@ async def address_in_use(api: InkboxAPI, local_part: str) -> str | None:
 
 async def holder_of(api: InkboxAPI, address: str) -> str | None:
     """Return the handle of the identity that has a mailbox; None if none has."""
-    identities = [parse(item, Identity) for item in await api.get_list(path(IDENTITIES))]
-    return next((one.agent_handle for one in identities if (one.address or "").lower() == address.lower()), None)
+    handles = {
+        (address_of(item) or "").lower(): item.get("agent_handle") for item in await api.get_list(path(IDENTITIES))
+    }
+    return handles.get(address.lower())
 
 
 @operation(

@@ -10,7 +10,7 @@ from pydantic import Field
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, path
 from inkbox_mcp.api.responses import parse
-from inkbox_mcp.errors import Conflict, InvalidArguments, NotFound, OutcomeUnknown, Unavailable
+from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OutcomeUnknown, Unavailable
 from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, quoted, same
 from inkbox_mcp.toolkit.fields import DisplayName, LocalPart, NewMailboxOwner, WebhookURLOrNone
 from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Also, Args, Result, operation
@@ -31,7 +31,7 @@ from inkbox_mcp.tools.mailboxes import (
     near_mailbox,
     page_of_mailboxes,
 )
-from inkbox_mcp.tools.spec_generation.identities import RANDOM, Identity, address_in_use, holder_of
+from inkbox_mcp.tools.spec_generation.identities import RANDOM, Identity, address_in_use, cause_of, holder_of
 
 MAX_URL = 2048
 
@@ -78,10 +78,17 @@ async def _near_owner(api: InkboxAPI, args: CreateMailbox, _: NotFound) -> str |
     return await near_handle(api, args.agent_handle)
 
 
-async def _which_conflict(api: InkboxAPI, args: CreateMailbox, _: Conflict) -> str | None:
+async def _which_conflict(api: InkboxAPI, args: CreateMailbox, conflict: Conflict) -> str | None:
     """Find out whether the identity has a mailbox, or who has the address."""
-    owner = await read_identity(api, args.agent_handle, Identity)
     handle = quoted(args.agent_handle, MAX_HANDLE)
+    try:
+        owner = await read_identity(api, args.agent_handle, Identity)
+    except InkboxError:
+        return {
+            "identity": f"The identity {handle} already has a mailbox. Next: call get_identity with agent_handle.",
+            "address": "Nothing was made: the address is taken. Next: call create_mailbox with another "
+            "email_local_part, or without one.",
+        }.get(cause_of(conflict) or "")
     if owner.address:
         return (
             f"The identity {handle} already has the mailbox {quoted(owner.address, MAX_ADDRESS)}, and can have only "
