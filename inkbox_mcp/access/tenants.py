@@ -89,10 +89,11 @@ class Tenants:
             metrics=self._metrics,
         )
         own = SANDBOX_KEY if settings.sandbox else settings.api_key
-        self._own = self._api(own, known=self._known_of(own))
+        self._own = self._api(own, None, self._known_of(own))
         self._own_problem = None if own is None else not_a_key(own.get_secret_value())
         self._by_key: OrderedDict[str, PinnedAPI] = OrderedDict()
         self._in_use: WeakValueDictionary[str, PinnedAPI] = WeakValueDictionary()
+        self._known: WeakValueDictionary[str, KnownGeneration] = WeakValueDictionary()
         self._limit = _rate_limit(settings, self._metrics)
         self._metrics.limited_to(settings.max_concurrency)
 
@@ -138,8 +139,11 @@ class Tenants:
         api = self._by_key.pop(key, None) or self._in_use.get(key)
         if not api:
             # A quarter, so that a tenant with many or slow calls leaves turns to others.
-            api = self._api(SecretStr(key), math.ceil(self._settings.max_concurrency / 4))
-        self._in_use[key] = api
+            share = math.ceil(self._settings.max_concurrency / 4)
+            # What a client still listens to is found again, too.
+            known = self._known.get(key) or KnownGeneration(self._settings.generation)
+            api = self._api(SecretStr(key), share, known)
+        self._in_use[key], self._known[key] = api, api.known
         self._by_key[key] = api
         if len(self._by_key) > MAX_TENANTS:
             self._by_key.popitem(last=False)
@@ -153,13 +157,13 @@ class Tenants:
         learned = partial(remember, settings.base_url, own)
         return KnownGeneration(settings.generation or recall(settings.base_url, own), learned)
 
-    def _api(self, key: SecretStr | None, share: int | None = None, known: KnownGeneration | None = None) -> PinnedAPI:
+    def _api(self, key: SecretStr | None, share: int | None, known: KnownGeneration) -> PinnedAPI:
         settings = self._settings
         return PinnedAPI(
             self._connection,
             key,
             share,
-            known or KnownGeneration(settings.generation),
+            known,
             handles=settings.allow_handles,
             addresses=settings.allow_addresses,
             webhook_hosts=settings.allow_webhook_hosts,

@@ -1,5 +1,6 @@
 """Clients are notified when their list of tools has become another one, wherever there is a way."""
 
+import gc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from mcp import Client, MCPError
 from mcp.shared.subscriptions import ToolsListChanged
 from mcp.types import ServerNotification, ToolListChangedNotification
 
+from inkbox_mcp.access import tenants
 from inkbox_mcp.access.tenants import LOCAL, Caller
 from inkbox_mcp.discovery import MAX_SESSIONS, Lists
 from inkbox_mcp.protocol.changes import MAX_STREAMS
@@ -114,6 +116,22 @@ async def test_a_stream_hears_of_its_own_key_only() -> None:
         with anyio.move_on_after(0.05) as waiting:
             await anext(aiter(others))
         assert waiting.cancelled_caught
+
+
+async def test_a_stream_outlives_what_is_cached_for_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many tenants the least recent ones are forgotten, but not those that listen."""
+    monkeypatch.setattr(tenants, "MAX_TENANTS", 1)
+    service = Service(
+        Settings.model_validate({"per_request_keys": True, "http": True, "api_generation": "spec"}),
+        lambda: httpx2.MockTransport(Moving("identity")),
+    )
+    mine, other = (Caller((f"ApiKey_{number:08}-0000-4000-8000-000000000000.s",)) for number in (1, 2))
+    async with Client(server_of(service, lambda _: mine)) as client, client.listen(tools_list_changed=True) as changes:
+        service.tenants.api(other)
+        gc.collect()
+        await Agent(client).ask("get_mailbox", email_address="a")
+        with anyio.fail_after(PATIENCE):
+            assert await anext(aiter(changes)) == ToolsListChanged()
 
 
 async def test_streams_end_with_the_server() -> None:
