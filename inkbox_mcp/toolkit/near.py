@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from inkbox_mcp.text import MAX_ADDRESS, quoted
 
@@ -14,7 +14,7 @@ LONGEST = 40
 """The most characters of a name that are compared: comparing long ones takes long, and holds up other calls."""
 
 
-def nearest(name: str, names: Iterable[str]) -> list[str]:
+def nearest(name: str, names: Iterable[str], compared: Callable[[str], str] = str) -> list[str]:
     """Return the most similar names, the best first.
 
     Names that differ only in case and separators come first, then those that begin with the name or contain it, then
@@ -23,8 +23,9 @@ def nearest(name: str, names: Iterable[str]) -> list[str]:
     Args:
         name: that does not exist.
         names: that do.
+        compared: returns the part of a name to compare, such as an address without its domain.
     """
-    wanted, plain = _plain(name), {each: _plain(each) for each in names if each != name}
+    wanted, plain = _plain(compared(name)), {each: _plain(compared(each)) for each in names if each != name}
     same = [each for each, form in plain.items() if form == wanted]
     if same:
         return same[:MOST]
@@ -35,9 +36,9 @@ def nearest(name: str, names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*begin, *contain, *similar]))[:MOST]
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return the question whether a similar name was meant; empty if there is none."""
-    near = [quoted(each, MAX_ADDRESS) for each in nearest(name, names)]
+def did_you_mean(name: str, names: Iterable[str], compared: Callable[[str], str] = str) -> str:
+    """Return the question whether a similar name was meant; empty if there is none. Arguments as for `nearest`."""
+    near = [quoted(each, MAX_ADDRESS) for each in nearest(name, names, compared)]
     return f"Did you mean {' or '.join(near)}?" if near else ""
 
 

@@ -77,6 +77,6 @@ async def _mailboxes_with_handles(api: InkboxAPI) -> list[dict[str, Any]]:
 
 async def near_mailbox(api: InkboxAPI, args: Any, _: NotFound) -> str | None:
     """Propose the mailboxes whose addresses are similar to the one that does not exist."""
-    local_parts = [str(item.get("email_address")).partition("@")[0] for item in await api.get_list(path(MAILBOXES))]
-    meant = did_you_mean(args.email_address.partition("@")[0], local_parts)
+    addresses = [str(item.get("email_address")) for item in await api.get_list(path(MAILBOXES))]
+    meant = did_you_mean(args.email_address, addresses, compared=lambda address: address.partition("@")[0])
     return f"No active mailbox has this address. {meant} {IF_IT_IS_MEANT}" if meant else None

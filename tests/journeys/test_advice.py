@@ -111,13 +111,19 @@ async def test_a_mistyped_handle_leads_to_the_identity_and_never_to_a_twin(
         assert follower.made[-2:] == [tool, tool]
 
 
-@pytest.mark.parametrize("typed", ["sale", "Sales.Team", "sales-team", "salesteam@inkboxmail.com"])
-async def test_a_mistyped_address_leads_to_the_mailbox(typed: str) -> None:
-    """The error proposes the similar address."""
-    async with empty("spec") as follower:
-        made = await follower.reach("create_identity", agent_handle="a", mailbox_local_part="sales.team")
+@BOTH
+@pytest.mark.parametrize(
+    "typed", ["sales-te", "Sales.Team", "salesteam@inkboxmail.com", "sales-team@inkboxmail.co", "sales-team@acme.com"]
+)
+async def test_a_mistyped_address_leads_to_the_mailbox(generation: str, typed: str) -> None:
+    """The error proposes the whole address, also where only the domain is another."""
+    name = {"mailbox_local_part": "sales-team"} if generation == "spec" else {}
+    async with empty(generation) as follower:
+        made = await follower.reach("create_identity", agent_handle="sales-team", **name)
+        address = made["email_address"]
+        assert f'Did you mean "{address}"?' in await follower.agent.refused("get_mailbox", email_address=typed)
         found = await follower.reach("get_mailbox", email_address=typed)
-        assert found["email_address"] == made["email_address"]
+        assert found["email_address"] == address
 
 
 async def test_a_taken_address_leads_to_another() -> None:

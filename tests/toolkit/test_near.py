@@ -37,6 +37,12 @@ def test_a_name_is_no_proposal_for_itself() -> None:
     assert "sales-agent" not in nearest("sales-agent", NAMES)
 
 
+def test_a_part_of_the_names_is_compared() -> None:
+    """The whole names are returned: an address of another domain is another address."""
+    names = ["desk@b.example", "desk@a.example", "b@c.example"]
+    assert nearest("desk@a.example", names, compared=lambda name: name[:4]) == ["desk@b.example"]
+
+
 def test_a_proposal_quotes_the_names() -> None:
     """They come from strangers."""
     assert did_you_mean("sale", ["sales", 'sale"s\u202e']) == 'Did you mean "sales" or "sale\'s"?'
