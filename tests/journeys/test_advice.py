@@ -132,6 +132,10 @@ async def test_a_taken_address_leads_to_another() -> None:
         await follower.reach("create_identity", agent_handle="one-agent", mailbox_local_part="desk")
         await follower.reach("delete_mailbox", email_address="desk")
         await follower.reach("create_identity", agent_handle="two-agent", with_mailbox=False)
+        for tool, part in (("create_mailbox", "email_local_part"), ("create_identity", "mailbox_local_part")):
+            handle = "two-agent" if tool == "create_mailbox" else "three-agent"
+            message = await follower.agent.refused(tool, agent_handle=handle, **{part: "desk"})
+            assert "maybe by a deleted mailbox: no mailbox that you can see has it." in message
         follower.fresh = {"email_local_part": "front.desk"}
         made = await follower.reach("create_mailbox", agent_handle="two-agent", email_local_part="desk")
         assert made["email_address"] == "front.desk@inkboxmail.com"

@@ -124,8 +124,8 @@ async def _who_has_the_address(api: InkboxAPI, local_part: str) -> str:
     address = await address_in_use(api, local_part)
     if address is None:
         return (
-            "The address is taken, maybe by a deleted mailbox. Next: call create_identity with the same agent_handle "
-            "and another mailbox_local_part, or none."
+            "The address is taken, maybe by a deleted mailbox: no mailbox that you can see has it. "
+            "Next: call create_identity with the same agent_handle and another mailbox_local_part, or none."
         )
     return (
         f"One of your mailboxes has the address {quoted(address, MAX_ADDRESS)}. To use that mailbox, next: call "

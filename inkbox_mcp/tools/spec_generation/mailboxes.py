@@ -99,8 +99,8 @@ async def _which_conflict(api: InkboxAPI, args: CreateMailbox, conflict: Conflic
     address = await address_in_use(api, args.email_local_part)
     if address is None:
         return (
-            "Nothing was made: the address is taken, maybe by a deleted mailbox. Next: call create_mailbox with "
-            "another email_local_part, or without one."
+            "Nothing was made: the address is taken, maybe by a deleted mailbox: no mailbox that you can see has it. "
+            "Next: call create_mailbox with another email_local_part, or without one."
         )
     holder = await holder_of(api, address)
     if holder is None:
