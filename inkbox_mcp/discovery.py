@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 
+from inkbox_mcp.access.pins import PinnedAPI
 from inkbox_mcp.access.tenants import Caller, Tenants
 from inkbox_mcp.api.generations import DEFAULT, Generation, KnownGeneration
 from inkbox_mcp.calls import begin
@@ -58,25 +59,18 @@ class Discovery:
 
     def known(self, caller: Caller) -> KnownGeneration:
         """Return what is known of the generation of the caller's organization."""
-        try:
-            return self._tenants.api(caller).known
-        except InkboxError:  # the caller has no valid key
-            return KnownGeneration(self._settings.generation)
+        api = self._api(caller)
+        return api.known if api else KnownGeneration(self._settings.generation)
 
     def has_key(self, caller: Caller) -> bool:
         """Whether the caller's calls can reach an organization."""
-        try:
-            return self._tenants.api(caller).has_key
-        except InkboxError:
-            return False
+        api = self._api(caller)
+        return api is not None and api.has_key
 
     def is_settled(self, caller: Caller) -> bool:
         """Whether the caller's list of tools stays as it is: the generation is known, or cannot be found out."""
-        try:
-            api = self._tenants.api(caller)
-        except InkboxError:
-            return False
-        return api.known.value is not None or not api.has_key
+        api = self._api(caller)
+        return api is not None and (api.known.value is not None or not api.has_key)
 
     def open_to(self, caller: Caller) -> Catalogue:
         """Return the tools that a caller can call."""
@@ -102,6 +96,12 @@ class Discovery:
                 raise
             await self._look_again(caller)  # organizations move to that generation, and not back
             return find(known.value)
+
+    def _api(self, caller: Caller) -> PinnedAPI | None:
+        """Return the API for a caller; None if the caller has no valid key."""
+        with suppress(InkboxError):
+            return self._tenants.api(caller)
+        return None
 
 
 class Lists:
