@@ -57,9 +57,9 @@ class PinnedAPI(InkboxAPI):
         webhook_hosts: Iterable[str],
     ) -> None:
         super().__init__(connection, api_key, share, known)
-        self._handles = _Patterns(handles)
-        self._addresses = _Patterns(addresses)
-        self._webhook_hosts = _Patterns(webhook_hosts)
+        self._handles = Patterns(handles)
+        self._addresses = Patterns(addresses)
+        self._webhook_hosts = Patterns(webhook_hosts)
         self._is_pinned = bool(self._handles or self._addresses)
 
     @property
@@ -197,7 +197,7 @@ class PinnedAPI(InkboxAPI):
         return {_full(address_of(identity) or "") for identity in await self.get_list(IDENTITIES)}
 
 
-class _Patterns(tuple[str, ...]):
+class Patterns(tuple[str, ...]):
     """Glob patterns, as written or in lower case. No patterns match everything.
 
     The value's case is not changed: the API may distinguish values that differ in case only.
@@ -206,9 +206,15 @@ class _Patterns(tuple[str, ...]):
     __slots__ = ()
 
     def match(self, value: str) -> bool:
+        """Whether a value matches one of the patterns."""
         return not self or any(fnmatchcase(value, form) for pattern in self for form in (pattern, pattern.lower()))
 
     def require(self, argument: str, value: str) -> None:
+        """Refuse the value of an argument that does not match.
+
+        Raises:
+            NotAllowed: names the argument and the patterns.
+        """
         if not self.match(value):
             raise NotAllowed(argument, str(self))
 

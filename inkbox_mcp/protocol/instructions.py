@@ -1,7 +1,6 @@
 """The instructions of the server: what a model reads before the list of tools."""
 
-from fnmatch import fnmatchcase
-
+from inkbox_mcp.access.pins import Patterns
 from inkbox_mcp.access.tenants import Caller
 from inkbox_mcp.service import Service
 from inkbox_mcp.tools import instructions as about_tools
@@ -29,12 +28,8 @@ def instructions(service: Service, caller: Caller) -> str:
         parts.append(f"You can use only mailboxes whose address matches {' or '.join(settings.allow_addresses)}.")
     if settings.sandbox:
         parts.append(ABOUT_SANDBOX)
-        seen = [name for name in FIRST_IDENTITIES if _is_seen(name, settings.allow_handles)]
+        seen = list(filter(Patterns(settings.allow_handles).match, FIRST_IDENTITIES))
         if settings.sandbox_generation == "spec" and seen:
             what = "identities" if len(seen) > 1 else "identity"
             parts.append(f"A new one has the {what} {' and '.join(seen)}.")
     return " ".join(filter(None, parts))
-
-
-def _is_seen(handle: str, patterns: tuple[str, ...]) -> bool:
-    return not patterns or any(fnmatchcase(handle, form) for pattern in patterns for form in (pattern, pattern.lower()))
