@@ -51,9 +51,7 @@ async def _which_is_missing(api: InkboxAPI, args: LinkMailbox, error: NotFound) 
         await api.get(path(MAILBOXES, args.email_address), Mailbox)
     except NotFound:
         return await near_mailbox(api, args, error) or NO_MAILBOX
-    return await near_handle(api, args.agent_handle) or (
-        "No identity has this agent_handle. Next: call list_identities to see those that exist."
-    )
+    return await near_handle(api, args.agent_handle) or NO_IDENTITY
 
 
 @operation(
