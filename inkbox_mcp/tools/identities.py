@@ -63,6 +63,19 @@ async def read_identity(api: InkboxAPI, handle: str, model: type[SomeIdentity]) 
     return nothing_twice(await api.get(path(IDENTITIES, handle), model))
 
 
+async def find_identity(api: InkboxAPI, handle: str, model: type[SomeIdentity]) -> SomeIdentity | None:
+    """Get an identity as the API returns it; None if there is none."""
+    try:
+        return await api.get(path(IDENTITIES, handle), model)
+    except NotFound:
+        return None
+
+
+def handles_by_address(identities: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the handles of identities by the addresses of their mailboxes, in lower case."""
+    return {(address_of(each) or "").lower(): each.get("agent_handle") for each in identities}
+
+
 def nothing_twice(identity: SomeIdentity) -> SomeIdentity:
     """Return an identity whose mailbox does not repeat the identity's fields."""
     mailbox = identity.sent("mailbox")

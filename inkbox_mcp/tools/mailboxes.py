@@ -9,13 +9,13 @@ import anyio
 from pydantic import Field
 
 from inkbox_mcp.api.client import InkboxAPI
-from inkbox_mcp.api.generations import address_of
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, Path, path
 from inkbox_mcp.errors import InkboxError, NotFound
 from inkbox_mcp.toolkit.fields import Boolean, Cursor, MailboxAddress, PageSize, SearchText
 from inkbox_mcp.toolkit.near import did_you_mean
 from inkbox_mcp.toolkit.operation import Args
 from inkbox_mcp.toolkit.rows import page_of
+from inkbox_mcp.tools.identities import handles_by_address
 
 Address = Annotated[MailboxAddress, Field(description="Its full address, or the part before the @.")]
 
@@ -69,7 +69,7 @@ async def _mailboxes_with_handles(api: InkboxAPI) -> list[dict[str, Any]]:
         if resource == MAILBOXES or not isinstance(error, InkboxError):
             raise error
     if IDENTITIES in found:
-        handles = {(address_of(each) or "").lower(): each.get("agent_handle") for each in found[IDENTITIES]}
+        handles = handles_by_address(found[IDENTITIES])
         for item in found[MAILBOXES]:
             item["agent_handle"] = handles.get(str(item.get("email_address")).lower())
     return found[MAILBOXES]

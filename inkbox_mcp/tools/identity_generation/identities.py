@@ -25,6 +25,7 @@ from inkbox_mcp.tools.identities import (
     GetIdentity,
     Handle,
     ListIdentities,
+    find_identity,
     near_identity,
     nothing_twice,
     page_of_identities,
@@ -123,15 +124,10 @@ async def _which_conflict(api: InkboxAPI, args: CreateIdentity, _: Conflict) -> 
 async def create_identity(api: InkboxAPI, args: CreateIdentity) -> Identity:
     """Create an agent identity and its mailbox, whose address begins with the handle. Before, call list_identities."""
     return nothing_twice(
-        await api.create(path(IDENTITIES), args.supplied(), Identity, find=lambda: _find(api, args.agent_handle))
+        await api.create(
+            path(IDENTITIES), args.supplied(), Identity, find=lambda: find_identity(api, args.agent_handle, Identity)
+        )
     )
-
-
-async def _find(api: InkboxAPI, handle: str) -> Identity | None:
-    try:
-        return await api.get(path(IDENTITIES, handle), Identity)
-    except NotFound:
-        return None
 
 
 class ListedIdentity(Identity):

@@ -10,7 +10,6 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from inkbox_mcp.api.client import InkboxAPI
-from inkbox_mcp.api.generations import address_of
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, path
 from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OutcomeUnknown
@@ -28,6 +27,8 @@ from inkbox_mcp.tools.identities import (
     GetIdentity,
     Handle,
     ListIdentities,
+    find_identity,
+    handles_by_address,
     near_identity,
     nothing_twice,
     page_of_identities,
@@ -144,10 +145,7 @@ async def address_in_use(api: InkboxAPI, local_part: str) -> str | None:
 
 async def holder_of(api: InkboxAPI, address: str) -> str | None:
     """Return the handle of the identity that has a mailbox; None if none has."""
-    handles = {
-        (address_of(item) or "").lower(): item.get("agent_handle") for item in await api.get_list(path(IDENTITIES))
-    }
-    return handles.get(address.lower())
+    return handles_by_address(await api.get_list(path(IDENTITIES))).get(address.lower())
 
 
 @operation(
@@ -177,9 +175,8 @@ async def create_identity(api: InkboxAPI, args: CreateIdentity) -> Identity:
 
 async def _find_as_wanted(api: InkboxAPI, args: CreateIdentity) -> Identity | None:
     """Return the identity if it is like a new one with these arguments."""
-    try:
-        found = await api.get(path(IDENTITIES, args.agent_handle), Identity)
-    except NotFound:
+    found = await find_identity(api, args.agent_handle, Identity)
+    if found is None:
         return None
     local_part = (found.address or "").partition("@")[0].lower()
     wanted = args.mailbox_local_part or local_part

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from inkbox_mcp.api.client import InkboxAPI
-from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, path
+from inkbox_mcp.api.paths import MAILBOXES, path
 from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OutcomeUnknown, Unavailable
 from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, quoted, same
@@ -18,11 +18,7 @@ from inkbox_mcp.toolkit.rows import ListPage
 from inkbox_mcp.toolkit.sent import ID, IDOrNull, ObjectOrNull, TextOrNull, TimeOrNull
 from inkbox_mcp.toolkit.webhook_guard import NO_WEBHOOK
 from inkbox_mcp.tools.account import NO_API
-from inkbox_mcp.tools.identities import (
-    ADDRESS_IS_FIXED,
-    near_handle,
-    read_identity,
-)
+from inkbox_mcp.tools.identities import ADDRESS_IS_FIXED, find_identity, near_handle, read_identity
 from inkbox_mcp.tools.mailboxes import (
     NO_MAILBOX,
     Address,
@@ -143,11 +139,8 @@ async def create_mailbox(api: InkboxAPI, args: CreateMailbox) -> Mailbox:
 
 async def _find_as_wanted(api: InkboxAPI, args: CreateMailbox) -> Mailbox | None:
     """Return the identity's mailbox if it is like a new one with these arguments."""
-    try:
-        owner = await api.get(path(IDENTITIES, args.agent_handle), Identity)
-    except NotFound:
-        return None
-    if owner.address is None:
+    owner = await find_identity(api, args.agent_handle, Identity)
+    if owner is None or owner.address is None:
         return None
     found = await api.get(path(MAILBOXES, owner.address), Mailbox)
     local_part = found.email_address.partition("@")[0].lower()
