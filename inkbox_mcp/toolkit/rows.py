@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar
 
-from inkbox_mcp.toolkit.operation import Also, Result
+from pydantic import Field
+
+from inkbox_mcp.toolkit.fields import Boolean, Cursor, PageSize, SearchText
+from inkbox_mcp.toolkit.operation import Also, Args, Result
 from inkbox_mcp.toolkit.paging import matching, page
 
 MOST_WHOLE = 50
@@ -25,34 +28,19 @@ class ListPage(Result):
     next_cursor: str | None
 
 
-class Listing(Protocol):
-    """The arguments of a tool that lists objects."""
+class ListArgs(Args):
+    """The arguments of a tool that lists objects; a tool describes what `search` looks in."""
 
-    @property
-    def search(self) -> str | None:
-        """The words that an object must have."""
-        ...
-
-    @property
-    def limit(self) -> int:
-        """The most rows of a page."""
-        ...
-
-    @property
-    def cursor(self) -> str | None:
-        """As returned with the page before."""
-        ...
-
-    @property
-    def details(self) -> bool:
-        """Whether to show whole objects."""
-        ...
+    search: SearchText | None = None
+    limit: Annotated[PageSize, Field(description="Per page, 1-200. Default: 50.")] = 50
+    cursor: Annotated[Cursor | None, Field(description="next_cursor of the page before.")] = None
+    details: Annotated[Boolean, Field(description="Whole objects, at most 50 a page. Default: false.")] = False
 
 
 def page_of(
     name: str,
     items: list[Item],
-    args: Listing,
+    args: ListArgs,
     *,
     found_by: tuple[str, ...],
     fields: tuple[str, ...],

@@ -12,10 +12,10 @@ from inkbox_mcp.api.generations import address_of
 from inkbox_mcp.api.paths import IDENTITIES, path
 from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import NotFound
-from inkbox_mcp.toolkit.fields import AgentHandle, Boolean, Cursor, PageSize, SearchText
+from inkbox_mcp.toolkit.fields import AgentHandle, SearchText
 from inkbox_mcp.toolkit.near import did_you_mean
 from inkbox_mcp.toolkit.operation import Args, Result
-from inkbox_mcp.toolkit.rows import page_of
+from inkbox_mcp.toolkit.rows import ListArgs, page_of
 
 SomeIdentity = TypeVar("SomeIdentity", bound="AnyIdentity")
 
@@ -33,14 +33,11 @@ _REPEATED = ("email_address", "status", "display_name")
 _TIMES = frozenset({"created_at", "updated_at"})
 
 
-class ListIdentities(Args):
+class ListIdentities(ListArgs):
     search: Annotated[
         SearchText | None,
         Field(description="Only those whose handle, name or address has all these words, or parts of words."),
     ] = None
-    limit: Annotated[PageSize, Field(description="Per page, 1-200. Default: 50.")] = 50
-    cursor: Annotated[Cursor | None, Field(description="next_cursor of the page before.")] = None
-    details: Annotated[Boolean, Field(description="Whole objects, at most 50 a page. Default: false.")] = False
 
 
 class GetIdentity(Args):

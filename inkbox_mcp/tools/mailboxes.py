@@ -11,10 +11,10 @@ from pydantic import Field
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, Path, path
 from inkbox_mcp.errors import InkboxError, NotFound
-from inkbox_mcp.toolkit.fields import Boolean, Cursor, MailboxAddress, PageSize, SearchText
+from inkbox_mcp.toolkit.fields import MailboxAddress, SearchText
 from inkbox_mcp.toolkit.near import did_you_mean
 from inkbox_mcp.toolkit.operation import Args
-from inkbox_mcp.toolkit.rows import page_of
+from inkbox_mcp.toolkit.rows import ListArgs, page_of
 from inkbox_mcp.tools.identities import handles_by_address
 
 Address = Annotated[MailboxAddress, Field(description="Its full address, or the part before the @.")]
@@ -27,14 +27,11 @@ SECONDS_FOR_HANDLES = 2.0
 """Seconds that a list of mailboxes waits for the list of identities, when it is complete but for the handles."""
 
 
-class ListMailboxes(Args):
+class ListMailboxes(ListArgs):
     search: Annotated[
         SearchText | None,
         Field(description="Only those whose address, name or agent has all these words, or parts of words."),
     ] = None
-    limit: Annotated[PageSize, Field(description="Per page, 1-200. Default: 50.")] = 50
-    cursor: Annotated[Cursor | None, Field(description="next_cursor of the page before.")] = None
-    details: Annotated[Boolean, Field(description="Whole objects, at most 50 a page. Default: false.")] = False
 
 
 class GetMailbox(Args):
