@@ -15,6 +15,8 @@ MAX_ADDRESS = 320
 """Characters of an address: 64 before the @ and 255 after it (RFC 3696, errata)."""
 MAX_HANDLE = 255
 """Characters of a handle."""
+MAX_URL = 2048
+"""Characters of a webhook's URL."""
 
 # Each of these ends a quotation, or looks to a reader as if it did.
 _DOUBLE_QUOTES = str.maketrans(dict.fromkeys('"\u201c\u201d\u201e\u201f\u2033\u2036\u301d\u301e\u301f\uff02', "'"))

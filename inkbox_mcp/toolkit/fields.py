@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from inkbox_mcp.text import first_hidden, first_unseen, quoted
+from inkbox_mcp.text import MAX_URL, first_hidden, first_unseen, quoted
 from inkbox_mcp.toolkit.addresses import address_in
 from inkbox_mcp.toolkit.forms import Separable, boolean, trimmed, whole_number
 from inkbox_mcp.toolkit.handles import existing_handle, new_handle
@@ -160,7 +160,7 @@ MailboxAddress = Annotated[
 DisplayName = Annotated[str, Mark.PLAIN, Field(max_length=255), _Trimmed, AfterValidator(_display_name)]
 """The sender name people see."""
 
-_URL = Annotated[str, Mark.WEBHOOK_URL, Field(max_length=2048), _Trimmed, AfterValidator(_one_line)]
+_URL = Annotated[str, Mark.WEBHOOK_URL, Field(max_length=MAX_URL), _Trimmed, AfterValidator(_one_line)]
 
 WebhookURL = Annotated[_URL, AfterValidator(webhook_url)]
 """An https URL on the public internet, see `inkbox_mcp.toolkit.webhook_guard`."""

@@ -11,7 +11,7 @@ from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.paths import MAILBOXES, path
 from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OutcomeUnknown, Unavailable
-from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, quoted, same
+from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, MAX_URL, quoted, same
 from inkbox_mcp.toolkit.fields import DisplayName, LocalPart, NewMailboxOwner, WebhookURLOrNone
 from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Also, Args, Result, operation
 from inkbox_mcp.toolkit.rows import ListPage
@@ -28,8 +28,6 @@ from inkbox_mcp.tools.mailboxes import (
     page_of_mailboxes,
 )
 from inkbox_mcp.tools.spec_generation.identities import RANDOM, Identity, address_in_use, cause_of, holder_of
-
-MAX_URL = 2048
 
 
 class Mailbox(Result):
