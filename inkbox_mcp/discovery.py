@@ -37,6 +37,7 @@ class Discovery:
     def __init__(self, settings: Settings, catalogues: Catalogues, tenants: Tenants) -> None:
         self._settings, self._catalogues, self._tenants = settings, catalogues, tenants
         self._lists = Lists()
+        self._shown: set[Generation | None] = set()
 
     async def look(self, caller: Caller) -> None:
         """Find out which generation of the API the caller's organization is on, if that is not known.
@@ -76,9 +77,26 @@ class Discovery:
         """Return the tools that a caller can call."""
         return self._catalogues.of(self.known(caller).value, may_write=caller.may_write)
 
+    def shown(self, caller: Caller) -> None:
+        """Note that an answer depends on which tools the caller has; see `shown_for_good`."""
+        self._shown.add((self.known(caller).value or DEFAULT) if self.is_settled(caller) else None)
+
+    def shown_for_good(self, caller: Caller) -> Generation | None:
+        """Return the generation on which all answers so far depend, if the next start will show the same one."""
+        if not self._shown:
+            self.shown(caller)
+        shown = next(iter(self._shown)) if len(self._shown) == 1 else None
+        remembered = self._tenants.remembered()
+        later = DEFAULT if remembered is None and not self.has_key(caller) else remembered
+        return shown if shown == later else None
+
+    def has_list(self, session: str, generation: Generation | None) -> None:
+        """Note that a client has the list of a generation in a session."""
+        self._lists.shown(session, generation)
+
     def listed(self, session: str, caller: Caller) -> None:
         """Note that a client gets its list of tools in a session."""
-        self._lists.shown(session, self.known(caller).value)
+        self.has_list(session, self.known(caller).value)
 
     def is_outdated(self, session: str, caller: Caller) -> bool:
         """Whether the list that a client got is outdated; True once, so that the client is notified once."""

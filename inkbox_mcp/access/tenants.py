@@ -22,7 +22,7 @@ from inkbox_mcp.access.pins import PinnedAPI
 from inkbox_mcp.access.rate_limits import RateLimit
 from inkbox_mcp.api.connection import Connection, TransportFactory
 from inkbox_mcp.api.embedded import SandboxTransport
-from inkbox_mcp.api.generations import KnownGeneration
+from inkbox_mcp.api.generations import Generation, KnownGeneration
 from inkbox_mcp.errors import NotConfigured, OverLimit
 from inkbox_mcp.settings.credentials import not_a_key, without_wrapping
 from inkbox_mcp.settings.options import Settings, SettingsError
@@ -149,13 +149,17 @@ class Tenants:
             self._by_key.popitem(last=False)
         return api
 
-    def _known_of(self, own: SecretStr | None) -> KnownGeneration:
-        """Return what is known of the generation of this server's own key, which is remembered on disk."""
+    def remembered(self) -> Generation | None:
+        """Return the generation of this server's own key that a start begins with; None if it has to look."""
         settings = self._settings
-        if settings.sandbox or own is None:
-            return KnownGeneration(settings.generation)
-        learned = partial(remember, settings.base_url, own)
-        return KnownGeneration(settings.generation or recall(settings.base_url, own), learned)
+        if settings.generation or settings.sandbox or settings.api_key is None:
+            return settings.generation
+        return recall(settings.base_url, settings.api_key)
+
+    def _known_of(self, own: SecretStr | None) -> KnownGeneration:
+        settings = self._settings
+        learned = None if settings.sandbox or own is None else partial(remember, settings.base_url, own)
+        return KnownGeneration(self.remembered(), learned)
 
     def _api(self, key: SecretStr | None, share: int | None, known: KnownGeneration) -> PinnedAPI:
         settings = self._settings

@@ -50,7 +50,9 @@ class ListChanges:
     async def notify(self, context: Context) -> None:
         """Notify the client of a call if its list is outdated."""
         session, caller = _session(context), self._caller_of(context.request)
-        if session is not None and self._service.discovery.is_outdated(session, caller):
+        if context.protocol_version in MODERN_PROTOCOL_VERSIONS or session is None:
+            return
+        if self._service.discovery.is_outdated(session, caller):
             await context.session.send_notification(ToolListChangedNotification(), context.request_id)
 
     async def listen(self, context: Context, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
@@ -59,7 +61,9 @@ class ListChanges:
         name = caller.name
         if self._streams[name] >= MAX_STREAMS:
             raise MCPError(INVALID_REQUEST, f"There are {MAX_STREAMS} such streams already: close one first.")
-        handler = ListenHandler(_Bus(self._service.discovery.known(caller)))
+        discovery, session = self._service.discovery, _session(context)
+        has_changed = session is not None and discovery.is_outdated(session, caller)
+        handler = ListenHandler(_Bus(discovery.known(caller), has_changed=has_changed))
 
         async def close_at_the_end() -> None:
             await self._service.ending.wait()
@@ -81,18 +85,22 @@ class ListChanges:
 class _Bus:
     """What the SDK's handler of streams listens to: what is learnt of one organization."""
 
-    def __init__(self, known: KnownGeneration) -> None:
-        self._known = known
+    def __init__(self, known: KnownGeneration, *, has_changed: bool) -> None:
+        self._known, self._has_changed = known, has_changed
 
     async def publish(self, event: ServerEvent) -> None:
         """Publish nothing: answers of the API cause all events."""
 
     def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
+        if self._has_changed:
+            listener(ToolsListChanged())
         return self._known.watch(lambda _: listener(ToolsListChanged()))
 
 
 def _session(context: Context) -> str | None:
-    """Return the session of a request of an earlier protocol; empty over stdio, None if it has no session."""
-    if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
-        return None
-    return "" if context.request is None else context.request.headers.get("mcp-session-id")
+    """Return the session of a request; empty over stdio, None if it has no session."""
+    if context.request is None:
+        return ""
+    return (
+        None if context.protocol_version in MODERN_PROTOCOL_VERSIONS else context.request.headers.get("mcp-session-id")
+    )

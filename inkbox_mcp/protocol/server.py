@@ -85,6 +85,7 @@ def server_of(service: Service, caller_of: CallerOf = _local) -> Server[Service]
         caller = caller_of(context.request)
         await service.discovery.look(caller)
         changes.listed(context)
+        service.discovery.shown(caller)
         catalogue = service.discovery.open_to(caller)
         tools = [declaration(operation, catalogue) for operation in catalogue.tools.values()]
         if service.discovery.is_settled(caller):
@@ -122,6 +123,7 @@ def server_of(service: Service, caller_of: CallerOf = _local) -> Server[Service]
         answer = await call_next(ctx)
         if not isinstance(answer, dict) or "instructions" not in answer:
             return answer
+        service.discovery.shown(caller)
         told = {**answer, "instructions": instructions(service, caller)}
         if ctx.method == "initialize" and not settings.stateless:
             told["capabilities"] = {**answer["capabilities"], "tools": {"listChanged": True}}

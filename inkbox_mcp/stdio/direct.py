@@ -19,7 +19,7 @@ from pydantic_core import from_json, to_json
 from inkbox_mcp.access.tenants import LOCAL
 from inkbox_mcp.service import Answer, Bug, Service
 from inkbox_mcp.stdio.pipes import Line, Pipes
-from inkbox_mcp.stdio.warm_start import Exchange
+from inkbox_mcp.stdio.warm_start import Beginning, Exchange
 from inkbox_mcp.toolkit.content import Block, Image, Link, Text
 from inkbox_mcp.toolkit.operation import Operation
 
@@ -80,20 +80,29 @@ class Agreement:
 class DirectCalls:
     """Answers plain calls of a conversation, and returns its other lines."""
 
-    def __init__(self, service: Service, pipes: Pipes, tasks: TaskGroup, exchanges: Sequence[Exchange] = ()) -> None:
+    def __init__(self, service: Service, pipes: Pipes, tasks: TaskGroup, beginning: Beginning | None = None) -> None:
         """Continue a conversation.
 
         Args:
             service: runs the calls.
             pipes: the client's.
             tasks: the task group for calls.
-            exchanges: the recorded beginning of the conversation; without one, all lines are returned.
+            beginning: the part that was answered from a recording; if there is none, all lines are returned.
         """
         self._service, self._pipes, self._tasks = service, pipes, tasks
-        self._agreement = Agreement.of(exchanges)
-        service.discovery.listed("", LOCAL)  # the recorded one
+        self._beginning = beginning or Beginning()
+        self._agreement = Agreement.of(self._beginning.exchanges)
         self._under_way: dict[Id, anyio.CancelScope] = {}
         self._handed_out = False
+        self.keep_list()
+
+    def keep_list(self) -> None:
+        """Note that the client has the recorded list, whatever the SDK answers to the same lines now."""
+        match self._beginning.generation:
+            case "spec" | "identity" as generation:
+                self._service.discovery.has_list("", generation)
+            case _:
+                pass
 
     async def next_line(self) -> Line:
         """Answer plain calls until another line comes, and return that line.

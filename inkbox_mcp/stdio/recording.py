@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse, RequestId
+from pydantic_core import from_json
 
 from inkbox_mcp.cache.place import digest
 from inkbox_mcp.cache.writing import keep
@@ -27,17 +28,18 @@ MOST_LINES = 16
 class Recorder:
     """Records a conversation up to the first request whose answer may change."""
 
-    def __init__(self, beginning: Beginning, may_record: Callable[[], bool]) -> None:
+    def __init__(self, beginning: Beginning, generation: Callable[[], str | None]) -> None:
         """Record from the beginning, which may have been answered from a recording.
 
         Args:
             beginning: of the conversation.
-            may_record: whether the answers would be the same at the next start.
+            generation: returns the generation of the API whose tools all answers show and the next start will show;
+                None if there is no such generation.
         """
         self._beginning = beginning
-        self._may_record = may_record
+        self._generation = generation
         self._is_recording = True
-        self._answered = [answer for _, answer in beginning.exchanges if answer]
+        self._answered = [from_json(answer)["id"] for _, answer in beginning.exchanges if answer]
         self._exchanges: list[list[bytes]] = []
         self._asked: dict[RequestId, list[bytes]] = {}
 
@@ -56,25 +58,33 @@ class Recorder:
             self._asked[message.id] = self._exchanges[-1]
 
     def said(self, message: JSONRPCMessage, line: bytes) -> bool:
-        """Record an answer, and return whether the client has it already."""
-        if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id in self._asked:
+        """Record an answer, and return whether the client has one already."""
+        if not isinstance(message, JSONRPCResponse | JSONRPCError):
+            return False
+        if message.id in self._asked:
             self._asked.pop(message.id)[1] = line
-        if line in self._answered:
-            self._answered.remove(line)
+        # Not by its text: since the recording was read, the tools may have become others.
+        if message.id in self._answered:
+            self._answered.remove(message.id)
             return True
         return False
 
     def finish(self) -> None:
         """Write the recording, if every request was answered and it is not on disk yet."""
         was_recording, self._is_recording = self._is_recording, False
-        if not was_recording or self._asked or not self._exchanges or not self._may_record():
+        if not was_recording or self._asked or not self._exchanges:
             return
-        folder = self._beginning.folder()  # not before: the conversation may have shown the API's generation
-        if folder is None:
+        # In this order: another process may learn another generation in between. Not before, because this conversation
+        # may have shown the generation.
+        folder = self._beginning.folder()
+        generation = self._generation()
+        if folder is None or generation is None:
             return
         path = Path(folder) / digest(self._exchanges[0][0])
-        if [list(exchange) for exchange in read(str(path))] == self._exchanges:
+        before, exchanges = read(str(path))
+        if before == generation and [list(exchange) for exchange in exchanges] == self._exchanges:
             return
-        rest = b"".join(line + b"\n" + (answer or b"\n") for line, answer in self._exchanges)
+        lines = b"".join(line + b"\n" + (answer or b"\n") for line, answer in self._exchanges)
+        rest = generation.encode() + b"\n" + lines
         with suppress(OSError):  # without a writable home there are no recordings
             keep(path, digest(rest).encode() + b"\n" + rest)

@@ -20,7 +20,7 @@ class Messages(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMess
     """The two streams of a conversation over pipes."""
 
     def __init__(
-        self, pipes: Pipes, direct: DirectCalls, beginning: Beginning, line: Line, may_record: Callable[[], bool]
+        self, pipes: Pipes, direct: DirectCalls, beginning: Beginning, line: Line, generation: Callable[[], str | None]
     ) -> None:
         """Continue a conversation.
 
@@ -29,12 +29,12 @@ class Messages(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMess
             direct: gets the client's lines first.
             beginning: the lines that were answered before; the SDK gets them too, but its answers are dropped.
             line: the first unanswered line.
-            may_record: see `Recorder`.
+            generation: see `Recorder`.
         """
         self._pipes, self._direct = pipes, direct
         self._before: deque[Line] = deque([*(line for line, _ in beginning.exchanges), line])
         self._metadata = ServerMessageMetadata(on_request_unanswered=self._settled)
-        self._recorder = Recorder(beginning, may_record)
+        self._recorder = Recorder(beginning, generation)
 
     async def receive(self) -> SessionMessage:
         """Return the next message. A line that is not a message is answered with an error.
@@ -81,7 +81,9 @@ class Messages(ObjectReceiveStream[SessionMessage], ObjectSendStream[SessionMess
 
     async def _write(self, message: JSONRPCMessage) -> None:
         line = _written(message)
-        if not self._recorder.said(message, line):
+        if self._recorder.said(message, line):
+            self._direct.keep_list()
+        else:
             self._pipes.write(line)
         await self._pipes.send_all()
 

@@ -44,14 +44,14 @@ async def serve_pipes(service: Service, pipes: Pipes, beginning: Beginning) -> N
     """Serve one client over its pipes. The SDK is imported by the first line that is no plain call."""
     pipes.before_end = service.ending.set
     async with service.tenants, anyio.create_task_group() as tasks:
-        calls = DirectCalls(service, pipes, tasks, beginning.exchanges)
+        calls = DirectCalls(service, pipes, tasks, beginning)
         try:
             line = await calls.next_line()
             with for_good():
                 from inkbox_mcp.protocol.server import server_of
                 from inkbox_mcp.stdio.sdk_streams import Messages
-            may_record = partial(service.discovery.is_settled, LOCAL)
-            messages, server = Messages(pipes, calls, beginning, line, may_record), server_of(service)
+            generation = partial(service.discovery.shown_for_good, LOCAL)
+            messages, server = Messages(pipes, calls, beginning, line, generation), server_of(service)
             await server.run(messages, messages, server.create_initialization_options())
         except anyio.EndOfStream:
             pass  # no line needed the SDK

@@ -28,12 +28,14 @@ class Beginning:
     Attributes:
         recordings: the place of the recordings; see `recordings`.
         exchanges: the client's lines and their answers.
+        generation: of the API, whose tools these answers show; None if there are none.
         unread: bytes that were read after these lines.
     """
 
     def __init__(self, recordings: tuple[str, str] | None = None) -> None:
         self.recordings = recordings
         self.exchanges: list[Exchange] = []
+        self.generation: str | None = None
         self.unread = b""
 
     def folder(self) -> str | None:
@@ -82,6 +84,7 @@ def _leave(_: object, __: object) -> None:
 
 def _answer(folder: str, beginning: Beginning) -> bool:
     """Answer lines from a recording; return whether the conversation continues."""
+    generation = ""
     recorded: list[Exchange] | None = None
     while True:
         line, newline, rest = beginning.unread.partition(b"\n")
@@ -94,10 +97,12 @@ def _answer(folder: str, beginning: Beginning) -> bool:
                 return True
             continue
         if recorded is None:
-            recorded = read(f"{folder}/{digest(line)}")[::-1]
+            generation, exchanges = read(f"{folder}/{digest(line)}")
+            recorded = exchanges[::-1]
         if not recorded or recorded[-1][0] != line:
             return True
         answer = recorded.pop()[1]
+        beginning.generation = generation
         beginning.exchanges.append((line, answer))
         beginning.unread = rest
         while answer:
@@ -162,14 +167,15 @@ def _own_files() -> list[tuple[str, int, int]]:
     return sorted(found)
 
 
-def read(path: str) -> list[Exchange]:
-    """Return the exchanges of a recording; none if it is missing, not private, or damaged."""
+def read(path: str) -> tuple[str, list[Exchange]]:
+    """Return the generation and the exchanges of a recording; none if it is missing, not private, or damaged."""
     try:
         data = read_private(path, 1 << 20)
     except OSError:
-        return []
+        return "", []
     checksum, _, rest = data.partition(b"\n")
     if checksum.decode("latin-1") != digest(rest):
-        return []
-    lines = rest.split(b"\n")[:-1]
-    return list(zip(lines[::2], [answer and answer + b"\n" for answer in lines[1::2]], strict=True))
+        return "", []
+    generation, *lines = rest.split(b"\n")[:-1]
+    answers = [answer and answer + b"\n" for answer in lines[1::2]]
+    return generation.decode(), list(zip(lines[::2], answers, strict=True))

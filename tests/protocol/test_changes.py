@@ -96,6 +96,21 @@ async def test_a_stream_is_notified_where_it_was_opened() -> None:
         assert [tool.name for tool in (await client.list_tools()).tools] == list(IDENTITY)
 
 
+async def test_a_stream_that_opens_after_the_list_became_outdated_is_notified_at_once() -> None:
+    """Over stdio the server knows which list its client has. Another stream hears nothing more."""
+    service = service_on(Moving("identity"))
+    async with Client(server_of(service)) as client:
+        await client.list_tools()
+        service.discovery.known(LOCAL).learn("identity")
+        async with client.listen(tools_list_changed=True) as changes:
+            with anyio.fail_after(PATIENCE):
+                assert await anext(aiter(changes)) == ToolsListChanged()
+        async with client.listen(tools_list_changed=True) as changes:
+            with anyio.move_on_after(0.05) as waiting:
+                await anext(aiter(changes))
+        assert waiting.cancelled_caught
+
+
 async def test_a_stream_hears_of_its_own_key_only() -> None:
     """What one organization's answers show is no news for another's client."""
     service = Service(

@@ -17,6 +17,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 from inkbox_mcp.service import Service
 from inkbox_mcp.stdio.direct import Agreement, DirectCalls
 from inkbox_mcp.stdio.pipes import Pipes
+from inkbox_mcp.stdio.warm_start import Beginning
 from inkbox_mcp.telemetry.metrics import Metrics
 from inkbox_mcp.toolkit import progress
 from tests.support.agents import KEY
@@ -464,7 +465,8 @@ COUNT = {"name": "count_steps", "arguments": {"steps": 2}}
 async def test_a_call_is_plain_unless_it_may_ask_or_is_to_report(era: str) -> None:
     """A call of a tool that can report or ask is plain when it does not ask for that."""
     first = opening(era)[0]
-    agreed = [(first, STAMPED if era in MODERN_PROTOCOL_VERSIONS else ACCEPTED)]
+    beginning = Beginning()
+    beginning.exchanges = [(first, STAMPED if era in MODERN_PROTOCOL_VERSIONS else ACCEPTED)]
     plain = [COUNT, {**LIST, **TOKEN}, GET, {"name": "wait_for_nothing"}]
     others = [{**COUNT, **TOKEN}, {"name": "wait_for_nothing", **TOKEN}, UPDATE, DELETE]
     lines = said(era, [{"id": number, "params": params} for number, params in enumerate([*plain, *others])])
@@ -474,7 +476,7 @@ async def test_a_call_is_plain_unless_it_may_ask_or_is_to_report(era: str) -> No
     try:
         async with anyio.create_task_group() as tasks:
             service = offering(count_steps, wait_for_nothing)
-            calls = DirectCalls(service, Pipes(stdin, stdout, tasks.cancel_scope.cancel), tasks, agreed)
+            calls = DirectCalls(service, Pipes(stdin, stdout, tasks.cancel_scope.cancel), tasks, beginning)
             with anyio.fail_after(SOON):
                 handed_out += [bytes(await calls.next_line() or b"") + b"\n" for _ in others]
             tasks.cancel_scope.cancel()

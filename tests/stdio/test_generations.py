@@ -1,5 +1,6 @@
 """Over stdio, the list of tools fits the organization from the second start on without loading anything."""
 
+import json
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -7,11 +8,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
+from inkbox_mcp.access.tenants import LOCAL
+from inkbox_mcp.service import Service
+from inkbox_mcp.settings.options import Settings
 from tests.support.agents import KEY
-from tests.support.openings import legacy, modern
-from tests.support.stdio_sessions import loaded
+from tests.support.conversations import HELLO, served
+from tests.support.messages import rpc
+from tests.support.moving import Moving
+from tests.support.openings import call, legacy, modern
+from tests.support.stdio_sessions import Session, loaded
 
 pytestmark = pytest.mark.posix
 
@@ -78,3 +86,65 @@ def test_without_an_answer_nothing_is_recorded(tmp_path: Path) -> None:
     for _ in range(2):
         assert "inkbox_mcp.service" in loaded(tmp_path, lines, **nobody)
     assert not (tmp_path / ".cache").exists()
+
+
+def test_a_list_that_another_process_has_made_outdated_is_not_recorded(tmp_path: Path) -> None:
+    """The other process learns after this one has shown its list, and before the recording is written."""
+    lines = legacy("2025-11-25")
+    with inkbox(404) as (variables, _):
+        session = Session(tmp_path, **variables)
+        answers = [session.ask(line) for line in lines]
+        assert b"create_mailbox" in answers[2]
+        (memory,) = (tmp_path / ".cache" / "inkbox-mcp" / "generations").iterdir()
+        memory.write_text("identity")
+        session.end(call("c", name="whoami"))
+        next_one = Session(tmp_path, **variables)
+        assert b"create_mailbox" not in [next_one.ask(line) for line in lines][2]
+        next_one.end()
+
+
+def service_on(world: Moving, **settings: str) -> Service:
+    """Make a service on an Inkbox, which nothing is remembered of."""
+    return Service(Settings.model_validate({"api_key": KEY, **settings}), lambda: httpx2.MockTransport(world))
+
+
+@pytest.mark.parametrize("generation", ["spec", "identity"])
+def test_answers_before_and_after_the_generation_is_known_are_not_recorded_together(generation: str) -> None:
+    """The first look may fail and a later one succeed."""
+    discovery = service_on(Moving(None)).discovery
+    discovery.shown(LOCAL)
+    discovery.known(LOCAL).learn("spec" if generation == "spec" else "identity")
+    discovery.shown(LOCAL)
+    assert discovery.shown_for_good(LOCAL) is None
+
+
+def test_a_list_that_the_next_start_will_not_show_is_not_recorded() -> None:
+    """The operator names a generation, and the organization is on the other one."""
+    discovery = service_on(Moving(), api_generation="spec").discovery
+    discovery.known(LOCAL).learn("identity")
+    discovery.shown(LOCAL)
+    assert discovery.shown_for_good(LOCAL) is None
+    right = service_on(Moving(), api_generation="identity").discovery
+    right.shown(LOCAL)
+    assert right.shown_for_good(LOCAL) == "identity"
+
+
+RECORDED = [(HELLO, b'{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}\n')]
+RECORDED_LIST = (rpc(id=1, method="tools/list"), b'{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}\n')
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_a_client_with_a_recorded_list_is_notified_if_the_list_was_outdated_when_the_server_loaded(
+    is_plain: bool,
+) -> None:
+    """Another process may learn in between. The recorded lines are not answered again, although the list is another."""
+    service = service_on(Moving("identity"), api_generation="identity")
+    async with served(service, [*RECORDED, RECORDED_LIST]) as wire:
+        wire.say(call("c", name="list_mailboxes" if is_plain else "delete_identity", arguments={}))
+        answers = sorted([await wire.line(), await wire.line()])
+        wire.leave()
+    assert [json.loads(line).get("method", "answer") for line in answers] == [
+        "answer",
+        "notifications/tools/list_changed",
+    ]
+    assert json.loads(answers[0])["id"] == "c"

@@ -62,12 +62,12 @@ async def conversation(transport: TransportFactory, **chosen: Any) -> AsyncGener
 
 @asynccontextmanager
 async def served(service: Service, exchanges: list[tuple[bytes, bytes]]) -> AsyncGenerator[Wire]:
-    """Serve a client after these recorded lines and answers. Leave before the conversation ends."""
+    """Serve a client after these lines and answers, recorded in the spec generation. Leave before the end."""
     (stdin, to), (back, stdout) = os.pipe(), os.pipe()
     for fd in (stdin, stdout):
         os.set_blocking(fd, False)
     beginning = Beginning()
-    beginning.exchanges = exchanges
+    beginning.exchanges, beginning.generation = exchanges, "spec"
     try:
         with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as tasks:

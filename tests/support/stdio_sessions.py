@@ -13,9 +13,10 @@ class Session:
 
     def __init__(self, home: Path, *arguments: str, **variables: str) -> None:
         self.log = home / "log"
+        on_a_sandbox = [] if "INKBOX_BASE_URL" in variables else ["--sandbox", "--sandbox-db", ":memory:"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*COMMAND, "--sandbox", "--sandbox-db", ":memory:", *arguments],
+                [*COMMAND, *on_a_sandbox, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
