@@ -44,7 +44,12 @@ MAX_DETAIL = 500
 """The most characters that an error quotes of the API's own words."""
 # The most that is read of them: items of a list or an object, levels of nesting, bits of a number.
 _MAX_ITEMS, _MAX_DEPTH, _LONG_BITS = 10, 4, 64
+NOT_OFFERED_HERE = "This server does not offer the tool for it: tell the user."
 _TELLING = ("loc", "msg", "message", "code", "error")
+
+
+About = Callable[[str], str]
+"""Removes what names tools that the reader cannot call."""
 
 
 class InkboxError(Exception):
@@ -75,7 +80,7 @@ class InkboxError(Exception):
         self.looked_up = looked_up
         return self
 
-    def explain(self, tool: str, advice: str | None = None, about: Callable[[str], str] = str) -> str:
+    def explain(self, tool: str, advice: str | None = None, about: About = str) -> str:
         """Describe what failed, why, what to do next, and whether trying again helps if that is not obvious.
 
         Args:
@@ -86,13 +91,13 @@ class InkboxError(Exception):
         Returns:
             One paragraph of plain text.
         """
-        advice = about(self.looked_up or advice or self.advice)
+        advice = _offered(self.looked_up or advice or self.advice, about)
         parts = [f"{tool} failed: {self._what(about)}", advice, self._retry_sentence()]
         return " ".join(part for part in parts if part)
 
-    def _what(self, about: Callable[[str], str], /) -> str:
+    def _what(self, _: About, /) -> str:
         """Return what failed and why."""
-        return about(str(self))
+        return str(self)
 
     def _retry_sentence(self) -> str:
         if self.retry_after is not None:
@@ -103,10 +108,21 @@ class InkboxError(Exception):
 
 
 class InvalidArguments(InkboxError):
-    """The call's arguments break the tool's rules; nothing was sent."""
+    """The call's arguments break the tool's rules; nothing was sent.
+
+    Args:
+        what: is wrong, or a function that writes it. The function must apply its argument to text that names tools.
+    """
 
     code = "invalid_arguments"
     advice = "Nothing was sent. Correct the arguments and call again."
+
+    def __init__(self, what: str | Callable[[About], str]) -> None:
+        super().__init__(what if isinstance(what, str) else what(str))
+        self._write = what
+
+    def _what(self, about: About, /) -> str:
+        return str(self) if isinstance(self._write, str) else self._write(about)
 
 
 class NotAllowed(InkboxError):
@@ -298,9 +314,6 @@ class APIError(InkboxError):
         super().__init__(what, status=status, retry_after=retry_after)
         self.detail = detail
 
-    def _what(self, _: Callable[[str], str], /) -> str:
-        return str(self)  # the API's own words stay complete
-
 
 class Unauthorized(APIError):
     """401: the API key is missing, invalid, expired or revoked."""
@@ -404,6 +417,12 @@ def api_error(status: int, detail: object = None, retry_after: float | None = No
     """Return the error for a status that is not a success."""
     kind = _BY_STATUS.get(status, ServerError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIError)
     return kind(status, detail, retry_after)
+
+
+def _offered(advice: str, about: About) -> str:
+    """Return advice about tools that the reader can call; without such a tool, the user can help."""
+    left = about(advice)
+    return left if left == advice or "call " in left else f"{left} {NOT_OFFERED_HERE}".lstrip()
 
 
 def quote_detail(detail: object) -> str:

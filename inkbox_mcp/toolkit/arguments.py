@@ -1,15 +1,15 @@
 """The arguments of a call: their model, and the errors about bad ones, written for the model that sent them."""
 
 import difflib
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from inkbox_mcp.errors import InvalidArguments
+from inkbox_mcp.errors import About, InvalidArguments
 from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_NAME, MAX_PROBLEMS, excess, named
 from inkbox_mcp.toolkit.forms import Form, form_of, understood
 
@@ -120,33 +120,40 @@ def checked(model: type[A], tool: str, given: Mapping[str, Any]) -> A:
         InvalidArguments: names all bad arguments.
     """
     if len(given) > MAX_ARGUMENTS:
-        raise InvalidArguments(_too_many(model, tool, given))
+        raise InvalidArguments(partial(_too_many, model, tool, given))
     too_large = {name: problem for name, value in given.items() if (problem := excess(value))}
     try:
         return model.model_validate({**given, **dict.fromkeys(too_large, _TOO_LARGE)})
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)
-        problems = [_problem(model, tool, details, too_large) for details in found[:MAX_PROBLEMS]]
-        raise InvalidArguments(f"{named(problems, len(found) - len(problems))}.") from None
+        raise InvalidArguments(partial(_problems, model, tool, found, too_large)) from None
 
 
-def _too_many(model: type[Args], tool: str, given: Mapping[str, Any]) -> str:
+def _problems(
+    model: type[Args], tool: str, found: Sequence[ErrorDetails], too_large: Mapping[str, str], about: About
+) -> str:
+    problems = [_problem(model, tool, details, too_large, about) for details in found[:MAX_PROBLEMS]]
+    return f"{named(problems, len(found) - len(problems))}."
+
+
+def _too_many(model: type[Args], tool: str, given: Mapping[str, Any], about: About) -> str:
     """Describe a call with more arguments than any tool takes, without reading their values."""
     known = {*model.model_fields, *INJECTED}
     unknown = [name for name in given if name not in known]
-    problems = [_unknown_argument(model, tool, name) for name in unknown[:MAX_PROBLEMS]]
+    problems = [_unknown_argument(model, tool, name, about) for name in unknown[:MAX_PROBLEMS]]
     more = named(problems, len(unknown) - len(problems))
     return f"a call takes at most {MAX_ARGUMENTS} arguments, and this one has {len(given):,}: {more}."
 
 
-def _problem(model: type[Args], tool: str, details: ErrorDetails, too_large: Mapping[str, str]) -> str:
-    message = details["msg"].removeprefix("Value error, ")
+def _problem(model: type[Args], tool: str, details: ErrorDetails, too_large: Mapping[str, str], about: About) -> str:
+    what, _, hint = details["msg"].removeprefix("Value error, ").partition("; ")
+    message = "; ".join(filter(None, [what, about(hint)]))
     if details["type"] == "string_unicode" and not details["loc"]:  # a name with half of a character
-        return _unknown_argument(model, tool, str(details["input"]))
+        return _unknown_argument(model, tool, str(details["input"]), about)
     if not details["loc"]:
         return message
     if details["type"] == "extra_forbidden":
-        return _unknown_argument(model, tool, str(details["loc"][0]))
+        return _unknown_argument(model, tool, str(details["loc"][0]), about)
     name = ".".join(map(str, details["loc"]))
     if details["type"] == "missing":
         message = "is required"
@@ -154,9 +161,9 @@ def _problem(model: type[Args], tool: str, details: ErrorDetails, too_large: Map
     return f"{name}: {message}"
 
 
-def _unknown_argument(model: type[Args], tool: str, name: str) -> str:
-    if name in model.invented:
-        return f"{name}: {model.invented[name]}"
+def _unknown_argument(model: type[Args], tool: str, name: str, about: About) -> str:
+    if hint := about(model.invented.get(name, "")):
+        return f"{name}: {hint}"
     valid, name = list(model.model_fields), name[:MAX_NAME]
     synonym = _SYNONYMS.get(name)
     close = [synonym] if synonym in valid else difflib.get_close_matches(name, valid, n=1)

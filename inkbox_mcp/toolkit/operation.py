@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema
 
 from inkbox_mcp.api.client import InkboxAPI
-from inkbox_mcp.errors import InkboxError
+from inkbox_mcp.errors import About, InkboxError
 from inkbox_mcp.toolkit.arguments import Args, checked
 from inkbox_mcp.toolkit.bounds import MAX_RESULT
 from inkbox_mcp.toolkit.content import Block
@@ -31,6 +31,11 @@ class Hints:
     read_only: bool = False
     destructive: bool = False
     idempotent: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no other call of the same tool undoes a call: it makes or deletes something."""
+        return self.destructive or not (self.read_only or self.idempotent)
 
 
 READ_ONLY = Hints(read_only=True, idempotent=True)
@@ -202,7 +207,7 @@ class Operation(Generic[A, R]):
         template = self.confirm(args) if callable(self.confirm) else self.confirm
         return question(self.name, template, args.supplied()) if template else None
 
-    def explain(self, error: InkboxError, about: Callable[[str], str] = str) -> str:
+    def explain(self, error: InkboxError, about: About = str) -> str:
         """Describe a failed call of this operation for the model.
 
         Args:

@@ -156,7 +156,9 @@ async def delete_webhook(api: InkboxAPI, args: DeleteWebhook) -> DeletedWebhook:
     """Delete a webhook subscription: its URL gets no more mail events. list_webhooks shows its id."""
     webhooks = await _webhooks_of(api, await api.get(path(MAILBOXES, args.email_address), Mailbox))
     if args.webhook_id not in {webhook.id for webhook in webhooks.subscriptions}:
-        raise InvalidArguments("the mailbox has no such webhook. Next: call list_webhooks with email_address.")
+        raise InvalidArguments("the mailbox has no such webhook.").advised(
+            "Nothing was sent. Next: call list_webhooks with email_address."
+        )
     await api.delete(path(WEBHOOKS, args.webhook_id))
     return DeletedWebhook(deleted=True, webhook_id=args.webhook_id)
 
