@@ -36,6 +36,12 @@ def nearest(name: str, names: Iterable[str], compared: Callable[[str], str] = st
     return list(dict.fromkeys([*begin, *contain, *similar]))[:MOST]
 
 
+def same_name(name: str, names: Iterable[str], compared: Callable[[str], str] = str) -> str | None:
+    """Return the name that differs only in case and separators; None if there is none. Arguments as for `nearest`."""
+    wanted = _plain(compared(name))
+    return next((each for each in names if each != name and _plain(compared(each)) == wanted), None)
+
+
 def did_you_mean(name: str, names: Iterable[str], compared: Callable[[str], str] = str) -> str:
     """Return the question whether a similar name was meant; empty if there is none. Arguments as for `nearest`."""
     near = [quoted(each, MAX_ADDRESS) for each in nearest(name, names, compared)]

@@ -12,8 +12,9 @@ from inkbox_mcp.api.generations import address_of
 from inkbox_mcp.api.paths import IDENTITIES, path
 from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import NotFound
+from inkbox_mcp.text import MAX_ADDRESS, quoted
 from inkbox_mcp.toolkit.fields import AgentHandle, SearchText
-from inkbox_mcp.toolkit.near import did_you_mean
+from inkbox_mcp.toolkit.near import did_you_mean, same_name
 from inkbox_mcp.toolkit.operation import Args, Result
 from inkbox_mcp.toolkit.rows import ListArgs, page_of
 
@@ -21,6 +22,7 @@ SomeIdentity = TypeVar("SomeIdentity", bound="AnyIdentity")
 
 Handle = Annotated[AgentHandle, Field(description='Its handle, e.g. "sales-agent".')]
 
+DELETED_IDENTITY = "No identity has this agent_handle; it may be deleted already."
 NO_IDENTITY = "No identity has this agent_handle. Next: call list_identities to see those that exist."
 INSTRUCTIONS = ("Before create_identity, call list_identities: it may exist already.",)
 
@@ -105,6 +107,18 @@ def _whole(item: dict[str, Any]) -> dict[str, Any]:
 async def near_identity(api: InkboxAPI, args: Any, _: NotFound) -> str | None:
     """Propose the identities whose handles are similar to the one that does not exist."""
     return await near_handle(api, args.agent_handle)
+
+
+async def deleted_identity(api: InkboxAPI, args: Any, _: NotFound) -> str | None:
+    """Name the identity that a deletion of this name may have meant. A similar one may be another."""
+    handles = [str(item.get("agent_handle")) for item in await api.get_list(path(IDENTITIES))]
+    meant = same_name(args.agent_handle, handles)
+    return f"{DELETED_IDENTITY} {if_it_was_meant(meant)}" if meant else None
+
+
+def if_it_was_meant(name: str) -> str:
+    """Return the question about a name that differs only in case and separators from the one to delete."""
+    return f"There is {quoted(name, MAX_ADDRESS)}: ask the user whether that one was meant."
 
 
 async def near_handle(api: InkboxAPI, handle: str) -> str | None:

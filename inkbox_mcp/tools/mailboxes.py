@@ -12,13 +12,14 @@ from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, Path, path
 from inkbox_mcp.errors import InkboxError, NotFound
 from inkbox_mcp.toolkit.fields import MailboxAddress, SearchText
-from inkbox_mcp.toolkit.near import did_you_mean
+from inkbox_mcp.toolkit.near import did_you_mean, same_name
 from inkbox_mcp.toolkit.operation import Args
 from inkbox_mcp.toolkit.rows import ListArgs, page_of
-from inkbox_mcp.tools.identities import handles_by_address
+from inkbox_mcp.tools.identities import handles_by_address, if_it_was_meant
 
 Address = Annotated[MailboxAddress, Field(description="Its full address, or the part before the @.")]
 
+DELETED_MAILBOX = "No active mailbox has this address; it may be deleted already."
 NO_MAILBOX = "No active mailbox has this address. Next: call list_mailboxes to see those that exist."
 
 IF_IT_IS_MEANT = "If that is the one, call again with it. Next: call list_mailboxes to be sure."
@@ -68,12 +69,25 @@ async def _mailboxes_with_handles(api: InkboxAPI) -> list[dict[str, Any]]:
     if IDENTITIES in found:
         handles = handles_by_address(found[IDENTITIES])
         for item in found[MAILBOXES]:
-            item["agent_handle"] = handles.get(str(item.get("email_address")).lower())
+            handle = handles.get(str(item.get("email_address")).lower())
+            if handle or not item.get("agent_identity_id"):  # an agent that is not shown is not none
+                item["agent_handle"] = handle
     return found[MAILBOXES]
+
+
+async def deleted_mailbox(api: InkboxAPI, args: Any, _: NotFound) -> str | None:
+    """Name the mailbox that a deletion of this address may have meant. A similar one may be another."""
+    addresses = [str(item.get("email_address")) for item in await api.get_list(path(MAILBOXES))]
+    meant = same_name(args.email_address, addresses, compared=_local_part)
+    return f"{DELETED_MAILBOX} {if_it_was_meant(meant)}" if meant else None
 
 
 async def near_mailbox(api: InkboxAPI, args: Any, _: NotFound) -> str | None:
     """Propose the mailboxes whose addresses are similar to the one that does not exist."""
     addresses = [str(item.get("email_address")) for item in await api.get_list(path(MAILBOXES))]
-    meant = did_you_mean(args.email_address, addresses, compared=lambda address: address.partition("@")[0])
+    meant = did_you_mean(args.email_address, addresses, compared=_local_part)
     return f"No active mailbox has this address. {meant} {IF_IT_IS_MEANT}" if meant else None
+
+
+def _local_part(address: str) -> str:
+    return address.partition("@")[0]

@@ -88,9 +88,7 @@ MISTYPED = ["sales", "Sales-Agent", "sales_agent", "salesagent", "sales agnt".re
 
 @BOTH
 @pytest.mark.parametrize("typed", MISTYPED)
-@pytest.mark.parametrize(
-    "tool", ["get_identity", "update_identity", "delete_identity", "unlink_mailbox", "create_mailbox"]
-)
+@pytest.mark.parametrize("tool", ["get_identity", "update_identity", "unlink_mailbox", "create_mailbox"])
 async def test_a_mistyped_handle_leads_to_the_identity_and_never_to_a_twin(
     generation: str, tool: str, typed: str
 ) -> None:
@@ -109,6 +107,32 @@ async def test_a_mistyped_handle_leads_to_the_identity_and_never_to_a_twin(
         assert "create_identity" not in message
         await follower.reach(tool, agent_handle=typed, **(more if tool == "update_identity" else {}))
         assert follower.made[-2:] == [tool, tool]
+
+
+@BOTH
+@pytest.mark.parametrize("typed", MISTYPED)
+async def test_a_repeated_deletion_proposes_no_other_identity(generation: str, typed: str) -> None:
+    """The wanted one may be deleted already. Only a name of another form is mentioned, for the user to decide."""
+    async with empty(generation) as follower:
+        await follower.reach("create_identity", agent_handle="sales-agent")
+        if generation == "identity" and typed.lower() == "sales-agent":
+            return  # the API finds it
+        message = await follower.agent.refused("delete_identity", agent_handle=typed)
+        assert "it may be deleted already" in message
+        assert "call again" not in message
+        assert "Did you mean" not in message
+        is_same = typed.lower().translate({ord(mark): None for mark in "-_."}) == "salesagent"
+        assert ('There is "sales-agent": ask the user' in message) is is_same
+
+
+async def test_a_repeated_deletion_proposes_no_other_mailbox() -> None:
+    """As for identities; only the spec generation deletes mailboxes by themselves."""
+    async with empty("spec") as follower:
+        await follower.reach("create_identity", agent_handle="sales-agent", mailbox_local_part="sales-team")
+        message = await follower.agent.refused("delete_mailbox", email_address="sales-tea")
+        assert "it may be deleted already. Next: call list_mailboxes." in message
+        message = await follower.agent.refused("delete_mailbox", email_address="sales_team")
+        assert 'it may be deleted already. There is "sales-team@inkboxmail.com": ask the user' in message
 
 
 @BOTH

@@ -19,12 +19,14 @@ from inkbox_mcp.toolkit.sent import BooleanOrNull, IDOrNull, ObjectOrNull, TextO
 from inkbox_mcp.tools.account import NO_API
 from inkbox_mcp.tools.identities import (
     ADDRESS_IS_FIXED,
+    DELETED_IDENTITY,
     HANDLE_IS_FIXED,
     NO_IDENTITY,
     AnyIdentity,
     GetIdentity,
     Handle,
     ListIdentities,
+    deleted_identity,
     find_identity,
     near_identity,
     nothing_twice,
@@ -202,9 +204,9 @@ class DeletedIdentity(Result):
     DESTRUCTIVE,
     changes=("agent_handle",),
     confirm="Delete the agent identity {agent_handle} and its mailbox for good? The address will be lost.",
-    lookups={NotFound: near_identity},
+    lookups={NotFound: deleted_identity},
     advice={
-        NotFound: "No identity has this agent_handle; it may be deleted already. Next: call list_identities.",
+        NotFound: f"{DELETED_IDENTITY} Next: call list_identities.",
         OutcomeUnknown: "Next: call get_identity with agent_handle to see whether it exists; repeating is safe.",
     },
 )

@@ -4,15 +4,16 @@ Source: https://inkbox.ai/docs/api/identities
 """
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, path
 from inkbox_mcp.api.responses import parse
-from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotFound, OutcomeUnknown
+from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotAllowed, NotFound, OutcomeUnknown
 from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, quoted
 from inkbox_mcp.toolkit.fields import DisplayName, LocalPart, NewAgentHandle, WithMailbox
 from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, IDEMPOTENT, READ_ONLY, Also, Args, Result, operation
@@ -21,12 +22,14 @@ from inkbox_mcp.toolkit.sent import IDOrNull, ObjectOrNull, TextOrNull, TimeOrNu
 from inkbox_mcp.tools.account import NO_API
 from inkbox_mcp.tools.identities import (
     ADDRESS_IS_FIXED,
+    DELETED_IDENTITY,
     HANDLE_IS_FIXED,
     NO_IDENTITY,
     AnyIdentity,
     GetIdentity,
     Handle,
     ListIdentities,
+    deleted_identity,
     find_identity,
     handles_by_address,
     near_identity,
@@ -35,6 +38,7 @@ from inkbox_mcp.tools.identities import (
     read_identity,
 )
 
+OTHER_ADDRESS = "Inkbox made it with another address than you asked for. Tell the user."
 RANDOM = "The address was chosen at random. It is permanent: only a new mailbox has another."
 
 
@@ -94,9 +98,10 @@ async def _which_conflict(api: InkboxAPI, args: CreateIdentity, conflict: Confli
             f"Nothing was made. The handle {handle} is not free, although list_identities does not show it. Next: call "
             "create_identity with another agent_handle."
         )
-    except InkboxError:
+    except InkboxError as error:
+        seen = "create_identity with another" if isinstance(error, NotAllowed) else "get_identity with"
         return {
-            "identity": f"Nothing was made: the handle {handle} is taken. Next: call get_identity with agent_handle.",
+            "identity": f"Nothing was made: the handle {handle} is taken. Next: call {seen} agent_handle.",
             "address": "Nothing was made: the address is taken. Next: call create_identity with the same agent_handle "
             "and another mailbox_local_part, or none.",
         }.get(cause or "")
@@ -122,30 +127,40 @@ def cause_of(conflict: Conflict) -> Literal["identity", "address"] | None:
 
 async def _who_has_the_address(api: InkboxAPI, local_part: str) -> str:
     """Explain who has a taken address, and what to do."""
-    address = await address_in_use(api, local_part)
-    if address is None:
-        return (
-            "The address is taken, maybe by a deleted mailbox: no mailbox that you can see has it. "
-            "Next: call create_identity with the same agent_handle and another mailbox_local_part, or none."
-        )
+    another = "call create_identity with the same agent_handle and another mailbox_local_part, or none."
+    mailbox = await mailbox_in_use(api, local_part)
+    if mailbox is None:
+        return f"The address is taken, maybe by a deleted mailbox: no mailbox that you can see has it. Next: {another}"
+    address, holder = quoted(str(mailbox["email_address"]), MAX_ADDRESS), await holder_of(api, mailbox)
+    if holder == HIDDEN:
+        return f"{HIDDEN} has the mailbox {address}. Next: {another}"
+    has = (
+        f"{holder} has the mailbox {address}" if holder else f"Your mailbox {address} has this address, and no identity"
+    )
+    unlink = f"call unlink_mailbox with agent_handle {holder}, then " if holder else ""
     return (
-        f"One of your mailboxes has the address {quoted(address, MAX_ADDRESS)}. To use that mailbox, next: call "
-        "create_identity with the same agent_handle and with_mailbox false. Then call link_mailbox with agent_handle "
-        "and email_address, after unlink_mailbox if another identity has it. To have a new mailbox, call "
-        "create_identity with another mailbox_local_part."
+        f"{has}. To use that mailbox, next: call create_identity with the same agent_handle and with_mailbox false, "
+        f"then {unlink}call link_mailbox with agent_handle and email_address. To have a new mailbox, {another}"
     )
 
 
-async def address_in_use(api: InkboxAPI, local_part: str) -> str | None:
-    """Return the address of the organization's mailbox with this local part, if there is one."""
-    addresses = [str(item.get("email_address")) for item in await api.get_list(path(MAILBOXES))]
-    same = (address for address in addresses if address.partition("@")[0].lower() == local_part.lower())
-    return next(same, None)
+async def mailbox_in_use(api: InkboxAPI, local_part: str) -> dict[str, Any] | None:
+    """Return the organization's mailbox whose address begins with this local part, if there is one."""
+    for mailbox in await api.get_list(path(MAILBOXES)):
+        if str(mailbox.get("email_address")).partition("@")[0].lower() == local_part.lower():
+            return mailbox
+    return None
 
 
-async def holder_of(api: InkboxAPI, address: str) -> str | None:
-    """Return the handle of the identity that has a mailbox; None if none has."""
-    return handles_by_address(await api.get_list(path(IDENTITIES))).get(address.lower())
+HIDDEN = "An agent that you may not see"
+
+
+async def holder_of(api: InkboxAPI, mailbox: Mapping[str, Any]) -> str | None:
+    """Return the quoted handle of the identity that has a mailbox, or `HIDDEN`; None if no identity has it."""
+    handles = handles_by_address(await api.get_list(path(IDENTITIES)))
+    if handle := handles.get(str(mailbox.get("email_address")).lower()):
+        return quoted(str(handle), MAX_HANDLE)
+    return HIDDEN if mailbox.get("agent_identity_id") else None
 
 
 @operation(
@@ -169,8 +184,15 @@ async def create_identity(api: InkboxAPI, args: CreateIdentity) -> Identity:
     if args.with_mailbox and made.sent("mailbox") is None:
         with suppress(InkboxError):
             made = await api.get(path(IDENTITIES, made.agent_handle), Identity)  # the first answer has no mailbox
-    note = {"note": RANDOM} if args.with_mailbox and args.mailbox_local_part is None else {}
-    return nothing_twice(made).model_copy(update=note)
+    note = _about_address(args, (made.address or "").partition("@")[0].lower())
+    return nothing_twice(made).model_copy(update={"note": note} if note else {})
+
+
+def _about_address(args: CreateIdentity, local_part: str) -> str | None:
+    """Return what the caller must know of a new identity's address, which is empty if there is none."""
+    if args.mailbox_local_part is None and args.with_mailbox:
+        return RANDOM if local_part != args.agent_handle.lower() else None
+    return None if local_part == (args.mailbox_local_part or "").lower() else OTHER_ADDRESS
 
 
 async def _find_as_wanted(api: InkboxAPI, args: CreateIdentity) -> Identity | None:
@@ -251,9 +273,9 @@ class DeletedIdentity(Result):
     DESTRUCTIVE,
     changes=("agent_handle",),
     confirm="Delete the agent identity {agent_handle} for good? Its mailbox stays, without an identity.",
-    lookups={NotFound: near_identity},
+    lookups={NotFound: deleted_identity},
     advice={
-        NotFound: "No identity has this agent_handle; it may be deleted already. Next: call list_identities.",
+        NotFound: f"{DELETED_IDENTITY} Next: call list_identities.",
         OutcomeUnknown: "Next: call get_identity with agent_handle to see whether it exists; repeating is safe.",
     },
 )

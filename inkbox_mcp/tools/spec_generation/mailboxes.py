@@ -20,14 +20,16 @@ from inkbox_mcp.toolkit.webhook_guard import NO_WEBHOOK
 from inkbox_mcp.tools.account import NO_API
 from inkbox_mcp.tools.identities import ADDRESS_IS_FIXED, find_identity, near_handle, read_identity
 from inkbox_mcp.tools.mailboxes import (
+    DELETED_MAILBOX,
     NO_MAILBOX,
     Address,
     GetMailbox,
     ListMailboxes,
+    deleted_mailbox,
     near_mailbox,
     page_of_mailboxes,
 )
-from inkbox_mcp.tools.spec_generation.identities import RANDOM, Identity, address_in_use, cause_of, holder_of
+from inkbox_mcp.tools.spec_generation.identities import HIDDEN, RANDOM, Identity, cause_of, holder_of, mailbox_in_use
 
 
 class Mailbox(Result):
@@ -90,22 +92,24 @@ async def _which_conflict(api: InkboxAPI, args: CreateMailbox, conflict: Conflic
         )
     if args.email_local_part is None:
         return f"The identity {handle} had a mailbox a moment ago and has none now. Next: call create_mailbox again."
-    address = await address_in_use(api, args.email_local_part)
-    if address is None:
+    another = "call create_mailbox with another email_local_part, or without one."
+    mailbox = await mailbox_in_use(api, args.email_local_part)
+    if mailbox is None:
         return (
             "Nothing was made: the address is taken, maybe by a deleted mailbox: no mailbox that you can see has it. "
-            "Next: call create_mailbox with another email_local_part, or without one."
+            f"Next: {another}"
         )
-    holder = await holder_of(api, address)
+    address, holder = quoted(str(mailbox["email_address"]), MAX_ADDRESS), await holder_of(api, mailbox)
     if holder is None:
         return (
-            f"Nothing was made: your mailbox {quoted(address, MAX_ADDRESS)} has this address, and no identity. Next: "
+            f"Nothing was made: your mailbox {address} has this address, and no identity. Next: "
             f"call link_mailbox with agent_handle and email_address, which gives it to {handle}."
         )
+    if holder == HIDDEN:
+        return f"Nothing was made. {HIDDEN} has the mailbox {address}. Next: {another}"
     return (
-        f"Nothing was made: {quoted(holder, MAX_HANDLE)} has the mailbox {quoted(address, MAX_ADDRESS)}. Next: call "
-        "create_mailbox with another email_local_part. Or, if the user wants to move that mailbox, call unlink_mailbox "
-        f"for {quoted(holder, MAX_HANDLE)} and then link_mailbox for {handle}."
+        f"Nothing was made: {holder} has the mailbox {address}. Next: {another} Or, if the user wants to move that "
+        f"mailbox, call unlink_mailbox with agent_handle {holder}, then call link_mailbox for {handle}."
     )
 
 
@@ -267,9 +271,9 @@ class DeletedMailbox(Result):
     moved="A mailbox is deleted only together with its identity. To delete both, call delete_identity "
     "with agent_handle. To keep the identity, keep its mailbox; call list_identities to see whose it is.",
     confirm="Delete the mailbox {email_address} for good? It will receive no more mail, and its address is lost.",
-    lookups={NotFound: near_mailbox},
+    lookups={NotFound: deleted_mailbox},
     advice={
-        NotFound: "No active mailbox has this address; it may be deleted already. Next: call list_mailboxes.",
+        NotFound: f"{DELETED_MAILBOX} Next: call list_mailboxes.",
         OutcomeUnknown: "Next: call get_mailbox with email_address to see whether it exists; repeating is safe.",
     },
 )

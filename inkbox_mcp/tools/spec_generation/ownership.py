@@ -12,7 +12,7 @@ from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, quoted
 from inkbox_mcp.toolkit.operation import IDEMPOTENT, Also, Args, Result, operation
 from inkbox_mcp.tools.identities import NO_IDENTITY, Handle, near_handle, near_identity, nothing_twice, read_identity
 from inkbox_mcp.tools.mailboxes import NO_MAILBOX, Address, near_mailbox
-from inkbox_mcp.tools.spec_generation.identities import Identity, holder_of
+from inkbox_mcp.tools.spec_generation.identities import HIDDEN, Identity, holder_of
 from inkbox_mcp.tools.spec_generation.mailboxes import Mailbox
 
 INSEPARABLE = (
@@ -29,20 +29,22 @@ class LinkMailbox(Args):
 async def _who_holds_them(api: InkboxAPI, args: LinkMailbox, _: Conflict) -> str | None:
     """Name the identity that has the mailbox, and the mailbox that the identity has."""
     mailbox = await api.get(path(MAILBOXES, args.email_address), Mailbox)
-    holder = await holder_of(api, mailbox.email_address)
+    holder = await holder_of(api, mailbox.model_dump())
     has = (await read_identity(api, args.agent_handle, Identity)).address
     handle, wanted = quoted(args.agent_handle, MAX_HANDLE), quoted(mailbox.email_address, MAX_ADDRESS)
+    if holder == HIDDEN:
+        return f"Nothing was changed. {HIDDEN} has the mailbox {wanted}: tell the user."
     facts, steps = list[str](), list[str]()
     if holder:
-        facts.append(f"{quoted(holder, MAX_HANDLE)} has the mailbox {wanted}")
-        steps.append(quoted(holder, MAX_HANDLE))
+        facts.append(f"{holder} has the mailbox {wanted}")
+        steps.append(holder)
     if has:
         facts.append(f"{handle} has the mailbox {quoted(has, MAX_ADDRESS)}, which it would lose")
         steps.append(handle)
     if not facts:
-        return "Neither has another any more. Next: call link_mailbox again."
+        return "Nothing was changed, and neither has another now. Call link_mailbox once more, or tell the user."
     unlink = " and ".join(f"call unlink_mailbox with agent_handle {each}" for each in steps)
-    return f"Nothing was changed: {', and '.join(facts)}. Next: {unlink}. Then call link_mailbox again."
+    return f"Nothing was changed: {', and '.join(facts)}. Next: {unlink}, then call link_mailbox again."
 
 
 async def _which_is_missing(api: InkboxAPI, args: LinkMailbox, error: NotFound) -> str | None:
