@@ -128,14 +128,15 @@ class Catalogues:
         """Return the offered tool of a name in any generation."""
         return next((self.of(each).tools[name] for each in GENERATIONS if name in self.of(each).tools), None)
 
-    def is_ambiguous(self, operation: Operation[Any, Any]) -> bool:
-        """Whether each generation has a tool of this name, and they are not the same."""
-        return len({id(tools.get(operation.name)) for tools in self._all.values()} - {id(None)}) > 1
+    def counterpart(self, operation: Operation[Any, Any]) -> Operation[Any, Any] | None:
+        """Return the tool of this name that the other generation has, if it is not the same."""
+        named = [tools[operation.name] for tools in self._all.values() if operation.name in tools]
+        return next((other for other in named if other is not operation), None)
 
     def sends_otherwise(self, operation: Operation[Any, Any]) -> bool:
         """Whether the other generation refuses what this tool sends. Both show the same objects at the same paths."""
         is_everywhere = all(operation.name in tools for tools in self._all.values())
-        return not is_everywhere or (self.is_ambiguous(operation) and not operation.hints.read_only)
+        return not is_everywhere or (self.counterpart(operation) is not None and not operation.hints.read_only)
 
     def moved(self, operation: Operation[Any, Any], generation: Generation | None) -> str | None:
         """Describe what does an operation in a generation; None if the operation itself does."""

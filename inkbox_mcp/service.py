@@ -22,12 +22,14 @@ from inkbox_mcp.api.connection import TransportFactory
 from inkbox_mcp.api.redaction import Redaction
 from inkbox_mcp.calls import Call, Report, begin
 from inkbox_mcp.catalogue import Catalogues
-from inkbox_mcp.discovery import Discovery
+from inkbox_mcp.discovery import SECONDS_TO_LOOK, Discovery
 from inkbox_mcp.errors import (
     APIError,
     CannotAsk,
     InkboxError,
+    InvalidArguments,
     OperationMoved,
+    ServerError,
     TimedOut,
     Unauthorized,
     machine_fields,
@@ -171,7 +173,7 @@ class Service:
             try:
                 api = await self.tenants.admit(caller)
                 catalogue = self.discovery.open_to(caller)
-                args = operation.parse(arguments)
+                operation, args = await self._understand(operation, arguments, api, caller)
                 if changed := await api.allow(args):
                     args = args.model_copy(update=changed)
                 await self._require_effect(operation, api)
@@ -209,6 +211,28 @@ class Service:
                 self._metrics.call_ended(operation.name, outcome, None if waits else seconds)
                 _log_call(operation.name, outcome, state.status, seconds, caller.name)
 
+    async def _understand(
+        self, operation: Operation[Any, Any], arguments: dict[str, Any] | None, api: PinnedAPI, caller: Caller
+    ) -> tuple[Operation[Any, Any], Args]:
+        """Check a call's arguments. If they fit the other generation's tool of this name, find out which is right.
+
+        Raises:
+            InvalidArguments: names all bad arguments.
+        """
+        try:
+            return operation, operation.parse(arguments)
+        except InvalidArguments:
+            other, args = self.catalogues.counterpart(operation), None
+            with suppress(InvalidArguments):
+                args = other and other.parse(arguments)
+            if other is None or args is None:
+                raise
+            with suppress(InkboxError), anyio.move_on_after(SECONDS_TO_LOOK):
+                await api.generation(again=True)
+            if self.discovery.open_to(caller).tools.get(operation.name) is not other:
+                raise
+            return other, args
+
     async def _wait(self, run: Coroutine[Any, Any, Result], seconds: float | None, call: Call) -> Result:
         """Run a tool that waits, within its own time limit.
 
@@ -240,15 +264,20 @@ class Service:
             raise
 
     async def _require_effect(self, operation: Operation[Any, Any], api: PinnedAPI) -> None:
-        """Refuse a deletion that does something else now, because the organization has moved.
+        """Refuse what cannot be undone and does something else now, because the organization has moved.
 
         Raises:
-            OperationMoved: the other generation has a tool of this name that deletes something else.
+            OperationMoved: the other generation has a tool of this name that makes or deletes something else.
+            InkboxError: the generation could not be found out.
         """
-        if operation.hints.destructive and self.catalogues.is_ambiguous(operation):
-            await api.generation(again=True)
-            if moved := self.catalogues.moved(operation, api.known.value):
-                raise OperationMoved(moved)
+        if not (operation.hints.is_final and self.catalogues.counterpart(operation)):
+            return
+        try:
+            await api.generation(again=operation.hints.destructive or not api.known.is_confirmed)
+        except ServerError as error:
+            raise error.advised("Nothing was changed. If it keeps failing, tell the user.") from None
+        if moved := self.catalogues.moved(operation, api.known.value):
+            raise OperationMoved(moved)
 
 
 def _without_key(answer: Answer, redaction: Redaction) -> Answer:

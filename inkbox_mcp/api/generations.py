@@ -46,6 +46,7 @@ class KnownGeneration:
 
     Attributes:
         value: None before the first such answer.
+        is_confirmed: whether an answer has shown it since this process began.
         looking: held by the call that looks for it, so that others wait for its result.
         looked: when one looked last, in seconds of the event loop's clock.
 
@@ -56,12 +57,14 @@ class KnownGeneration:
 
     def __init__(self, value: Generation | None = None, learned: Callable[[Generation], None] | None = None) -> None:
         self.value: Generation | None = value
+        self.is_confirmed = False
         self.looking = anyio.Lock()
         self.looked = -inf
         self._learned = [learned] if learned else []
 
     def learn(self, generation: Generation) -> None:
         """Take what an answer shows; call the watchers if it is new."""
+        self.is_confirmed = True
         if generation != self.value:
             self.value = generation
             for learned in list(self._learned):

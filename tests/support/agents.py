@@ -11,7 +11,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.server.lowlevel import Server
 from mcp.types import CallToolResult, TextContent
 
-from inkbox_mcp.protocol.server import build_server
+from inkbox_mcp.access.tenants import LOCAL
+from inkbox_mcp.protocol.server import server_of
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.telemetry.metrics import Metrics
@@ -61,7 +62,8 @@ def server_on(inkbox: Inkbox | None = None, counted_in: Metrics | None = None, *
     Args:
         inkbox: None for the one that the settings name.
         counted_in: the metrics of its calls.
-        settings: as the options' names have them; the generation of the API is named, so that nobody looks for it.
+        settings: as the options' names have them; the generation of the API is named and taken for an answer's, so
+            that nobody looks for it.
     """
     named = {} if settings.get("sandbox") else {"api_key": KEY, "api_generation": "spec"}
     given = {**named, **settings}
@@ -70,9 +72,13 @@ def server_on(inkbox: Inkbox | None = None, counted_in: Metrics | None = None, *
         inkbox = None
     checked = Settings.model_validate(given)
     if inkbox is None:
-        return build_server(checked, metrics=counted_in)
-    transport = inkbox if isinstance(inkbox, httpx2.AsyncBaseTransport) else httpx2.MockTransport(inkbox)
-    return build_server(checked, lambda: transport, counted_in)
+        service = Service(checked, metrics=counted_in)
+    else:
+        transport = inkbox if isinstance(inkbox, httpx2.AsyncBaseTransport) else httpx2.MockTransport(inkbox)
+        service = Service(checked, lambda: transport, counted_in)
+    if checked.generation:
+        service.discovery.known(LOCAL).learn(checked.generation)
+    return server_of(service)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from mcp import Client
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.settings.options import Settings
-from tests.support.agents import Agent, connect, text
+from tests.support.agents import KEY, Agent, AsyncHandler, connect, text
 from tests.support.humans import Human
 
 GENERATIONS = ["spec", "identity"]
@@ -103,9 +103,40 @@ async def test_a_conflict_says_what_is_in_the_way(generation: str) -> None:
         assert "Nothing was made" in message
         if generation == "spec":
             message = await agent.refused("create_identity", agent_handle="two-agent", mailbox_local_part="TAKEN")
-            assert 'One of your mailboxes has the address "taken@inkboxmail.com"' in message
+            assert '"one-agent" has the mailbox "taken@inkboxmail.com"' in message
             assert "the handle" not in message
             assert "two-agent" not in {one["agent_handle"] for one in await listed(agent)}
+
+
+async def test_an_address_whose_agent_may_not_be_seen_is_not_free() -> None:
+    """With limits on handles and addresses, the holder of a visible mailbox may be hidden. No advice leads to it."""
+    with Store(":memory:") as store:
+        inkbox = served(store, "spec")
+        async with connect(inkbox) as agent:
+            await agent.ask("create_identity", agent_handle="secret-agent", mailbox_local_part="team-a")
+            await agent.ask("create_identity", agent_handle="team-x", with_mailbox=False)
+        await _require_that_the_holder_stays_hidden(inkbox)
+
+
+def served(store: Store, generation: str) -> AsyncHandler:
+    """Serve a store to several servers, one after another."""
+    app = httpx2.ASGITransport(create_app(store, generation=generation))  # pyright: ignore[reportArgumentType]
+    return app.handle_async_request
+
+
+async def _require_that_the_holder_stays_hidden(inkbox: AsyncHandler) -> None:
+    async with connect(inkbox, allow_handles=["team-*"], allow_addresses=["team-*"]) as agent:
+        (row,) = (await agent.ask("list_mailboxes"))["mailboxes"]
+        assert "agent_handle" not in row
+        for tool, arguments in {
+            "link_mailbox": {"agent_handle": "team-x", "email_address": "team-a"},
+            "create_mailbox": {"agent_handle": "team-x", "email_local_part": "team-a"},
+            "create_identity": {"agent_handle": "team-z", "mailbox_local_part": "team-a"},
+        }.items():
+            message = await agent.refused(tool, **arguments)
+            assert 'An agent that you may not see has the mailbox "team-a@inkboxmail.com"' in message
+            assert "call link_mailbox" not in message
+            assert "secret" not in message
 
 
 async def test_an_address_of_ones_own_choice_is_not_left_out_silently() -> None:
@@ -302,3 +333,69 @@ async def test_pins_hold_for_identities_too(generation: str) -> None:
                     assert "is outside what" in await agent.refused(tool, agent_handle="other-agent")
                 assert "is outside what" in await agent.refused("create_identity", agent_handle="third-agent")
                 await agent.ask("get_identity", agent_handle="mine-agent")
+
+
+WRONG_BELIEF: list[tuple[str, str, dict[str, Any]]] = [
+    ("identity", "spec", {"mailbox_local_part": "hello.team"}),
+    ("identity", "spec", {}),
+    ("identity", "spec", {"with_mailbox": False}),
+    ("spec", "identity", {}),
+]
+
+
+@pytest.mark.parametrize(("generation", "believed", "wanted"), WRONG_BELIEF)
+async def test_nothing_is_made_by_the_rules_of_the_other_generation(
+    generation: str, believed: str, wanted: dict[str, Any]
+) -> None:
+    """Each generation ignores what it does not know, and a handle and an address are permanent."""
+    with Store(":memory:") as store:
+        transport = httpx2.MockTransport(served(store, generation))
+        mistaken = build_server(
+            Settings.model_validate({"api_key": KEY, "api_generation": believed}), lambda: transport
+        )
+        async with Client(mistaken) as client:
+            message = await Agent(client).refused("create_identity", agent_handle="new-agent", **wanted)
+            assert "nothing was changed" in message
+            assert "list them again" in message
+            assert "new-agent" not in {one["agent_handle"] for one in await listed(Agent(client))}
+
+
+async def test_without_an_answer_to_which_generation_it_is_nothing_is_made() -> None:
+    """The error does not suggest that something may have been made."""
+    with Store(":memory:") as store:
+        app = httpx2.ASGITransport(create_app(store))
+
+        async def answer(request: httpx2.Request) -> httpx2.Response:
+            is_look = "webhooks" in request.url.path
+            return httpx2.Response(500, json={}) if is_look else await app.handle_async_request(request)
+
+        transport = httpx2.MockTransport(answer)
+        server = build_server(Settings.model_validate({"api_key": KEY}), lambda: transport)
+        async with Client(server) as client:
+            message = await Agent(client).refused("create_identity", agent_handle="new-agent")
+            assert "Nothing was changed" in message
+            assert "whether it was made" not in message
+            assert "new-agent" not in {one["agent_handle"] for one in await listed(Agent(client))}
+
+
+async def test_arguments_of_the_other_generation_are_understood_once_the_organization_has_moved() -> None:
+    """Only arguments that fit the other tool cause a look. They run by that tool, so one call is enough."""
+    with Store(":memory:") as store:
+        inkbox = served(store, "identity")
+        async with connect(inkbox, api_generation="spec") as agent:
+            made = await agent.ask("create_identity", agent_handle="new-agent", display_name="New")
+            assert made["email_address"] == "new-agent@inkboxmail.com"
+        async with connect(inkbox, api_generation="spec") as agent:
+            renamed = await agent.ask("update_identity", agent_handle="new-agent", display_name="Newer")
+            assert renamed["display_name"] == "Newer"
+
+
+async def test_arguments_that_fit_neither_generation_are_refused_without_a_look() -> None:
+    """A request for every mistake would be a waste."""
+    requests: list[str] = []
+    async with organization("spec", requests) as agent:
+        assert "display_name" in await agent.refused("create_identity", agent_handle="new-agent", display_name=7)
+        assert requests == []
+        refused = await agent.refused("create_identity", agent_handle="new-agent", display_name="New")
+        assert "unknown argument 'display_name' (did you mean mailbox_display_name?)" in refused
+        assert requests == ["GET /api/v1/webhooks/subscriptions"]
