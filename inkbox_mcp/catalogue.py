@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from inkbox_mcp.api.generations import DEFAULT, Generation
-from inkbox_mcp.errors import NotOffered, OperationMoved
+from inkbox_mcp.errors import InkboxError, NotOffered, OperationMoved
 from inkbox_mcp.settings.options import Settings, SettingsError
 from inkbox_mcp.toolkit.bounds import MAX_NAME
 from inkbox_mcp.toolkit.operation import Operation
@@ -120,9 +120,19 @@ class Catalogues:
             raise NotOffered(self._why_off(self._all[catalogue.generation][name], may_write=may_write))
         if name in catalogue.others:
             raise OperationMoved(catalogue.about(self._anywhere(name).moved))
-        near = difflib.get_close_matches(name[:MAX_NAME], catalogue.tools, n=3)
-        meant = f"Did you mean {' or '.join(near)}? " if near else ""
+        meant = self._meant(name[:MAX_NAME], catalogue, may_write=may_write)
         raise UnknownTool(f"Unknown tool {name[:MAX_NAME]!a}. {meant}The tools are: {', '.join(catalogue.tools)}.")
+
+    def _meant(self, name: str, catalogue: Catalogue, *, may_write: bool) -> str:
+        """Return the question whether a similar tool was meant, and why that one cannot be called."""
+        near = difflib.get_close_matches(name, sorted(self.names), n=3)
+        if near and near[0] not in catalogue.tools:
+            try:
+                self.find(near[0], catalogue.generation, may_write=may_write)
+            except InkboxError as error:
+                return f"{error.explain(near[0], about=catalogue.about)} "
+        near = [each for each in near if each in catalogue.tools]
+        return f"Did you mean {' or '.join(near)}? " if near else ""
 
     def anywhere(self, name: str) -> Operation[Any, Any] | None:
         """Return the offered tool of a name in any generation."""
