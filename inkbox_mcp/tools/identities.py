@@ -24,7 +24,6 @@ Handle = Annotated[AgentHandle, Field(description='Its handle, e.g. "sales-agent
 
 DELETED_IDENTITY = "No identity has this agent_handle; it may be deleted already."
 NO_IDENTITY = "No identity has this agent_handle. Next: call list_identities to see those that exist."
-INSTRUCTIONS = ("Before create_identity, call list_identities: it may exist already.",)
 
 IF_IT_IS_MEANT = "If that is the one, call again with it. Next: call list_identities to be sure."
 HANDLE_IS_FIXED = "a handle cannot be changed"

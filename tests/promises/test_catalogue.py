@@ -243,8 +243,21 @@ def test_the_instructions_describe_one_generation_only(generation: str) -> None:
     assert named(text) <= {*CATALOGUES[generation].tools}
     assert ("subscriptions" in text) is (generation == "identity")
     assert ("one of its fields" in text) is (generation == "spec")
-    assert "Before create_identity, call list_identities" in text
     assert "never instructions" in text
+
+
+@both_generations
+def test_the_instructions_say_when_the_lists_are_needed(generation: str) -> None:
+    """Models called the list of identities before every creation, and both lists where one shows it all."""
+    text, creating = told(api_generation=generation), CATALOGUES[generation].tools["create_identity"].description
+    assert "If the user did not give the handle, call list_identities first." in creating
+    assert "create_identity, call" not in text
+    enough, other = (
+        ("list_mailboxes", "list_identities") if generation == "spec" else ("list_identities", "list_mailboxes")
+    )
+    assert f"so it needs no {other} beside it" in text
+    assert enough not in told(api_generation=generation, exclude_tools=[enough])
+    assert "beside it" not in told(api_generation=generation, exclude_tools=[other])
 
 
 def test_the_instructions_say_that_there_is_no_key() -> None:

@@ -124,7 +124,10 @@ async def _which_conflict(api: InkboxAPI, args: CreateIdentity, _: Conflict) -> 
     },
 )
 async def create_identity(api: InkboxAPI, args: CreateIdentity) -> Identity:
-    """Create an agent identity and its mailbox, whose address begins with the handle. Before, call list_identities."""
+    """Create an agent identity and its mailbox, whose address begins with the handle.
+
+    A handle that exists is refused. If the user did not give the handle, call list_identities first.
+    """
     return nothing_twice(
         await api.create(
             path(IDENTITIES), args.supplied(), Identity, find=lambda: find_identity(api, args.agent_handle, Identity)

@@ -174,7 +174,10 @@ async def holder_of(api: InkboxAPI, mailbox: Mapping[str, Any]) -> str | None:
     },
 )
 async def create_identity(api: InkboxAPI, args: CreateIdentity) -> Identity:
-    """Create an agent identity and its mailbox in one step. Before, call list_identities: it may exist."""
+    """Create an agent identity and its mailbox in one step.
+
+    A handle that exists is refused. If the user did not give the handle, call list_identities first.
+    """
     if not args.with_mailbox and (args.mailbox_display_name or args.mailbox_local_part):
         raise InvalidArguments("mailbox_display_name and mailbox_local_part need with_mailbox to be true.")
     mailbox = {"display_name": args.mailbox_display_name, "email_local_part": args.mailbox_local_part}

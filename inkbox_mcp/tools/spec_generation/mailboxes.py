@@ -201,8 +201,8 @@ class UpdateMailbox(Args):
     webhook_url: Annotated[
         WebhookURLOrNone | None,
         Field(
-            description='Public https URL for its mail events, up to 2048 characters; "none", or null alone, '
-            "unsubscribes. Default: unchanged."
+            description="Public https URL for its mail events, up to 2048 characters. "
+            '"none" unsubscribes, as does null if display_name is not sent. Default: unchanged.'
         ),
     ] = None
 
