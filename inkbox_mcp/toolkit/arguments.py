@@ -53,7 +53,8 @@ class Args(BaseModel):
     """The arguments of a tool.
 
     An optional argument is declared `X | None = None`. None means omitted: clients that must send every argument send
-    null or an empty string. Only for the names in `nullable` is null a value for the API.
+    null or an empty string. Only for the names in `nullable` is null a value for the API, and not beside an argument
+    that is sent as omitted: then the client fills in what the model left out.
 
     Attributes:
         nullable: the names of arguments whose null is a value.
@@ -75,7 +76,10 @@ class Args(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _drop_omitted(cls, data: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in data.items() if not cls._is_omitted(name, value)}
+        left = {name: value for name, value in data.items() if not cls._is_omitted(name, value)}
+        if data.keys() & cls.model_fields.keys() <= left.keys():
+            return left
+        return {name: value for name, value in left.items() if value is not None or name not in cls.nullable}
 
     @classmethod
     def _is_omitted(cls, name: str, value: object) -> bool:

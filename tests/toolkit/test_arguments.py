@@ -116,13 +116,23 @@ def test_null_for_a_required_argument_says_that_it_is_required() -> None:
 
 
 def test_an_empty_string_for_an_optional_argument_means_omitted() -> None:
-    """Also where null is a value; null then still is one."""
+    """Also where null is a value."""
     assert parse({"email_address": "a", "count": "", "sure": "", "hook": ""}) == {"email_address": "a"}
-    assert parse({"email_address": "a", "count": None, "sure": None, "hook": None}) == {
+    assert "email_address: " in complaint({"email_address": ""})
+
+
+@pytest.mark.parametrize("unset", [None, ""])
+def test_null_is_a_value_only_where_nothing_else_is_sent_as_omitted(unset: str | None) -> None:
+    """A client that fills in one argument fills in the others too. Arguments that clients add prove nothing."""
+    assert parse({"email_address": "a", "hook": None}) == {"email_address": "a", "hook": None}
+    assert parse({"email_address": "a", "count": 7, "hook": None, "toolCallId": unset}) == {
         "email_address": "a",
+        "count": 7,
         "hook": None,
     }
-    assert "email_address: " in complaint({"email_address": ""})
+    assert parse({"email_address": "a", "count": unset, "hook": None}) == {"email_address": "a"}
+    assert parse({"hook": None, "sure": unset, "count": 7, "email_address": "a"}) == {"email_address": "a", "count": 7}
+    assert "unknown argument 'x'" in complaint({"email_address": "a", "count": unset, "hook": None, "x": None})
 
 
 def test_the_published_schema_is_that_of_the_type() -> None:

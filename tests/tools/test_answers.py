@@ -226,8 +226,6 @@ async def hooked(agent: Agent, hook: str | None = HOOK) -> None:
     ("arguments", "name", "hook"),
     [
         ({"webhook_url": None}, "Old", None),
-        ({"webhook_url": None, "display_name": None}, "Old", None),
-        ({"webhook_url": None, "display_name": ""}, "Old", None),
         ({"webhook_url": "none"}, "Old", None),
         ({"webhook_url": " None "}, "Old", None),
         ({"webhook_url": "none", "display_name": "New"}, "New", None),
@@ -253,6 +251,20 @@ async def test_a_null_beside_another_change_does_not_cut_a_webhook_off() -> None
         assert 'call update_mailbox with email_address, display_name and webhook_url "none"' in message
         now = await agent.ask("get_mailbox", email_address="a")
         assert (now["display_name"], now["webhook_url"]) == ("Old", HOOK)
+
+
+@pytest.mark.parametrize("unset", [None, ""])
+@pytest.mark.parametrize("hook", [None, ""])
+async def test_a_client_that_sends_null_for_all_that_is_unset_changes_nothing(
+    unset: str | None, hook: str | None
+) -> None:
+    """Its model asked for nothing. Nobody is asked, nothing is changed, and the ways out are calls."""
+    async with connect(sandbox=True, sandbox_db=":memory:", confirm="always") as agent:
+        await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="a", display_name="Old")
+        message = await agent.refused("update_mailbox", email_address="a", webhook_url=hook, display_name=unset)
+        assert "nothing to update" in message
+        assert "call update_mailbox with email_address and display_name" in message
+        assert 'call update_mailbox with email_address and webhook_url "none"' in message
 
 
 async def test_a_null_beside_another_change_is_nothing_where_there_is_no_webhook() -> None:

@@ -233,8 +233,9 @@ async def update_mailbox(api: InkboxAPI, args: UpdateMailbox) -> Mailbox:
     changes = args.supplied(exclude={"email_address"})
     if not changes:
         raise InvalidArguments(
-            "there is nothing to update. Pass display_name (a new name; a name cannot be cleared) "
-            'or webhook_url (an https URL, or "none" to unsubscribe).'
+            "there is nothing to update. To rename it, call update_mailbox with email_address and display_name (a name "
+            "cannot be cleared). To set its webhook, call update_mailbox with email_address and webhook_url. "
+            f'To unsubscribe, call update_mailbox with email_address and webhook_url "{NO_WEBHOOK}".'
         )
     if args.webhook_url == NO_WEBHOOK:
         changes["webhook_url"] = None
