@@ -21,7 +21,7 @@ Item = dict[str, Any]
 class ListPage(Result):
     """The result of a tool that lists objects; a tool adds the list."""
 
-    also: ClassVar[Also] = {"limited_to": list[str]}
+    also: ClassVar[Also] = {"limited_to": list[str], "note": str}
 
     total: int
     of: int
@@ -45,6 +45,7 @@ def page_of(
     found_by: tuple[str, ...],
     fields: tuple[str, ...],
     limits: list[str],
+    note: str | None = None,
     whole: Callable[[Item], Item] = dict,
 ) -> dict[str, Any]:
     """Return a page of a list. What it leaves out comes first, in case that a client cuts off its end.
@@ -56,6 +57,7 @@ def page_of(
         found_by: the fields that are searched.
         fields: of a row.
         limits: the operator's limits.
+        note: says what could not be searched or shown.
         whole: makes what is shown of a whole object.
     """
     found = matching(items, args.search, found_by)
@@ -64,6 +66,7 @@ def page_of(
         "total": len(found),
         "of": len(items),
         **({"limited_to": limits} if limits else {}),
+        **({"note": note} if note else {}),
         "next_cursor": next_cursor,
         name: [whole(item) if args.details else row(item, fields) for item in shown],
     }

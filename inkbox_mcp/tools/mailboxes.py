@@ -5,17 +5,17 @@ Source: https://inkbox.ai/docs/api/mail/mailboxes
 
 from typing import Annotated, Any, ClassVar
 
-import anyio
 from pydantic import Field
 
 from inkbox_mcp.api.client import InkboxAPI
-from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, Path, path
-from inkbox_mcp.errors import InkboxError, NotFound
+from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, path
+from inkbox_mcp.errors import NotFound
 from inkbox_mcp.toolkit.fields import MailboxAddress, SearchText
 from inkbox_mcp.toolkit.near import did_you_mean, same_name
 from inkbox_mcp.toolkit.operation import Args
 from inkbox_mcp.toolkit.rows import ListArgs, page_of
 from inkbox_mcp.tools.identities import handles_by_address, if_it_was_meant
+from inkbox_mcp.tools.lists import get_lists
 
 Address = Annotated[MailboxAddress, Field(description="Its full address, or the part before the @.")]
 
@@ -24,8 +24,7 @@ NO_MAILBOX = "No active mailbox has this address. Next: call list_mailboxes to s
 
 IF_IT_IS_MEANT = "If that is the one, call again with it. Next: call list_mailboxes to be sure."
 
-SECONDS_FOR_HANDLES = 2.0
-"""Seconds that a list of mailboxes waits for the list of identities, when it is complete but for the handles."""
+NO_AGENTS = "The list of agents could not be read: who has these mailboxes is not shown, and search did not look at it."
 
 
 class ListMailboxes(ListArgs):
@@ -42,37 +41,20 @@ class GetMailbox(Args):
 
 
 async def page_of_mailboxes(api: InkboxAPI, args: ListMailboxes, fields: tuple[str, ...]) -> dict[str, Any]:
-    """Return a page of the organization's mailboxes: rows of these fields, or whole objects."""
-    items = await _mailboxes_with_handles(api)
-    found_by = ("email_address", "display_name", "agent_handle")
-    return page_of("mailboxes", items, args, found_by=found_by, fields=fields, limits=api.limits)
+    """Return a page of the organization's mailboxes: rows of these fields, or whole objects.
 
-
-async def _mailboxes_with_handles(api: InkboxAPI) -> list[dict[str, Any]]:
-    """Get the mailboxes, with the handles of their identities if these can be found too."""
-    found: dict[Path, list[dict[str, Any]]] = {}
-    failed: dict[Path, Exception] = {}
-
-    async def get(resource: Path) -> None:
-        try:
-            found[resource] = await api.get_list(path(resource))
-        except Exception as error:  # noqa: BLE001 - raised below: a task group would wrap it
-            failed[resource] = error
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(get, IDENTITIES)
-        await get(MAILBOXES)
-        tasks.cancel_scope.deadline = anyio.current_time() + (SECONDS_FOR_HANDLES if MAILBOXES in found else 0)
-    for resource, error in failed.items():
-        if resource == MAILBOXES or not isinstance(error, InkboxError):
-            raise error
-    if IDENTITIES in found:
-        handles = handles_by_address(found[IDENTITIES])
-        for item in found[MAILBOXES]:
+    Each has the handle of its identity, if the identities can be read too.
+    """
+    items, identities = await get_lists(api, MAILBOXES, IDENTITIES)
+    if identities is not None:
+        handles = handles_by_address(identities)
+        for item in items:
             handle = handles.get(str(item.get("email_address")).lower())
             if handle or not item.get("agent_identity_id"):  # an agent that is not shown is not none
                 item["agent_handle"] = handle
-    return found[MAILBOXES]
+    found_by = ("email_address", "display_name", "agent_handle")
+    note = NO_AGENTS if identities is None else None
+    return page_of("mailboxes", items, args, found_by=found_by, fields=fields, limits=api.limits, note=note)
 
 
 async def deleted_mailbox(api: InkboxAPI, args: Any, _: NotFound) -> str | None:

@@ -14,6 +14,7 @@ import pytest
 
 from inkbox_mcp.sandbox import Generation, Store, create_app
 from inkbox_mcp.toolkit.bounds import MAX_RESULT
+from inkbox_mcp.toolkit.rows import ListPage
 from tests.support.agents import Agent, connect, text
 from tests.support.catalogue import CATALOGUES, EVERY
 
@@ -128,7 +129,8 @@ async def test_what_a_program_needs_is_published() -> None:
     assert OPERATIONS["create_webhook"].output_schema["properties"]["signing_key"] == {"type": ["string", "null"]}
     assert OPERATIONS["get_identity"].output_schema["properties"]["mailbox"]["properties"]["id"]["format"] == "uuid"
     for operation in OPERATIONS.values():
-        assert ("note" in operation.output_schema["properties"]) is not operation.hints.read_only
+        notes = not operation.hints.read_only or issubclass(operation.result, ListPage)
+        assert ("note" in operation.output_schema["properties"]) is notes
 
 
 async def test_published_fields_stand_where_the_api_sends_them() -> None:

@@ -7,7 +7,7 @@ import httpx2
 import jsonschema
 import pytest
 
-from inkbox_mcp.tools import mailboxes as shared
+from inkbox_mcp.tools import lists
 from tests.support.agents import Agent, connect, text
 from tests.support.catalogue import CATALOGUES
 
@@ -125,20 +125,26 @@ async def test_every_published_schema_validates_whole_results(tool: str, details
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
 async def test_a_list_of_mailboxes_does_not_fail_without_its_handles(status: int) -> None:
-    """The identities may be forbidden, or not answer; the rows go without."""
+    """The identities may be forbidden, or not answer; the rows go without, and the list says so."""
     inkbox = Inkbox("spec", 3)
     inkbox.fails[IDENTITIES] = httpx2.Response(status, json={"detail": "no"})
     async with agent_on(inkbox, "spec") as agent:
         page = await agent.ask("list_mailboxes")
+        found = await agent.ask("list_mailboxes", search="agent")
+        inkbox.fails.clear()
+        assert "note" not in await agent.ask("list_mailboxes", search="agent")
     assert page["total"] == 3
     assert all("agent_handle" not in row for row in page["mailboxes"])
+    assert found["total"] == 0
+    assert page["note"] == found["note"]
+    assert "search did not look at it" in found["note"]
 
 
 async def test_handles_that_come_late_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The list is complete but for the handles, so it waits for them only a moment."""
     import anyio
 
-    monkeypatch.setattr(shared, "SECONDS_FOR_HANDLES", 0.05)
+    monkeypatch.setattr(lists, "SECONDS_FOR_THE_OTHER", 0.05)
     inkbox = Inkbox("spec", 3)
 
     async def slow(request: httpx2.Request) -> httpx2.Response:
@@ -150,6 +156,7 @@ async def test_handles_that_come_late_are_left_out(monkeypatch: pytest.MonkeyPat
         page = await agent.ask("list_mailboxes")
     assert page["total"] == 3
     assert "agent_handle" not in page["mailboxes"][0]
+    assert "search did not look at it" in page["note"]
 
 
 async def test_a_list_of_mailboxes_fails_as_before_without_the_mailboxes() -> None:
