@@ -71,7 +71,12 @@ async def find_identity(api: InkboxAPI, handle: str, model: type[SomeIdentity]) 
 
 def handles_by_address(identities: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the handles of identities by the addresses of their mailboxes, in lower case."""
-    return {(address_of(each) or "").lower(): each.get("agent_handle") for each in identities}
+    return {address: each.get("agent_handle") for address, each in by_address(identities).items()}
+
+
+def by_address(identities: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return identities by the addresses of their mailboxes, in lower case."""
+    return {address.lower(): each for each in identities if (address := address_of(each))}
 
 
 def nothing_twice(identity: SomeIdentity) -> SomeIdentity:
@@ -90,13 +95,28 @@ def nothing_twice(identity: SomeIdentity) -> SomeIdentity:
     return identity.model_copy(update={**address, "mailbox": rest})
 
 
-async def page_of_identities(api: InkboxAPI, args: ListIdentities, fields: tuple[str, ...]) -> dict[str, Any]:
-    """Return a page of the organization's identities: rows of these fields, or whole objects."""
-    items = await api.get_list(path(IDENTITIES))
+def page_of_identities(
+    api: InkboxAPI,
+    args: ListIdentities,
+    items: list[dict[str, Any]],
+    fields: tuple[str, ...],
+    note: str | None = None,
+) -> dict[str, Any]:
+    """Return a page of identities: rows of these fields, or whole objects.
+
+    Args:
+        api: of the caller.
+        args: of the call.
+        items: the organization's identities, as the API returns them.
+        fields: of a row.
+        note: says what could not be searched or shown.
+    """
     for item in items:
         item.setdefault("email_address", address_of(item))
     found_by = ("agent_handle", "display_name", "email_address")
-    return page_of("identities", items, args, found_by=found_by, fields=fields, limits=api.limits, whole=_whole)
+    return page_of(
+        "identities", items, args, found_by=found_by, fields=fields, limits=api.limits, note=note, whole=_whole
+    )
 
 
 def _whole(item: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from inkbox_mcp.toolkit.fields import MailboxAddress, SearchText
 from inkbox_mcp.toolkit.near import did_you_mean, same_name
 from inkbox_mcp.toolkit.operation import Args
 from inkbox_mcp.toolkit.rows import ListArgs, page_of
-from inkbox_mcp.tools.identities import handles_by_address, if_it_was_meant
+from inkbox_mcp.tools.identities import by_address, if_it_was_meant
 from inkbox_mcp.tools.lists import get_lists
 
 Address = Annotated[MailboxAddress, Field(description="Its full address, or the part before the @.")]
@@ -43,15 +43,17 @@ class GetMailbox(Args):
 async def page_of_mailboxes(api: InkboxAPI, args: ListMailboxes, fields: tuple[str, ...]) -> dict[str, Any]:
     """Return a page of the organization's mailboxes: rows of these fields, or whole objects.
 
-    Each has the handle of its identity, if the identities can be read too.
+    Each has the handle of its identity, and the identity's name if it has none itself, if the identities can be read.
     """
     items, identities = await get_lists(api, MAILBOXES, IDENTITIES)
     if identities is not None:
-        handles = handles_by_address(identities)
+        owners = by_address(identities)
         for item in items:
-            handle = handles.get(str(item.get("email_address")).lower())
-            if handle or not item.get("agent_identity_id"):  # an agent that is not shown is not none
-                item["agent_handle"] = handle
+            owner = owners.get(str(item.get("email_address")).lower(), {})
+            if owner or not item.get("agent_identity_id"):  # an agent that is not shown is not none
+                item["agent_handle"] = owner.get("agent_handle")
+            if item.get("display_name") is None and "display_name" in owner:
+                item["display_name"] = owner["display_name"]
     found_by = ("email_address", "display_name", "agent_handle")
     note = NO_AGENTS if identities is None else None
     return page_of("mailboxes", items, args, found_by=found_by, fields=fields, limits=api.limits, note=note)

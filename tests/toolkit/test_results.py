@@ -177,7 +177,11 @@ async def test_an_odd_field_of_one_item_spoils_no_list() -> None:
     """One bad item must not make a list of two hundred unusable."""
     odd: dict[str, Any] = {"display_name": 5, "status": None, "created_at": [], "webhook_url": {}}
     answer = [MAILBOX, MAILBOX | odd]
-    async with connect(lambda _: httpx2.Response(200, json=answer)) as agent:
+
+    def inkbox(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json=answer if "mailboxes" in request.url.path else [])
+
+    async with connect(inkbox) as agent:
         await agent.client.list_tools()
         page = await agent.ask("list_mailboxes", details=True)
     jsonschema.validate(page, OPERATIONS["list_mailboxes"].output_schema)

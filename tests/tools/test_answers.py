@@ -70,7 +70,7 @@ ROWS = {
         "status": "active", "webhook_url": None, "created_at": "2026-01-01T00:00:01Z",
     },
     ("identity", "list_mailboxes"): {
-        "email_address": "client-0001@inkboxmail.com", "agent_handle": "agent-0001",
+        "email_address": "client-0001@inkboxmail.com", "display_name": "Inkbox user", "agent_handle": "agent-0001",
         "created_at": "2026-01-01T00:00:01Z",
     },
     ("spec", "list_identities"): {
@@ -100,7 +100,8 @@ async def test_details_are_whole_objects_and_at_most_fifty(generation: str) -> N
     async with agent_on(inkbox, generation) as agent:
         page = await agent.ask("list_mailboxes", details=True, limit=200)
         assert len(page["mailboxes"]) == 50
-        assert page["mailboxes"][0] == inkbox.lists[MAILBOXES][-1] | {"agent_handle": "agent-0059"}
+        joined = {"agent_handle": "agent-0059", "display_name": "Inkbox user"}
+        assert page["mailboxes"][0] == inkbox.lists[MAILBOXES][-1] | joined
         rest = await agent.ask("list_mailboxes", details=True, limit=200, cursor=page["next_cursor"])
         assert (len(rest["mailboxes"]), rest["next_cursor"]) == (10, None)
         identities = (await agent.ask("list_identities", details=True))["identities"]
@@ -157,6 +158,32 @@ async def test_handles_that_come_late_are_left_out(monkeypatch: pytest.MonkeyPat
     assert page["total"] == 3
     assert "agent_handle" not in page["mailboxes"][0]
     assert "search did not look at it" in page["note"]
+
+
+@BOTH
+@pytest.mark.parametrize("tool", ["list_mailboxes", "list_identities"])
+async def test_a_search_looks_at_all_that_its_description_names(generation: str, tool: str) -> None:
+    """The name is the mailbox's in one generation, and the agent's in the other; rows show what was found."""
+    inkbox = Inkbox(generation, 12)
+    inkbox.lists[MAILBOXES if generation == "spec" else IDENTITIES][7]["display_name"] = "Jane Doe"
+    async with agent_on(inkbox, generation) as agent:
+        for search in ("jane DOE", "Agent 0007", "client.0007"):
+            page = await agent.ask(tool, search=search)
+            (row,) = page[tool.removeprefix("list_")]
+            assert (row["agent_handle"], row["display_name"]) == ("agent-0007", "Jane Doe")
+            assert page["total"] == 1
+            assert "note" not in page
+
+
+async def test_a_search_of_identities_says_that_names_could_not_be_read() -> None:
+    """The rest is searched nevertheless."""
+    inkbox = Inkbox("spec", 3)
+    inkbox.fails[MAILBOXES] = httpx2.Response(403, json={"detail": "no"})
+    async with agent_on(inkbox, "spec") as agent:
+        page = await agent.ask("list_identities", search="0001")
+        assert page["total"] == 1
+        assert "search did not look at sender names" in page["note"]
+        assert "display_name" not in page["identities"][0]
 
 
 async def test_a_list_of_mailboxes_fails_as_before_without_the_mailboxes() -> None:

@@ -149,8 +149,9 @@ async def list_identities(api: InkboxAPI, args: ListIdentities) -> IdentityPage:
 
     `total` match, of all `of` that you may see.
     """
-    rows = await page_of_identities(api, args, ("agent_handle", "display_name", "email_address", "created_at"))
-    return parse(rows, IdentityPage)
+    items = await api.get_list(path(IDENTITIES))
+    fields = ("agent_handle", "display_name", "email_address", "created_at")
+    return parse(page_of_identities(api, args, items, fields), IdentityPage)
 
 
 @operation(READ_ONLY, lookups={NotFound: near_identity}, advice={NotFound: NO_IDENTITY})

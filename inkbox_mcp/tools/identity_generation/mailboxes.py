@@ -50,7 +50,7 @@ class Mailbox(Result):
 class ListedMailbox(Result):
     """A row of a list, or with `details` a whole mailbox."""
 
-    also: ClassVar[Also] = {**Mailbox.also, "id": IDOrNull, "agent_handle": TextOrNull}
+    also: ClassVar[Also] = {**Mailbox.also, "id": IDOrNull, "agent_handle": TextOrNull, "display_name": TextOrNull}
 
     email_address: str
 
@@ -61,11 +61,12 @@ class MailboxPage(ListPage):
 
 @operation(READ_ONLY, advice={NotFound: NO_API})
 async def list_mailboxes(api: InkboxAPI, args: ListMailboxes) -> MailboxPage:
-    """List active mailboxes with their agents, newest first. list_identities shows the sender names.
+    """List active mailboxes with their agents, newest first. The sender name is the agent's.
 
+    get_mailbox shows all of one but the name.
     `total` match, of all `of` that you may see.
     """
-    rows = await page_of_mailboxes(api, args, ("email_address", "agent_handle", "created_at"))
+    rows = await page_of_mailboxes(api, args, ("email_address", "display_name", "agent_handle", "created_at"))
     return parse(rows, MailboxPage)
 
 

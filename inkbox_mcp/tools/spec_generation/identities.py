@@ -29,6 +29,7 @@ from inkbox_mcp.tools.identities import (
     GetIdentity,
     Handle,
     ListIdentities,
+    by_address,
     deleted_identity,
     find_identity,
     handles_by_address,
@@ -37,8 +38,10 @@ from inkbox_mcp.tools.identities import (
     page_of_identities,
     read_identity,
 )
+from inkbox_mcp.tools.lists import get_lists
 
 OTHER_ADDRESS = "Inkbox made it with another address than you asked for. Tell the user."
+NO_NAMES = "The list of mailboxes could not be read: search did not look at sender names, which are theirs."
 RANDOM = "The address was chosen at random. It is permanent: only a new mailbox has another."
 
 
@@ -210,7 +213,9 @@ async def _find_as_wanted(api: InkboxAPI, args: CreateIdentity) -> Identity | No
 
 
 class ListedIdentity(Identity):
-    """A row of a list, or with `details` a whole identity."""
+    """A row of a list, or with `details` a whole identity; in a search with the name of its mailbox."""
+
+    also: ClassVar[Also] = {**Identity.also, "display_name": TextOrNull}
 
 
 class IdentityPage(ListPage):
@@ -223,8 +228,23 @@ async def list_identities(api: InkboxAPI, args: ListIdentities) -> IdentityPage:
 
     `total` match, of all `of` that you may see.
     """
-    rows = await page_of_identities(api, args, ("agent_handle", "email_address", "status", "created_at"))
-    return parse(rows, IdentityPage)
+    items, note = await _identities(api, with_names=bool(args.search))
+    fields = ("agent_handle", "display_name", "email_address", "status", "created_at")
+    return parse(page_of_identities(api, args, items, fields, note), IdentityPage)
+
+
+async def _identities(api: InkboxAPI, *, with_names: bool) -> tuple[list[dict[str, Any]], str | None]:
+    """Get all identities, perhaps with the names of their mailboxes; and a note if the names cannot be read."""
+    if not with_names:
+        return await api.get_list(path(IDENTITIES)), None
+    items, mailboxes = await get_lists(api, IDENTITIES, MAILBOXES)
+    if mailboxes is None:
+        return items, NO_NAMES
+    owners = by_address(items)
+    for mailbox in mailboxes:
+        if owner := owners.get(str(mailbox.get("email_address")).lower()):
+            owner["display_name"] = mailbox.get("display_name")
+    return items, None
 
 
 @operation(READ_ONLY, lookups={NotFound: near_identity}, advice={NotFound: NO_IDENTITY})
