@@ -37,10 +37,11 @@ arguments are refused: a model that invents one believes that it does something.
 """
 
 _SYNONYMS = {
-    **dict.fromkeys(("address", "email", "mailbox"), "email_address"),
-    **dict.fromkeys(("agent", "handle", "identity"), "agent_handle"),
+    **dict.fromkeys(("address", "email", "mailbox", "mailbox_id"), "email_address"),
+    **dict.fromkeys(("agent", "handle", "identity", "identity_id", "agent_identity_id"), "agent_handle"),
     **dict.fromkeys(("name", "sender_name"), "display_name"),
     **dict.fromkeys(("hook", "url", "webhook"), "webhook_url"),
+    "subscription_id": "webhook_id",
     **dict.fromkeys(("filter", "q", "query"), "search"),
 }
 """Names that models use for arguments of ours, where the spelling is not similar."""
@@ -58,7 +59,8 @@ class Args(BaseModel):
 
     Attributes:
         nullable: the names of arguments whose null is a value.
-        invented: names of arguments that models invent for this tool, each with the sentence that answers it.
+        invented: names of arguments that models invent for this tool, each with the clause that says what does it, or
+            that it cannot be done. It also answers their synonyms, and is left out if it names a tool that is off.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
@@ -166,10 +168,11 @@ def _problem(model: type[Args], tool: str, details: ErrorDetails, too_large: Map
 
 
 def _unknown_argument(model: type[Args], tool: str, name: str, about: About) -> str:
-    if hint := about(model.invented.get(name, "")):
-        return f"{name}: {hint}"
-    valid, name = list(model.model_fields), name[:MAX_NAME]
-    synonym = _SYNONYMS.get(name)
+    valid, synonym = list(model.model_fields), _SYNONYMS.get(name, "")
+    known = name if name in model.invented or synonym in valid else synonym
+    if hint := about(model.invented.get(known, "")):
+        return f"{name}: {tool} does not take this; {hint}"
+    name = name[:MAX_NAME]
     close = [synonym] if synonym in valid else difflib.get_close_matches(name, valid, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
     return f"unknown argument {name!a}{meant}: {tool} takes {', '.join(valid) or 'none'}"

@@ -31,6 +31,12 @@ class ListPage(Result):
 class ListArgs(Args):
     """The arguments of a tool that lists objects; a tool describes what `search` looks in."""
 
+    invented: ClassVar = {
+        **dict.fromkeys(("page", "offset"), "pass the next_cursor of a page as cursor, to get the page after it"),
+        **dict.fromkeys(("page_size", "per_page", "max_results", "count"), "pass the number of items as limit"),
+        **dict.fromkeys(("order", "order_by", "sort", "sort_by"), "the newest come first, in no other order"),
+    }
+
     search: SearchText | None = None
     limit: Annotated[PageSize, Field(description="Per page, 1-200. Default: 50.")] = 50
     cursor: Annotated[Cursor | None, Field(description="next_cursor of the page before.")] = None

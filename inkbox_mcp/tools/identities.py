@@ -3,7 +3,8 @@
 Source: https://inkbox.ai/docs/api/identities
 """
 
-from typing import Annotated, Any, TypeVar, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 from pydantic import Field
 
@@ -26,6 +27,7 @@ DELETED_IDENTITY = "No identity has this agent_handle; it may be deleted already
 NO_IDENTITY = "No identity has this agent_handle. Next: call list_identities to see those that exist."
 
 IF_IT_IS_MEANT = "If that is the one, call again with it. Next: call list_identities to be sure."
+FIND_AGENT = "to find an agent by its address or name, call list_identities with search"
 HANDLE_IS_FIXED = "a handle cannot be changed"
 ADDRESS_IS_FIXED = "an address cannot be changed"
 
@@ -34,7 +36,18 @@ _REPEATED = ("email_address", "status", "display_name")
 _TIMES = frozenset({"created_at", "updated_at"})
 
 
+BY_HANDLE: Mapping[str, str] = dict.fromkeys(("email_address", "display_name", "search"), FIND_AGENT)
+"""What models try where an agent is named by its handle."""
+
+
 class ListIdentities(ListArgs):
+    invented: ClassVar = {
+        **ListArgs.invented,
+        **dict.fromkeys(("agent_handle", "email_address", "display_name"), "pass it as search"),
+        "status": "search looks only at handle, name and address",
+        "with_mailbox": "each row has the agent's email_address, which is null without a mailbox",
+    }
+
     search: Annotated[
         SearchText | None,
         Field(description="Only those whose handle, name or address has all these words, or parts of words."),
@@ -42,6 +55,8 @@ class ListIdentities(ListArgs):
 
 
 class GetIdentity(Args):
+    invented: ClassVar = {**BY_HANDLE, **dict.fromkeys(("details", "with_mailbox"), "it always shows all")}
+
     agent_handle: Handle
 
 

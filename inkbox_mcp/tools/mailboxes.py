@@ -3,6 +3,7 @@
 Source: https://inkbox.ai/docs/api/mail/mailboxes
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -27,7 +28,25 @@ IF_IT_IS_MEANT = "If that is the one, call again with it. Next: call list_mailbo
 NO_AGENTS = "The list of agents could not be read: who has these mailboxes is not shown, and search did not look at it."
 
 
+FIND_MAILBOX = "to find an agent's mailbox, call get_identity with agent_handle"
+AS_ADDRESS: Mapping[str, str] = dict.fromkeys(
+    ("email_local_part", "mailbox_local_part", "local_part"), "pass it as email_address"
+)
+BY_ADDRESS: Mapping[str, str] = {
+    **AS_ADDRESS,
+    "agent_handle": FIND_MAILBOX,
+    **dict.fromkeys(("display_name", "search"), "to find a mailbox by a name, call list_mailboxes with search"),
+}
+"""What models try where a mailbox is named by its address."""
+
+
 class ListMailboxes(ListArgs):
+    invented: ClassVar = {
+        **ListArgs.invented,
+        **dict.fromkeys(("agent_handle", "email_address", "display_name"), "pass it as search"),
+        **dict.fromkeys(("status", "webhook_url"), "search looks only at address, name and agent"),
+    }
+
     search: Annotated[
         SearchText | None,
         Field(description="Only those whose address, name or agent has all these words, or parts of words."),
@@ -35,7 +54,7 @@ class ListMailboxes(ListArgs):
 
 
 class GetMailbox(Args):
-    invented: ClassVar = {"agent_handle": "to find an agent's mailbox, call get_identity with agent_handle"}
+    invented: ClassVar = {**BY_ADDRESS, "details": "it always shows all"}
 
     email_address: Address
 

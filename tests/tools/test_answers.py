@@ -1,6 +1,7 @@
 """Lists return rows that a model can afford, say what they do not show, and fail for no lesser reason."""
 
 import json
+import re
 from typing import Any
 
 import httpx2
@@ -9,7 +10,7 @@ import pytest
 
 from inkbox_mcp.tools import lists
 from tests.support.agents import Agent, connect, text
-from tests.support.catalogue import CATALOGUES
+from tests.support.catalogue import CATALOGUES, EVERY, generation_of
 
 MAILBOXES, IDENTITIES = "/api/v1/mail/mailboxes", "/api/v1/identities"
 BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
@@ -321,10 +322,30 @@ async def test_null_as_text_is_refused_and_names_the_word_that_unsubscribes(word
 
 INVENTED = [
     ("spec", "update_mailbox", "new_email_address", "an address cannot be changed"),
-    ("spec", "update_mailbox", "status", "update_identity has the status"),
+    ("spec", "update_mailbox", "status", "call update_identity with agent_handle and status"),
+    ("spec", "update_mailbox", "agent", "call link_mailbox with agent_handle and email_address"),
+    ("spec", "update_mailbox", "new_handle", "a handle cannot be changed"),
     ("spec", "update_mailbox", "name", "did you mean display_name?"),
     ("spec", "get_mailbox", "agent_handle", "call get_identity with agent_handle"),
     ("spec", "get_mailbox", "email", "did you mean email_address?"),
+    ("spec", "get_mailbox", "mailbox_id", "did you mean email_address?"),
+    ("spec", "delete_mailbox", "agent_handle", "call get_identity with agent_handle"),
+    ("spec", "delete_mailbox", "name", "call list_mailboxes with search"),
+    ("spec", "list_mailboxes", "agent_handle", "pass it as search"),
+    ("spec", "list_mailboxes", "identity", "pass it as search"),
+    ("spec", "list_mailboxes", "status", "search looks only at address, name and agent"),
+    ("spec", "list_mailboxes", "page", "next_cursor"),
+    ("spec", "list_identities", "handle", "pass it as search"),
+    ("spec", "get_identity", "email", "call list_identities with search"),
+    ("spec", "unlink_mailbox", "email_address", "call list_identities with search"),
+    ("spec", "link_mailbox", "local_part", "pass it as email_address"),
+    ("spec", "delete_identity", "with_mailbox", "call delete_mailbox with email_address"),
+    ("spec", "create_identity", "email_address", "pass the part before the @ as mailbox_local_part"),
+    ("spec", "create_identity", "name", "the sender name is mailbox_display_name"),
+    ("spec", "create_identity", "webhook_url", "call update_mailbox with email_address and webhook_url"),
+    ("spec", "create_mailbox", "webhook", "call update_mailbox with email_address and webhook_url"),
+    ("spec", "update_identity", "email_local_part", "an address cannot be changed"),
+    ("spec", "update_identity", "name", "call update_mailbox with email_address and display_name"),
     ("spec", "update_identity", "new_handle", "a handle cannot be changed"),
     ("spec", "update_identity", "display_name", "call update_mailbox with email_address and display_name"),
     ("spec", "create_mailbox", "email_address", "email_local_part"),
@@ -333,6 +354,15 @@ INVENTED = [
     ("identity", "update_identity", "new_email_address", "only a new identity has another"),
     ("identity", "update_identity", "status", "tell the user"),
     ("identity", "create_identity", "email_local_part", "choose the handle that you want before the @"),
+    ("identity", "create_identity", "webhook_url", "call create_webhook with email_address and webhook_url"),
+    ("identity", "update_identity", "webhook_url", "call create_webhook with email_address and webhook_url"),
+    ("identity", "delete_identity", "email_address", "call list_identities with search"),
+    ("identity", "list_mailboxes", "agent_handle", "pass it as search"),
+    ("identity", "list_webhooks", "agent_handle", "call get_identity with agent_handle"),
+    ("identity", "list_webhooks", "limit", "it always shows all"),
+    ("identity", "create_webhook", "agent", "call get_identity with agent_handle"),
+    ("identity", "create_webhook", "secret", "Inkbox chooses the key"),
+    ("identity", "delete_webhook", "url", "call list_webhooks with email_address"),
 ]
 
 
@@ -340,7 +370,48 @@ INVENTED = [
 async def test_a_name_that_models_invent_gets_an_answer(generation: str, tool: str, name: str, says: str) -> None:
     """The answer is about what the model wanted, not about spelling."""
     own = CATALOGUES[generation].tools[tool].args.model_fields
-    values = {"agent_handle": "sales-agent", "email_address": "a", "status": "paused", "display_name": "A"}
+    values = {
+        "agent_handle": "sales-agent", "email_address": "a", "status": "paused", "display_name": "A",
+        "webhook_url": HOOK, "webhook_id": "aaaa1111-2222-4333-8444-000000000000",
+    }  # fmt: skip
     arguments = {field: values[field] for field in own if own[field].is_required()}
     async with agent_on(Inkbox(generation, 1), generation) as agent:
         assert says in await agent.refused(tool, **arguments, **{name: "x"})
+
+
+@pytest.mark.parametrize("key", sorted(EVERY))
+def test_an_argument_of_another_tool_gets_an_answer_of_its_own(key: str) -> None:
+    """A model tries what works elsewhere. A list of the tool's own arguments would not tell it where to go."""
+    tool, tools = EVERY[key], CATALOGUES[generation_of(key)].tools
+    others = {name for other in tools.values() for name in other.args.model_fields} - {*tool.args.model_fields}
+    things = {"agent_handle", "email_address", "display_name", "webhook_url", "status"} & others
+    unanswered = {name for name in things if name not in tool.args.invented}
+    assert unanswered <= NOT_TRIED.get(tool.name, set())
+
+
+NOT_TRIED: dict[str, set[str]] = {
+    "whoami": {"agent_handle", "email_address", "display_name", "webhook_url", "status"},
+    "list_identities": {"webhook_url"},
+    "get_identity": {"webhook_url", "status"},
+    "delete_identity": {"webhook_url", "status"},
+    "get_mailbox": {"webhook_url", "status"},
+    "delete_mailbox": {"webhook_url", "status"},
+    "link_mailbox": {"webhook_url", "status", "display_name"},
+    "unlink_mailbox": {"webhook_url", "status"},
+}
+"""What has no sense there, and is not tried."""
+
+
+@pytest.mark.parametrize("key", sorted(EVERY))
+async def test_the_answer_still_names_the_argument_where_the_tool_that_does_it_is_off(key: str) -> None:
+    """What names the other tool is left out, and the rest must say what is wrong."""
+    tool, generation = EVERY[key], generation_of(key)
+    if tool.name == "whoami":
+        return
+    async with connect(api_generation=generation, tools=[tool.name]) as agent:
+        for name in tool.args.invented:
+            message = await agent.refused(tool.name, **{name: "x"})
+            assert f"{name}: {tool.name} does not take this" in message
+            assert not {*CATALOGUES["spec"].tools, *CATALOGUES["identity"].tools} - {tool.name, name} & {
+                *re.findall(r"\w+", message)
+            }

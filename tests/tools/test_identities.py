@@ -70,7 +70,7 @@ async def test_an_identity_may_come_without_a_mailbox_where_the_api_has_that() -
         assert "need with_mailbox to be true" in message
     async with organization("identity") as agent:
         message = await agent.refused("create_identity", agent_handle="bare", with_mailbox=False)
-        assert "with_mailbox: every identity has a mailbox" in message
+        assert "with_mailbox: create_identity does not take this; every identity has a mailbox" in message
         assert await listed(agent) == []
 
 

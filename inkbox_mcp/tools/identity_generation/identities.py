@@ -19,6 +19,7 @@ from inkbox_mcp.toolkit.sent import BooleanOrNull, IDOrNull, ObjectOrNull, TextO
 from inkbox_mcp.tools.account import NO_API
 from inkbox_mcp.tools.identities import (
     ADDRESS_IS_FIXED,
+    BY_HANDLE,
     DELETED_IDENTITY,
     HANDLE_IS_FIXED,
     NO_IDENTITY,
@@ -34,6 +35,8 @@ from inkbox_mcp.tools.identities import (
     read_identity,
 )
 
+A_SUBSCRIPTION = "when the mailbox exists, call create_webhook with email_address and webhook_url"
+NO_STATUS = "an identity can be neither paused nor activated: tell the user"
 FROM_HANDLE = "the address is made of agent_handle: choose the handle that you want before the @"
 
 
@@ -87,6 +90,8 @@ class CreateIdentity(Args):
         **dict.fromkeys(("mailbox_local_part", "email_local_part", "email_address", "local_part"), FROM_HANDLE),
         "mailbox_display_name": "the name is display_name",
         "with_mailbox": "every identity has a mailbox",
+        "webhook_url": A_SUBSCRIPTION,
+        "status": NO_STATUS,
     }
 
     agent_handle: Annotated[
@@ -168,7 +173,8 @@ class UpdateIdentity(Args):
             f"{ADDRESS_IS_FIXED}: only a new identity has another",
         ),
         "mailbox_display_name": "the name is display_name",
-        "status": "an identity can be neither paused nor activated: tell the user",
+        **dict.fromkeys(("status", "paused", "active"), NO_STATUS),
+        "webhook_url": A_SUBSCRIPTION,
     }
 
     agent_handle: Handle
@@ -194,6 +200,11 @@ async def update_identity(api: InkboxAPI, args: UpdateIdentity) -> Identity:
 
 
 class DeleteIdentity(Args):
+    invented: ClassVar = {
+        **BY_HANDLE,
+        "with_mailbox": "its mailbox is always deleted with it",
+    }
+
     agent_handle: Handle
 
 

@@ -17,7 +17,7 @@ from inkbox_mcp.toolkit.fields import ListItem, ResourceID, WebhookURL
 from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, READ_ONLY, Also, Args, Result, operation
 from inkbox_mcp.toolkit.sent import ID, BooleanOrNull, IDOrNull, ObjectOrNull, TextOrNull, TimeOrNull
 from inkbox_mcp.tools.identity_generation.mailboxes import Mailbox
-from inkbox_mcp.tools.mailboxes import NO_MAILBOX, Address, near_mailbox
+from inkbox_mcp.tools.mailboxes import BY_ADDRESS, NO_MAILBOX, Address, near_mailbox
 
 KEY_LOST = (
     "The answer that showed the signing_key was lost, and the key is shown only once. To have a key, call "
@@ -66,6 +66,14 @@ class WebhookList(Result):
 
 
 class ListWebhooks(Args):
+    invented: ClassVar = {
+        **BY_ADDRESS,
+        **dict.fromkeys(
+            ("limit", "cursor", "details", "event_types", "status", "webhook_url", "webhook_id"),
+            "it always shows all webhooks of a mailbox",
+        ),
+    }
+
     email_address: Address
 
 
@@ -81,6 +89,12 @@ async def list_webhooks(api: InkboxAPI, args: ListWebhooks) -> WebhookList:
 
 
 class CreateWebhook(Args):
+    invented: ClassVar = {
+        **BY_ADDRESS,
+        "display_name": "a webhook has no name",
+        **dict.fromkeys(("signing_key", "secret"), "Inkbox chooses the key, and the result shows it"),
+    }
+
     email_address: Address
     webhook_url: Annotated[WebhookURL, Field(description="Public https URL, up to 2048 characters.")]
     event_types: Annotated[
@@ -131,6 +145,11 @@ def _normalized(url: str, event_types: list[str]) -> tuple[str, set[str]]:
 
 
 class DeleteWebhook(Args):
+    invented: ClassVar = {
+        **BY_ADDRESS,
+        "webhook_url": "to find the webhook_id of a URL, call list_webhooks with email_address",
+    }
+
     email_address: Address
     webhook_id: Annotated[
         ResourceID, Field(description="The id of the webhook, a UUID. create_webhook and list_webhooks show it.")

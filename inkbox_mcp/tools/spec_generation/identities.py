@@ -22,6 +22,7 @@ from inkbox_mcp.toolkit.sent import IDOrNull, ObjectOrNull, TextOrNull, TimeOrNu
 from inkbox_mcp.tools.account import NO_API
 from inkbox_mcp.tools.identities import (
     ADDRESS_IS_FIXED,
+    BY_HANDLE,
     DELETED_IDENTITY,
     HANDLE_IS_FIXED,
     NO_IDENTITY,
@@ -73,6 +74,15 @@ class Identity(AnyIdentity):
 
 
 class CreateIdentity(Args):
+    invented: ClassVar = {
+        **dict.fromkeys(
+            ("email_address", "email_local_part", "local_part"), "pass the part before the @ as mailbox_local_part"
+        ),
+        "display_name": "the sender name is mailbox_display_name",
+        "webhook_url": "when the mailbox exists, call update_mailbox with email_address and webhook_url",
+        "status": "a new identity is active; call update_identity with agent_handle and status to pause it",
+    }
+
     agent_handle: Annotated[
         NewAgentHandle, Field(description='New handle, e.g. "sales-agent": 3-63 lowercase letters, digits, hyphens.')
     ]
@@ -256,11 +266,15 @@ async def get_identity(api: InkboxAPI, args: GetIdentity) -> Identity:
 class UpdateIdentity(Args):
     invented: ClassVar = {
         **dict.fromkeys(("new_handle", "new_agent_handle", "handle"), HANDLE_IS_FIXED),
-        **dict.fromkeys(("email_address", "new_email_address", "mailbox_local_part"), ADDRESS_IS_FIXED),
         **dict.fromkeys(
-            ("display_name", "name", "mailbox_display_name"),
+            ("email_address", "new_email_address", "email_local_part", "mailbox_local_part"), ADDRESS_IS_FIXED
+        ),
+        **dict.fromkeys(
+            ("display_name", "mailbox_display_name"),
             "the mailbox has the name: call update_mailbox with email_address and display_name",
         ),
+        "webhook_url": "the mailbox has the webhook: call update_mailbox with email_address and webhook_url",
+        **dict.fromkeys(("paused", "active"), 'pass "paused" or "active" as status'),
     }
 
     agent_handle: Handle
@@ -282,6 +296,11 @@ async def update_identity(api: InkboxAPI, args: UpdateIdentity) -> Identity:
 
 
 class DeleteIdentity(Args):
+    invented: ClassVar = {
+        **BY_HANDLE,
+        "with_mailbox": "its mailbox stays; to delete it, call delete_mailbox with email_address",
+    }
+
     agent_handle: Handle
 
 

@@ -18,8 +18,9 @@ from inkbox_mcp.toolkit.rows import ListPage
 from inkbox_mcp.toolkit.sent import ID, IDOrNull, ObjectOrNull, TextOrNull, TimeOrNull
 from inkbox_mcp.toolkit.webhook_guard import NO_WEBHOOK
 from inkbox_mcp.tools.account import NO_API
-from inkbox_mcp.tools.identities import ADDRESS_IS_FIXED, find_identity, near_handle, read_identity
+from inkbox_mcp.tools.identities import ADDRESS_IS_FIXED, HANDLE_IS_FIXED, find_identity, near_handle, read_identity
 from inkbox_mcp.tools.mailboxes import (
+    BY_ADDRESS,
     DELETED_MAILBOX,
     NO_MAILBOX,
     Address,
@@ -53,7 +54,11 @@ class Mailbox(Result):
 
 
 class CreateMailbox(Args):
-    invented: ClassVar = {"email_address": "the address is made of email_local_part: pass the part before the @"}
+    invented: ClassVar = {
+        "email_address": "the address is made of email_local_part: pass the part before the @",
+        "webhook_url": "when the mailbox exists, call update_mailbox with email_address and webhook_url",
+        "status": "the agent has the status: call update_identity with agent_handle and status",
+    }
 
     agent_handle: Annotated[
         NewMailboxOwner, Field(description='Existing identity to own it, e.g. "sales-agent"; 1-255 characters.')
@@ -189,8 +194,13 @@ async def get_mailbox(api: InkboxAPI, args: GetMailbox) -> Mailbox:
 class UpdateMailbox(Args):
     nullable = frozenset({"webhook_url"})
     invented: ClassVar = {
-        **dict.fromkeys(("new_email_address", "email_local_part", "new_address"), ADDRESS_IS_FIXED),
-        **dict.fromkeys(("status", "agent_handle"), "update_identity has the status, link_mailbox the agent_handle"),
+        **dict.fromkeys(
+            ("new_email_address", "email_local_part", "mailbox_local_part", "new_address"), ADDRESS_IS_FIXED
+        ),
+        **dict.fromkeys(("new_handle", "new_agent_handle"), HANDLE_IS_FIXED),
+        "agent_handle": "to give the mailbox to an agent, call link_mailbox with agent_handle and email_address",
+        "status": "the agent has the status: call update_identity with agent_handle and status",
+        "event_types": "a webhook gets all mail events",
     }
 
     email_address: Address
@@ -258,6 +268,8 @@ async def _require_no_webhook(api: InkboxAPI, args: UpdateMailbox) -> None:
 
 
 class DeleteMailbox(Args):
+    invented: ClassVar = BY_ADDRESS
+
     email_address: Address
 
 

@@ -10,8 +10,16 @@ from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, Path, path
 from inkbox_mcp.errors import Conflict, InkboxError, NotFound, OutcomeUnknown
 from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, quoted
 from inkbox_mcp.toolkit.operation import IDEMPOTENT, Also, Args, Result, operation
-from inkbox_mcp.tools.identities import NO_IDENTITY, Handle, near_handle, near_identity, nothing_twice, read_identity
-from inkbox_mcp.tools.mailboxes import NO_MAILBOX, Address, near_mailbox
+from inkbox_mcp.tools.identities import (
+    BY_HANDLE,
+    NO_IDENTITY,
+    Handle,
+    near_handle,
+    near_identity,
+    nothing_twice,
+    read_identity,
+)
+from inkbox_mcp.tools.mailboxes import AS_ADDRESS, NO_MAILBOX, Address, near_mailbox
 from inkbox_mcp.tools.spec_generation.identities import HIDDEN, Identity, holder_of
 from inkbox_mcp.tools.spec_generation.mailboxes import Mailbox
 
@@ -22,6 +30,8 @@ INSEPARABLE = (
 
 
 class LinkMailbox(Args):
+    invented: ClassVar = AS_ADDRESS
+
     agent_handle: Handle
     email_address: Address
 
@@ -85,6 +95,8 @@ async def link_mailbox(api: InkboxAPI, args: LinkMailbox) -> Identity:
 
 
 class UnlinkMailbox(Args):
+    invented: ClassVar = BY_HANDLE
+
     agent_handle: Handle
 
 
