@@ -170,9 +170,9 @@ def _problem(model: type[Args], tool: str, details: ErrorDetails, too_large: Map
 def _unknown_argument(model: type[Args], tool: str, name: str, about: About) -> str:
     valid, synonym = list(model.model_fields), _SYNONYMS.get(name, "")
     known = name if name in model.invented or synonym in valid else synonym
-    if hint := about(model.invented.get(known, "")):
-        return f"{name}: {tool} does not take this; {hint}"
     name = name[:MAX_NAME]
+    if hint := about(model.invented.get(known, "")):
+        return f"unknown argument {name!a}: {hint}"
     close = [synonym] if synonym in valid else difflib.get_close_matches(name, valid, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
     return f"unknown argument {name!a}{meant}: {tool} takes {', '.join(valid) or 'none'}"

@@ -88,11 +88,10 @@ def test_what_a_model_made_up_is_refused(name: str) -> None:
 def test_an_invented_argument_is_answered_with_its_own_sentence() -> None:
     """A tool knows better than a comparison of names what such an argument is about."""
     message = complaint({"email_address": "a", "new_email_address": "b", "sur": True})
-    assert "new_email_address: change_thing does not take this; an address cannot be changed; create a" in message
+    assert "unknown argument 'new_email_address': an address cannot be changed; create a" in message
     assert "unknown argument 'sur' (did you mean sure?)" in message
-    assert message.count("unknown argument") == 1
     many = complaint({"new_email_address": "b", **{f"x{number}": 1 for number in range(MAX_ARGUMENTS)}})
-    assert "new_email_address: change_thing does not take this; an address cannot be changed" in many
+    assert "unknown argument 'new_email_address': an address cannot be changed" in many
 
 
 @pytest.mark.parametrize("name", ["mailbox", "toolCallId"])

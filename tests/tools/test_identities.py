@@ -70,7 +70,7 @@ async def test_an_identity_may_come_without_a_mailbox_where_the_api_has_that() -
         assert "need with_mailbox to be true" in message
     async with organization("identity") as agent:
         message = await agent.refused("create_identity", agent_handle="bare", with_mailbox=False)
-        assert "with_mailbox: create_identity does not take this; every identity has a mailbox" in message
+        assert "unknown argument 'with_mailbox': every identity has a mailbox" in message
         assert await listed(agent) == []
 
 
@@ -397,5 +397,5 @@ async def test_arguments_that_fit_neither_generation_are_refused_without_a_look(
         assert "display_name" in await agent.refused("create_identity", agent_handle="new-agent", display_name=7)
         assert requests == []
         refused = await agent.refused("create_identity", agent_handle="new-agent", display_name="New")
-        assert "unknown argument 'display_name' (did you mean mailbox_display_name?)" in refused
+        assert "unknown argument 'display_name': the sender name is mailbox_display_name" in refused
         assert requests == ["GET /api/v1/webhooks/subscriptions"]
