@@ -1,8 +1,8 @@
 """Finds the names that a mistyped one may mean."""
 
 import difflib
-import re
 from collections.abc import Callable, Iterable
+from heapq import nlargest
 
 from inkbox_mcp.text import MAX_ADDRESS, quoted
 
@@ -12,6 +12,10 @@ SHORTEST = 3
 """The fewest characters of a part that counts as similar."""
 LONGEST = 40
 """The most characters of a name that are compared: comparing long ones takes long, and holds up other calls."""
+SHORTLIST = 100
+"""The most names whose letters are compared in order, which takes a hundred times as long as counting pairs of them."""
+CLOSE = 0.75
+"""How similar the letters of names must be, from 0 to 1."""
 
 
 def nearest(name: str, names: Iterable[str], compared: Callable[[str], str] = str) -> list[str]:
@@ -31,7 +35,7 @@ def nearest(name: str, names: Iterable[str], compared: Callable[[str], str] = st
         return same[:MOST]
     begin = [each for each, form in plain.items() if _is_part(wanted, form) and form.startswith(wanted)]
     contain = [each for each, form in plain.items() if _is_part(wanted, form) or _is_part(form, wanted)]
-    close = difflib.get_close_matches(wanted, set(plain.values()), n=MOST, cutoff=0.75)
+    close = difflib.get_close_matches(wanted, _shortlist(wanted, set(plain.values())), n=MOST, cutoff=CLOSE)
     similar = [each for form in close for each in plain if plain[each] == form]
     return list(dict.fromkeys([*begin, *contain, *similar]))[:MOST]
 
@@ -52,5 +56,18 @@ def _is_part(part: str, whole: str) -> bool:
     return len(part) >= SHORTEST and part in whole
 
 
+def _shortlist(wanted: str, forms: Iterable[str]) -> list[str]:
+    """Return the forms of about the same length that have the most pairs of letters in common with one."""
+    pairs = {wanted[at : at + 2] for at in range(len(wanted) - 1)}
+    # Of different lengths, names are at most as similar as this.
+    near = [form for form in forms if 2 * min(len(form), len(wanted)) >= CLOSE * (len(form) + len(wanted))]
+    if len(near) <= SHORTLIST:
+        return near
+    return nlargest(SHORTLIST, near, key=lambda form: sum(map(form.__contains__, pairs)))
+
+
 def _plain(name: str) -> str:
-    return re.sub(r"[\s._-]+", "", name[: 2 * LONGEST].casefold())[:LONGEST]
+    plain = "".join(name[: 2 * LONGEST].casefold().split())
+    for separator in "._-":
+        plain = plain.replace(separator, "")
+    return plain[:LONGEST]

@@ -1,6 +1,9 @@
 """The server stays up: large arguments and answers cost no more than small ones, and messages have a maximum size."""
 
+import difflib
 import json
+import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -16,7 +19,9 @@ from inkbox_mcp.errors import InvalidArguments, quote_detail
 from inkbox_mcp.protocol.overload import is_overloaded
 from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_ITEMS, MAX_PROBLEMS, MAX_RESULT, MAX_STRING
 from inkbox_mcp.toolkit.marks import Mark
+from inkbox_mcp.toolkit.near import SHORTLIST, nearest
 from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Result, operation
+from inkbox_mcp.toolkit.paging import matching
 from tests.support.agents import KEY, Agent, connect, text
 from tests.support.catalogue import EVERY
 from tests.support.cold_starts import answers_of_the_sdk, record
@@ -439,3 +444,51 @@ async def test_an_unknown_tool_with_a_long_name_is_named_in_part(agent: Agent) -
     with pytest.raises(MCPError) as caught:
         await agent.call("x" * 1_000_000)
     assert len(caught.value.error.message) < 1000
+
+
+NAMES = 10_000
+"""The most identities of an organization that these tests reckon with."""
+HOSTILE_NAMES: dict[str, Callable[[int], str]] = {
+    "of two letters": lambda number: f"{number:040b}".replace("0", "a").replace("1", "b"),
+    "of the same letters": lambda number: "abcdefghij" * 4 if number == 0 else f"{number:04}{'abcdefghij' * 4}"[:40],
+    "of one letter": lambda number: "a" * (number % 40) + "b" + "a" * (number // 40 % 40),
+    "of separators": lambda number: f"a{'-_. ' * 60}{number}",
+    "of letters between separators": lambda number: f"{'a-' * 120}{number}",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_NAMES)
+def test_few_of_many_names_are_compared_letter_by_letter(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing all would hold up every other call for a second."""
+    compared: list[difflib.SequenceMatcher[str]] = []
+    quick_ratio = difflib.SequenceMatcher[str].quick_ratio
+
+    def counted(matcher: difflib.SequenceMatcher[str]) -> float:
+        compared.append(matcher)
+        return quick_ratio(matcher)
+
+    monkeypatch.setattr(difflib.SequenceMatcher, "quick_ratio", counted)
+    nearest("ab" * 20, [HOSTILE_NAMES[kind](number) for number in range(NAMES)])
+    assert len(compared) <= SHORTLIST
+
+
+@pytest.mark.parametrize("kind", HOSTILE_NAMES)
+@pytest.mark.parametrize("search", ["a-b@inkboxmail.com", "a-a-a-a-a-a@inkboxmail.com", "-a@-b@ x@", "a b"])
+def test_no_pattern_is_matched_with_names_that_are_searched(kind: str, search: str) -> None:
+    """A pattern may try each place of a long run of separators again; looking for a text does not."""
+    items: list[dict[str, Any]] = [
+        {"email_address": f"a-b{number}@inkboxmail.com", "display_name": HOSTILE_NAMES[kind](number)}
+        for number in range(100)
+    ]
+    called: list[str] = []
+
+    def note(_: object, event: str, function: Any) -> None:
+        if event == "c_call" and isinstance(getattr(function, "__self__", None), re.Pattern):
+            called.append(function.__name__)
+
+    sys.setprofile(note)
+    try:
+        matching(items, search, ("email_address", "display_name"))
+    finally:
+        sys.setprofile(None)
+    assert called == []

@@ -61,3 +61,10 @@ def test_only_the_beginning_of_long_names_is_compared() -> None:
     """Comparing long names takes long, and every other call would wait for it."""
     long = "a" * LONGEST
     assert nearest(f"{long}{'b' * 200}", [f"{long}{'c' * 200}", f"b{long}"]) == [f"{long}{'c' * 200}"]
+
+
+@pytest.mark.parametrize("typed", ["billing-bto", "biling-bot", "billing-boot", "bililng.bot", "xilling-bot"])
+def test_a_mistyped_name_is_found_among_many(typed: str) -> None:
+    """Only a part of the names is compared, and the one that is meant is in it."""
+    others = [f"{word}-{number:04}" for word in ("agent", "billin", "bot", "b1ll1ng-b") for number in range(2500)]
+    assert nearest(typed, [*others, "billing-bot"])[0] == "billing-bot"
