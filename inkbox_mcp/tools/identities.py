@@ -127,7 +127,7 @@ def page_of_identities(
         note: says what could not be searched or shown.
     """
     for item in items:
-        item.setdefault("email_address", address_of(item))
+        item["email_address"] = address_of(item)
     found_by = ("agent_handle", "display_name", "email_address")
     return page_of(
         "identities", items, args, found_by=found_by, fields=fields, limits=api.limits, note=note, whole=_whole

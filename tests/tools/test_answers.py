@@ -176,6 +176,21 @@ async def test_a_search_looks_at_all_that_its_description_names(generation: str,
             assert "note" not in page
 
 
+@pytest.mark.parametrize("outside", [{}, {"email_address": None}, {"email_address": ""}])
+async def test_a_row_of_an_identity_has_the_address_that_only_its_mailbox_shows(outside: dict[str, Any]) -> None:
+    """A null beside it says nothing, and the address is found by a search."""
+    inkbox = Inkbox("identity", 1)
+    (identity,) = inkbox.lists[IDENTITIES]
+    del identity["email_address"]
+    identity |= outside
+    async with agent_on(inkbox, "identity") as agent:
+        for more in ({}, {"search": "client-0000@inkboxmail.com"}, {"details": True}):
+            (row,) = (await agent.ask("list_identities", **more))["identities"]
+            assert row["email_address"] == "client-0000@inkboxmail.com"
+        (row,) = (await agent.ask("list_mailboxes"))["mailboxes"]
+        assert row["agent_handle"] == "agent-0000"
+
+
 async def test_a_search_of_identities_says_that_names_could_not_be_read() -> None:
     """The rest is searched nevertheless."""
     inkbox = Inkbox("spec", 3)
