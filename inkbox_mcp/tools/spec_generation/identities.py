@@ -41,6 +41,7 @@ from inkbox_mcp.tools.identities import (
 )
 from inkbox_mcp.tools.lists import get_lists
 
+HIDDEN = "An agent that you may not see"
 OTHER_ADDRESS = "Inkbox made it with another address than you asked for. Tell the user."
 NO_NAMES = "The list of mailboxes could not be read: search did not look at sender names, which are theirs."
 RANDOM = "The address was chosen at random. It is permanent: only a new mailbox has another."
@@ -163,9 +164,6 @@ async def mailbox_in_use(api: InkboxAPI, local_part: str) -> dict[str, Any] | No
         if str(mailbox.get("email_address")).partition("@")[0].lower() == local_part.lower():
             return mailbox
     return None
-
-
-HIDDEN = "An agent that you may not see"
 
 
 async def holder_of(api: InkboxAPI, mailbox: Mapping[str, Any]) -> str | None:
