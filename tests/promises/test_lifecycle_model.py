@@ -93,6 +93,7 @@ MORE_HANDLES = ["Büro", "sales", "x.y"]
 names = st.sampled_from(["Sales", "Straße 1", "İ", "Inkbox user", "a" * 255])
 local_parts = st.sampled_from(["sales", "sales-agent", "Help.Desk", "HELP.DESK", "a+b_c-1"])
 webhooks = st.sampled_from(["https://example.com/in?a=1", "https://Hooks.example.com:8443/"])
+others = st.fixed_dictionaries({"display_name": st.none() | names})
 searches = st.sampled_from(
     ["", "SALES", "strasse", "help.", "@", "inkboxmail.com", "nothing has this", "%", "_", "user Desk"]
 )
@@ -189,15 +190,17 @@ class Lifecycle(RuleBasedStateMachine):
         answer = self.ask("update_mailbox", email_address=_written(mailbox, form), display_name=name)
         assert answer.items() >= mailbox.shown().items()
 
-    @rule(mailbox=made, form=forms, webhook=webhooks | st.none(), name=st.none() | names)
-    def subscribe(self, mailbox: Mailbox, form: str, webhook: str | None, name: str | None) -> None:
-        """A URL subscribes and null unsubscribes, but not beside a name; a name of null counts as missing."""
+    @rule(mailbox=made, form=forms, webhook=webhooks | st.none(), more=st.just({}) | others)
+    def subscribe(self, mailbox: Mailbox, form: str, webhook: str | None, more: dict[str, str | None]) -> None:
+        """A URL subscribes. Null alone unsubscribes; beside a name that is null too, it counts as missing."""
+        name, address = more.get("display_name"), _written(mailbox, form)
         if webhook is None and name and mailbox.webhook:
             webhook = "none"
+        if webhook is None and more and not name:
+            self.refused("invalid_arguments", "update_mailbox", email_address=address, webhook_url=None, **more)
+            return
         mailbox.webhook, mailbox.name = (None if webhook == "none" else webhook), name or mailbox.name
-        answer = self.ask(
-            "update_mailbox", email_address=_written(mailbox, form), webhook_url=webhook, display_name=name
-        )
+        answer = self.ask("update_mailbox", email_address=address, webhook_url=webhook, **more)
         assert answer.items() >= mailbox.shown().items()
 
     @rule(target=gone, mailbox=consumes(made), form=forms)
