@@ -131,12 +131,22 @@ def recordings(arguments: list[str]) -> tuple[str, str] | None:
 
 
 def _generations(folder: str) -> list[tuple[str, bytes]]:
-    """Return what is known of the generations of the API, on which the list of tools depends."""
+    """Return what is known of the generations of the API, on which the list of tools depends.
+
+    What cannot be read is nobody's knowledge, and is left out.
+    """
+    known: list[tuple[str, bytes]] = []
     try:
         names = sorted(os.listdir(folder)) if is_private(folder) else []  # noqa: PTH208 - `pathlib` would be loaded first
-        return [(name, read_private(f"{folder}/{name}", 64)) for name in names if "." not in name]
     except OSError:
-        return []
+        return known
+    for name in names:
+        if "." not in name:
+            try:
+                known.append((name, read_private(f"{folder}/{name}", 64)))
+            except OSError:
+                continue
+    return known
 
 
 def may_be_ours(variable: str) -> bool:

@@ -1,8 +1,9 @@
 """Over stdio, the list of tools fits the organization from the second start on without loading anything."""
 
 import json
+import os
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -75,6 +76,31 @@ def test_what_another_process_has_learnt_changes_the_recording(tmp_path: Path) -
         assert "inkbox_mcp.service" not in loaded(tmp_path, lines, **variables)
         (memory,) = (tmp_path / ".cache" / "inkbox-mcp" / "generations").iterdir()
         assert memory.read_text() == "spec"
+        memory.write_text("identity")
+        assert "inkbox_mcp.service" in loaded(tmp_path, lines, **variables)
+
+
+FOREIGN: dict[str, Callable[[Path], object]] = {
+    "a folder": lambda place: place.mkdir(),
+    "a link to nothing": lambda place: place.symlink_to("nothing"),
+    "a file that others may read": lambda place: (place.write_text("spec"), place.chmod(0o644)),
+    "a file that is closed to all": lambda place: (place.touch(), place.chmod(0)),
+    "a pipe": lambda place: os.mkfifo(place, 0o600),
+    "a long file": lambda place: (place.write_bytes(b"\xff" * 100_000), place.chmod(0o600)),
+    "a strange name": lambda place: place.with_name("\n\u202e").mkdir(),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_what_is_foreign_among_the_generations_hides_no_other(kind: str, tmp_path: Path) -> None:
+    """A recording still depends on what can be read, and is still found."""
+    lines = legacy("2025-11-25")
+    with inkbox(404) as (variables, _):
+        loaded(tmp_path, lines, **variables)
+        (memory,) = (tmp_path / ".cache" / "inkbox-mcp" / "generations").iterdir()
+        FOREIGN[kind](memory.with_name("0"))
+        loaded(tmp_path, lines, **variables)
+        assert "inkbox_mcp.service" not in loaded(tmp_path, lines, **variables)
         memory.write_text("identity")
         assert "inkbox_mcp.service" in loaded(tmp_path, lines, **variables)
 
