@@ -22,10 +22,13 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from inkbox_mcp.access.tenants import Caller
 from inkbox_mcp.api.generations import KnownGeneration
+from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.service import Service
 
 MAX_STREAMS = 64
-"""The most streams that one caller may keep open."""
+"""The most streams that one caller may keep open, where callers are told apart."""
+MAX_STREAMS_OF_ALL = 1024
+"""The most streams of all callers together: a quarter of the connections, because each stream keeps one open."""
 
 Context = ServerRequestContext[Service, Any]
 
@@ -40,6 +43,8 @@ class ListChanges:
 
     def __init__(self, service: Service, caller_of: Callable[[Any], Caller]) -> None:
         self._service, self._caller_of = service, caller_of
+        settings = service.settings
+        self._told_apart = not settings.http or settings.per_request_keys or settings.auth_issuer is not None
         self._streams: Counter[str] = Counter()
 
     def listed(self, context: Context) -> None:
@@ -56,11 +61,14 @@ class ListChanges:
             await context.session.send_notification(ToolListChangedNotification(), context.request_id)
 
     async def listen(self, context: Context, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
-        """Serve a stream of notifications until the client closes it or the server is about to stop."""
+        """Serve a stream of notifications until the client closes it or the server is about to stop.
+
+        Raises:
+            MCPError: the caller needs a key and has none, or there are too many streams.
+        """
         caller = self._caller_of(context.request)
         name = caller.name
-        if self._streams[name] >= MAX_STREAMS:
-            raise MCPError(INVALID_REQUEST, f"There are {MAX_STREAMS} such streams already: close one first.")
+        self._admit(caller)
         discovery, session = self._service.discovery, _session(context)
         has_changed = session is not None and discovery.is_outdated(session, caller)
         handler = ListenHandler(_Bus(discovery.known(caller), has_changed=has_changed))
@@ -80,6 +88,23 @@ class ListChanges:
             if not self._streams[name]:
                 del self._streams[name]
         return ended  # pyright: ignore[reportPossiblyUnboundVariable] - nothing cancels the group before
+
+    def _admit(self, caller: Caller) -> None:
+        """Refuse a stream that could never have anything to say, and one too many."""
+        try:
+            self._service.tenants.api(caller)
+        except NotConfigured as error:
+            raise MCPError(INVALID_REQUEST, error.explain("subscriptions/listen")) from None
+        if self._told_apart and self._streams[caller.name] >= MAX_STREAMS:
+            raise MCPError(
+                INVALID_REQUEST, f"You have {MAX_STREAMS} open streams of notifications, the most: close one first."
+            )
+        if self._streams.total() >= MAX_STREAMS_OF_ALL:
+            raise MCPError(
+                INVALID_REQUEST,
+                f"The clients of this server have {MAX_STREAMS_OF_ALL} open streams of notifications, the most. Try "
+                "again later. Tools can be called without a stream; list them again from time to time.",
+            )
 
 
 class _Bus:

@@ -2,7 +2,8 @@
 
 import gc
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import count
 from typing import Any
 
 import anyio
@@ -15,6 +16,7 @@ from mcp.types import ServerNotification, ToolListChangedNotification
 from inkbox_mcp.access import tenants
 from inkbox_mcp.access.tenants import LOCAL, Caller
 from inkbox_mcp.discovery import MAX_SESSIONS, Lists
+from inkbox_mcp.protocol import changes
 from inkbox_mcp.protocol.changes import MAX_STREAMS
 from inkbox_mcp.protocol.server import server_of
 from inkbox_mcp.service import Service
@@ -174,10 +176,62 @@ async def test_a_caller_has_a_limited_number_of_streams() -> None:
         with anyio.fail_after(PATIENCE):
             while opened < MAX_STREAMS:
                 await anyio.wait_all_tasks_blocked()
-        with pytest.raises(MCPError, match="close one first"):
+        with pytest.raises(MCPError, match="You have 64 open streams of notifications, the most: close one first"):
             async with client.listen(tools_list_changed=True):
                 pass
         tasks.cancel_scope.cancel()
+
+
+async def test_callers_that_are_not_told_apart_do_not_use_up_each_others_streams() -> None:
+    """Over HTTP without authentication all have one name. Together they may have more, but not any number."""
+    service = service_on(Moving("spec"), http=True)
+    async with (
+        serve_service(service) as origin,
+        Client(f"{origin}/mcp") as greedy,
+        Client(f"{origin}/mcp") as other,
+        AsyncExitStack() as streams,
+    ):
+        for _ in range(MAX_STREAMS + 1):
+            await streams.enter_async_context(greedy.listen(tools_list_changed=True))
+        async with other.listen(tools_list_changed=True) as heard:
+            await Agent(other).ask("whoami")
+            service.discovery.known(LOCAL).learn("identity")
+            with anyio.fail_after(PATIENCE):
+                assert await anext(aiter(heard)) == ToolsListChanged()
+
+
+async def test_all_callers_together_have_a_limited_number_of_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys can be made up, and each stream keeps a connection open. A stream that has ended counts no more."""
+    monkeypatch.setattr(changes, "MAX_STREAMS_OF_ALL", 2)
+    service = service_on(Moving("spec"), api_key=None, http=True, per_request_keys=True)
+    numbers = count()
+
+    def caller_of(_: object) -> Caller:
+        number = next(numbers)
+        return Caller((f"ApiKey_{number:08}-0000-4000-8000-000000000000.s",), name=str(number))
+
+    async with Client(server_of(service, caller_of)) as client:
+        async with client.listen(tools_list_changed=True), client.listen(tools_list_changed=True):
+            with pytest.raises(MCPError, match="have 2 open streams of notifications, the most"):
+                async with client.listen(tools_list_changed=True):
+                    pass
+        is_free = False
+        with anyio.fail_after(PATIENCE):
+            while not is_free:  # the server learns of the end a moment later
+                with suppress(MCPError):
+                    async with client.listen(tools_list_changed=True):
+                        is_free = True
+
+
+@pytest.mark.parametrize("keys", [(), ("not a key",), ("ApiKey_x.y", "ApiKey_x.y")])
+async def test_a_stream_without_a_valid_key_is_refused_where_each_request_needs_one(keys: tuple[str, ...]) -> None:
+    """It would never have anything to say, and cost memory. The answer says where the key belongs."""
+    service = service_on(Moving("spec"), api_key=None, http=True, per_request_keys=True)
+    async with Client(server_of(service, lambda _: Caller(keys))) as client:
+        await client.list_tools()
+        with pytest.raises(MCPError, match=r"subscriptions/listen failed: .*X-Inkbox-API-Key"):
+            async with client.listen(tools_list_changed=True):
+                pass
 
 
 async def test_over_http_every_session_is_notified_at_its_next_call_and_no_stateless_client() -> None:
