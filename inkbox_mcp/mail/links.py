@@ -1,0 +1,206 @@
+"""Finds the links of a mail, says where they lead, and puts first what a mail was sent for. Nothing is opened."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+from urllib.parse import unquote
+
+from inkbox_mcp.mail.html import Anchor
+from inkbox_mcp.text import one_line
+
+MAX_LINKS = 10
+MAX_URL = 4096
+"""Characters of a URL; a longer one is left out, because a part of it would lead elsewhere."""
+MAX_LABEL = 100
+"""Characters of the text of a link."""
+_MOST_LOOKED_AT = 500
+
+Kind = Literal["verify", "confirm", "activate", "reset", "sign_in", "other", "unsubscribe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link of a mail.
+
+    Attributes:
+        url: the whole URL; its host is written in ASCII.
+        host: where it leads; an international name in its "xn--" form.
+        text: what the mail shows instead of it, or the words before it.
+        kind: what it seems to be for, by the words in its text and path.
+        misleading: whether its text or its user information names another host than the one it leads to.
+    """
+
+    url: str
+    host: str
+    text: str
+    kind: Kind
+    misleading: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The most useful links of a mail, and how many others it has.
+
+    Attributes:
+        found: at most 10; links that verify or sign in come first, those that unsubscribe last.
+        left_out: how many others there are, or are too long to be shown.
+    """
+
+    found: tuple[Link, ...]
+    left_out: int
+
+
+_WORDS: dict[Kind, str] = {
+    "unsubscribe": r"unsubscri|opt[ _-]?out|list-?manage|abmeld|abbestell|austragen|d[ée]sabonn|désinscri|desinscri|"
+    r"darse de baja|cancelar (?:la )?suscripci|disiscri|descadastr|cancelar inscri|afmelden|uitschrijven|отписа|"
+    r"退订|退訂|取消订阅|配信停止|登録解除|manage[ _-]?(?:your[ _-]?)?preferences|email[ _-]?preferences",
+    "reset": r"reset|forgot|zurücksetz|réinitialis|reinitialis|restablec|reimposta|redefini|herstel|сброс|重置|再設定|"
+    r"パスワード(?:変更|リセット)|(?:new|neues) pass?wor[dt]",
+    "verify": r"verif|vérif|überprüf|проверить|验证|驗證|認証|検証|인증",
+    "confirm": r"confirm|bestätig|bestaetig|conferma|bevestig|подтверд|确认|確認|확인",
+    "activate": r"activ(?:at|er|ar|e\b)|aktivier|attiva|ativar|activeren|активир|激活|启用|有効化|활성화|"
+    r"complete[ _-](?:your[ _-])?registration|accept[ _-](?:the[ _-])?invit",
+    "sign_in": r"magic|sign[ _-]?in|log[ _-]?in\b|one[ _-]?time|anmelde|einloggen|se connecter|connexion|iniciar sesi|"
+    r"acceder|accedi|entrar|inloggen|войти|登录|登入|ログイン|サインイン|로그인",
+}
+_KINDS: dict[Kind, re.Pattern[str]] = {kind: re.compile(words, re.IGNORECASE) for kind, words in _WORDS.items()}
+_ORDER: tuple[Kind, ...] = ("verify", "confirm", "activate", "reset", "sign_in", "other", "unsubscribe")
+# A URL in angle brackets may go on in the next line (RFC 3986, appendix C).
+_IN_TEXT = re.compile(
+    r"<(?P<bracketed>https?://[^\s<>\"]+(?:\n[^\s<>\"]+)*)>|(?P<bare>https?://[^\s<>\"]+)", re.IGNORECASE
+)
+_TRAILING = ".,;:!?'*_~|…。、，；：！？」』】》）\u2019\u201d"
+_NAMED_HOST = re.compile(r"(?<![\w@.-])(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62}(?![\w@-])")
+_FILES = frozenset(
+    "pdf doc docx xls xlsx ppt pptx odt ods zip rar gz png jpg jpeg gif svg webp txt csv html htm xml json ics eml mp3 "
+    "mp4 mov exe dmg py js ts md".split()
+)
+_SECOND_LEVEL = frozenset("ac co com edu gob gov govt go gv ltd me mil ne net nom or org plc sch".split())
+_SHARED = frozenset(
+    "github.io gitlab.io pages.dev workers.dev web.app firebaseapp.com herokuapp.com netlify.app vercel.app "
+    "blogspot.com wordpress.com azurewebsites.net amazonaws.com cloudfront.net appspot.com onrender.com glitch.me "
+    "wixsite.com weebly.com myshopify.com sharepoint.com ngrok.io ngrok.app trycloudflare.com".split()
+)
+
+
+def find_links(text: str, anchors: Iterable[Anchor] = ()) -> Links:
+    """Find the http and https links of a mail.
+
+    Args:
+        text: the visible text.
+        anchors: the visible links of its HTML, whose text is known.
+    """
+    found: dict[str, Link] = {}
+    too_long = 0
+    pairs = [(anchor.href, anchor.text, True) for anchor in islice(anchors, _MOST_LOOKED_AT)]
+    pairs += islice(_in_text(text), _MOST_LOOKED_AT)
+    for href, label, is_shown in pairs:
+        if len(href) > MAX_URL:
+            too_long += href[:8].lower().startswith(("http:", "https:"))
+        elif (link := _link(href, label, is_shown=is_shown)) and (
+            link.url not in found or (link.text and not found[link.url].text)
+        ):
+            found[link.url] = link
+    ordered = sorted(found.values(), key=lambda link: _ORDER.index(link.kind))
+    return Links(tuple(ordered[:MAX_LINKS]), max(len(ordered) - MAX_LINKS, 0) + too_long)
+
+
+def _link(href: str, label: str, *, is_shown: bool) -> Link | None:
+    if not (parts := _split(href)):
+        return None
+    url, host, user = parts
+    line = one_line(label[: 4 * MAX_LABEL])
+    shown = line if len(line) <= MAX_LABEL else f"{line[: MAX_LABEL - 1]}…"
+    if shown == url:
+        shown = ""
+    misleading = "." in user or (is_shown and any(_site(name) != _site(host) for name in _named_hosts(line)))
+    return Link(url, host, shown, _kind(line, url), misleading)
+
+
+def _split(href: str) -> tuple[str, str, str] | None:
+    """Return a URL, its host and its user information as a browser reads it; None if it does not lead to a website."""
+    href = re.sub(
+        r"[\x00-\x20\x7f]", lambda sign: "" if sign[0] in "\t\n\r" else "%20", href.strip("".join(map(chr, range(33))))
+    )
+    scheme, colon, rest = href.partition(":")
+    if not colon or scheme.lower() not in {"http", "https"}:
+        return None
+    rest = rest.lstrip("/\\")
+    end = min((at for at in map(rest.find, "/\\?#") if at >= 0), default=len(rest))
+    authority, tail = rest[:end], rest[end:]
+    if tail.startswith("\\"):
+        tail = f"/{tail[1:]}"
+    user, _, place = authority.rpartition("@")
+    name, port = place, ""
+    if (found := re.fullmatch(r"(.*):(\d{0,5})", place)) and not place.endswith("]"):
+        name, port = found[1], found[2]
+    host = ascii_host(name)
+    if host is None:
+        return None
+    shown_user = f"{user}@" if user else ""
+    url = f"{scheme.lower()}://{shown_user}{host}{f':{port}' if port else ''}{tail}"
+    return url, host, unquote(user)
+
+
+def ascii_host(name: str) -> str | None:
+    """Return a host in lower case, an international name in its "xn--" form; None if it is none."""
+    if not 0 < len(name) <= 255:
+        return None
+    plain = unicodedata.normalize("NFKC", unquote(name)).lower().replace("\u3002", ".")
+    labels = [
+        label if label.isascii() else f"xn--{label.encode('punycode', 'replace').decode('ascii')}"
+        for label in plain.rstrip(".").split(".")
+    ]
+    host = ".".join(labels)
+    return host if all(labels) and re.fullmatch(r"[a-z0-9_.-]{1,253}|\[[0-9a-f:.]{2,45}\]", host) else None
+
+
+def _in_text(text: str) -> Iterable[tuple[str, str, bool]]:
+    """Yield the URLs in a text, with the words before each and whether these stand directly for it."""
+    before = 0
+    for found in _IN_TEXT.finditer(text):
+        if bracketed := found["bracketed"]:
+            url, is_shown = bracketed.replace("\n", ""), True
+        else:
+            url, is_shown = _without_trailing(found["bare"]), False
+        above = text[max(before, found.start() - 300) : found.start()].rstrip(" (\u300c<")
+        lines = [line for line in above.rsplit("\n", 4)[-3:] if line.strip()]
+        label = lines[-1].strip() if lines else ""
+        yield url, label, is_shown and not above.endswith("\n")
+        before = found.end()
+
+
+def _without_trailing(url: str) -> str:
+    """Take off the punctuation of the sentence around a URL, and brackets that were opened before it."""
+    while url:
+        if url[-1] in _TRAILING or (url[-1] in ")]}" and url.count(url[-1]) > url.count("([{"[")]}".index(url[-1])])):
+            url = url[:-1]
+        else:
+            break
+    return url
+
+
+def _named_hosts(label: str) -> list[str]:
+    hosts = [(found[0], ascii_host(found[0])) for found in _NAMED_HOST.finditer(label)]
+    return [host for name, host in hosts if host and name.rpartition(".")[2].lower() not in _FILES]
+
+
+def _site(host: str) -> str:
+    """Return the part of a host that one owner has: the last two labels, or three below such as co.uk."""
+    labels = host.split(".")
+    last = ".".join(labels[-2:])
+    if last in _SHARED or (len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL):
+        return ".".join(labels[-3:])
+    return last
+
+
+def _kind(label: str, url: str) -> Kind:
+    path = unquote(url.partition("//")[2].partition("/")[2][:300])
+    for words in (label, path):
+        for kind, pattern in _KINDS.items():
+            if pattern.search(words):
+                return kind
+    return "other"
