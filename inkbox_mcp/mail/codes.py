@@ -1,0 +1,185 @@
+"""Finds what may be a code to sign in or to verify with, and says how likely each is.
+
+A candidate has the form of a code. What speaks for it and against it is in the words near it, and in its form.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from itertools import islice
+
+from inkbox_mcp.mail.code_words import CODE, OTHER_NUMBER, PROMOTION, PURPOSE
+
+MAX_CODES = 5
+MAX_LOOKED_AT = 100_000
+"""Characters of the text, and 1,000 of the subject, in which codes are looked for."""
+_LEAST = 30  # points of what is shown
+_MOST_CANDIDATES = 2000
+_MAX_LINE = 200
+_NEAR = 60  # characters on a line
+_REPLACED = re.compile(r"(?:https?://|www\.)[^\s<>\"]+|[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,255}", re.IGNORECASE)
+_FORM = re.compile(
+    r"(?<![^\W_])(?<![.,:/@#&=%$€£¥₹+*-])(?<![$€£¥₹№][ ])(?:"
+    r"(?P<google>[A-Z]-\d{6})|"
+    r"(?P<group>\d{3}[ -]\d{3,4}|\d{4}[ -]\d{4}|\d{2}[ -]\d{2}[ -]\d{2})|"
+    r"(?P<single>\d(?:[ ]{1,2}\d){3,7})|"
+    r"(?P<digits>\d{4,8})|"
+    r"(?P<pair>[A-Z0-9]{3,5}-[A-Z0-9]{3,5})|"
+    r"(?P<mixed>(?=[A-Z]{0,8}\d)(?=\d{0,8}[A-Z])[A-Z0-9]{5,9})"
+    r")(?![^\W_])(?![.,:/@%=-][^\W_])(?![ ]?[%€£¥₹$°])(?![ -]\d)"
+)
+_UNIT = re.compile(
+    r"[ ]?(?:eur|usd|gbp|chf|jpy|rub|brl|円|元|руб|р\.|dollars?|euros?|km|kg|mb|gb|px|cm|mm|kcal|people|users|points|"
+    r"punkte|reviews?|followers|likes|years?|jahre|hours?|items?|pieces?|stück|点|人|年|월|명|ポイント)\b",
+    re.IGNORECASE,
+)
+_MONTH = re.compile(
+    r"(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|january|enero|janvier|gennaio|"
+    r"янв|фев|мар|апр|ма[йя]|июн|июл|авг|сен|окт|ноя|дек)\w{0,9}\.?[ ](?:de[ ])?(?:\d{1,2},?[ ])?$",
+    re.IGNORECASE,
+)
+_AROUND = " .:*_-|\"'[](){}<>=~#`「」【】"  # a code that is alone on its line
+_POINTS = {"google": 35, "group": 18, "single": 18, "digits": 8, "pair": 6, "mixed": 6}
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What may be a code.
+
+    Attributes:
+        value: as it is to be entered: decimal digits in ASCII, without the blanks or hyphens of groups of digits.
+        score: from 1 to 100.
+        line: the line that it is in, at most 200 characters; "Subject: …" if it is in the subject.
+    """
+
+    value: str
+    score: int
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line with what is near it.
+
+    Attributes:
+        plain: digits and letters in ASCII where they have such a form, of the same length as the shown line.
+    """
+
+    shown: str
+    plain: str
+    above: str = ""
+    below: str = ""
+    is_subject: bool = False
+
+
+def find_codes(text: str, subject: str = "") -> tuple[Code, ...]:
+    """Find codes in a mail; at most five, the likeliest first. None is sure: the reader decides by the line.
+
+    Args:
+        text: the visible text, with quotations; its first 100,000 characters are read.
+        subject: the mail's; its first 1,000 characters.
+    """
+    lines = _lines(text, subject)
+    aim = _aim(lines)
+    best: dict[str, Code] = {}
+    found = ((line, form) for line in lines for form in _FORM.finditer(line.plain))
+    for line, form in islice(found, _MOST_CANDIDATES):
+        score = min(_score(line, form) + aim, 100)
+        value = _value(form)
+        if value in best and best[value].score >= score:
+            continue
+        best[value] = Code(value, score, _shown(line, form.start()))
+    likely = [code for code in best.values() if code.score >= _LEAST]
+    return tuple(sorted(likely, key=lambda code: -code.score)[:MAX_CODES])
+
+
+def _lines(text: str, subject: str) -> list[_Line]:
+    subject = " ".join(subject[:1000].split())
+    shown = [line.strip() for line in text[:MAX_LOOKED_AT].split("\n")]
+    shown = [line for line in shown if line]
+    plain = [_plain(line) for line in shown]
+    lines = [_Line(subject, _plain(subject), is_subject=True)] if subject else []
+    for at, line in enumerate(shown):
+        above = plain[at - 1] if at else ""
+        lines.append(_Line(line, plain[at], above, plain[at + 1] if at + 1 < len(plain) else ""))
+    return lines
+
+
+def _plain(line: str) -> str:
+    """Write decimal digits and full-width signs in ASCII, and blanks for URLs and addresses, at the same length."""
+    if not line.isascii():
+        line = "".join(map(_ascii, line))
+    return _REPLACED.sub(lambda found: " " * len(found[0]), line)
+
+
+def _ascii(char: str) -> str:
+    if char < "\u0100":
+        return char
+    digit = unicodedata.decimal(char, None)
+    if digit is not None:
+        return str(digit)
+    if "\uff01" <= char <= "\uff5e":
+        return chr(ord(char) - 0xFEE0)
+    return "-" if "\u2010" <= char <= "\u2015" or char == "\u2212" else char
+
+
+def _aim(lines: list[_Line]) -> int:
+    """Return points for what the mail as a whole is about."""
+    beginning = " ".join(line.plain[:300] for line in lines[:40])[:4000]
+    return (8 if PURPOSE.search(beginning) else 0) - (12 if PROMOTION.search(beginning) else 0)
+
+
+def _score(line: _Line, form: re.Match[str]) -> int:
+    kind, value = form.lastgroup or "", _value(form)
+    before, after = line.plain[max(form.start() - _NEAR, 0) : form.start()], line.plain[form.end() : form.end() + _NEAR]
+    score = _POINTS[kind] + (10 if len(value) == 6 else 0)
+    alone = not (line.plain[: form.start()] + line.plain[form.end() :]).strip(_AROUND)
+    score += 22 if alone else 0
+    score += _words_for(line, before, after, alone=alone)
+    score -= _words_against(line, before, after, alone=alone)
+    if len(value) == 4 and value.isdigit() and 1900 <= int(value) <= 2099:
+        score -= 25
+    if _UNIT.match(after) or _MONTH.search(before) or (kind == "pair" and value.isdigit()):
+        score -= 40
+    return score
+
+
+def _words_for(line: _Line, before: str, after: str, *, alone: bool) -> int:
+    """Return points for words that name a code: before it, after it, or on the lines around."""
+    if CODE.search(before):
+        return 45
+    if CODE.search(after):
+        return 35
+    if CODE.search(line.above[-150:]):
+        return 40 if alone else 20
+    if CODE.search(line.below[:150]):
+        return 25 if alone else 10
+    return 12 if PURPOSE.search(before + after) or (alone and PURPOSE.search(line.above[-150:])) else 0
+
+
+def _words_against(line: _Line, before: str, after: str, *, alone: bool) -> int:
+    """Return points against it for words that name another number, or speak of a promotion."""
+    against = 0
+    near = line.above[-80:] if alone else before
+    other = list(OTHER_NUMBER.finditer(near))
+    code = list(CODE.finditer(near))
+    if other:
+        # The nearer word decides.
+        against += 60 if not code or other[-1].end() > code[-1].start() else 15
+    if not alone and OTHER_NUMBER.search(after[:20]):
+        against += 10
+    if PROMOTION.search(before + after) or (alone and PROMOTION.search(line.above[-80:] + line.below[:80])):
+        against += 55
+    return against
+
+
+def _value(form: re.Match[str]) -> str:
+    if form.lastgroup in {"group", "single"}:
+        return re.sub("[ -]", "", form[0])
+    return form[0]
+
+
+def _shown(line: _Line, at: int) -> str:
+    start = max(min(at - _MAX_LINE // 2, len(line.shown) - _MAX_LINE), 0)
+    cut = line.shown[start : start + _MAX_LINE]
+    return f"Subject: {cut}" if line.is_subject else cut
