@@ -38,11 +38,13 @@ PROMOTION = re.compile(
 
 OTHER_NUMBER = re.compile(
     r"order|invoice|tracking|parcel|shipment|booking|reservation|confirmation (?:no|number|nr)|ticket|case\b|customer|"
-    r"account|member|reference|\bref\b|phone|tel\b|tel[.:]|call us|mobile|fax|zip|postal|post ?code|area code|vat\b|"
+    r"account|member|reference|\bref\b|phone|tel\b|tel[.:]|call us|mobile|fax|zip(?: code)?|postal(?: code)?|"
+    r"post ?code|area code|vat\b|"
     r"tax id|iban|bic\b|swift|card ending|ending in|qty|item\b|sku|model|version|build|page|room|flight|gate|"
     r"seat|copyright|©|"
-    r"total|amount|invoice|balance|street|suite|floor|p\.?o\.? box|employee|postcode|qr[- ]?code|bar ?code|"
-    r"country code|source code|error code|status code|code of conduct|dress code|zip code|promo|http|"
+    r"total|amount|invoice|balance|street|suite|floor|p\.?o\.? box|employee|request id|meeting id|\bid\b|"
+    r"qr[- ]?code|bar ?code|"
+    r"country code|source code|error code|status code|code of conduct|dress code|promo|"
     r"bestell|auftrag|rechnung|sendung|paket|kunden|vertrag|buchung|aktenzeichen|referenz|vorgang|telefon|hotline|"
     r"rufnummer|plz|postleitzahl|konto|ust|steuer|handelsregister|hrb|betrag|summe|straße|strasse|artikel|endet auf|"
     r"endend|commande|facture|suivi|colis|client|contrat|réservation|téléphone|tél|siret|siren|tva|montant|"

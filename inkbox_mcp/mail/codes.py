@@ -16,23 +16,28 @@ MAX_LOOKED_AT = 100_000
 _LEAST = 30  # points of what is shown
 _MOST_CANDIDATES = 2000
 _MAX_LINE = 200
-_NEAR = 60  # characters on a line
+_NEAR = 100  # characters on a line
 _REPLACED = re.compile(r"(?:https?://|www\.)[^\s<>\"]+|[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,255}", re.IGNORECASE)
+# Chinese and Japanese have no blanks between a word and a number.
+_LETTER = "[0-9A-Za-z\u00aa-\u02ff\u0370-\u1fff\uac00-\ud7a3]"
 _FORM = re.compile(
-    r"(?<![^\W_])(?<![.,:/@#&=%$€£¥₹+*-])(?<![$€£¥₹№][ ])(?:"
+    rf"(?<!{_LETTER})(?<![/@#&=%$€£¥₹№+-])(?<!\d[.,: -])(?<![$€£¥₹№#][ ])(?<!\*\*\*)(?<!\*\*\*[ ])(?:"
     r"(?P<google>[A-Z]-\d{6})|"
     r"(?P<group>\d{3}[ -]\d{3,4}|\d{4}[ -]\d{4}|\d{2}[ -]\d{2}[ -]\d{2})|"
     r"(?P<single>\d(?:[ ]{1,2}\d){3,7})|"
     r"(?P<digits>\d{4,8})|"
     r"(?P<pair>[A-Z0-9]{3,5}-[A-Z0-9]{3,5})|"
     r"(?P<mixed>(?=[A-Z]{0,8}\d)(?=\d{0,8}[A-Z])[A-Z0-9]{5,9})"
-    r")(?![^\W_])(?![.,:/@%=-][^\W_])(?![ ]?[%€£¥₹$°])(?![ -]\d)"
+    rf")(?!{_LETTER})(?![.,:/@%=-]{_LETTER})(?![ ]?[%€£¥₹$°])(?![ -]\d)"
 )
 _UNIT = re.compile(
     r"[ ]?(?:eur|usd|gbp|chf|jpy|rub|brl|円|元|руб|р\.|dollars?|euros?|km|kg|mb|gb|px|cm|mm|kcal|people|users|points|"
     r"punkte|reviews?|followers|likes|years?|jahre|hours?|items?|pieces?|stück|点|人|年|월|명|ポイント)\b",
     re.IGNORECASE,
 )
+_STATE = re.compile(r"\b[A-Z]{2}[ ]$")  # before a ZIP code
+# After words such as "Your code for order 4711", this says that the code follows.
+_IS = re.compile(r"(?:\b(?:lautet|is|ist|est|es|è|é)|[是为為は])[\W]{0,4}$", re.IGNORECASE)
 _MONTH = re.compile(
     r"(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|january|enero|janvier|gennaio|"
     r"янв|фев|мар|апр|ма[йя]|июн|июл|авг|сен|окт|ноя|дек)\w{0,9}\.?[ ](?:de[ ])?(?:\d{1,2},?[ ])?$",
@@ -106,7 +111,7 @@ def _lines(text: str, subject: str) -> list[_Line]:
 
 
 def _plain(line: str) -> str:
-    """Write decimal digits and full-width signs in ASCII, and blanks for URLs and addresses, at the same length."""
+    """Write decimal digits, full-width letters and hyphens in ASCII, and blanks for URLs and addresses, at the same length."""
     if not line.isascii():
         line = "".join(map(_ascii, line))
     return _REPLACED.sub(lambda found: " " * len(found[0]), line)
@@ -118,9 +123,9 @@ def _ascii(char: str) -> str:
     digit = unicodedata.decimal(char, None)
     if digit is not None:
         return str(digit)
-    if "\uff01" <= char <= "\uff5e":
+    if "\uff21" <= char <= "\uff5a" and char.isalpha():
         return chr(ord(char) - 0xFEE0)
-    return "-" if "\u2010" <= char <= "\u2015" or char == "\u2212" else char
+    return "-" if "\u2010" <= char <= "\u2015" or char in "\u2212\uff0d" else char
 
 
 def _aim(lines: list[_Line]) -> int:
@@ -139,6 +144,8 @@ def _score(line: _Line, form: re.Match[str]) -> int:
     score -= _words_against(line, before, after, alone=alone)
     if len(value) == 4 and value.isdigit() and 1900 <= int(value) <= 2099:
         score -= 25
+    if kind == "digits" and len(value) == 5 and _STATE.search(before):
+        score -= 40
     if _UNIT.match(after) or _MONTH.search(before) or (kind == "pair" and value.isdigit()):
         score -= 40
     return score
@@ -165,7 +172,8 @@ def _words_against(line: _Line, before: str, after: str, *, alone: bool) -> int:
     code = list(CODE.finditer(near))
     if other:
         # The nearer word decides.
-        against += 60 if not code or other[-1].end() > code[-1].start() else 15
+        is_named = code and (other[-1].end() < code[-1].start() or _IS.search(before))
+        against += 15 if is_named else 60
     if not alone and OTHER_NUMBER.search(after[:20]):
         against += 10
     if PROMOTION.search(before + after) or (alone and PROMOTION.search(line.above[-80:] + line.below[:80])):
