@@ -8,7 +8,7 @@ import unicodedata
 from dataclasses import dataclass
 from itertools import islice
 
-from inkbox_mcp.mail.code_words import CODE, OTHER_NUMBER, PROMOTION, PURPOSE
+from inkbox_mcp.mail.code_words import CODE, ENTER, OTHER_NUMBER, PROMOTION, PURPOSE
 
 MAX_CODES = 5
 MAX_LOOKED_AT = 100_000
@@ -38,6 +38,8 @@ _UNIT = re.compile(
 _STATE = re.compile(r"\b[A-Z]{2}[ ]$")  # before a ZIP code
 # After words such as "Your code for order 4711", this says that the code follows.
 _IS = re.compile(r"(?:\b(?:lautet|is|ist|est|es|è|é)|[是为為は])[\W]{0,4}$", re.IGNORECASE)
+_IS_AFTER = re.compile(r"\W{0,4}(?:is|ist|est|es|è|é)\b|[\W]{0,4}[是为為は]", re.IGNORECASE)
+_SENTENCE = re.compile(r"[.!?][ ]|[。！？]")
 _MONTH = re.compile(
     r"(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|january|enero|janvier|gennaio|"
     r"янв|фев|мар|апр|ма[йя]|июн|июл|авг|сен|окт|ноя|дек)\w{0,9}\.?[ ](?:de[ ])?(?:\d{1,2},?[ ])?$",
@@ -67,7 +69,7 @@ class _Line:
     """A line with what is near it.
 
     Attributes:
-        plain: digits and letters in ASCII where they have such a form, of the same length as the shown line.
+        plain: the line at the same length, with digits and letters in ASCII where they have such a form.
     """
 
     shown: str
@@ -111,7 +113,7 @@ def _lines(text: str, subject: str) -> list[_Line]:
 
 
 def _plain(line: str) -> str:
-    """Write decimal digits, full-width letters and hyphens in ASCII, and blanks for URLs and addresses, at the same length."""
+    """Write digits, full-width letters and hyphens in ASCII, URLs and addresses as blanks, at the same length."""
     if not line.isascii():
         line = "".join(map(_ascii, line))
     return _REPLACED.sub(lambda found: " " * len(found[0]), line)
@@ -152,16 +154,23 @@ def _score(line: _Line, form: re.Match[str]) -> int:
 
 
 def _words_for(line: _Line, before: str, after: str, *, alone: bool) -> int:
-    """Return points for words that name a code: before it, after it, or on the lines around."""
-    if CODE.search(before):
+    """Return points for words that name a code or ask to enter it: before it, after it, or on the lines around."""
+    sentence, rest = _SENTENCE.split(before)[-1], _SENTENCE.split(after)[0]
+    above = line.above[-150:]
+    if CODE.search(sentence):
         return 45
-    if CODE.search(after):
-        return 35
-    if CODE.search(line.above[-150:]):
-        return 40 if alone else 20
-    if CODE.search(line.below[:150]):
-        return 25 if alone else 10
-    return 12 if PURPOSE.search(before + after) or (alone and PURPOSE.search(line.above[-150:])) else 0
+    if CODE.search(rest):
+        return 45 if _IS_AFTER.match(rest) else 35
+    points = 25 if ENTER.search(sentence) or (alone and ENTER.search(above)) else 0
+    if CODE.search(before):
+        points += 20
+    elif CODE.search(above):
+        points += 40 if alone else 20
+    elif CODE.search(line.below[:150]):
+        points += 25 if alone else 10
+    elif PURPOSE.search(before + after) or (alone and PURPOSE.search(above)):
+        points += 12
+    return min(points, 45)
 
 
 def _words_against(line: _Line, before: str, after: str, *, alone: bool) -> int:
@@ -172,7 +181,8 @@ def _words_against(line: _Line, before: str, after: str, *, alone: bool) -> int:
     code = list(CODE.finditer(near))
     if other:
         # The nearer word decides.
-        is_named = code and (other[-1].end() < code[-1].start() or _IS.search(before))
+        asked = alone and bool(code) and near.endswith((":", "："))
+        is_named = code and (other[-1].end() < code[-1].start() or asked or _IS.search(before))
         against += 15 if is_named else 60
     if not alone and OTHER_NUMBER.search(after[:20]):
         against += 10
