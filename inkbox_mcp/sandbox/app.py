@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inkbox_mcp.sandbox import identity_generation, problems, spec_generation
+from inkbox_mcp.sandbox.mail import attachments, outside
 from inkbox_mcp.sandbox.store import Store
 
 Generation = Literal["spec", "identity"]
@@ -29,7 +30,12 @@ def _routes_of(routers: Iterable[APIRouter]) -> list[BaseRoute]:
 
 
 # Shared by all applications, because FastAPI needs longer to prepare them than to answer a request.
-_ROUTES = {"spec": _routes_of(spec_generation.ROUTERS), "identity": _routes_of(identity_generation.ROUTERS)}
+# What begins with /sandbox is not part of the API, and not in its document.
+_OWN = (attachments.router, outside.router)
+_ROUTES = {
+    "spec": _routes_of((*spec_generation.ROUTERS, *_OWN)),
+    "identity": _routes_of((*identity_generation.ROUTERS, *_OWN)),
+}
 
 
 def create_app(store: Store, generation: Generation = "spec") -> FastAPI:

@@ -21,14 +21,15 @@ def _without_at_in_lower_case(value: Any) -> Any:
     return value.lstrip("@").lower() if isinstance(value, str) else value
 
 
-def _iso_8601(value: Any) -> Any:
+def iso_8601(value: Any) -> Any:
+    """Write microseconds since the epoch as a `Timestamp`; other values stay as they are."""
     if not isinstance(value, int):
         return value
     moment = _EPOCH + timedelta(microseconds=value)
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-Timestamp = Annotated[str, BeforeValidator(_iso_8601), Field(json_schema_extra={"format": "date-time"})]
+Timestamp = Annotated[str, BeforeValidator(iso_8601), Field(json_schema_extra={"format": "date-time"})]
 """ISO 8601 in UTC, always with microseconds; made from microseconds since the epoch."""
 
 FilterMode = Literal["blacklist", "whitelist"]

@@ -2,25 +2,28 @@
 
 import json
 import sqlite3
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from inkbox_mcp.sandbox.database import is_busy
+from inkbox_mcp.sandbox.fields import absent
 
 
 class Refusal(Exception):
     """A request that the API answers with `{"detail": …}` and this status."""
 
-    status: ClassVar[int]
+    status: int
 
-    def __init__(self, detail: str | dict[str, str]) -> None:
-        """Make a refusal with the `detail` of its answer."""
+    def __init__(self, detail: str | Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
+        """Make a refusal with the `detail` and the headers of its answer."""
         super().__init__(detail)
         self.detail = detail
+        self.headers = headers
 
 
 class BadRequest(Refusal):
@@ -33,6 +36,12 @@ class Unauthorized(Refusal):
     """401: no API key, or one that is not an API key."""
 
     status = 401
+
+
+class PaymentRequired(Refusal):
+    """402: the plan does not allow this."""
+
+    status = 402
 
 
 class Forbidden(Refusal):
@@ -53,6 +62,24 @@ class Conflict(Refusal):
     status = 409
 
 
+class TooLarge(Refusal):
+    """413: more bytes than are taken."""
+
+    status = 413
+
+
+class UnsupportedMediaType(Refusal):
+    """415: a body of another type."""
+
+    status = 415
+
+
+class TooManyRequests(Refusal):
+    """429: later, not now."""
+
+    status = 429
+
+
 class Unavailable(Refusal):
     """503: bad luck; the same request may succeed the next time."""
 
@@ -63,6 +90,21 @@ class Problem(BaseModel):
     """The body of all errors but 422 and a taken handle of the identity generation."""
 
     detail: str
+
+
+class Reason(BaseModel):
+    """A `detail` for programs: what went wrong, and further members that depend on it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    error: str
+    message: str = Field(default_factory=absent)
+
+
+class MailProblem(BaseModel):
+    """The body of the errors of mail."""
+
+    detail: str | Reason
 
 
 class HandleUnavailable(BaseModel):
@@ -83,10 +125,13 @@ Responses = dict[int | str, dict[str, Any]]
 
 _MEANINGS = {
     400: "The body cannot be read, or a value means nothing",
+    402: "The mailbox is full",
     401: "The API key is missing or malformed",
     403: "Organization ID missing from token",
     404: "Not found in this organization",
     409: "The name or the place is taken",
+    413: "More bytes than a message may have",
+    429: "More recipients than the plan allows in 24 hours",
     503: "A collision, or a busy database; retry the request",
 }
 
@@ -98,7 +143,7 @@ def answers(*statuses: int, model: type[BaseModel] = Problem) -> Responses:
 
 async def refused(_: Request, error: Refusal) -> Response:
     """Answer a refusal with its status and its detail."""
-    return JSONResponse({"detail": error.detail}, error.status)
+    return JSONResponse({"detail": error.detail}, error.status, error.headers)
 
 
 async def invalid(_: Request, error: RequestValidationError) -> Response:

@@ -21,7 +21,8 @@ Row = dict[str, Any]
 
 _MAILBOXES = f"""
 SELECT *, local_part || '@{SENDING_DOMAIN}' AS email_address, '{SENDING_DOMAIN}' AS sending_domain,
-    identity_id AS agent_identity_id, inbound_filter_mode AS filter_mode
+    identity_id AS agent_identity_id, inbound_filter_mode AS filter_mode,
+    (SELECT storage_limit_bytes FROM limits) AS storage_limit_bytes
 FROM mailboxes WHERE organization_id = ? AND status <> 'deleted'
 """  # noqa: S608 - what goes into the statement is a constant
 
@@ -63,6 +64,17 @@ def find_mailbox(connection: sqlite3.Connection, organization_id: str, name: str
     if row is None:
         raise NotFound("Mailbox not found")
     return row
+
+
+def find_active_mailbox(connection: sqlite3.Connection, address: str) -> Row | None:
+    """Return the mailbox of any organization that has this full address, ignoring case; None for a deleted one."""
+    local_part, _, domain = address.rpartition("@")
+    if not address.isascii() or domain.lower() != SENDING_DOMAIN:
+        return None
+    owner = connection.execute(
+        "SELECT organization_id FROM mailboxes WHERE local_part = ? AND status <> 'deleted'", (local_part.lower(),)
+    ).fetchone()
+    return owner and find_mailbox(connection, owner["organization_id"], address)
 
 
 def insert_mailbox(
@@ -181,7 +193,8 @@ def update_identity(connection: sqlite3.Connection, row: Row, changes: Row) -> R
     try:
         connection.execute(
             "UPDATE identities SET agent_handle = :agent_handle, status = :status, description = :description,"
-            " signing_key_created_at = :signing_key_created_at, updated_at = :now WHERE id = :id",
+            " signing_key_created_at = :signing_key_created_at, signing_key = :signing_key, updated_at = :now"
+            " WHERE id = :id",
             row,
         )
     except sqlite3.IntegrityError:

@@ -3,7 +3,7 @@
 import secrets
 import sqlite3
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,10 @@ from typing import Self
 
 from inkbox_mcp.sandbox import rows
 from inkbox_mcp.sandbox.database import Database, tick
+from inkbox_mcp.sandbox.mail.delivery import deliver
+from inkbox_mcp.sandbox.mail.limits import Limits, read_limits, write_limits
+from inkbox_mcp.sandbox.mail.parsing import MAX_MESSAGE_BYTES, Unreadable, parse
+from inkbox_mcp.sandbox.mail.webhooks import Courier
 
 FIRST_IDENTITIES = ("sales-agent", "support-agent")
 
@@ -31,12 +35,14 @@ class Organization:
         created_at: When its key was first used, in microseconds since the epoch.
         local_part: Generates local parts.
         database: With its rows, and those of other organizations.
+        courier: Delivers events to webhooks.
     """
 
     id: str
     created_at: int
     local_part: Callable[[], str]
     database: Database
+    courier: Courier
 
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """Yield the connection for statements that change nothing."""
@@ -45,6 +51,10 @@ class Organization:
     def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         """Yield the connection for statements that are committed together or not at all."""
         return self.database.transaction()
+
+    def posting(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Yield the connection for a transaction, after which its events are delivered."""
+        return self.courier.posting()
 
     def list_mailboxes(self) -> list[SimpleNamespace]:
         """Return the mailboxes, newest first, without going through the API."""
@@ -82,6 +92,7 @@ class Store:
         """Open the file; close the store with `close` or a `with` statement."""
         self._database = Database(path, busy_timeout=busy_timeout)
         self._local_part = local_part
+        self._courier = Courier(self._database)
 
     def organization(self, organization_id: str) -> Organization:
         """Return the organization of this id. A new one begins with two identities.
@@ -95,10 +106,57 @@ class Store:
             with self._database.transaction() as connection:
                 _begin(connection, organization_id)
                 row = connection.execute(found, (organization_id,)).fetchone()
-        return Organization(organization_id, row["created_at"], self._local_part, self._database)
+        return Organization(organization_id, row["created_at"], self._local_part, self._database, self._courier)
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Yield the connection for statements that change nothing, in all organizations."""
+        return self._database.reading()
+
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Yield the connection for statements that are committed together or not at all, in all organizations."""
+        return self._database.transaction()
+
+    def deliver(self, message: bytes, recipients: Iterable[str] = ()) -> tuple[dict[str, str], list[str]]:
+        """Deliver a message from outside.
+
+        Args:
+            message: RFC 5322 text, at most 30 MB.
+            recipients: Addresses; without any, those of To, Cc and Bcc in the message.
+
+        Returns:
+            The ids of the messages by recipient, and the recipients that no mailbox of the sandbox takes it for.
+
+        Raises:
+            Unreadable: The message is too large, or is built so that reading it would take too long.
+        """
+        if len(message) > MAX_MESSAGE_BYTES:
+            raise Unreadable(f"The message is larger than {MAX_MESSAGE_BYTES} bytes")
+        parsed = parse(message)
+        addresses = list(dict.fromkeys(each.lower() for each in recipients or [*parsed.to, *parsed.cc, *parsed.bcc]))
+        with self._courier.posting() as connection:
+            delivered = deliver(connection, parsed, message, addresses)
+        return {address: row["id"] for address, row in delivered.items()}, [
+            address for address in addresses if address not in delivered
+        ]
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the plan; set them to change them for all that use the file."""
+        with self.reading() as connection:
+            return read_limits(connection)
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        with self.transaction() as connection:
+            write_limits(connection, limits)
+
+    def finish_deliveries(self) -> None:
+        """Wait until all events so far are delivered to their webhooks, or given up."""
+        self._courier.finish()
 
     def close(self) -> None:
-        """Close the file; closing twice is allowed."""
+        """Deliver the events that are left and close the file; closing twice is allowed."""
+        self._courier.close()
         self._database.close()
 
     def __enter__(self) -> Self:

@@ -677,6 +677,8 @@ async def test_each_generation_documents_its_own_operations(
     assert {name for name in here.keys() - there.keys() if "webhook" not in name} == {
         "get_signing_key_status",
         "create_signing_key",
+        "reply_all_message",
+        "lookup_message_send",
     }
     assert all({"401", "403", "503"} <= operation["responses"].keys() for operation in here.values())
     assert here["create_identity"]["responses"].keys() == {"201", "400", "401", "403", "409", "422", "503"}

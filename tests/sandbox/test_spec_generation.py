@@ -639,7 +639,7 @@ async def test_every_operation_documents_its_errors(client: httpx2.AsyncClient) 
     """The OpenAPI document has 401, 403 and 503 everywhere, and all statuses of the specification for a create."""
     paths = (await client.get("/openapi.json")).json()["paths"]
     operations = [operation for methods in paths.values() for operation in methods.values()]
-    assert len(operations) == 13
+    assert len(operations) == 26
     assert all({"401", "403", "503"} <= operation["responses"].keys() for operation in operations)
     expected = {"201", "400", "401", "403", "404", "409", "422", "503"}
     assert paths[MAILBOXES]["post"]["responses"].keys() == expected

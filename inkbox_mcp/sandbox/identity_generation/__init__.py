@@ -4,6 +4,24 @@ A mailbox's name is its identity's name, and a webhook is a subscription. Handle
 because each is also the local part of its mailbox.
 """
 
-from inkbox_mcp.sandbox.identity_generation import identities, mailboxes, signing_keys, webhooks, whoami
+from inkbox_mcp.sandbox.identity_generation import (
+    identities,
+    mailboxes,
+    messages,
+    sending,
+    signing_keys,
+    webhooks,
+    whoami,
+)
 
-ROUTERS = (mailboxes.router, identities.router, signing_keys.router, webhooks.router, whoami.router)
+ROUTERS = (
+    mailboxes.router,
+    messages.router,
+    messages.SHARED,
+    sending.router,
+    sending.lookups,
+    identities.router,
+    signing_keys.router,
+    webhooks.router,
+    whoami.router,
+)

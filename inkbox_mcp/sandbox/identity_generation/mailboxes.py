@@ -51,8 +51,8 @@ class NestedMailbox(BaseModel):
 class Mailbox(NestedMailbox):
     """The mailbox object."""
 
-    storage_used_bytes: int = 0
-    storage_limit_bytes: int | None = 2 * 1024**3
+    storage_used_bytes: int
+    storage_limit_bytes: int | None
 
 
 class MailboxUpdate(BaseModel):

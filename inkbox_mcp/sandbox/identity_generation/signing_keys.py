@@ -1,6 +1,6 @@
 """`/api/v1/identities/{agent_handle}/signing-key`: what the deliveries of an identity's webhooks are signed with.
 
-The sandbox delivers nothing, so it hands a key out, once, and remembers only when.
+The key is shown once; the database keeps it, because it signs what the sandbox delivers.
 """
 
 import secrets
@@ -54,6 +54,6 @@ def create_signing_key(organization: CurrentOrganization, handle: Handle) -> Any
 
 def mint_signing_key(connection: sqlite3.Connection, identity: Row) -> Row:
     """Make a key and remember since when the identity has it."""
-    created_at = tick(connection)
-    rows.update_identity(connection, identity, {"signing_key_created_at": created_at})
-    return {"signing_key": f"whsec_{secrets.token_hex(32)}", "created_at": created_at}
+    created_at, key = tick(connection), f"whsec_{secrets.token_hex(32)}"
+    rows.update_identity(connection, identity, {"signing_key_created_at": created_at, "signing_key": key})
+    return {"signing_key": key, "created_at": created_at}

@@ -1,6 +1,6 @@
 """`/api/v1/webhooks/subscriptions`: where events of a mailbox go to, for as long as it lives.
 
-The sandbox delivers nothing.
+`mail.webhooks` delivers them.
 """
 
 import json
@@ -16,6 +16,7 @@ from inkbox_mcp.sandbox.access import CurrentOrganization
 from inkbox_mcp.sandbox.database import tick
 from inkbox_mcp.sandbox.fields import Timestamp, WebhookURL, absent
 from inkbox_mcp.sandbox.identity_generation.signing_keys import mint_signing_key
+from inkbox_mcp.sandbox.mail.events import EventType
 from inkbox_mcp.sandbox.problems import Conflict, NotFound, answers
 from inkbox_mcp.sandbox.rows import Row
 
@@ -23,15 +24,6 @@ router = APIRouter(prefix="/api/v1/webhooks/subscriptions", tags=["webhooks"], r
 
 MAX_SUBSCRIPTIONS = 20
 """How many subscriptions a mailbox may have."""
-
-EventType = Literal[
-    "message.received",
-    "message.sent",
-    "message.forwarded",
-    "message.delivered",
-    "message.bounced",
-    "message.failed",
-]
 
 
 def _distinct(values: list[EventType]) -> list[EventType]:

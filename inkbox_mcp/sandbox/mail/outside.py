@@ -1,0 +1,99 @@
+"""Mail from outside: who it is for, and what became of it."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import APIRouter, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from inkbox_mcp.sandbox.fields import Text
+from inkbox_mcp.sandbox.mail.composing import Letter, compose
+from inkbox_mcp.sandbox.mail.parsing import MAX_MESSAGE_BYTES, Unreadable, message_ids
+from inkbox_mcp.sandbox.mail.requests import Addresses, EmailAddress, Subject, Upload
+from inkbox_mcp.sandbox.problems import BadRequest, NotFound, TooLarge, UnsupportedMediaType
+from inkbox_mcp.sandbox.store import Store
+
+router = APIRouter(prefix="/sandbox/deliveries", include_in_schema=False)
+
+
+class Delivery(BaseModel):
+    """A message from outside, in members instead of as RFC 5322 text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sender: EmailAddress = Field(alias="from")
+    sender_name: Annotated[Text, StringConstraints(max_length=255)] | None = Field(None, alias="from_name")
+    to: Annotated[Addresses, Field(min_length=1)]
+    cc: Addresses = []
+    subject: Subject = ""
+    text: Text | None = None
+    html: Text | None = None
+    in_reply_to: Annotated[Text, StringConstraints(max_length=998)] | None = None
+    attachments: list[Upload] = []
+
+    def written(self) -> bytes:
+        """Return it as RFC 5322 text."""
+        answered = next(iter(message_ids(f"<{(self.in_reply_to or '').strip('<> ')}>")), None)
+        letter = Letter(
+            self.sender,
+            self.sender_name,
+            self.to,
+            self.subject,
+            text=self.text,
+            html=self.html,
+            cc=self.cc,
+            attachments=[each.as_attachment() for each in self.attachments],
+            in_reply_to=answered,
+            references=[answered] if answered else (),
+        )
+        return compose(letter)
+
+
+class Receipt(BaseModel):
+    """What became of a message: the ids of its copies by recipient, and whom it did not reach."""
+
+    delivered: dict[str, str]
+    undeliverable: list[str]
+
+
+@router.post("", status_code=201, response_model=Receipt)
+async def deliver_message(
+    request: Request,
+    to: Annotated[list[EmailAddress], Query()] = [],  # noqa: B006 - FastAPI copies it
+) -> Receipt:
+    """Take a message for mailboxes of any organization, as a mail server would; it needs no key.
+
+    The body is either `message/rfc822`, with the recipients in `to` or in its headers, or the JSON of a `Delivery`.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in {"message/rfc822", "application/json"}:
+        raise UnsupportedMediaType("Send message/rfc822 or application/json")
+    body = await _body(request, MAX_MESSAGE_BYTES if kind == "message/rfc822" else 2 * MAX_MESSAGE_BYTES)
+    store: Store = request.app.state.store
+    return await anyio.to_thread.run_sync(_deliver, store, body, to, kind)
+
+
+def _deliver(store: Store, body: bytes, to: Sequence[str], kind: str) -> Receipt:
+    try:
+        if kind == "application/json":
+            delivery = Delivery.model_validate_json(body)
+            body, to = delivery.written(), [*to, *delivery.to, *delivery.cc]
+        delivered, undeliverable = store.deliver(body, to)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
+    except Unreadable as error:
+        raise BadRequest(str(error)) from None
+    if not delivered:
+        raise NotFound(f"No mailbox takes it: {', '.join(undeliverable)[:500] or 'it names no recipient'}")
+    return Receipt(delivered=delivered, undeliverable=undeliverable)
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(f"More than {limit} bytes")
+    return bytes(body)

@@ -1,0 +1,172 @@
+"""Delivers events to webhooks, beside the requests that cause them.
+
+Events wait in the database, so that an answer does not wait for a webhook, and none is lost when a process ends.
+Only webhooks on this machine are called: a sandbox is for tests, and a URL in a test may be a stranger's. A delivery to
+another host is recorded as not sent.
+"""
+
+import hashlib
+import hmac
+import sqlite3
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from ssl import CERT_NONE, create_default_context
+from urllib.parse import SplitResult, urlsplit
+from uuid import uuid4
+
+from inkbox_mcp.sandbox.database import Database
+from inkbox_mcp.sandbox.rows import Row
+
+SECONDS_PER_DELIVERY = 5
+"""How long a webhook may take."""
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_SECONDS_TO_CLOSE = 10
+_MICROSECONDS_OF_A_CLAIM = 60_000_000
+_MAX_RESPONSE = 10_000
+
+
+class Courier:
+    """Delivers the events of a database, one at a time, by a thread that ends when there are none."""
+
+    def __init__(self, database: Database) -> None:
+        """Make a courier without a thread."""
+        self._database = database
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._again = False
+        self._deadline: float | None = None
+
+    @contextmanager
+    def posting(self) -> Generator[sqlite3.Connection]:
+        """Yield the connection for a transaction, and deliver its events after it."""
+        with self._database.transaction() as connection:
+            yield connection
+            found = "SELECT EXISTS (SELECT 1 FROM webhook_deliveries WHERE state <> 'done') AS found"
+            waiting = connection.execute(found).fetchone()["found"]
+        if waiting:
+            self._wake()
+
+    def finish(self) -> None:
+        """Wait for the deliveries that were to do."""
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def close(self) -> None:
+        """Deliver what is left, for a while; the rest waits in the file."""
+        with self._lock:
+            self._deadline = time.monotonic() + _SECONDS_TO_CLOSE
+        self.finish()
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._again = True
+            if self._thread is None:
+                # Not a daemon: Python waits for it at the end of the process.
+                self._thread = threading.Thread(target=self._run, name="inkbox-sandbox-webhooks")
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._deliver_all()
+            except sqlite3.Error:
+                # The file is busy or damaged; the events stay in it.
+                self._again = False
+            with self._lock:
+                if not self._again:
+                    self._thread = None
+                    return
+
+    def _deliver_all(self) -> None:
+        with self._lock:
+            self._again = False
+        while self._deadline is None or time.monotonic() < self._deadline:
+            with self._database.transaction() as connection:
+                row = _claim(connection)
+            if row is None:
+                return
+            result = _call(row)
+            with self._database.transaction() as connection:
+                connection.execute(
+                    "UPDATE webhook_deliveries SET state = 'done', response_status = :response_status,"
+                    " response_body = :response_body, error_detail = :error_detail, duration_ms = :duration_ms"
+                    " WHERE id = :id",
+                    {"id": row["id"], **result},
+                )
+
+
+def _claim(connection: sqlite3.Connection) -> Row | None:
+    """Take the oldest delivery that nobody is at; that of a process that was killed is taken again after a minute."""
+    now = time.time_ns() // 1000
+    row = connection.execute(
+        "SELECT webhook_deliveries.*, signing_key FROM webhook_deliveries"
+        " LEFT JOIN mailboxes ON mailboxes.id = webhook_deliveries.mailbox_id"
+        " LEFT JOIN identities ON identities.id = identity_id"
+        " WHERE state = 'pending' OR (state = 'sending' AND claimed_at < ?)"
+        " ORDER BY webhook_deliveries.created_at LIMIT 1",
+        (now - _MICROSECONDS_OF_A_CLAIM,),
+    ).fetchone()
+    if row is not None:
+        connection.execute(
+            "UPDATE webhook_deliveries SET state = 'sending', claimed_at = ? WHERE id = ?", (now, row["id"])
+        )
+    return row
+
+
+def _call(row: Row) -> Row:
+    """Send a delivery, and return what became of it."""
+    url: str = row["url"]
+    if urlsplit(url).hostname not in _LOOPBACK:
+        reason = "Not sent: the sandbox calls webhooks on this machine only"
+        return {"response_status": None, "response_body": None, "error_detail": reason, "duration_ms": None}
+    begun = time.monotonic()
+    status, body, error = _post(url, row["request_payload"].encode(), row["signing_key"])
+    duration = int((time.monotonic() - begun) * 1000)
+    return {"response_status": status, "response_body": body, "error_detail": error, "duration_ms": duration}
+
+
+def sign(key: str, request_id: str, timestamp: str, payload: bytes) -> str:
+    """Return the signature of a delivery, made with a key of the form `whsec_…`."""
+    message = f"{request_id}.{timestamp}.".encode() + payload
+    return "sha256=" + hmac.new(key.removeprefix("whsec_").encode(), message, hashlib.sha256).hexdigest()
+
+
+def _post(url: str, payload: bytes, key: str | None) -> tuple[int | None, str | None, str | None]:
+    headers = {"Content-Type": "application/json", "X-Inkbox-Request-ID": str(uuid4())}
+    headers["X-Inkbox-Timestamp"] = str(int(time.time()))
+    if key:
+        moment = headers["X-Inkbox-Timestamp"]
+        headers["X-Inkbox-Signature"] = sign(key, headers["X-Inkbox-Request-ID"], moment, payload)
+    place = urlsplit(url)
+    connection = _connection(place)
+    try:
+        # One connection, so that a redirect, which might lead to another machine, is not followed.
+        target = place.path or "/"
+        connection.request("POST", f"{target}?{place.query}" if place.query else target, payload, headers)
+        response = connection.getresponse()
+        return response.status, _shown(response.read(_MAX_RESPONSE)), None
+    except (OSError, HTTPException, ValueError) as error:
+        return None, None, str(error)[:500] or type(error).__name__
+    finally:
+        connection.close()
+
+
+def _connection(place: SplitResult) -> HTTPConnection:
+    host = place.hostname or ""
+    if place.scheme == "http":
+        return HTTPConnection(host, place.port, timeout=SECONDS_PER_DELIVERY)
+    # A server on this machine has no certificate that the world knows.
+    context = create_default_context()
+    context.check_hostname = False
+    context.verify_mode = CERT_NONE
+    return HTTPSConnection(host, place.port, timeout=SECONDS_PER_DELIVERY, context=context)
+
+
+def _shown(body: bytes) -> str:
+    return body.decode("utf-8", "replace").replace("\x00", "\ufffd")
