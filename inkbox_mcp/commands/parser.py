@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NoReturn, cast
 
 from inkbox_mcp import __version__
@@ -37,6 +37,8 @@ class Parser(argparse.ArgumentParser):
             argument_default=argparse.SUPPRESS,  # so that only given flags override
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        self.repeatable: Collection[str] = ()
+        """The names of flags whose values are a list, besides those of options."""
 
     def choose(self, arguments: Sequence[str]) -> dict[str, Any]:
         """Return the given values by option name. A repeated list flag makes one list.
@@ -50,7 +52,10 @@ class Parser(argparse.ArgumentParser):
             advice = f"a command comes first: inkbox-mcp {command} …" if command else "see inkbox-mcp --help"
             raise SettingsError(f"unrecognized arguments: {_without_values(others)}; {advice}")
         lists = {option.name for option in options() if option.is_list}
-        return {name: _joined(name, value, name in lists) for name, value in vars(chosen).items()}
+        return {
+            name: value if name in self.repeatable else _joined(name, value, name in lists)
+            for name, value in vars(chosen).items()
+        }
 
     def error(self, message: str) -> NoReturn:
         """Raise `SettingsError` without the values of flags."""

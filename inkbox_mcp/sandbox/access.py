@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader
 from pydantic import BaseModel
 
+from inkbox_mcp.sandbox.faults import meet_fault
 from inkbox_mcp.sandbox.keys import APIKey, read_key
 from inkbox_mcp.sandbox.store import Organization, Store
 
@@ -40,9 +41,11 @@ async def api_key(
 
 
 def organization(request: Request, key: Annotated[APIKey, Depends(api_key)]) -> Organization:
-    """Return the organization of the request's key."""
+    """Return the organization of the request's key, unless a fault that a test set refuses the request."""
     store: Store = request.app.state.store
-    return store.organization(key.organization_id)
+    organization = store.organization(key.organization_id)
+    meet_fault(request, organization.database)
+    return organization
 
 
 CurrentKey = Annotated[APIKey, Depends(api_key)]

@@ -10,7 +10,8 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from inkbox_mcp.sandbox import identity_generation, problems, spec_generation
+from inkbox_mcp.sandbox import control, identity_generation, problems, spec_generation
+from inkbox_mcp.sandbox.faults import FaultyAnswers
 from inkbox_mcp.sandbox.mail import attachments, outside
 from inkbox_mcp.sandbox.store import Store
 
@@ -31,7 +32,7 @@ def _routes_of(routers: Iterable[APIRouter]) -> list[BaseRoute]:
 
 # Shared by all applications, because FastAPI needs longer to prepare them than to answer a request.
 # What begins with /sandbox is not part of the API, and not in its document.
-_OWN = (attachments.router, outside.router)
+_OWN = (attachments.router, outside.router, control.router)
 _ROUTES = {
     "spec": _routes_of((*spec_generation.ROUTERS, *_OWN)),
     "identity": _routes_of((*identity_generation.ROUTERS, *_OWN)),
@@ -48,7 +49,7 @@ def create_app(store: Store, generation: Generation = "spec") -> FastAPI:
         routes=_ROUTES[generation],
         title="Inkbox sandbox",
         version="1",
-        description="The mailboxes and identities of the Inkbox REST API, on this machine.",
+        description="The mailboxes, identities and mail of the Inkbox REST API, on this machine.",
         redirect_slashes=False,
         # Its spans would contain addresses. The server's own traces show the requests to the sandbox anyway.
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -57,6 +58,7 @@ def create_app(store: Store, generation: Generation = "spec") -> FastAPI:
     app.exception_handler(problems.Refusal)(problems.refused)
     app.exception_handler(RequestValidationError)(problems.invalid)
     app.exception_handler(sqlite3.OperationalError)(problems.busy)
+    app.add_middleware(FaultyAnswers)
     app.add_middleware(OptionalTrailingSlash)
     return app
 

@@ -75,14 +75,15 @@ GlobalHandle = Annotated[
     ),
 ]
 
-# Controls and U+FEFF are listed, because \s differs between regex dialects.
+# Also without TLS on this machine, the only one that the sandbox calls. Controls and U+FEFF are listed, because \s
+# differs between regex dialects.
 WebhookURL = Annotated[
     str,
     StringConstraints(
         max_length=2048,
         pattern=(
-            r"^[Hh][Tt][Tt][Pp][Ss]://"
-            r"([^\s\x00-\x1f\x7f-\x9f\ufeff/?#@:\[\]\\]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+            r"^([Hh][Tt][Tt][Pp][Ss]://([^\s\x00-\x1f\x7f-\x9f\ufeff/?#@:\[\]\\]+|\[[0-9A-Fa-f:.]+\])"
+            r"|http://(localhost|127\.0\.0\.1|\[::1\]))(:[0-9]{1,5})?"
             r"([/?#][^\s\x00-\x1f\x7f-\x9f\ufeff]*)?$"
         ),
     ),

@@ -12,6 +12,7 @@ from typing import Self
 
 from inkbox_mcp.sandbox import rows
 from inkbox_mcp.sandbox.database import Database, tick
+from inkbox_mcp.sandbox.faults import Fault, add_fault, clear_faults
 from inkbox_mcp.sandbox.mail.delivery import deliver
 from inkbox_mcp.sandbox.mail.limits import Limits, read_limits, write_limits
 from inkbox_mcp.sandbox.mail.parsing import MAX_MESSAGE_BYTES, Unreadable, parse
@@ -93,6 +94,7 @@ class Store:
         self._database = Database(path, busy_timeout=busy_timeout)
         self._local_part = local_part
         self._courier = Courier(self._database)
+        self._courier.resume()
 
     def organization(self, organization_id: str) -> Organization:
         """Return the organization of this id. A new one begins with two identities.
@@ -139,6 +141,11 @@ class Store:
             address for address in addresses if address not in delivered
         ]
 
+    def has_mailbox(self, address: str) -> bool:
+        """Whether an address is that of a mailbox, of any organization."""
+        with self.reading() as connection:
+            return rows.find_active_mailbox(connection, address) is not None
+
     @property
     def limits(self) -> Limits:
         """The limits of the plan; set them to change them for all that use the file."""
@@ -149,6 +156,16 @@ class Store:
     def limits(self, limits: Limits) -> None:
         with self.transaction() as connection:
             write_limits(connection, limits)
+
+    def add_fault(self, fault: Fault) -> None:
+        """Let a fault wait for the next requests of its operation, in any process that has the file."""
+        with self.transaction() as connection:
+            add_fault(connection, fault)
+
+    def clear_faults(self) -> None:
+        """Forget the faults that wait."""
+        with self.transaction() as connection:
+            clear_faults(connection)
 
     def finish_deliveries(self) -> None:
         """Wait until all events so far are delivered to their webhooks, or given up."""

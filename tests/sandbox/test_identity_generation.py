@@ -679,6 +679,7 @@ async def test_each_generation_documents_its_own_operations(
         "create_signing_key",
         "reply_all_message",
         "lookup_message_send",
+        "get_signup_status",
     }
     assert all({"401", "403", "503"} <= operation["responses"].keys() for operation in here.values())
     assert here["create_identity"]["responses"].keys() == {"201", "400", "401", "403", "409", "422", "503"}

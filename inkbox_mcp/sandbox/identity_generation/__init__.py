@@ -10,6 +10,8 @@ from inkbox_mcp.sandbox.identity_generation import (
     messages,
     sending,
     signing_keys,
+    signup,
+    webhook_deliveries,
     webhooks,
     whoami,
 )
@@ -22,6 +24,8 @@ ROUTERS = (
     sending.lookups,
     identities.router,
     signing_keys.router,
+    signup.router,
     webhooks.router,
+    webhook_deliveries.router,
     whoami.router,
 )

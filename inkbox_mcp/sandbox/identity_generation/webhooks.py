@@ -112,7 +112,7 @@ def create_webhook_subscription(organization: CurrentOrganization, body: Subscri
             {**new, "event_types": json.dumps(new["event_types"]), "now": tick(connection)},
         )
         key = None if owner["signing_key_created_at"] else mint_signing_key(connection, owner)["signing_key"]
-        return {**_find(connection, organization.id, new["id"]), "signing_key": key}
+        return {**find_subscription(connection, organization.id, new["id"]), "signing_key": key}
 
 
 @router.get("", response_model=Subscriptions)
@@ -132,7 +132,7 @@ def list_webhook_subscriptions(
 def get_webhook_subscription(organization: CurrentOrganization, subscription_id: UUID) -> Any:
     """Get a subscription."""
     with organization.reading() as connection:
-        return _find(connection, organization.id, str(subscription_id))
+        return find_subscription(connection, organization.id, str(subscription_id))
 
 
 @router.patch("/{subscription_id}", response_model=Subscription, responses=answers(400, 404, 409))
@@ -141,7 +141,7 @@ def update_webhook_subscription(
 ) -> Any:
     """Change the URL or the event types of a subscription."""
     with organization.transaction() as connection:
-        before = _find(connection, organization.id, str(subscription_id))
+        before = find_subscription(connection, organization.id, str(subscription_id))
         after = {**before, **body.model_dump(exclude_unset=True)}
         if after == before:
             return before
@@ -150,14 +150,14 @@ def update_webhook_subscription(
             "UPDATE webhook_subscriptions SET url = :url, event_types = :event_types, updated_at = :now WHERE id = :id",
             {**after, "event_types": json.dumps(after["event_types"]), "now": tick(connection)},
         )
-        return _find(connection, organization.id, str(subscription_id))
+        return find_subscription(connection, organization.id, str(subscription_id))
 
 
 @router.delete("/{subscription_id}", status_code=204, responses=answers(404))
 def delete_webhook_subscription(organization: CurrentOrganization, subscription_id: UUID) -> None:
     """Delete a subscription."""
     with organization.transaction() as connection:
-        row = _find(connection, organization.id, str(subscription_id))
+        row = find_subscription(connection, organization.id, str(subscription_id))
         connection.execute("DELETE FROM webhook_subscriptions WHERE id = ?", (row["id"],))
 
 
@@ -171,7 +171,12 @@ def _list(connection: sqlite3.Connection, organization_id: str) -> list[Row]:
     return [{**row, "event_types": json.loads(row["event_types"])} for row in found]
 
 
-def _find(connection: sqlite3.Connection, organization_id: str, subscription_id: str) -> Row:
+def find_subscription(connection: sqlite3.Connection, organization_id: str, subscription_id: str | None) -> Row:
+    """Return a subscription by its id.
+
+    Raises:
+        NotFound: The organization has no such subscription.
+    """
     for row in _list(connection, organization_id):
         if row["id"] == subscription_id:
             return row

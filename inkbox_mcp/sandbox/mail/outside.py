@@ -6,49 +6,15 @@ from typing import Annotated
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from inkbox_mcp.sandbox.fields import Text
-from inkbox_mcp.sandbox.mail.composing import Letter, compose
-from inkbox_mcp.sandbox.mail.parsing import MAX_MESSAGE_BYTES, Unreadable, message_ids
-from inkbox_mcp.sandbox.mail.requests import Addresses, EmailAddress, Subject, Upload
+from inkbox_mcp.sandbox.mail.letters import Delivery
+from inkbox_mcp.sandbox.mail.parsing import MAX_MESSAGE_BYTES, Unreadable
+from inkbox_mcp.sandbox.mail.requests import EmailAddress
 from inkbox_mcp.sandbox.problems import BadRequest, NotFound, TooLarge, UnsupportedMediaType
 from inkbox_mcp.sandbox.store import Store
 
 router = APIRouter(prefix="/sandbox/deliveries", include_in_schema=False)
-
-
-class Delivery(BaseModel):
-    """A message from outside, in members instead of as RFC 5322 text."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    sender: EmailAddress = Field(alias="from")
-    sender_name: Annotated[Text, StringConstraints(max_length=255)] | None = Field(None, alias="from_name")
-    to: Annotated[Addresses, Field(min_length=1)]
-    cc: Addresses = []
-    subject: Subject = ""
-    text: Text | None = None
-    html: Text | None = None
-    in_reply_to: Annotated[Text, StringConstraints(max_length=998)] | None = None
-    attachments: list[Upload] = []
-
-    def written(self) -> bytes:
-        """Return it as RFC 5322 text."""
-        answered = next(iter(message_ids(f"<{(self.in_reply_to or '').strip('<> ')}>")), None)
-        letter = Letter(
-            self.sender,
-            self.sender_name,
-            self.to,
-            self.subject,
-            text=self.text,
-            html=self.html,
-            cc=self.cc,
-            attachments=[each.as_attachment() for each in self.attachments],
-            in_reply_to=answered,
-            references=[answered] if answered else (),
-        )
-        return compose(letter)
 
 
 class Receipt(BaseModel):

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes
+from email._policybase import Compat32  # the library exports its instances only
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
-from email.policy import compat32
 from email.utils import getaddresses
 from typing import Any, cast
 
@@ -26,12 +26,13 @@ MAX_ADDRESSES = 1_000
 """Addresses that are kept of one header."""
 
 _MAX_HEADER_VALUE = 32_768
+_MAX_PARAMETERS = 2_048
 _MAX_BOUNDARY_LINES = 20_000
 # The parser compares each line with the boundaries of all parts that are open.
 _MAX_COMPARISONS = 20_000_000
 _UNREADABLE = (MessageError, LookupError, ValueError, TypeError, AttributeError, RecursionError)
 # Not text encodings, or so slow that a message could stop the sandbox.
-_REFUSED_CHARSETS = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"}
+_REFUSED_CHARSETS = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"}
 _MESSAGE_ID = re.compile(r"<[^<>\s]{1,996}>")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -85,6 +86,18 @@ class Parsed:
     body_text: str | None
     body_html: str | None
     attachments: list[Attachment]
+
+
+class _Capped(Compat32):
+    """Cuts the headers that describe a part: reading them takes time that grows with the square of their length."""
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        """Return name and value of a header."""
+        name, value = super().header_source_parse(sourcelines)
+        return name, value[:_MAX_PARAMETERS] if name.lower().startswith("content-") else value
+
+
+_POLICY = _Capped()
 
 
 def parse(raw: bytes) -> Parsed:
@@ -186,10 +199,13 @@ def _tree(raw: bytes) -> Message:
     if (end.start() if end else len(raw)) > MAX_HEADER_BYTES:
         raise Unreadable(f"The headers of the message are longer than {MAX_HEADER_BYTES} bytes")
     open_parts = len(re.findall(rb"boundary", raw, re.IGNORECASE))
+    blocks = raw.count(b"\n\n") + raw.count(b"\n\r\n") if b"delivery-status" in raw.lower() else 0
+    if blocks > _MAX_BOUNDARY_LINES:
+        raise Unreadable("The message has too many parts for its length")
     if open_parts and (raw.count(b"\n--") > _MAX_BOUNDARY_LINES or open_parts * lines > _MAX_COMPARISONS):
         raise Unreadable("The message has too many parts for its length")
     try:
-        return message_from_bytes(raw, policy=compat32)
+        return message_from_bytes(raw, policy=_POLICY)
     except RecursionError:
         raise Unreadable(f"The parts of the message are nested more than {MAX_DEPTH} levels deep") from None
     except _UNREADABLE as error:

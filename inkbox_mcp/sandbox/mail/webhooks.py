@@ -45,8 +45,14 @@ class Courier:
         """Yield the connection for a transaction, and deliver its events after it."""
         with self._database.transaction() as connection:
             yield connection
-            found = "SELECT EXISTS (SELECT 1 FROM webhook_deliveries WHERE state <> 'done') AS found"
-            waiting = connection.execute(found).fetchone()["found"]
+            waiting = _is_waiting(connection)
+        if waiting:
+            self._wake()
+
+    def resume(self) -> None:
+        """Go on with what an earlier process left."""
+        with self._database.reading() as connection:
+            waiting = _is_waiting(connection)
         if waiting:
             self._wake()
 
@@ -91,14 +97,13 @@ class Courier:
                 row = _claim(connection)
             if row is None:
                 return
-            result = _call(row)
+            result = call(row)
             with self._database.transaction() as connection:
-                connection.execute(
-                    "UPDATE webhook_deliveries SET state = 'done', response_status = :response_status,"
-                    " response_body = :response_body, error_detail = :error_detail, duration_ms = :duration_ms"
-                    " WHERE id = :id",
-                    {"id": row["id"], **result},
-                )
+                record(connection, row, result)
+
+
+def _is_waiting(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM webhook_deliveries WHERE state <> 'done' LIMIT 1").fetchone() is not None
 
 
 def _claim(connection: sqlite3.Connection) -> Row | None:
@@ -119,8 +124,21 @@ def _claim(connection: sqlite3.Connection) -> Row | None:
     return row
 
 
-def _call(row: Row) -> Row:
-    """Send a delivery, and return what became of it."""
+def record(connection: sqlite3.Connection, row: Row, result: Row) -> None:
+    """Keep what became of a delivery."""
+    connection.execute(
+        "UPDATE webhook_deliveries SET state = 'done', response_status = :response_status,"
+        " response_body = :response_body, error_detail = :error_detail, duration_ms = :duration_ms WHERE id = :id",
+        {"id": row["id"], **result},
+    )
+
+
+def call(row: Row) -> Row:
+    """Send a delivery, and return what became of it.
+
+    Args:
+        row: Of `webhook_deliveries`, and the `signing_key` of the mailbox's identity, without which it is unsigned.
+    """
     url: str = row["url"]
     if urlsplit(url).hostname not in _LOOPBACK:
         reason = "Not sent: the sandbox calls webhooks on this machine only"
