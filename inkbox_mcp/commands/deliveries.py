@@ -94,7 +94,8 @@ def _written(chosen: dict[str, Any]) -> bytes:
     except ValidationError as error:
         first = error.errors()[0]
         option = {"attachments": "attach"}.get(str(first["loc"][0]), str(first["loc"][0]))
-        raise SettingsError(f"--{option.replace('_', '-')}: {first['msg']}") from None
+        reason = "not an e-mail address" if option in {"to", "cc", "from"} else first["msg"]
+        raise SettingsError(f"--{option.replace('_', '-')}: {reason}") from None
 
 
 def _attached(file: str) -> dict[str, Any]:

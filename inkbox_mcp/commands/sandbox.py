@@ -33,12 +33,8 @@ def run(arguments: Sequence[str]) -> int:
     chosen = _parser().choose(arguments)
     smtp_port = _smtp_port(chosen.pop("smtp_port", None))
     names = {"db": "sandbox_db", "generation": "sandbox_generation"}
-    flags = {
-        "http": True,
-        "sandbox": True,
-        "port": 8800,
-        **{names.get(name, name): value for name, value in chosen.items()},
-    }
+    given = {names.get(name, name): value for name, value in chosen.items()}
+    flags = {"http": True, "sandbox": True, "port": 8800, **given}
     try:
         settings = load(flags, {}, config_file=Path(os.devnull))
     except SettingsError as error:

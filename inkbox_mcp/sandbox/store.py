@@ -5,7 +5,7 @@ import sqlite3
 import string
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
 from typing import Self
@@ -118,12 +118,15 @@ class Store:
         """Yield the connection for statements that are committed together or not at all, in all organizations."""
         return self._database.transaction()
 
-    def deliver(self, message: bytes, recipients: Iterable[str] = ()) -> tuple[dict[str, str], list[str]]:
+    def deliver(
+        self, message: bytes, recipients: Iterable[str] = (), *, sender: str | None = None
+    ) -> tuple[dict[str, str], list[str]]:
         """Deliver a message from outside.
 
         Args:
             message: RFC 5322 text, at most 30 MB.
             recipients: Addresses; without any, those of To, Cc and Bcc in the message.
+            sender: The address of a message without From.
 
         Returns:
             The ids of the messages by recipient, and the recipients that no mailbox of the sandbox takes it for.
@@ -134,6 +137,7 @@ class Store:
         if len(message) > MAX_MESSAGE_BYTES:
             raise Unreadable(f"The message is larger than {MAX_MESSAGE_BYTES} bytes")
         parsed = parse(message)
+        parsed = replace(parsed, from_address=parsed.from_address or sender)
         addresses = list(dict.fromkeys(each.lower() for each in recipients or [*parsed.to, *parsed.cc, *parsed.bcc]))
         with self._courier.posting() as connection:
             delivered = deliver(connection, parsed, message, addresses)

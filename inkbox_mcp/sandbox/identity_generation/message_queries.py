@@ -55,5 +55,5 @@ class DatedMessageQuery(MessageQuery):
         """Return the first `created_at`, and the first that is too late, in microseconds since the epoch."""
         zone: Any = _zone(self.tz) if self.tz else UTC
         start, end = self.start_datetime, self.end_datetime
-        since = moment(start, zone, end=False) if start else None
-        return since, moment(end, zone, end=True) if end else None
+        since = None if start is None else moment(start, zone, end=False)
+        return since, None if end is None else moment(end, zone, end=True)

@@ -1,13 +1,11 @@
 """Pages of rows, newest first, and the cursors between them."""
 
-import base64
-import binascii
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from inkbox_mcp.sandbox.rows import Row
 
@@ -52,19 +50,18 @@ def page(
 
 def write_cursor(moment: int, row_id: str) -> str:
     """Return the cursor after a row."""
-    return base64.urlsafe_b64encode(f"{moment}:{row_id}".encode()).decode().rstrip("=")
+    return f"{moment}.{UUID(row_id).hex}"
 
 
 def _read_cursor(text: str) -> tuple[int, str]:
-    try:
-        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-        moment, _, row_id = base64.b64decode(padded, b"-_", validate=True).decode("ascii").partition(":")
-        return int(moment[:18]), str(UUID(row_id))
-    except (ValueError, binascii.Error):
-        raise ValueError("Not a cursor of this list") from None
+    moment, _, row_id = text.partition(".")
+    return int(moment), str(UUID(row_id))
 
 
 Cursor = Annotated[
-    str, Field(max_length=200, description="next_cursor of the page before"), AfterValidator(_read_cursor)
+    str,
+    StringConstraints(pattern=r"^[0-9]{1,18}\.[0-9a-f]{32}$"),
+    Field(description="next_cursor of the page before"),
+    AfterValidator(_read_cursor),
 ]
 """The cursor of a request, as moment and id."""

@@ -195,7 +195,7 @@ def _tree(raw: bytes) -> Message:
     lines = raw.count(b"\n") + raw.count(b"\r") - raw.count(b"\r\n")
     if lines > MAX_LINES:
         raise Unreadable(f"The message has more than {MAX_LINES} lines")
-    end = re.search(rb"\r?\n\r?\n|\r\r", raw)
+    end = re.search(rb"\A\r?\n|\r?\n\r?\n|\r\r", raw)
     if (end.start() if end else len(raw)) > MAX_HEADER_BYTES:
         raise Unreadable(f"The headers of the message are longer than {MAX_HEADER_BYTES} bytes")
     open_parts = len(re.findall(rb"boundary", raw, re.IGNORECASE))

@@ -210,16 +210,18 @@ def moment(text: str, zone: Any, *, end: bool) -> int:
         ValueError: The text is not ISO 8601, or too far away.
     """
     try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        parsed = datetime.fromisoformat(text)
-    else:
-        parsed = datetime.combine(day + timedelta(days=1) if end else day, time())
-        end = False
-    if parsed.tzinfo is None:
-        parsed = parsed.replace(tzinfo=zone)
-    try:
-        microseconds = (parsed - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        parsed, last = _parsed(text, end)
+        if parsed.tzinfo is None:
+            parsed = parsed.replace(tzinfo=zone)
+        return (parsed - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) + last
     except OverflowError:
         raise ValueError("out of range") from None
-    return microseconds + (1 if end else 0)
+
+
+def _parsed(text: str, end: bool) -> tuple[datetime, int]:
+    """Return a moment, and 1 if it belongs to the range that it ends."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return datetime.fromisoformat(text), int(end)
+    return datetime.combine(day + timedelta(days=1) if end else day, time()), 0

@@ -78,7 +78,7 @@ def write_message(organization: Organization, address: str, write: Writer) -> Wr
     draft = replace(draft, letter=_signed(draft.letter, mailbox, limits))
     raw = compose(draft.letter)
     try:
-        return Written(draft, parse(raw), raw)
+        return Written(draft, _as_asked(draft.letter, parse(raw)), raw)
     except Unreadable as error:
         raise TooLarge({"error": "message_too_large", "message": str(error)}) from None
 
@@ -119,6 +119,21 @@ _EVENTS: dict[Outcome, EventType] = {
     "bounced": "message.bounced",
     "failed": "message.failed",
 }
+
+
+def _as_asked(letter: Letter, parsed: Parsed) -> Parsed:
+    """Return what a message says in the words of the request, which headers may cut or change."""
+    return replace(
+        parsed,
+        from_address=letter.sender,
+        from_display_name=letter.sender_name,
+        to=list(letter.to),
+        cc=list(letter.cc),
+        reply_to=list(letter.reply_to),
+        subject=letter.subject,
+        in_reply_to=letter.in_reply_to,
+        references=list(letter.references),
+    )
 
 
 def _refuse_paused(connection: sqlite3.Connection, mailbox: Row) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from socket import socket
 from typing import Any
 
@@ -41,8 +42,9 @@ class Receiver:
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         """Deliver a message."""
         content: Any = envelope.content
+        deliver = partial(self._store.deliver, sender=envelope.mail_from or None)
         try:
-            delivered, _ = await anyio.to_thread.run_sync(self._store.deliver, bytes(content), envelope.rcpt_tos)
+            delivered, _ = await anyio.to_thread.run_sync(deliver, bytes(content), envelope.rcpt_tos)
         except Unreadable as error:
             return f"554 5.6.0 {error}"
         except Exception:
