@@ -29,6 +29,8 @@ _IDENTITY, _MAILBOX = path_to(IDENTITIES, ""), path_to(MAILBOXES, "")
 _LISTS = frozenset({IDENTITIES.template, MAILBOXES.template})
 # Tools look up a subscription's mailbox first, which is checked. `whoami` is about the key.
 _UNCHECKED = frozenset({WHOAMI.template, WEBHOOKS.template, path_to(WEBHOOKS, "").template})
+# The address in the path decides, and it is sent in full; messages do not show the address of their mailbox.
+_MAIL = f"{_MAILBOX.template}/"
 _CHECKED = _LISTS | {path.template for path in (_IDENTITY, _MAILBOX, path_to(IDENTITIES, "", Path("mailbox")))}
 
 
@@ -135,7 +137,7 @@ class PinnedAPI(InkboxAPI):
         """
         if not self._is_pinned or path.template in _UNCHECKED:
             return
-        if path.template not in _CHECKED:
+        if path.template not in _CHECKED and not path.template.startswith(_MAIL):
             raise _no_rule(path)
         # The name may come from an argument of plain text, or from an answer.
         if path.startswith(_IDENTITY):
