@@ -177,7 +177,7 @@ class Service:
                 if changed := await api.allow(args):
                     args = args.model_copy(update=changed)
                 await self._require_effect(operation, api)
-                if operation.may_ask(self.settings.confirm) and (question := operation.question(args)):
+                if operation.may_ask(self.settings.confirm) and (question := await operation.question(api, args)):
                     if asked := await ask(question):
                         outcome = "asked"
                         return asked

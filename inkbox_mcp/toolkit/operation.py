@@ -83,6 +83,9 @@ LookUp = Callable[[InkboxAPI, Any, Any], Awaitable[str | None]]
 
 Confirm = str | Callable[[Any], str | None] | None
 
+Facts = Callable[[InkboxAPI, Any], Awaitable[Mapping[str, str]]]
+"""Asks the API for what a question shows beside the arguments, by the names that the question has in braces."""
+
 A = TypeVar("A", bound=Args)
 R = TypeVar("R", bound=Result)
 
@@ -100,6 +103,7 @@ class Operation(Generic[A, R]):
         lookups: functions that ask the API for better advice after an error of a class.
         confirm: the question to the human, with arguments in braces; if it depends on the arguments, a function of them
             that returns it.
+        facts: asks the API for what the question shows beside the arguments.
         moved: the tool and arguments to use in a generation of the API that has no tool of this name.
         changes: the names of arguments that name the changed things. Calls that change the same thing take turns.
         max_result: the most bytes of a result's text and content blocks.
@@ -121,6 +125,7 @@ class Operation(Generic[A, R]):
     changes: tuple[str, ...]
     moved: str
     max_result: int
+    facts: Facts | None = None
     waits: TimeLimit = None
     reports: bool = False
 
@@ -129,7 +134,7 @@ class Operation(Generic[A, R]):
         text = [name for name, mark in marks(self.args).items() if mark is not Mark.WITH_MAILBOX]
         self._require_arguments("changes", self.changes, text)
         self._require_arguments("nullable", self.args.nullable, self.args.model_fields)
-        if isinstance(self.confirm, str):
+        if isinstance(self.confirm, str) and self.facts is None:
             self._require_arguments("confirm", arguments_in(self.confirm), self.args.model_fields)
 
     @property
@@ -202,10 +207,17 @@ class Operation(Generic[A, R]):
                     error.looked_up = await look_up(api, args, error)
             raise
 
-    def question(self, args: A) -> Question | None:
-        """Return the question to the human before this call, if any."""
+    async def question(self, api: InkboxAPI, args: A) -> Question | None:
+        """Return the question to the human before this call, if any.
+
+        Raises:
+            InkboxError: what the question shows could not be read.
+        """
         template = self.confirm(args) if callable(self.confirm) else self.confirm
-        return question(self.name, template, args.supplied()) if template else None
+        if not template:
+            return None
+        facts = dict(await self.facts(api, args)) if self.facts else dict[str, str]()
+        return question(self.name, template, {**facts, **args.supplied()})
 
     def explain(self, error: InkboxError, about: About = str) -> str:
         """Describe a failed call of this operation for the model.
@@ -231,6 +243,7 @@ def operation(
     confirm: Confirm = None,
     changes: tuple[str, ...] = (),
     moved: str = "",
+    facts: Facts | None = None,
     max_result: int = MAX_RESULT,
     waits: TimeLimit = None,
     reports: bool = False,
@@ -244,6 +257,7 @@ def operation(
         confirm: the question to the human before the call, such as `Delete {email_address}?`; see `Operation`.
         changes: the names of arguments that name the changed things.
         moved: the tool and arguments to use in a generation of the API that has no tool of this name.
+        facts: a function of the API and the arguments that returns what the question shows beside them.
         max_result: bytes of a result's text and its content blocks.
         waits: for a tool that waits until something happens, the seconds that a call may take, or a function of the
             arguments that returns them. `Call.pause` returns False when the tool must answer.
@@ -271,6 +285,7 @@ def operation(
             changes,
             moved,
             max_result,
+            facts,
             waits,
             reports,
         )

@@ -240,7 +240,7 @@ def test_the_key_is_made_of_tool_question_and_arguments() -> None:
     assert question("x", "Undo {name}?", arguments).key != key
 
 
-def test_a_tool_that_takes_any_text_asks_about_what_it_will_send() -> None:
+async def test_a_tool_that_takes_any_text_asks_about_what_it_will_send() -> None:
     """The question must be exact even if a type accepts hidden characters."""
 
     class Purge(Args):
@@ -250,8 +250,9 @@ def test_a_tool_that_takes_any_text_asks_about_what_it_will_send() -> None:
     async def purge_label(api: InkboxAPI, args: Purge) -> Result:
         raise NotImplementedError
 
-    plain = purge_label.question(Purge(label="old"))
-    hidden = purge_label.question(Purge(label="o\u200bld"))
+    api = Service(Settings()).tenants.api()
+    plain = await purge_label.question(api, Purge(label="old"))
+    hidden = await purge_label.question(api, Purge(label="o\u200bld"))
     assert plain
     assert hidden
     assert (plain.text, hidden.text) == ("Purge old?", "Purge o\\u200bld?")
