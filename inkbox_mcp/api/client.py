@@ -14,6 +14,7 @@ from inkbox_mcp.api.connection import Connection, in_time, turn
 from inkbox_mcp.api.creation import Creations
 from inkbox_mcp.api.generations import Generation, KnownGeneration, generation_of
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, WEBHOOKS, Path
+from inkbox_mcp.api.polling import Poll
 from inkbox_mcp.api.redaction import Redaction
 from inkbox_mcp.api.responses import interpret, parse, read_list
 from inkbox_mcp.api.retries import is_lost, repeated
@@ -60,6 +61,7 @@ class InkboxAPI:
         self._connection = connection
         self._api_key = api_key
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+        self._polls: WeakValueDictionary[str, Poll[Any]] = WeakValueDictionary()
         self._creations = Creations()
         self._turns = anyio.CapacityLimiter(share) if share else None
         self.redaction = Redaction(api_key.get_secret_value() if api_key else None)
@@ -75,6 +77,14 @@ class InkboxAPI:
                 for name in sorted(set(names)):  # a handle and its address often have the same name
                     await stack.enter_async_context(self._locks.setdefault(name, anyio.Lock()))
             yield
+
+    def poll(self, name: str) -> Poll[Any]:
+        """Return the requests for one thing, which all calls share that wait for it.
+
+        Args:
+            name: of the thing; who waits for the same uses the same name.
+        """
+        return self._polls.setdefault(name, Poll())
 
     async def get(self, path: Path, model: type[M]) -> M:
         """GET one object."""
