@@ -1,0 +1,61 @@
+"""The tool that lists a mailbox's threads.
+
+Source: https://inkbox.ai/docs/api/mail/threads
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.responses import parse
+from inkbox_mcp.errors import NotFound
+from inkbox_mcp.toolkit.fields import Text, WholeNumber
+from inkbox_mcp.toolkit.operation import READ_ONLY, Also, Args, Result, operation
+from inkbox_mcp.toolkit.rows import to_the_second
+from inkbox_mcp.toolkit.sent import ID
+from inkbox_mcp.tools.conversations import threads_of
+from inkbox_mcp.tools.mailboxes import NO_MAILBOX, Address, near_mailbox
+from inkbox_mcp.tools.messages import MAX_SUBJECT, Item, Page, written
+
+TOOLSET = "mail"
+
+
+class ListThreads(Args):
+    email_address: Address
+    folder: Annotated[
+        Literal["inbox", "spam", "blocked", "archive"] | None, Field(description="Default: all but blocked.")
+    ] = None
+    limit: Annotated[WholeNumber, Field(ge=1, le=100, description="1-100. Default: 25.")] = 25
+    cursor: Annotated[Text | None, Field(description="next_cursor of the page before.")] = None
+
+
+class ThreadRow(Result):
+    also: ClassVar[Also] = {"subject": str, "folder": str, "message_count": int, "last_message_at": str}
+
+    id: ID
+
+
+class ThreadPage(Result):
+    next_cursor: str | None
+    threads: list[ThreadRow]
+
+
+@operation(READ_ONLY, lookups={NotFound: near_mailbox}, advice={NotFound: NO_MAILBOX})
+async def list_threads(api: InkboxAPI, args: ListThreads) -> ThreadPage:
+    """List a mailbox's conversations, the one with the newest message first. get_thread shows their texts."""
+    query = {"folder": args.folder, "limit": args.limit, "cursor": args.cursor}
+    listed = await api.get(threads_of(args.email_address).where(**query), Page)
+    cursor = listed.next_cursor if listed.has_more else None
+    return parse({"next_cursor": cursor, "threads": [_row(item) for item in listed.items]}, ThreadPage)
+
+
+def _row(thread: Item) -> Item:
+    shown = {
+        "id": thread.get("id"),
+        "subject": written(thread.get("subject"), MAX_SUBJECT),
+        "folder": thread.get("folder"),
+        "message_count": thread.get("message_count"),
+        "last_message_at": to_the_second(thread.get("last_message_at")),
+    }
+    return {name: value for name, value in shown.items() if value not in (None, "")}
