@@ -140,7 +140,7 @@ def _score(line: _Line, form: re.Match[str]) -> int:
     kind, value = form.lastgroup or "", _value(form)
     before, after = line.plain[max(form.start() - _NEAR, 0) : form.start()], line.plain[form.end() : form.end() + _NEAR]
     score = _POINTS[kind] + (10 if len(value) == 6 else 0)
-    alone = not (line.plain[: form.start()] + line.plain[form.end() :]).strip(_AROUND)
+    alone = len(line.plain) < len(form[0]) + 40 and not line.plain.replace(form[0], "", 1).strip(_AROUND)
     score += 22 if alone else 0
     score += _words_for(line, before, after, alone=alone)
     score -= _words_against(line, before, after, alone=alone)

@@ -22,10 +22,10 @@ WARNING = (
 _NONCE = re.compile("[0-9A-Za-z]{8,64}")
 # What reads as "<" or several of them, apart from what NFKC makes one.
 _LEFT = (
-    "<\u00ab\u02c2\u1438\u2039\u226a\u22d8\u2329\u276c\u276e\u2770\u27e8\u27ea\u29fc\u2aa1"
+    "<\u00ab\u02c2\u1438\u2039\u226a\u226e\u22d8\u2329\u276c\u276e\u2770\u27e8\u27ea\u29fc\u2aa1"
     "\u2af7\u3008\u300a\ufe3d\ufe3f\ufe64\uff1c"
 )
-_MARK = re.compile(rf"[{_LEFT}](?:[ \t\u0300-\u036f]*[{_LEFT}])+")
+_MARK = re.compile(rf"[{_LEFT}](?:[ \t\u0300-\u036f]*[{_LEFT}])*")
 _SEVERAL = dict.fromkeys("\u00ab\u226a\u27ea\u300a\ufe3d\u2aa1", 2) | dict.fromkeys("\u22d8\u2af7", 3)
 _DEFUSED = str.maketrans(dict.fromkeys(_LEFT, "("))
 _JOINING = frozenset("\u200c\u200d\ufe0e\ufe0f\u20e3")

@@ -15,7 +15,7 @@ from inkbox_mcp.mail.styles import RESTYLED, Seen, look
 MAX_HTML = 512_000
 """Characters of HTML that are read."""
 _PIECE = 2048  # characters that the parser gets at once: other threads can run in between
-_PARSER_SECONDS = 0.15  # of processor time; sound HTML of the maximum size takes 0.03 at most
+_PARSER_SECONDS = 0.1  # of processor time; sound HTML of the maximum size takes 0.03 at most
 _MOST_NODES = 60_000
 _MOST_ANCHORS = 2_000
 _MOST_ALT = 200

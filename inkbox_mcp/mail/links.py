@@ -70,9 +70,10 @@ _KINDS: dict[Kind, re.Pattern[str]] = {kind: re.compile(words, re.IGNORECASE) fo
 _ORDER: tuple[Kind, ...] = ("verify", "confirm", "activate", "reset", "sign_in", "other", "unsubscribe")
 # A URL in angle brackets may go on in the next line (RFC 3986, appendix C).
 _IN_TEXT = re.compile(
-    r"<(?P<bracketed>https?://[^\s<>\"]+(?:\n[^\s<>\"]+)*)>|(?P<bare>https?://[^\s<>\"]+)", re.IGNORECASE
+    r"<(?P<bracketed>https?://[^\s<>\"]+(?:\n[^\s<>\"]+)*)>|(?P<bare>https?://[^\s<>\"、。，；：！？「」『』【】《》（）]+)",
+    re.IGNORECASE,
 )
-_TRAILING = ".,;:!?'*_~|…。、，；：！？」』】》）\u2019\u201d"
+_TRAILING = ".,;:!?'*_~|…\u2019\u201d"
 _NAMED_HOST = re.compile(r"(?<![\w@.-])(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62}(?![\w@-])")
 _FILES = frozenset(
     "pdf doc docx xls xlsx ppt pptx odt ods zip rar gz png jpg jpeg gif svg webp txt csv html htm xml json ics eml mp3 "

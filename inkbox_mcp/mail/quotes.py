@@ -111,7 +111,8 @@ def _attribution(lines: list[str], end: int) -> int | None:
         if len(words) > _LONGEST:
             return None
         sentence = words.rstrip(" :：")
-        if _BEGINS.match(line) and re.search(r"[\d@]", sentence) and _WROTE.fullmatch(sentence):
+        begins = _BEGINS.match(line) or ("@" in line and re.search(r"\d{4}", line))
+        if begins and re.search(r"[\d@]", sentence) and _WROTE.fullmatch(sentence):
             return at
     return None
 

@@ -1,0 +1,69 @@
+"""Bodies that are made to take long are read like others, within bounds of time and memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inkbox_mcp.mail.html import MAX_HTML, read_html
+from tests.support.bombs import bombs
+from tests.support.processes import PATIENCE
+
+ROOT = Path(__file__).parent.parent.parent
+READ_ALL = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+from tests.support.bombs import main
+main()
+"""
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("size", [32_000, pytest.param(MAX_HTML, marks=pytest.mark.slow)])
+def test_bombs_hang_nothing_and_fill_no_memory(size: int) -> None:
+    """They are read in a process that is killed if one of them hangs, and that has 1 GiB of memory."""
+    names = [name for name, _ in bombs(size)]
+    command = [sys.executable, "-c", READ_ALL, str(size)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=9 * PATIENCE, check=False)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == names
+
+
+def calls(html: str) -> int:
+    """Count the calls of functions, in Python and in C, that reading takes."""
+    count = 0
+
+    def note(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    sys.setprofile(note)
+    try:
+        read_html(html)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize(
+    "unit", ["<div>", "<p style='color:red'>x", "<table><tr><td>", "<b><p>", "<li>", "<blockquote>", "<a href=x>"]
+)
+def test_work_grows_with_the_length_and_ends_at_the_limit(unit: str) -> None:
+    """Twice as much HTML takes twice as much work at most, until the number of nodes ends it."""
+    small, double = calls(unit * 500), calls(unit * 1000)
+    assert double < 2.2 * small
+    assert calls(unit * (4 * MAX_HTML // len(unit))) < 200 * small
+
+
+def test_entangled_html_is_cut_and_says_so() -> None:
+    """Formatting that is never closed begins anew in every paragraph, hundredfold."""
+    page = read_html("".join(f"<b a{number}=1><p>x" for number in range(40_000)))
+    assert page.unread > 0
+    assert page.text.startswith("x\n\nx")
+
+
+def test_of_many_bodies_only_the_first_is_one() -> None:
+    """Giving the attributes of each to the first would take the square of their number."""
+    page = read_html("<body bgcolor=black><font color=white>a</font><body hidden>b")
+    assert (page.text, page.hidden) == ("a", 1)
