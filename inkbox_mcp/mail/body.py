@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from inkbox_mcp.mail.codes import Code, find_codes
-from inkbox_mcp.mail.html import Page, read_html
 from inkbox_mcp.mail.links import Links, find_links
 from inkbox_mcp.mail.visible import visible_text
+
+if TYPE_CHECKING:
+    from inkbox_mcp.mail.html import Page
 
 MAX_TEXT = 512_000
 """Characters of a text that are read."""
@@ -58,21 +60,27 @@ def read_body(body_text: str | None, body_html: str | None, subject: str | None 
         subject: looked through for codes, too.
     """
     plain = visible_text((body_text or "")[:MAX_TEXT])
-    page = read_html(body_html) if body_html else Page("")
-    shown = visible_text(page.text)
+    page = _read_html(body_html) if body_html else None
+    shown = visible_text(page.text if page else "")
     use_plain = not _is_stub(plain.text, shown.text)
     text, other = (plain.text, shown.text) if use_plain else (shown.text, plain.text)
     text = text.strip("\n ")
-    unread = max(len(body_text or "") - MAX_TEXT, 0) if use_plain else page.unread
+    beyond = max(len(body_text or "") - MAX_TEXT, 0)
     return Body(
         text=text,
         source=("text" if use_plain else "html") if text else "none",
-        hidden=page.hidden,
+        hidden=page.hidden if page else 0,
         invisible=(plain if use_plain else shown).removed,
-        unread=unread,
+        unread=page.unread if page and not use_plain else beyond,
         codes=find_codes(text, subject or "") or find_codes(other, subject or ""),
-        links=find_links(text, page.anchors),
+        links=find_links(text, page.anchors if page else ()),
     )
+
+
+def _read_html(html: str) -> "Page":
+    from inkbox_mcp.mail.html import read_html  # a parser that a server without mail in HTML need not load
+
+    return read_html(html)
 
 
 def _is_stub(plain: str, shown: str) -> bool:

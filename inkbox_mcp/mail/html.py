@@ -9,6 +9,7 @@ from turbohtml import Document, Element, IncrementalParser, Node, Text
 
 from inkbox_mcp.mail.css import Declarations
 from inkbox_mcp.mail.flow import Flow, quoted_lines, row_of
+from inkbox_mcp.mail.links import Anchor
 from inkbox_mcp.mail.sheets import Named, Sheet
 from inkbox_mcp.mail.styles import RESTYLED, Seen, look
 
@@ -22,6 +23,7 @@ _MOST_ALT = 200
 _MOST_SHEETS = 20
 # A second one gives its attributes to the first, in a time that grows with the square of their number.
 _ROOTS = re.compile(r"<(?=(?:body|html)[\s/>])", re.IGNORECASE)
+_SURROGATES = re.compile("[\ud800-\udfff]")  # the parser has UTF-8 inside
 _UNREAD = frozenset(
     "head script style title template noembed noframes iframe object audio video canvas datalist meta link base param "
     "source track col colgroup".split()
@@ -33,14 +35,6 @@ _BLOCKS = frozenset(
 )
 _BOXES = frozenset({"blockquote", "tr", "td", "th"})
 _NOTHING: dict[str, str] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """A link as it is shown."""
-
-    text: str
-    href: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +96,7 @@ def _parse(html: str) -> tuple[Document, int]:
         first, was_first = False, first
         return found[0] if was_first else "<x-"
 
-    html = _ROOTS.sub(only_one, html)
+    html = _ROOTS.sub(only_one, _SURROGATES.sub("\ufffd", html))
     parser = IncrementalParser(positions=False)
     deadline = time.thread_time() + _PARSER_SECONDS
     read = 0

@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Literal
 from urllib.parse import unquote
 
-from inkbox_mcp.mail.html import Anchor
 from inkbox_mcp.text import one_line
 
 MAX_LINKS = 10
@@ -19,6 +18,14 @@ MAX_LABEL = 100
 _MOST_LOOKED_AT = 500
 
 Kind = Literal["verify", "confirm", "activate", "reset", "sign_in", "other", "unsubscribe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A link of HTML: its visible text, and where it leads as it is written."""
+
+    text: str
+    href: str
 
 
 @dataclass(frozen=True, slots=True)

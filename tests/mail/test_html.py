@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkbox_mcp.mail.html import MAX_HTML, Anchor, read_html
+from inkbox_mcp.mail.html import MAX_HTML, read_html
+from inkbox_mcp.mail.links import Anchor
 
 HIDING = [
     '<div style="display:none">{}</div>',
@@ -143,6 +144,15 @@ def test_visible_links_are_listed_with_their_text() -> None:
         Anchor("Verify now", "https://a.example/?x=1&y=2"),
         Anchor("Logo", "https://b.example"),
     )
+
+
+def test_what_is_no_character_is_read_as_its_replacement() -> None:
+    """JSON can have lone surrogates, which are in no encoding."""
+    page = read_html(
+        '<p \ud800="\udfff" class="\ud800" style="\ud800:\ud800">a\ud800</p><a href="https://e.com/\ud800">b</a>'
+    )
+    assert page.text == "a\ufffd\n\nb"
+    assert page.anchors == (Anchor("b", "https://e.com/\ufffd"),)
 
 
 def test_what_is_not_read_is_said() -> None:

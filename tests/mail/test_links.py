@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkbox_mcp.mail.html import Anchor, read_html
-from inkbox_mcp.mail.links import MAX_LINKS, MAX_URL, Link, find_links
+from inkbox_mcp.mail.html import read_html
+from inkbox_mcp.mail.links import MAX_LINKS, MAX_URL, Anchor, Link, find_links
 
 
 def only(text: str, *anchors: Anchor) -> Link:

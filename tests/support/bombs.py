@@ -11,15 +11,18 @@ HTML_UNITS = """
 <div>|<b>|<b |<a>|<a href=x>|<b><p>|<b><i><u><s><a x=1>|<a><b></a></b>|<p><b>x</p>|<h1>|<li>|<dd><dt>|<select><option>|
 <ruby><rt>|<nobr>|&amp;|&a|&#|&#x1F600;|&notin|<!--|<!--->|<!|</|<|<?|<![CDATA[|<table>|<table><tr><td>|<table><tr>|<tr>|
 <table><p>|<table>x<b>|<table><caption>|<table><col>|<svg>|<math><mi>|<svg><foreignObject>|<svg><p>|<template>|<frameset>|
-<form>|<br>|<img alt=x src=y>|<hr>|<ul><li>|<blockquote>|<blockquote>x<br>|<pre>|<style>p{color:red}</style>|</p>|</x>|
-<p style=color:red>x|<td style="display:block">|<font color=white>x|<title>|<textarea>|<script>|<style>|<plaintext>|x\0|\ud800
+<form>|<br>|<img alt=x src=y>|<hr>|<ul><li>|<blockquote>|<blockquote>x<br>|<pre>|</p>|</x>|<style>p{color:red}</style>|
+<p style=color:red>x|<td style="display:block">|<font color=white>x|<title>|<textarea>|<script>|<style>|<plaintext>|x\0|
+\ud800|<p \ud800=x>
 """
 TEXT_UNITS = """
-code 123456 |1|1 |12 |1.|A1|A|A-|order |a@|a.|.a|@|http://|<http://a@|https://a.b/c |www.|e\u0301|\u0301\u0316|\u0316|\u200b|
-क्\u200d|ب\u200c|👩\u200d|验证码|<|< |\uff1c\u0338|(|http://a(((|http://a)))|läuft |\uff11|\u1100\u1161|\U000e0041|code: |
-code.com |minuten läuft |xn--|a:@|http://[|http://é.|١
+code 123456 |1|1 |12 |1.|A1|A|A-|order |a@|a.|.a|@|http://|<http://a@|https://a.b/c |www.|e\u0301|\u0301\u0316|\u0316|
+\u200b|क्\u200d|ب\u200c|👩\u200d|验证码|<|< |\uff1c\u0338|(|http://a(((|http://a)))|läuft |\uff11|
+\u1100\u1161|\U000e0041|code: |code.com |minuten läuft |xn--|a:@|http://[|http://é.|١
 """
-LINE_UNITS = "> a|a:|On 1|From:|To:|On 1 wrote:|On 1:|--|- -|On a@b wrote:\n> a|a\n> b|2026年1月1日:|x 写道：|*From:*\nTo:|___"
+LINE_UNITS = """
+> a|a:|On 1|From:|To:|On 1 wrote:|On 1:|--|- -|On a@b wrote:\n> a|a\n> b|2026年1月1日:|x 写道：|*From:*\nTo:|___
+"""
 MANY = range(60_000)
 
 
@@ -37,7 +40,7 @@ def _smaller(bomb: str, size: int) -> str:
 def _of_the_maximum() -> Iterator[tuple[str, str]]:
     for unit in (unit.strip("\n") for units in (HTML_UNITS, TEXT_UNITS) for unit in units.split("|")):
         yield f"{unit!a}", _filled(unit)
-    for unit in LINE_UNITS.split("|"):
+    for unit in (unit.strip("\n") for unit in LINE_UNITS.split("|")):
         yield f"{unit!a} as a line", _filled(f"{unit}\n")
     attributes = "".join(f" a{n}=1" for n in MANY)
     colors = "".join(f"<font color=c{n}><p>" for n in MANY)
@@ -51,7 +54,10 @@ def _of_the_maximum() -> Iterator[tuple[str, str]]:
     yield "many closed wrongly", "<b>" * 30_000 + "<p>" * 30_000 + "</b>" * 60_000
     yield "many rules and elements", f"<style>{rules}</style>" + "<div><p>" * 30_000
     yield "many rules of one class", "<style>" + ".a.b{color:red}" * 15_000 + "</style>" + "<p class=a>" * 20_000
-    yield "rules of long ancestry", "<style>" + "div div div x div div{color:red}" * 5_000 + "</style>" + "<div>" * 60_000
+    yield (
+        "rules of long ancestry",
+        "<style>" + "div div div x div div{color:red}" * 5_000 + "</style>" + "<div>" * 60_000,
+    )
     yield "long selectors", f"<style>{'a,' * 120_000}b{{color:red}}</style>" + "<a>x</a>" * 20_000
     yield "a long at-rule", f"<style>@media{' ' * 400_000}x{{}}</style>"
     yield "braces", f"<style>{'{' * 500_000}"
