@@ -11,7 +11,7 @@ from inkbox_mcp.mail.css import Declarations
 from inkbox_mcp.mail.flow import Flow, quoted_lines, row_of
 from inkbox_mcp.mail.links import Anchor
 from inkbox_mcp.mail.sheets import Named, Sheet
-from inkbox_mcp.mail.styles import RESTYLED, Seen, look
+from inkbox_mcp.mail.styles import RESTYLED, USUAL, Seen, look
 
 MAX_HTML = 512_000
 """Characters of HTML that are read."""
@@ -34,6 +34,7 @@ _BLOCKS = frozenset(
     "li main menu nav optgroup option section select summary tbody tfoot thead".split()
 )
 _BOXES = frozenset({"blockquote", "tr", "td", "th"})
+_BLOCK_DISPLAYS = frozenset({"block", "flex", "grid", "table", "list-item", "table-row"})
 _NOTHING: dict[str, str] = {}
 
 
@@ -71,6 +72,8 @@ class _Frame:
     """Of the link that it is or is in: where it leads, and its text so far."""
     item: int | None = None
     """The number of the next item, in an ordered list."""
+    breaks: int = 0
+    """Line breaks after it, at least."""
 
 
 def read_html(html: str) -> Page:
@@ -115,7 +118,7 @@ class _Reader:
         self._document = document
         self._sheet = Sheet([style.text for style in document.find_all("style", limit=_MOST_SHEETS)])
         self._flow = Flow()
-        self._frames = [_Frame(iter(document), Seen(), self._flow)]
+        self._frames = [_Frame(iter(document), USUAL, self._flow)]
         self._above: list[Named] = []
 
     @property
@@ -184,11 +187,11 @@ class _Reader:
             items = self._frames[-1]
             number, items.item = items.item, items.item + 1 if items.item is not None else None
             frame.flow.mark(f"{number}. " if number is not None else "- ")
-        elif tag in _PARAGRAPHS:
-            frame.flow.block(1 if frame.seen.pre and tag == "p" else 2)
+            frame.breaks = 1
+        elif tag in _PARAGRAPHS or tag in _BLOCKS or declared.get("display") in _BLOCK_DISPLAYS:
+            frame.breaks = 2 if tag in _PARAGRAPHS else 1
+            frame.flow.block(frame.breaks)
             frame.item = 1 if tag == "ol" else None
-        elif tag in _BLOCKS or declared.get("display") in {"block", "flex", "grid", "table", "list-item", "table-row"}:
-            frame.flow.block()
 
     def _leave(self, frame: _Frame) -> None:
         tag = frame.tag
@@ -204,10 +207,8 @@ class _Reader:
             around.flow.box(row_of([*(frame.cells or ()), frame.flow.finish()]))
         elif tag == "blockquote":
             around.flow.box(quoted_lines(frame.flow.finish(), frame.quotes), 2)
-        elif tag in _PARAGRAPHS:
-            frame.flow.block(2)
-        elif tag in _BLOCKS:
-            frame.flow.block()
+        elif frame.breaks:
+            frame.flow.block(frame.breaks)
         if frame.anchor and frame.anchor is not around.anchor and len(self.anchors) < _MOST_ANCHORS:
             href, words = frame.anchor
             if not frame.seen.unseen or words:

@@ -33,14 +33,15 @@ class Seen(NamedTuple):
     @property
     def unseen(self) -> bool:
         """Whether a person does not see such text."""
-        if self is _USUAL:
+        if self is USUAL:
             return False
         if self.hidden or not self.visible or self.size < SMALLEST or self.opacity <= _FAINTEST:
             return True
         return self.color is not None and self.background is not None and distance(self.color, self.background) <= _SAME
 
 
-_USUAL = Seen()
+USUAL = Seen()
+"""Black text of the usual size on white."""
 
 
 def look(around: Seen, tag: str, attributes: dict[str, str], declared: Declarations) -> Seen:

@@ -118,6 +118,7 @@ def test_what_is_never_shown_is_no_text(silent: str) -> None:
         ("<table><tr><th>Item<th>Price<tr><td>Pen<td>1.20</table>", "Item | Price\nPen | 1.20"),
         ("<table><tr><td><table><tr><td><p>a</p><p>b</p></td></tr></table></td><td></td></tr></table>", "a\n\nb"),
         ("<table><tr><td>4</td><td>8</td><td>1</td></tr></table>", "4 8 1"),
+        ("a<span style='display:block'>b</span>c", "a\nb\nc"),
         ("<pre>a  b\n  c</pre>", "a  b\n  c"),
         ("<blockquote>a<br>b<blockquote>c</blockquote></blockquote>d", "> a\n> b\n>\n> > c\n\nd"),
         ('<img src=x alt="Acme  logo"><img src=x width=1 alt=pixel>', "[Acme logo]"),
