@@ -11,6 +11,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     StringConstraints,
     WithJsonSchema,
@@ -108,6 +109,15 @@ class Recipients(BaseModel):
 
 class ForwardRecipients(BaseModel):
     """To whom a message is forwarded: at least one address."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"type": "array", "minItems": 1}}}
+                for name in ("to", "cc", "bcc")
+            ]
+        }
+    )
 
     to: Addresses | None = None
     cc: Addresses | None = None

@@ -25,6 +25,10 @@ SENDING = {**answers(400, 503), **answers(402, 403, 404, 413, 429, model=MailPro
 """How a send can be refused."""
 
 
+# So that other methods of /threads/folders are refused as such.
+_THREAD = "/threads/{thread_id:uuid}"
+
+
 @dataclass(frozen=True, slots=True)
 class Shapes:
     """The models of a generation.
@@ -131,7 +135,7 @@ def _add_threads(router: APIRouter) -> None:
 
 
 def _add_thread(router: APIRouter, shapes: Shapes) -> None:
-    @router.get("/threads/{thread_id}", response_model=shapes.thread)
+    @router.get(_THREAD, response_model=shapes.thread)
     def get_thread(  # pyright: ignore[reportUnusedFunction]
         organization: CurrentOrganization, address: Address, thread_id: UUID
     ) -> Any:
@@ -141,7 +145,7 @@ def _add_thread(router: APIRouter, shapes: Shapes) -> None:
             thread = threads.find_thread(connection, mailbox["id"], thread_id)
             return {**thread, "messages": messages.messages_of_thread(connection, thread["id"])}
 
-    @router.patch("/threads/{thread_id}", response_model=Thread, responses=answers(400))
+    @router.patch(_THREAD, response_model=Thread, responses=answers(400))
     def update_thread(  # pyright: ignore[reportUnusedFunction]
         organization: CurrentOrganization, address: Address, thread_id: UUID, body: ThreadUpdate
     ) -> Any:
@@ -152,7 +156,7 @@ def _add_thread(router: APIRouter, shapes: Shapes) -> None:
             changes = body.model_dump(exclude_unset=True)
             return threads.move_thread(connection, thread, changes.get("folder", thread["folder"]))
 
-    @router.delete("/threads/{thread_id}", status_code=204)
+    @router.delete(_THREAD, status_code=204)
     def delete_thread(  # pyright: ignore[reportUnusedFunction]
         organization: CurrentOrganization, address: Address, thread_id: UUID
     ) -> None:

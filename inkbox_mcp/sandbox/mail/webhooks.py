@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from ssl import CERT_NONE, create_default_context
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 from uuid import uuid4
 
 from inkbox_mcp.sandbox.database import Database
@@ -84,6 +84,10 @@ class Courier:
             except sqlite3.Error:
                 # The file is busy or damaged; the events stay in it.
                 self._again = False
+            except BaseException:
+                with self._lock:
+                    self._thread = None
+                raise
             with self._lock:
                 if not self._again:
                     self._thread = None
@@ -139,12 +143,16 @@ def call(row: Row) -> Row:
     Args:
         row: Of `webhook_deliveries`, and the `signing_key` of the mailbox's identity, without which it is unsigned.
     """
-    url: str = row["url"]
-    if urlsplit(url).hostname not in _LOOPBACK:
-        reason = "Not sent: the sandbox calls webhooks on this machine only"
-        return {"response_status": None, "response_body": None, "error_detail": reason, "duration_ms": None}
+    result: Row = dict.fromkeys(("response_status", "response_body", "error_detail", "duration_ms"))
+    try:
+        place = urlsplit(row["url"])
+        host, port = place.hostname, place.port
+    except ValueError as error:
+        return {**result, "error_detail": f"Not sent: {error}"}
+    if host not in _LOOPBACK:
+        return {**result, "error_detail": "Not sent: the sandbox calls webhooks on this machine only"}
     begun = time.monotonic()
-    status, body, error = _post(url, row["request_payload"].encode(), row["signing_key"])
+    status, body, error = _post(_connection(place.scheme, host, port), place, row)
     duration = int((time.monotonic() - begun) * 1000)
     return {"response_status": status, "response_body": body, "error_detail": error, "duration_ms": duration}
 
@@ -155,18 +163,16 @@ def sign(key: str, request_id: str, timestamp: str, payload: bytes) -> str:
     return "sha256=" + hmac.new(key.removeprefix("whsec_").encode(), message, hashlib.sha256).hexdigest()
 
 
-def _post(url: str, payload: bytes, key: str | None) -> tuple[int | None, str | None, str | None]:
-    headers = {"Content-Type": "application/json", "X-Inkbox-Request-ID": str(uuid4())}
-    headers["X-Inkbox-Timestamp"] = str(int(time.time()))
+def _post(connection: HTTPConnection, place: SplitResult, row: Row) -> tuple[int | None, str | None, str | None]:
+    payload, key = row["request_payload"].encode(), row["signing_key"]
+    request_id, moment = str(uuid4()), str(int(time.time()))
+    headers = {"Content-Type": "application/json", "X-Inkbox-Request-ID": request_id, "X-Inkbox-Timestamp": moment}
     if key:
-        moment = headers["X-Inkbox-Timestamp"]
-        headers["X-Inkbox-Signature"] = sign(key, headers["X-Inkbox-Request-ID"], moment, payload)
-    place = urlsplit(url)
-    connection = _connection(place)
+        headers["X-Inkbox-Signature"] = sign(key, request_id, moment, payload)
+    target = quote(place.path or "/", safe="/%:;=@!$&'()*+,~-._") + (f"?{place.query}" if place.query else "")
     try:
         # One connection, so that a redirect, which might lead to another machine, is not followed.
-        target = place.path or "/"
-        connection.request("POST", f"{target}?{place.query}" if place.query else target, payload, headers)
+        connection.request("POST", target.encode("ascii", "ignore").decode(), payload, headers)
         response = connection.getresponse()
         return response.status, _shown(response.read(_MAX_RESPONSE)), None
     except (OSError, HTTPException, ValueError) as error:
@@ -175,15 +181,14 @@ def _post(url: str, payload: bytes, key: str | None) -> tuple[int | None, str | 
         connection.close()
 
 
-def _connection(place: SplitResult) -> HTTPConnection:
-    host = place.hostname or ""
-    if place.scheme == "http":
-        return HTTPConnection(host, place.port, timeout=SECONDS_PER_DELIVERY)
+def _connection(scheme: str, host: str, port: int | None) -> HTTPConnection:
+    if scheme == "http":
+        return HTTPConnection(host, port, timeout=SECONDS_PER_DELIVERY)
     # A server on this machine has no certificate that the world knows.
     context = create_default_context()
     context.check_hostname = False
     context.verify_mode = CERT_NONE
-    return HTTPSConnection(host, place.port, timeout=SECONDS_PER_DELIVERY, context=context)
+    return HTTPSConnection(host, port, timeout=SECONDS_PER_DELIVERY, context=context)
 
 
 def _shown(body: bytes) -> str:

@@ -195,7 +195,7 @@ async def test_webhook_that_nobody_serves_is_recorded(alice: Person, store: Stor
     """With the reason; the next events are delivered nevertheless."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    for url in (f"http://localhost:{port}", f"https://127.0.0.1:{port}/x", "http://127.0.0.1:99999"):
+    for url in (f"http://localhost:{port}", f"https://127.0.0.1:{port}/ü?ü", "http://127.0.0.1:99999", "https://[::.]"):
         await subscribe(alice, generation, url)
     await alice.send("x@example.com")
     store.finish_deliveries()
