@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 from inkbox import Inkbox
 from inkbox.exceptions import InkboxAPIError
 from inkbox.identities.exceptions import HandleUnavailableError
@@ -175,6 +176,120 @@ def refused_key_raises(inkbox: Any) -> None:
             assert refused(other.mailboxes.list).status_code == status
             assert refused(other.whoami).status_code == status
     assert inkbox.mailboxes.list() == []
+
+
+def message_is_sent_listed_and_read(inkbox: Any) -> None:
+    """It arrives with both bodies and attachments; reading it marks it read; flags and deletion work."""
+    sender, receiver = inkbox.create_identity(unique("sender")), inkbox.create_identity(unique("receiver"))
+    file = {"filename": "bill 1.txt", "content_type": "text/plain", "content_base64": "aGVsbG8="}
+    sent = inkbox.messages.send(
+        sender.email_address,
+        to=[receiver.email_address],
+        bcc=["x@example.com"],
+        subject="Bill",
+        body_text="42",
+        body_html="<b>42</b>",
+        attachments=[file],
+    )
+    assert (sent.status, str(sent.direction), sent.has_attachments) == ("sent", "outbound", True)
+    assert inkbox.messages.get(sender.email_address, sent.id).status == "delivered"
+    (listed,) = inkbox.messages.list(receiver.email_address, direction="inbound")
+    assert (listed.is_read, listed.from_display_name) == (False, sender.display_name)
+    message = inkbox.messages.get(receiver.email_address, listed.id)
+    assert (message.is_read, message.body_text, message.body_html) == (True, "42", "<b>42</b>")
+    assert (message.bcc_addresses, message.reply_all_recipients.to) == (None, [sender.email_address])
+    url = inkbox.messages.get_attachment(receiver.email_address, listed.id, "bill 1.txt")["url"]
+    assert httpx.get(url).content == b"hello"
+    assert inkbox.messages.mark_unread(receiver.email_address, listed.id).is_read is False
+    assert inkbox.messages.star(receiver.email_address, listed.id).is_starred is True
+    inkbox.messages.delete(receiver.email_address, listed.id)
+    assert list(inkbox.messages.list(receiver.email_address)) == []
+    assert refused(inkbox.messages.get, receiver.email_address, listed.id).status_code == 404
+
+
+def messages_are_paged_and_limited_by_dates(inkbox: Any) -> None:
+    """The SDK's iterator sees every message once."""
+    address = inkbox.create_identity(unique("sender")).email_address
+    for number in range(7):
+        inkbox.messages.send(address, to=["x@example.com"], subject=str(number))
+    assert [each.subject for each in inkbox.messages.list(address, page_size=3)] == list("6543210")
+    assert len(list(inkbox.messages.list(address, start_datetime="2020-01-01", tz="Europe/Berlin"))) == 7
+    assert list(inkbox.messages.list(address, end_datetime="2020-01-01")) == []
+    assert [each.subject for each in inkbox.mailboxes.search(address, q="4")] == ["4"]
+
+
+def threads_are_read_moved_and_deleted(inkbox: Any) -> None:
+    """An answer and an answer to everyone join the thread."""
+    first, second = inkbox.create_identity(unique("first")), inkbox.create_identity(unique("second"))
+    inkbox.messages.send(first.email_address, to=[second.email_address], cc=["x@example.com"], subject="Plan")
+    (received,) = inkbox.messages.list(second.email_address)
+    inkbox.messages.reply_all(second.email_address, received.id, body_text="Yes")
+    answer = next(inkbox.messages.list(first.email_address))
+    assert (answer.subject, answer.cc_addresses) == ("Re: Plan", ["x@example.com"])
+    inkbox.messages.send(
+        first.email_address, to=[second.email_address], subject="Re: Plan", in_reply_to_message_id=answer.message_id
+    )
+    (thread,) = inkbox.threads.list(second.email_address)
+    assert thread.message_count == 3
+    detail = inkbox.threads.get(second.email_address, thread.id)
+    assert [str(each.direction) for each in detail.messages] == ["inbound", "outbound", "inbound"]
+    assert inkbox.threads.update(second.email_address, thread.id, folder="archive").folder == "archive"
+    assert inkbox.threads.list_folders(second.email_address) == ["archive"]
+    inkbox.threads.delete(second.email_address, thread.id)
+    assert list(inkbox.threads.list(second.email_address)) == []
+
+
+def message_is_forwarded(inkbox: Any) -> None:
+    """Inline and wrapped."""
+    address = inkbox.create_identity(unique("sender")).email_address
+    sent = inkbox.messages.send(address, to=["x@example.com"], subject="Bill", body_text="42")
+    for mode in ("inline", "wrapped"):
+        forwarded = inkbox.messages.forward(address, sent.id, to=[address], mode=mode, body_text="See")
+        assert forwarded.subject == "Fwd: Bill"
+        newest = next(inkbox.messages.list(address, direction="inbound"))
+        assert inkbox.messages.get(address, newest.id).has_attachments is (mode == "wrapped")
+
+
+def key_sends_once_and_finds_its_message(inkbox: Any) -> None:
+    """A repeated call is answered as before, another message is refused, and the SDK's own retry sends once."""
+    address = inkbox.create_identity(unique("sender")).email_address
+    message = {"to": ["x@example.com"], "subject": "Bill", "idempotency_key": "bill 42"}
+    sent = inkbox.messages.send(address, **message)
+    assert inkbox.messages.send(address, **message) == sent
+    error = refused(inkbox.messages.send, address, **{**message, "subject": "Other"})
+    assert type(error).__name__ == "IdempotencyKeyReusedError"
+    assert inkbox.message_sends.lookup_email(address, idempotency_key="bill 42") == sent.id
+    for fault in ({"kind": "lost"}, {"error": "send_outcome_ambiguous", "effect": True}, {"status": 502}):
+        answer = httpx.post(f"{sys.argv[1]}/sandbox/faults", json={"operation": "send_message", **fault})
+        assert answer.status_code == 201
+        inkbox.messages.send(address, to=["x@example.com"], subject="Again")
+    assert len(list(inkbox.messages.list(address))) == 4
+
+
+def blocked_recipient_is_an_error_of_its_own(inkbox: Any) -> None:
+    """It names the address."""
+    address = inkbox.create_identity(unique("sender")).email_address
+    error = refused(inkbox.messages.send, address, to=["blocked@example.com"], subject="x")
+    assert (type(error).__name__, error.address) == ("RecipientBlockedError", "blocked@example.com")
+
+
+def signup_status_is_shown(inkbox: Any) -> None:
+    """With the restrictions of the plan."""
+    key = f"ApiKey_{uuid4()}.{uuid4().hex}"
+    status = Inkbox.get_signup_status(key, base_url=sys.argv[1])
+    assert (status.claim_status, status.restrictions.can_receive) == ("agent_claimed", True)
+
+
+def webhook_deliveries_are_listed_and_replayed(inkbox: Any) -> None:
+    """With the event that was sent."""
+    identity = inkbox.create_identity(unique("sender"))
+    subscription = inkbox.webhooks.subscriptions.create(
+        mailbox_id=identity.mailbox.id, url="https://example.com/hook", event_types=["message.sent"]
+    )
+    inkbox.messages.send(identity.email_address, to=["x@example.com"], subject="x")
+    (delivery,) = inkbox.webhooks.deliveries.list(subscription_id=subscription.id)
+    assert (delivery.event_type, delivery.replayable) == ("message.sent", True)
+    assert inkbox.webhooks.deliveries.replay(delivery.id).event_id == delivery.event_id
 
 
 if __name__ == "__main__":

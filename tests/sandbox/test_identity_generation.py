@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from inkbox_mcp.sandbox import Generation, Store, StoreError, create_app
+from inkbox_mcp.sandbox.schema import SCHEMA
 from tests.support.agents import KEY
 
 MAILBOXES = "/api/v1/mail/mailboxes"
@@ -592,6 +593,9 @@ INSERT INTO mailboxes VALUES ('00000000-0000-4000-8000-000000000003', 'org_d1b1'
     'deleted', 6, 7);
 """
 
+VERSION_2 = SCHEMA[:5]
+"""What a file of version 2 was made of: later versions add to it."""
+
 
 def schema(path: Path) -> set[tuple[str, str]]:
     """Return the columns and the indexes of a database file."""
@@ -646,6 +650,33 @@ async def test_file_of_version_1_may_be_opened_by_the_identity_generation(versio
             assert (identity["display_name"], identity["description"]) == ("Sales", None)
             assert (await subscribe(client, identity)).status_code == 201
             assert (await client.delete(f"{IDENTITIES}/sales-agent")).status_code == 204
+
+
+async def test_file_of_version_2_gets_mail(tmp_path: Path) -> None:
+    """Its objects stay; a signing key that was not kept signs nothing until it is rotated."""
+    path = tmp_path / "inkbox.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.executescript("".join(statement for script in VERSION_2 for statement in script))
+        other.execute("PRAGMA user_version = 2")
+        other.execute("PRAGMA application_id = 0x496E6B62")
+        other.executescript(
+            "INSERT INTO organizations VALUES ('org_x', 1);"
+            "INSERT INTO identities VALUES ('00000000-0000-4000-8000-000000000001', 'org_x', 'sales', 'active', 1, 1,"
+            " NULL, 5);"
+            "INSERT INTO mailboxes (id, organization_id, local_part, identity_id, status, created_at, updated_at)"
+            " VALUES ('00000000-0000-4000-8000-000000000002', 'org_x', 'sales',"
+            " '00000000-0000-4000-8000-000000000001', 'active', 1, 1);"
+        )
+    with Store(path) as store:
+        delivered, _ = store.deliver(b"Subject: Hi\r\n\r\nhi", ["sales@inkboxmail.com"])
+        assert len(delivered) == 1
+        with store.reading() as connection:
+            row = connection.execute("SELECT signing_key_created_at, signing_key FROM identities").fetchone()
+            used = connection.execute("SELECT storage_used_bytes FROM mailboxes").fetchone()
+        assert row == {"signing_key_created_at": 5, "signing_key": None}
+        assert used == {"storage_used_bytes": len(b"Subject: Hi\r\n\r\nhi")}
+    Store(tmp_path / "new.db").close()
+    assert schema(path) == schema(tmp_path / "new.db")
 
 
 async def test_migration_happens_as_a_whole_or_not_at_all(version_1: Path) -> None:

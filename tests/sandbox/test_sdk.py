@@ -9,10 +9,13 @@ from datetime import datetime
 from socket import socket
 from uuid import UUID, uuid4
 
+import httpx2
 import pytest
 import uvicorn
 from inkbox import Inkbox
-from inkbox.exceptions import InkboxAPIError
+from inkbox.exceptions import InkboxAPIError, RecipientBlockedError
+from inkbox.mail.resources.messages import MessagesResource
+from inkbox.mail.resources.threads import ThreadsResource
 
 from inkbox_mcp.sandbox import Store, create_app
 
@@ -186,3 +189,46 @@ def test_invalid_value_raises_with_the_list_of_errors(inkbox: Inkbox) -> None:
     assert caught.value.status_code == 422
     assert "string_too_long" in str(caught.value.detail)
     assert "'loc': ['body', 'display_name']" in str(caught.value.detail)
+
+
+def mail_of(inkbox: Inkbox) -> tuple[MessagesResource, ThreadsResource]:
+    """Return what later versions of the SDK call `messages` and `threads`."""
+    return vars(inkbox)["_messages"], vars(inkbox)["_threads"]
+
+
+def test_message_is_sent_listed_and_read(inkbox: Inkbox) -> None:
+    """It arrives with both bodies and attachments; reading does not mark it; flags and deletion work."""
+    messages, threads = mail_of(inkbox)
+    sender = inkbox.create_identity("sender", email_local_part=unique("sender")).email_address
+    receiver = inkbox.create_identity("receiver", email_local_part=unique("receiver")).email_address
+    assert sender is not None
+    assert receiver is not None
+    file = {"filename": "bill.txt", "content_type": "text/plain", "content_base64": "aGVsbG8="}
+    sent = messages.send(sender, to=[receiver], subject="Bill", body_text="42", attachments=[file])
+    assert messages.get(sender, sent.id).status == "delivered"
+    (listed,) = messages.list(receiver)
+    message = messages.get(receiver, listed.id)
+    assert (message.is_read, message.body_text, message.message_id) == (False, "42", sent.message_id)
+    url = messages.get_attachment(receiver, listed.id, "bill.txt")["url"]
+    assert httpx2.get(url).content == b"hello"
+    assert messages.mark_read(receiver, listed.id).is_read is True
+    assert [each.id for each in inkbox.mailboxes.search(receiver, q="bill 42")] == [listed.id]
+    messages.send(receiver, to=[sender], subject="Re: Bill", in_reply_to_message_id=message.message_id)
+    (thread,) = threads.list(sender)
+    assert len(threads.get(sender, thread.id).messages) == thread.message_count == 2
+    assert threads.update(sender, thread.id, folder="archive").folder == "archive"
+    assert threads.list_folders(sender) == ["archive"]
+    forwarded = messages.forward(receiver, listed.id, to=[sender], body_text="See")
+    assert (forwarded.subject, forwarded.has_attachments) == ("Fwd: Bill", True)
+    messages.delete(receiver, listed.id)
+    assert len(list(messages.list(receiver, page_size=1))) == 2
+
+
+def test_blocked_recipient_raises_its_own_error(inkbox: Inkbox) -> None:
+    """The SDK knows the detail."""
+    messages, _ = mail_of(inkbox)
+    address = inkbox.create_identity("sender", email_local_part=unique("sender")).email_address
+    assert address is not None
+    with pytest.raises(RecipientBlockedError) as caught:
+        messages.send(address, to=["blocked@example.com"], subject="x")
+    assert caught.value.address == "blocked@example.com"

@@ -62,5 +62,5 @@ def test_current_sdk(python: Path, base_url: str, scenario: str) -> None:
 
 def test_every_scenario_is_found() -> None:
     """Each function of the driver that takes one client is a scenario."""
-    assert len(SCENARIOS) == 11
+    assert len(SCENARIOS) == 19
     assert len(set(SCENARIOS)) == len(SCENARIOS)

@@ -54,14 +54,20 @@ class Receiver:
 
 
 @asynccontextmanager
-async def serving_smtp(store: Store, listener: socket) -> AsyncGenerator[None]:
-    """Take mail on an open port while the context lasts."""
+async def serving_smtp(store: Store, listener: socket, *, max_bytes: int = MAX_MESSAGE_BYTES) -> AsyncGenerator[None]:
+    """Take mail on an open port while the context lasts.
+
+    Args:
+        store: With the mailboxes.
+        listener: Of a port on this machine.
+        max_bytes: Of a message.
+    """
     receiver = Receiver(store)
 
     def protocol() -> SMTP:
         return SMTP(
             receiver,
-            data_size_limit=MAX_MESSAGE_BYTES,
+            data_size_limit=max_bytes,
             enable_SMTPUTF8=True,
             hostname="inkbox-sandbox",
             ident="Inkbox sandbox",

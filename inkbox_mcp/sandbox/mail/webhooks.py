@@ -144,8 +144,9 @@ def call(row: Row) -> Row:
         row: Of `webhook_deliveries`, and the `signing_key` of the mailbox's identity, without which it is unsigned.
     """
     result: Row = dict.fromkeys(("response_status", "response_body", "error_detail", "duration_ms"))
+    url: str = row["url"]
     try:
-        place = urlsplit(row["url"])
+        place = urlsplit(url)
         host, port = place.hostname, place.port
     except ValueError as error:
         return {**result, "error_detail": f"Not sent: {error}"}

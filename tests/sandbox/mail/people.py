@@ -21,10 +21,16 @@ class Person:
     Attributes:
         client: For other requests.
         address: Of the mailbox.
+        transport: To the sandbox.
     """
 
     client: httpx2.AsyncClient
     address: str
+    transport: httpx2.ASGITransport
+
+    def without_key(self) -> httpx2.AsyncClient:
+        """Return a client of the same sandbox that has no key."""
+        return httpx2.AsyncClient(transport=self.transport, base_url="http://sandbox")
 
     async def ask(self, method: str, path: str, status: int = 200, **options: Any) -> Any:
         """Make a request below the mailbox, and return the JSON of the expected answer."""
@@ -63,8 +69,9 @@ async def people(store: Store, generation: Generation, *names: str) -> AsyncGene
     async with AsyncExitStack() as stack:
         found: list[Person] = []
         for name in names:
+            transport = httpx2.ASGITransport(app=create_app(store, generation))
             client = httpx2.AsyncClient(
-                transport=httpx2.ASGITransport(app=create_app(store, generation)),
+                transport=transport,
                 base_url="http://sandbox",
                 headers={"X-API-Key": f"ApiKey_{uuid4()}.{uuid4().hex}"},
             )
@@ -76,5 +83,5 @@ async def people(store: Store, generation: Generation, *names: str) -> AsyncGene
                 body = {"agent_handle": name, "display_name": name.title()}
                 response = await client.post("/api/v1/identities", json=body)
             assert response.status_code == 201, response.text
-            found.append(Person(client, f"{name}@inkboxmail.com"))
+            found.append(Person(client, f"{name}@inkboxmail.com", transport))
         yield found

@@ -59,7 +59,7 @@ async def test_slow_answer_is_an_answer(alice: Person, store: Store) -> None:
 
 async def test_faults_are_set_over_http_without_a_key(alice: Person) -> None:
     """And cleared."""
-    async with httpx2.AsyncClient(transport=alice.client._transport, base_url="http://sandbox") as client:  # noqa: SLF001
+    async with alice.without_key() as client:
         fault = {"operation": "list_messages", "status": 502, "times": 10}
         assert (await client.post("/sandbox/faults", json=fault)).status_code == 201
         await alice.ask("GET", "/messages", 502)

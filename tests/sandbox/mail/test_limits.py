@@ -54,8 +54,9 @@ async def test_attachments_are_limited_together(alice: Person, store: Store) -> 
     """Decoded, with those of a forwarded message."""
     store.limits = Limits(attachment_bytes=10)
     sent = await alice.send("x@example.com", attachments=[upload("a", b"12345"), upload("b", b"12345")])
-    body = {"attachments": [upload("a", b"12345"), upload("b", b"123456")]}
-    assert (await alice.send("x@example.com", status=413, **body))["detail"]["error"] == "attachments_too_large"
+    files = [upload("a", b"12345"), upload("b", b"123456")]
+    answer = await alice.send("x@example.com", status=413, attachments=files)
+    assert answer["detail"]["error"] == "attachments_too_large"
     forward = {"recipients": {"to": ["x@example.com"]}, "additional_attachments": [upload("c", b"1")]}
     await alice.ask("POST", f"/messages/{sent['id']}/forward", 413, json=forward)
 

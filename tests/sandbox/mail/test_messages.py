@@ -24,7 +24,7 @@ DETAILS = {
 async def test_message_has_the_fields_of_its_generation(alice: Person, generation: Generation) -> None:
     """A list shows no bodies; the identity generation shows more."""
     await alice.send(alice.address)
-    expected = LISTED | (ADDED if generation == "identity" else set())
+    expected = LISTED | (ADDED if generation == "identity" else set[str]())
     listed = await alice.list()
     assert all(message.keys() == expected for message in listed)
     more = {"reply_all_recipients"} if generation == "identity" else set[str]()

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from email.message import EmailMessage
 from typing import Any
 
-import httpx2
 import pytest
 
 from inkbox_mcp.sandbox import Store, Unreadable
@@ -17,8 +16,7 @@ RAW = {"Content-Type": "message/rfc822"}
 
 async def post(person: Person, content: bytes, status: int = 201, **query: Any) -> dict[str, Any]:
     """Deliver a message over HTTP, without a key."""
-    client = httpx2.AsyncClient(transport=person.client._transport, base_url="http://sandbox")  # noqa: SLF001
-    async with client:
+    async with person.without_key() as client:
         response = await client.post(DELIVERIES, content=content, params=query, headers=RAW)
     assert response.status_code == status, response.text
     return response.json()
@@ -172,7 +170,8 @@ async def test_broken_message_is_stored_and_can_be_read(alice: Person, store: St
     assert received["message_id"].startswith("<")
     assert "@" in received["from_address"]
     assert "\x00" not in json.dumps(received)
-    for each in received["attachment_metadata"] or []:
+    attachments: list[dict[str, Any]] = received["attachment_metadata"] or []
+    for each in attachments:
         assert "/" not in each["filename"]
         assert each["filename"].isprintable()
         path = f"/messages/{received['id']}/attachments/{each['filename']}"
