@@ -66,7 +66,7 @@ Filename = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": r"^[^\x00-\x1f\x7f/\\]{0,250}\.(txt|pdf|png)$",
+            "pattern": r"^(?!.*\.([eE][xX][eE]|[bB][aA][tT]|[sS][cC][rR])[. ]*$)[^\x00-\x1f\x7f/\\]{1,255}$",
             "description": "Up to 255 characters; not .exe, .bat or .scr",
             "examples": ["invoice.pdf"],
         }

@@ -29,8 +29,8 @@ def thread_of(connection: sqlite3.Connection, mailbox_id: str, message: Row, fol
             " WHERE messages.mailbox_id = ? AND message_id = ? ORDER BY messages.created_at DESC LIMIT 1",
             (mailbox_id, reference),
         ).fetchone()
-        # What a filter blocks does not enter a thread that is shown.
-        if row is not None and (folder == "blocked") <= (row["folder"] == "blocked"):
+        # What a filter blocks does not enter a thread that is shown, and nothing else is hidden in one that is blocked.
+        if row is not None and (folder == "blocked") == (row["folder"] == "blocked"):
             return _continued(connection, row, message, now)
     row = {"id": str(uuid4()), "mailbox_id": mailbox_id, "subject": message["subject"], "folder": folder, "now": now}
     connection.execute("INSERT INTO threads VALUES (:id, :mailbox_id, :subject, :folder, :now, :now)", row)

@@ -410,8 +410,13 @@ async def test_whitelist_blocks_both_directions(store: Store) -> None:
         assert (await alice.ask("GET", "/search", params={"q": "hello"}))["items"] == []
         assert await alice.ask("GET", "/threads/folders") == ["blocked"]
         (thread,) = (await alice.ask("GET", "/threads", params={"folder": "blocked"}))["items"]
+        blocked = (await alice.ask("GET", f"/threads/{thread['id']}"))["messages"][0]
+        await alice.send(bobby.address, in_reply_to_message_id=blocked["message_id"])
+        await alice.ask("PATCH", "", json={"inbound_filter_mode": "blacklist"})
+        await bobby.send(alice.address, in_reply_to_message_id=blocked["message_id"])
+        assert len(await alice.list()) == 2  # neither is hidden in the blocked thread
         await alice.ask("PATCH", f"/threads/{thread['id']}", json={"folder": "inbox"})
-        assert len(await alice.list()) == 1
+        assert len(await alice.list()) == 3
         await alice.ask("PATCH", "", json={"outbound_filter_mode": "whitelist"})
         assert (await alice.send(bobby.address, status=403))["detail"]["matched_rule_id"] is None
 
