@@ -12,6 +12,7 @@ from inkbox_mcp.sandbox.mail.composing import Letter
 from inkbox_mcp.sandbox.mail.parsing import Attachment, parse
 from inkbox_mcp.sandbox.mail.requests import MessageForward, MessageSend
 from inkbox_mcp.sandbox.mail.sending import Draft
+from inkbox_mcp.sandbox.mail.texts import without_tags
 from inkbox_mcp.sandbox.rows import Row
 
 
@@ -120,7 +121,7 @@ def _inline_text(original: Row, text: str | None, html: str | None) -> str | Non
     note = f"{text}\n\n" if text else ""
     body = original["body_text"]
     if body is None:
-        body = messages.without_tags(original["body_html"] or "").strip()
+        body = without_tags(original["body_html"] or "").strip()
     return note + "\n".join(_preamble(original)) + f"\n\n{body}"
 
 

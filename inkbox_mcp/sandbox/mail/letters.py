@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from inkbox_mcp.sandbox.fields import Text
 from inkbox_mcp.sandbox.mail.composing import Letter, compose
-from inkbox_mcp.sandbox.mail.parsing import message_ids
+from inkbox_mcp.sandbox.mail.headers import message_ids
 from inkbox_mcp.sandbox.mail.requests import Addresses, EmailAddress, Subject, Upload
 
 

@@ -4,7 +4,6 @@ import json
 import re
 import sqlite3
 from collections.abc import Sequence
-from html import unescape
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,6 +11,7 @@ from inkbox_mcp.sandbox.database import tick
 from inkbox_mcp.sandbox.mail import threads
 from inkbox_mcp.sandbox.mail.cursors import Page, page
 from inkbox_mcp.sandbox.mail.parsing import Parsed
+from inkbox_mcp.sandbox.mail.texts import SEARCHED, without_tags, words_of
 from inkbox_mcp.sandbox.problems import NotFound
 from inkbox_mcp.sandbox.rows import Row
 
@@ -19,7 +19,6 @@ LISTS = ("to_addresses", "cc_addresses", "bcc_addresses", "reply_to", "reference
 """The columns that are JSON."""
 
 _SNIPPET = 200
-_SEARCHED = 100_000
 
 _COLUMNS = (
     "id, mailbox_id, thread_id, content_id, message_id, direction, status, is_blocked, is_read, is_starred,"
@@ -41,7 +40,7 @@ def insert_content(
     attachments = [each.described() for each in parsed.attachments]
     plain = text if text and text.strip() else without_tags(html or "")
     people = [parsed.from_display_name or "", parsed.from_address or "", *parsed.to, *parsed.cc]
-    words = words_of(" ".join([parsed.subject or "", *people, plain[:_SEARCHED]]))
+    words = words_of(" ".join([parsed.subject or "", *people, plain[:SEARCHED]]))
     content_id = connection.execute(
         "INSERT INTO contents (words, attachments, body_text, body_html, raw) VALUES (?, ?, ?, ?, ?)",
         (f" {' '.join(words)} ", json.dumps(attachments), text, html, raw),
@@ -208,29 +207,11 @@ def delete_messages(connection: sqlite3.Connection, mailbox_id: str, messages: S
         threads.refresh(connection, thread_id)
 
 
-def words_of(text: str) -> list[str]:
-    """Return the words of a text as search compares them."""
-    return re.findall(r"\w+", text.casefold())
-
-
 def read_message(row: Row) -> Row:
     """Return a row with its lists and flags as such."""
     lists = {name: json.loads(row[name]) for name in LISTS if row.get(name) is not None}
     flags = {name: bool(row[name]) for name in ("is_read", "is_starred", "has_attachments", "is_blocked")}
     return {**row, **lists, **flags}
-
-
-def without_tags(html: str) -> str:
-    """Return about what a reader sees of HTML, of its first 100,000 characters."""
-    text = html[:_SEARCHED]
-    for name in ("style", "script", "head"):
-        kept, rest = "", text
-        while (begin := re.search(rf"<{name}\b", rest, re.IGNORECASE)) is not None:
-            kept += rest[: begin.start()] + " "
-            end = re.search(rf"</{name}\b", rest[begin.end() :], re.IGNORECASE)
-            rest = rest[begin.end() + end.start() :] if end else ""
-        text = kept + rest
-    return unescape(re.sub(r"<[^<>]*>", " ", text))
 
 
 def _use_storage(connection: sqlite3.Connection, mailbox_id: str, size: int) -> None:

@@ -6,11 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes
 from email._policybase import Compat32  # the library exports its instances only
-from email.errors import MessageError
-from email.header import decode_header, make_header
 from email.message import Message
-from email.utils import getaddresses
 from typing import Any, cast
+
+from inkbox_mcp.sandbox.mail.headers import (
+    UNREADABLE,
+    addresses,
+    clean,
+    decoded,
+    header,
+    message_ids,
+    one_line,
+    safe_filename,
+)
 
 MAX_MESSAGE_BYTES = 30 * 1024 * 1024
 """Bytes of a message from outside."""
@@ -22,19 +30,12 @@ MAX_PARTS = 5_000
 """Parts of a message, at all levels."""
 MAX_DEPTH = 50
 """Levels of parts within parts."""
-MAX_ADDRESSES = 1_000
-"""Addresses that are kept of one header."""
-
-_MAX_HEADER_VALUE = 32_768
 _MAX_PARAMETERS = 2_048
 _MAX_BOUNDARY_LINES = 20_000
 # The parser compares each line with the boundaries of all parts that are open.
 _MAX_COMPARISONS = 20_000_000
-_UNREADABLE = (MessageError, LookupError, ValueError, TypeError, AttributeError, RecursionError)
 # Not text encodings, or so slow that a message could stop the sandbox.
 _REFUSED_CHARSETS = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"}
-_MESSAGE_ID = re.compile(r"<[^<>\s]{1,996}>")
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 class Unreadable(ValueError):
@@ -134,61 +135,6 @@ def parse(raw: bytes) -> Parsed:
     )
 
 
-def clean(text: str) -> str:
-    """Return text that the database and JSON can hold: without NUL and lone surrogates."""
-    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
-
-
-def one_line(text: str) -> str:
-    """Return the text of a header without control characters and line ends."""
-    return clean(_CONTROLS.sub(" ", text)).strip()
-
-
-def message_ids(text: str | None) -> list[str]:
-    """Return the Message-IDs in a text, each with its angle brackets, at most the last hundred."""
-    return _MESSAGE_ID.findall(text or "")[-100:]
-
-
-def safe_filename(name: str | None, fallback: str) -> str:
-    """Return the last part of a file's name, on one line, at most 255 characters."""
-    last = re.split(r"[/\\]", one_line(name or ""))[-1].strip()
-    return last[-255:] if last.strip(".") else fallback
-
-
-def header(message: Message, name: str) -> str | None:
-    """Return the first header of a name as one line of text; None if it is absent or empty."""
-    return one_line(_decoded(_raw_header(message, name)))[:_MAX_HEADER_VALUE] or None
-
-
-def addresses(message: Message, name: str) -> list[tuple[str, str]]:
-    """Return the names and the addresses of a header."""
-    try:
-        found = getaddresses([_raw_header(message, name)])
-    except _UNREADABLE:
-        return []
-    # Names are decoded after the list is split: a name may contain an address.
-    lines = [(one_line(_decoded(display)), one_line(address)) for display, address in found[:MAX_ADDRESSES]]
-    return [(display[:255], address) for display, address in lines if "@" in address and len(address) <= 320]
-
-
-def _raw_header(message: Message, name: str) -> str:
-    """Return a header as it came. Not by the library's own readers, whose time grows with the square of its length."""
-    raw_items: Iterator[tuple[str, str]] = cast("Any", message).raw_items()
-    text = next((value for key, value in raw_items if key.lower() == name.lower()), "")[:_MAX_HEADER_VALUE]
-    unfolded = re.sub(r"[\r\n]+", "", text)
-    return unfolded.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _decoded(text: str) -> str:
-    """Return text without encoded words."""
-    if "=?" not in text:
-        return text
-    try:
-        return str(make_header(decode_header(text)))
-    except _UNREADABLE:
-        return text
-
-
 def _tree(raw: bytes) -> Message:
     if len(raw) > MAX_MESSAGE_BYTES * 4 // 3:
         raise Unreadable(f"The message is larger than {MAX_MESSAGE_BYTES} bytes")
@@ -208,7 +154,7 @@ def _tree(raw: bytes) -> Message:
         return message_from_bytes(raw, policy=_POLICY)
     except RecursionError:
         raise Unreadable(f"The parts of the message are nested more than {MAX_DEPTH} levels deep") from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise Unreadable(f"The message cannot be read: {one_line(str(error))[:200]}") from None
 
 
@@ -239,16 +185,16 @@ def _is_body(part: Message, kind: str) -> bool:
 def _disposition(part: Message) -> str | None:
     try:
         return part.get_content_disposition()
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
 def _filename(part: Message) -> str | None:
     try:
         name = part.get_filename()
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
-    return name and _decoded(name)
+    return name and decoded(name)
 
 
 def _attachment(part: Message, kind: str, number: int) -> Attachment:
@@ -266,7 +212,7 @@ def _content(part: Message) -> bytes:
             inner = cast("list[Message]", part.get_payload())
             return b"".join(each.as_bytes() for each in inner)
         payload = cast("object", part.get_payload(decode=True))
-    except _UNREADABLE:
+    except UNREADABLE:
         return b""
     return payload if isinstance(payload, bytes) else b""
 
@@ -278,6 +224,6 @@ def _text(part: Message) -> str:
         if charset in _REFUSED_CHARSETS:
             charset = "utf-8"
         text = content.decode(charset, "replace")
-    except _UNREADABLE:
+    except UNREADABLE:
         text = content.decode("utf-8", "replace")
     return clean(text.replace("\r\n", "\n"))

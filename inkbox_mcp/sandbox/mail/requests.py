@@ -3,7 +3,6 @@
 import base64
 import binascii
 import re
-from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
 from fastapi import Path
@@ -206,32 +205,3 @@ class SearchQuery(BaseModel):
 
     q: Annotated[Text, StringConstraints(min_length=1, max_length=500)]
     limit: int = Field(50, ge=1, le=100)
-
-
-def moment(text: str, zone: Any, *, end: bool) -> int:
-    """Return microseconds since the epoch of a date or a time.
-
-    Args:
-        text: ISO 8601; a date alone is its whole day.
-        zone: Of a text without one.
-        end: Whether the text is the end of a range, of which the result is the first moment after it.
-
-    Raises:
-        ValueError: The text is not ISO 8601, or too far away.
-    """
-    try:
-        parsed, last = _parsed(text, end)
-        if parsed.tzinfo is None:
-            parsed = parsed.replace(tzinfo=zone)
-        return (parsed - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) + last
-    except OverflowError:
-        raise ValueError("out of range") from None
-
-
-def _parsed(text: str, end: bool) -> tuple[datetime, int]:
-    """Return a moment, and 1 if it belongs to the range that it ends."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return datetime.fromisoformat(text), int(end)
-    return datetime.combine(day + timedelta(days=1) if end else day, time()), 0

@@ -6,7 +6,8 @@ short messages takes a tenth of a second.
 
 import sqlite3
 
-from inkbox_mcp.sandbox.mail.messages import find_message, words_of
+from inkbox_mcp.sandbox.mail.messages import find_message
+from inkbox_mcp.sandbox.mail.texts import words_of
 from inkbox_mcp.sandbox.rows import Row
 
 
