@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable
+from functools import cache
 from typing import Literal
 
 from fastapi import APIRouter, FastAPI
@@ -10,7 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from inkbox_mcp.sandbox import control, identity_generation, problems, spec_generation
+from inkbox_mcp.sandbox import control, problems
 from inkbox_mcp.sandbox.faults import FaultyAnswers
 from inkbox_mcp.sandbox.mail import attachments, outside
 from inkbox_mcp.sandbox.store import Store
@@ -30,13 +31,22 @@ def _routes_of(routers: Iterable[APIRouter]) -> list[BaseRoute]:
     return together.routes
 
 
-# Shared by all applications, because FastAPI needs longer to prepare them than to answer a request.
 # What begins with /sandbox is not part of the API, and not in its document.
 _OWN = (attachments.router, outside.router, control.router)
-_ROUTES = {
-    "spec": _routes_of((*spec_generation.ROUTERS, *_OWN)),
-    "identity": _routes_of((*identity_generation.ROUTERS, *_OWN)),
-}
+
+
+@cache
+def _routes(generation: Generation) -> list[BaseRoute]:
+    """Return the routes of a generation.
+
+    Shared by all applications, because FastAPI needs longer to prepare them than to answer a request. The other
+    generation is not loaded.
+    """
+    if generation == "spec":
+        from inkbox_mcp.sandbox import spec_generation as chosen
+    else:
+        from inkbox_mcp.sandbox import identity_generation as chosen
+    return _routes_of((*chosen.ROUTERS, *_OWN))
 
 
 def create_app(store: Store, generation: Generation = "spec") -> FastAPI:
@@ -46,7 +56,7 @@ def create_app(store: Store, generation: Generation = "spec") -> FastAPI:
     Applications of both generations may share one store.
     """
     app = FastAPI(
-        routes=_ROUTES[generation],
+        routes=_routes(generation),
         title="Inkbox sandbox",
         version="1",
         description="The mailboxes, identities and mail of the Inkbox REST API, on this machine.",
