@@ -38,9 +38,11 @@ class WholeThread(BaseModel):
 
 class GetThread(Args):
     email_address: Address
-    thread_id: Annotated[ResourceID, Field(description="Its id, as list_threads and list_messages show it.")]
-    max_chars: Annotated[WholeNumber, Field(ge=500, le=50_000, description="Of all texts. Default: 12000.")] = 12_000
-    cursor: Annotated[Cursor | None, Field(description="next_cursor of the result before, for older messages.")] = None
+    thread_id: Annotated[ResourceID, Field(description="Id of the conversation, a UUID.")]
+    max_chars: Annotated[
+        WholeNumber, Field(ge=500, le=50_000, description="Characters, 500-50000. Default: 12000.")
+    ] = 12_000
+    cursor: Annotated[Cursor | None, Field(description="next_cursor of the result before: older messages.")] = None
 
 
 class Thread(Result):

@@ -41,12 +41,12 @@ MOST_PAGES = 5
 
 class UpdateMessages(Args):
     email_address: Address
-    message_ids: Annotated[list[ResourceID], Field(min_length=1, max_length=MOST, description="1-50 ids.")]
-    is_read: Annotated[Boolean | None, Field(description="Mark read (true) or unread. Default: unchanged.")] = None
-    is_starred: Annotated[Boolean | None, Field(description="Default: unchanged.")] = None
+    message_ids: Annotated[list[ResourceID], Field(min_length=1, max_length=MOST, description="1-50 ids of messages.")]
+    is_read: Annotated[Boolean | None, Field(description="Read (true) or unread.")] = None
+    is_starred: Annotated[Boolean | None, Field(description="With a star or without.")] = None
     folder: Annotated[
         Literal["inbox", "archive", "spam"] | None,
-        Field(description="Move there, with the whole conversation. Default: unchanged."),
+        Field(description="Where to move the whole conversation."),
     ] = None
 
 

@@ -83,14 +83,14 @@ class ListMessages(Args):
     email_address: Address
     search: Annotated[
         SearchText | None,
-        Field(description="Words to find anywhere in the mail. Best matches of the whole mailbox, without more pages."),
+        Field(description="Words in the mail. Best matches, on one page only."),
     ] = None
-    direction: Annotated[Literal["inbound", "outbound"] | None, Field(description="Default: both.")] = None
-    unread: Annotated[Boolean | None, Field(description="Only unread (true) or only read ones.")] = None
-    sender: Annotated[SearchText | None, Field(description="Part of the sender's address or name.")] = None
-    since: Annotated[Date | None, Field(description="ISO 8601 date or time; UTC without an offset.")] = None
-    until: Annotated[Date | None, Field(description="Likewise; a date includes its day.")] = None
-    limit: Annotated[WholeNumber, Field(ge=1, le=100, description="1-100. Default: 25.")] = 25
+    direction: Annotated[Literal["inbound", "outbound"] | None, Field(description="Default: both directions.")] = None
+    unread: Annotated[Boolean | None, Field(description="Only unread (true) or read ones.")] = None
+    sender: Annotated[SearchText | None, Field(description="Part of address or name.")] = None
+    since: Annotated[Date | None, Field(description="ISO 8601 date or time, in UTC.")] = None
+    until: Annotated[Date | None, Field(description="Likewise; a date is included.")] = None
+    limit: Annotated[WholeNumber, Field(ge=1, le=100, description="Messages, 1-100. Default: 25.")] = 25
     cursor: Annotated[Cursor | None, Field(description="next_cursor of the page before.")] = None
 
 
@@ -104,10 +104,7 @@ class MessagePage(Result):
 
 @operation(READ_ONLY, lookups={NotFound: near_mailbox}, advice={NotFound: NO_MAILBOX})
 async def list_messages(api: InkboxAPI, args: ListMessages) -> MessagePage:
-    """List a mailbox's messages, newest first: sender, subject and beginning. get_message shows the text.
-
-    `looked_at`: how many were compared with the filters.
-    """
+    """List a mailbox's messages, newest first. `looked_at`: how many the filters saw. get_message shows the text."""
     span = _Span.of(args)
     if args.search and args.search.strip():
         return await _found(api, args, span)

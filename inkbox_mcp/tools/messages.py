@@ -37,7 +37,7 @@ AT_ONCE = 5
 
 NO_MESSAGE = "This mailbox has no such message. Next: call list_messages to see its messages."
 
-MessageID = Annotated[ResourceID, Field(description="Its id, as list_messages shows it.")]
+MessageID = Annotated[ResourceID, Field(description="Id of the message, a UUID.")]
 Item = dict[str, Any]
 
 
@@ -101,6 +101,7 @@ class MessageRow(Result):
     """A message in a list. What a reader expects is left out: that it is read, received, and without attachments."""
 
     also: ClassVar[Also] = {
+        "id": ID,
         "thread_id": IDOrNull,
         "from": str,
         "to": str,
@@ -113,8 +114,6 @@ class MessageRow(Result):
         "status": str,
         "folder": str,
     }
-
-    id: ID
 
 
 async def which_is_missing(api: InkboxAPI, args: Any, error: NotFound) -> str | None:

@@ -3,23 +3,24 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 import anyio
 from pydantic import Field
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.errors import InkboxError
-from inkbox_mcp.mail.body import Body, read_body
-from inkbox_mcp.mail.codes import Code
 from inkbox_mcp.mail.fence import fenced
-from inkbox_mcp.mail.links import Link
-from inkbox_mcp.mail.quotes import split_quotes
 from inkbox_mcp.toolkit.fields import Boolean, WholeNumber
 from inkbox_mcp.toolkit.operation import Also, Args, Result
 from inkbox_mcp.toolkit.sent import ID, IDOrNull
 from inkbox_mcp.tools.mailboxes import Address
 from inkbox_mcp.tools.messages import Item, MessageID, messages_of, sender_of, written
+
+if TYPE_CHECKING:
+    from inkbox_mcp.mail.body import Body
+    from inkbox_mcp.mail.codes import Code
+    from inkbox_mcp.mail.links import Link
 
 MAX_TEXT = 6000
 """Characters of a message's text that are shown if nothing else is asked for."""
@@ -33,16 +34,19 @@ _UNREAD = "… the end of this mail, {count:,} characters, is too long or too en
 class GetMessage(Args):
     email_address: Address
     message_id: MessageID
-    max_chars: Annotated[WholeNumber, Field(ge=100, le=50_000, description="Of its text. Default: 6000.")] = MAX_TEXT
+    max_chars: Annotated[WholeNumber, Field(ge=100, le=50_000, description="Characters, 100-50000. Default: 6000.")] = (
+        MAX_TEXT
+    )
     offset: Annotated[WholeNumber, Field(ge=0, description="next_offset of the part before. Default: 0.")] = 0
-    quoted: Annotated[Boolean, Field(description="Show what it quotes, too. Default: false.")] = False
-    format: Annotated[Literal["text", "html"], Field(description="html: its source. Default: text.")] = "text"
+    quoted: Annotated[Boolean, Field(description="Show quotations too. Default: false.")] = False
+    format: Annotated[Literal["text", "html"], Field(description='html shows its source. Default: "text".')] = "text"
 
 
-class Message(Result):
+class MessageText(Result):
     """A message for a model. What it does not have is left out."""
 
     also: ClassVar[Also] = {
+        "id": ID,
         "thread_id": IDOrNull,
         "status": str,
         "text": str,
@@ -54,6 +58,8 @@ class Message(Result):
         "attachments": list[dict[str, Any]],
     }
 
+
+class Message(MessageText):
     id: ID
 
 
@@ -78,8 +84,10 @@ class View:
     format: Literal["text", "html"] = "text"
 
 
-async def body_of(detail: Mapping[str, Any]) -> Body:
+async def body_of(detail: Mapping[str, Any]) -> "Body":
     """Read the body of a message in a thread, so that a long one holds up no other call."""
+    from inkbox_mcp.mail.body import read_body  # loaded by the first message: that takes longer than reading it
+
     text, html = (_text(detail.get(name)) for name in ("body_text", "body_html"))
     return await anyio.to_thread.run_sync(
         read_body, text, html, written(detail.get("subject"), 1000), abandon_on_cancel=True
@@ -110,8 +118,10 @@ async def shown(detail: Mapping[str, Any], view: View) -> Item:
     }
 
 
-def _own(body: Body, view: View) -> tuple[str, list[str]]:
+def _own(body: "Body", view: View) -> tuple[str, list[str]]:
     """Return the text to show, and what to say about what was left out of it."""
+    from inkbox_mcp.mail.quotes import split_quotes
+
     notes = [_UNREAD.format(count=body.unread)] if body.unread else []
     parts = split_quotes(body.text)
     if view.quoted or not parts.quoted or not parts.own:
@@ -157,11 +167,11 @@ def _people(addresses: object) -> str:
     return ", ".join(written(each, 200) for each in known[:MOST_RECIPIENTS]) + more
 
 
-def _code(code: Code) -> Item:
+def _code(code: "Code") -> Item:
     return {"value": code.value, "score": code.score, "line": written(code.line, 120)}
 
 
-def _link(link: Link) -> Item:
+def _link(link: "Link") -> Item:
     shown = {
         "url": link.url,
         "text": written(link.text, 80),

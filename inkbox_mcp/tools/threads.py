@@ -24,9 +24,9 @@ TOOLSET = "mail"
 class ListThreads(Args):
     email_address: Address
     folder: Annotated[
-        Literal["inbox", "spam", "blocked", "archive"] | None, Field(description="Default: all but blocked.")
+        Literal["inbox", "spam", "blocked", "archive"] | None, Field(description="Default: all but the blocked.")
     ] = None
-    limit: Annotated[WholeNumber, Field(ge=1, le=100, description="1-100. Default: 25.")] = 25
+    limit: Annotated[WholeNumber, Field(ge=1, le=100, description="Threads, 1-100. Default: 25.")] = 25
     cursor: Annotated[Text | None, Field(description="next_cursor of the page before.")] = None
 
 

@@ -27,7 +27,7 @@ from inkbox_mcp.toolkit.paging import matching
 from inkbox_mcp.tools.conversations import list_spam
 from inkbox_mcp.tools.mailboxes import Address
 from inkbox_mcp.tools.messages import PAGE, Item, MessageRow, Page, is_from, messages_of, row_of
-from inkbox_mcp.tools.reading import Message, View, body_of, read_detail, restore_unread, shown
+from inkbox_mcp.tools.reading import MessageText, View, body_of, read_detail, restore_unread, shown
 
 NO_POSITION = 'must be `after` of an earlier result, unchanged, or a time such as "2026-05-31T18:00:00Z"'
 NEWEST = 10
@@ -58,18 +58,18 @@ def _position(text: str) -> str:
 
 class WaitForMessage(Args):
     email_address: Address
-    sender: Annotated[SearchText | None, Field(description="Part of the sender's address or name.")] = None
+    sender: Annotated[SearchText | None, Field(description="Part of address or name.")] = None
     subject: Annotated[SearchText | None, Field(description="Words in the subject.")] = None
     contains: Annotated[SearchText | None, Field(description="Words in subject or text.")] = None
     after: Annotated[
         Annotated[Text, AfterValidator(_position)] | None,
-        Field(description="`after` of the last result, or an ISO 8601 time. Default: 2 minutes ago."),
+        Field(description="`after` of the last result, or a time (ISO 8601). Default: 2 minutes ago."),
     ] = None
     timeout: Annotated[WholeNumber, Field(ge=0, le=50, description="Seconds, 0-50. Default: 25.")] = 25
 
 
 class Waited(Result):
-    also: ClassVar[Also] = {"message": Message, "others": list[MessageRow], "note": str}
+    also: ClassVar[Also] = {"message": MessageText, "others": list[MessageRow], "note": str}
 
     timed_out: bool
     after: str
