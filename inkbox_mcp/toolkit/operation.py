@@ -201,11 +201,15 @@ class Operation(Generic[A, R]):
             async with api.alone(*names):
                 return await self.function(api, args)
         except InkboxError as error:
-            look_up = next((function for kind, function in self.lookups.items() if isinstance(error, kind)), None)
-            if look_up and error.looked_up is None:
-                with suppress(InkboxError):
-                    error.looked_up = await look_up(api, args, error)
+            await self._look_up(api, args, error)
             raise
+
+    async def _look_up(self, api: InkboxAPI, args: A, error: InkboxError) -> None:
+        """Ask the API for better advice about an error."""
+        look_up = next((function for kind, function in self.lookups.items() if isinstance(error, kind)), None)
+        if look_up and error.looked_up is None:
+            with suppress(InkboxError):
+                error.looked_up = await look_up(api, args, error)
 
     async def question(self, api: InkboxAPI, args: A) -> Question | None:
         """Return the question to the human before this call, if any.
@@ -216,7 +220,11 @@ class Operation(Generic[A, R]):
         template = self.confirm(args) if callable(self.confirm) else self.confirm
         if not template:
             return None
-        facts = dict(await self.facts(api, args)) if self.facts else dict[str, str]()
+        try:
+            facts = dict(await self.facts(api, args)) if self.facts else dict[str, str]()
+        except InkboxError as error:
+            await self._look_up(api, args, error)
+            raise
         return question(self.name, template, {**facts, **args.supplied()})
 
     def explain(self, error: InkboxError, about: About = str) -> str:

@@ -22,6 +22,7 @@ from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.http.callers import caller
 from inkbox_mcp.settings.options import Settings
 from tests.support.agents import KEY, Agent, connect_http
+from tests.support.catalogue import SPEC
 from tests.support.faults import Fault, faulty_inkbox, refusal
 from tests.support.http_in_process import serve_in_process
 from tests.support.messages import CALL, CALL_HEADERS, HEADERS, INITIALIZE
@@ -92,7 +93,7 @@ async def test_without_a_key_the_tools_are_listed_and_a_call_says_what_is_missin
 ) -> None:
     """The server must not fall back to another key, not even to one in the shared config file."""
     async with tenant_agent(shared_http("--per-request-keys"), mode) as agent:
-        assert len((await agent.client.list_tools()).tools) == 13
+        assert len((await agent.client.list_tools()).tools) == len(SPEC)
         message = await agent.refused("list_mailboxes")
         assert "the request has no Inkbox API key" in message
         assert KEY_HEADER in message

@@ -17,6 +17,7 @@ from tests.support.follower import Follower, proposals
 
 BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
 HOOK = "https://hooks.example.com/inkbox"
+ID = "123e4567-e89b-42d3-a456-426614174000"
 
 
 @asynccontextmanager
@@ -192,7 +193,13 @@ ADDRESS_TOOLS = [
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "update_mailbox": {"display_name": "x"},
     "create_webhook": {"webhook_url": HOOK},
-    "delete_webhook": {"webhook_id": "123e4567-e89b-42d3-a456-426614174000"},
+    "delete_webhook": {"webhook_id": ID},
+    "update_messages": {"message_ids": [ID], "is_read": True},
+    "get_message": {"message_id": ID},
+    "delete_message": {"message_id": ID},
+    "get_attachment": {"message_id": ID, "filename": "a.txt"},
+    "get_thread": {"thread_id": ID},
+    "wait_for_message": {"timeout": 0},
 }
 
 

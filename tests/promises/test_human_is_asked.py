@@ -91,13 +91,20 @@ QUESTIONS: list[tuple[str, dict[str, Any], Generation, str]] = [
         "spec",
         "Stop sending the mail events of a to its webhook?",
     ),
+    (
+        "delete_message",
+        {"email_address": "a", "message_id": "123e4567-e89b-42d3-a456-426614174000"},
+        "spec",
+        "Delete the message Invoice from b@example.com, in a, for good?",
+    ),
 ]
 
 
 def objects(generation: Generation, requests: list[httpx2.Request]) -> Callable[[httpx2.Request], httpx2.Response]:
     """Make an API of one generation on which every object exists."""
     own = {"status": "active"} if generation == "spec" else {"inbound_filter_mode": "none"}
-    mailbox = {"id": "1", "email_address": "a@inkboxmail.com", **own}
+    message = {"subject": "Invoice", "from_address": "b@example.com"}
+    mailbox = {"id": "1", "email_address": "a@inkboxmail.com", **message, **own}
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         requests.append(request)

@@ -559,7 +559,6 @@ async def test_a_new_mailbox_belongs_to_an_allowed_handle() -> None:
 
 MESSAGES = Path("messages")
 UNRULED: list[Path] = [
-    path(MAILBOXES, "ours@inkboxmail.com", MESSAGES),
     path(IDENTITIES, "ours", MESSAGES),
     path(Path("/api/v1/mail/messages"), "1"),
     Path("/api/v1/mail/threads").where(email_address="ours@inkboxmail.com"),
@@ -586,10 +585,21 @@ async def test_a_resource_without_a_rule_is_not_touched(limit: dict[str, str], u
         assert server.inkbox.requests == []
 
 
+async def test_the_address_of_a_mailbox_decides_about_its_mail() -> None:
+    """Messages do not show whose they are, so it is the path that counts, for every path below a mailbox."""
+    async with future(**ADDRESSES) as server:
+        for below in (("messages",), ("messages", "1"), ("threads", "1"), ("search",)):
+            where = path(MAILBOXES, "outside@inkboxmail.com", *map(Path, below))
+            assert "outside" in (await server.run(lambda api, where=where: api.get(where, Result)) or "")
+        assert server.inkbox.requests == []
+        await server.run(lambda api: api.get(path(MAILBOXES, "ours@inkboxmail.com", MESSAGES), Result))
+        assert len(server.inkbox.requests) == 1
+
+
 async def test_a_resource_without_a_rule_can_be_used_without_limits() -> None:
     """A rule is needed only if the operator set limits."""
     async with future() as server:
-        assert "404" in (await server.run(lambda api: api.get(UNRULED[2], Result)) or "")
+        assert "404" in (await server.run(lambda api: api.get(UNRULED[1], Result)) or "")
         assert server.inkbox.requests == ["GET /api/v1/mail/messages/1"]
 
 

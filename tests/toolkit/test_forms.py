@@ -133,8 +133,9 @@ def test_every_list_of_every_tool_takes_text() -> None:
         for name, field in operation.input_schema["properties"].items():
             if field.get("type") == "array":
                 given = {key: value for key, value in known.items() if key in operation.args.model_fields}
-                for written in ("message.sent", '["message.sent"]'):
-                    assert operation.parse({**given, name: written}).supplied()[name] == ["message.sent"]
+                item = "aaaa1111-2222-4333-8444-000000000000" if name.endswith("_ids") else "message.sent"
+                for written in (item, f'["{item}"]'):
+                    assert operation.parse({**given, name: written}).supplied()[name] == [item]
 
 
 @pytest.mark.parametrize("written", ["paused", "Paused", "PAUSED ", "\npaused", "\u00a0paused"], ids=ascii)
