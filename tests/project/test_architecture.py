@@ -1,4 +1,4 @@
-"""The layout of the code is the one that the README shows and the linter of imports enforces."""
+"""The layout of the code is the one that CONTRIBUTING.md shows and the linter of imports enforces."""
 
 import ast
 import inspect
@@ -22,7 +22,7 @@ from inkbox_mcp.settings.options import Settings
 from tests.support.agents import KEY
 
 ROOT = Path(__file__).parent.parent.parent
-README = ROOT / "README.md"
+GUIDE = ROOT / "CONTRIBUTING.md"
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
 UPDATE = bool(os.environ.get("UPDATE_SNAPSHOTS"))
 
@@ -38,7 +38,7 @@ def children() -> list[ModuleType]:
 
 
 def chain() -> str:
-    """Return the layers of imports as the README shows them."""
+    """Return the layers of imports as CONTRIBUTING.md shows them."""
     return f"`{' → '.join(LAYERS)}`\n"
 
 
@@ -53,15 +53,15 @@ def places() -> str:
 
 
 @pytest.mark.parametrize(("part", "write"), [("layers", chain), ("packages", places)])
-def test_the_readme_shows_the_layout(part: str, write: object) -> None:
+def test_the_guide_shows_the_layout(part: str, write: object) -> None:
     """Run with UPDATE_SNAPSHOTS=1 to write the table."""
     assert callable(write)
     rendered = f"<!-- {part} -->\n{write()}<!-- end -->"
-    readme = README.read_text(encoding="utf-8")
+    guide = GUIDE.read_text(encoding="utf-8")
     if UPDATE:
-        readme = re.sub(rf"<!-- {part} -->.*?<!-- end -->", lambda _: rendered, readme, flags=re.DOTALL)
-        README.write_text(readme, encoding="utf-8")
-    assert rendered in readme
+        guide = re.sub(rf"<!-- {part} -->.*?<!-- end -->", lambda _: rendered, guide, flags=re.DOTALL)
+        GUIDE.write_text(guide, encoding="utf-8")
+    assert rendered in guide
 
 
 def test_the_rules_of_imports_cover_every_module() -> None:
@@ -124,9 +124,9 @@ def test_the_tree_of_errors_is_the_one_that_its_docstring_draws() -> None:
     }
 
 
-async def test_a_call_stops_where_the_readme_says() -> None:
-    """A call first enters these functions in the order that the README gives."""
-    sentence = README.read_text(encoding="utf-8").split("Follow a call in ")[1].split(". ")[0]
+async def test_a_call_stops_where_the_guide_says() -> None:
+    """A call first enters these functions in the order that CONTRIBUTING.md gives."""
+    sentence = re.split(r"\.\s", GUIDE.read_text(encoding="utf-8").split("Follow a call in ")[1])[0]
     stops = re.findall(r"`([\w.]+)`", sentence)
     numbers = {"four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
     assert numbers[sentence.split(" ")[0]] == len(stops)
