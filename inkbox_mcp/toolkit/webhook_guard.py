@@ -1,6 +1,6 @@
 """Checks webhook URLs. Inkbox sends mail events to them, so a deceived model could leak a whole inbox.
 
-A URL must be https, to a host on the public internet (see `inkbox_mcp.toolkit.public_hosts`), in plain notation:
+A URL must be https, to a host on the public internet (see `inkbox_mcp.api.public_hosts`), in plain notation:
 notations that resolvers, proxies and HTTP libraries read differently are refused. `--allow-webhook-hosts` restricts the
 hosts further.
 
@@ -10,8 +10,8 @@ A URL may have several problems. The one about its host is named first: no other
 import re
 from collections.abc import Iterator
 
+from inkbox_mcp.api.public_hosts import PrivateHostError, require_public
 from inkbox_mcp.text import quoted
-from inkbox_mcp.toolkit.public_hosts import PrivateHostError, require_public
 
 NO_WEBHOOK = "none"
 """Stands for no URL, where an argument can remove one."""

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkbox_mcp.toolkit import ip_addresses, public_hosts, webhook_guard
+from inkbox_mcp.api import ip_addresses, public_hosts
+from inkbox_mcp.api.ip_addresses import why_not_public
+from inkbox_mcp.toolkit import webhook_guard
 from inkbox_mcp.toolkit.bounds import MAX_PROBLEM
-from inkbox_mcp.toolkit.ip_addresses import why_not_public
 from inkbox_mcp.toolkit.webhook_guard import webhook_host, webhook_url
 from tests.support.agents import connect
 

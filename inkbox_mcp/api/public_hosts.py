@@ -7,8 +7,8 @@ import re
 import unicodedata
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
+from inkbox_mcp.api.ip_addresses import BEHIND_A_TUNNEL, why_not_public
 from inkbox_mcp.text import first_unseen
-from inkbox_mcp.toolkit.ip_addresses import BEHIND_A_TUNNEL, why_not_public
 
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _ASK = "ask the user for the public https URL of a tunnel to it, which ngrok or cloudflared gives"
