@@ -13,8 +13,10 @@
     ├── TimedOut                what was waited for did not happen in time
     ├── OutcomeUnknown          a change was sent and no answer came back
     ├── UnexpectedResponse      the answer is not what the API promises
-    │   └── TooLarge            more than this server takes
+    │   ├── TooLarge            more than this server takes
+    │   └── NotFetched          a file is where this server does not look
     ├── ResultTooLarge          more than a result may have
+    ├── NotSaved                a file could not be written
     ├── NotOffered              the operator has switched the tool off
     ├── OperationMoved          another operation does it in this organization's API generation
     └── APIError                the API refused, with a status and a reason
@@ -266,6 +268,37 @@ class TooLarge(UnexpectedResponse):
     def of_success(self) -> bool:
         """Whether the status says that the request succeeded."""
         return 200 <= (self.status or 0) < 300
+
+
+class NotFetched(UnexpectedResponse):
+    """The API names a place of a file that this server does not look at, or the file is not there.
+
+    Args:
+        why: a clause about the place, without its URL, which is a secret.
+        status: of the answer, if there was one.
+    """
+
+    code = "not_fetched"
+    retryable = False
+    is_tempting = True
+    advice = "Tell the user, who can open the file in the Inkbox console."
+
+    def __init__(self, why: str, *, status: int | None = None) -> None:
+        super().__init__(f"Inkbox sent a URL of the file, and {why}.", status=status)
+
+
+class NotSaved(InkboxError):
+    """A file could not be written; nothing is left of it.
+
+    Args:
+        why: a clause, such as "the disk is full".
+    """
+
+    code = "not_saved"
+    advice = "Tell the user to look at the folder that this server was started with (--attachments-dir)."
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the file could not be saved: {why}.")
 
 
 class ResultTooLarge(InkboxError):

@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr
 
 from inkbox_mcp.api.connection import Connection, in_time, turn
 from inkbox_mcp.api.creation import Creations
+from inkbox_mcp.api.downloads import Fetched
 from inkbox_mcp.api.generations import Generation, KnownGeneration, generation_of
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, WEBHOOKS, Path
 from inkbox_mcp.api.polling import Poll
@@ -33,6 +34,10 @@ from inkbox_mcp.errors import (
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
+
+
+FILES_AT_ONCE = 2
+"""Files that one key may fetch at once; each is in memory as a whole."""
 
 
 class InkboxAPI:
@@ -64,6 +69,7 @@ class InkboxAPI:
         self._polls: WeakValueDictionary[str, Poll[Any]] = WeakValueDictionary()
         self._creations = Creations()
         self._turns = anyio.CapacityLimiter(share) if share else None
+        self._files = anyio.CapacityLimiter(FILES_AT_ONCE)
         self.redaction = Redaction(api_key.get_secret_value() if api_key else None)
 
     @asynccontextmanager
@@ -149,6 +155,25 @@ class InkboxAPI:
         """
         send = partial(self._send, "POST", path, lambda data: parse(data, model), body, unique=unique)
         return await self._creations.create(current(), send, find, unique=unique)
+
+    async def fetch(self, url: str) -> Fetched:
+        """Fetch a file from a URL in an answer of the API: without the key, and not from private networks.
+
+        Args:
+            url: the signed URL, which is a secret: no error, log, span or metric shows it.
+
+        Raises:
+            NotFetched: the URL is refused, or the file is not there.
+            TooLarge: the file is larger than `MAX_FILE_BYTES`.
+            Unreachable: the file did not come in time.
+        """
+        call, downloads = current(), self._connection.downloads
+
+        async def attempt(number: int) -> Fetched:
+            async with turn(call, self._files), turn(call, downloads.turns):
+                return await downloads.fetch(call, url, number)
+
+        return await repeated(call, "GET", attempt)
 
     async def generation(self, *, again: bool = False) -> Generation:
         """Return the generation of the API that this key's organization is on.

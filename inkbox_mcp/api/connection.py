@@ -1,22 +1,23 @@
 """The HTTP connection to one Inkbox API, shared by all keys: pool, concurrency limit, deadlines, transport errors."""
 
 import re
-import zlib
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import httpx2
 from pydantic import SecretStr
 
 from inkbox_mcp import __version__
+from inkbox_mcp.api.bodies import read_body
+from inkbox_mcp.api.downloads import Downloads
 from inkbox_mcp.api.paths import Path
 from inkbox_mcp.api.responses import Received, http_date
 from inkbox_mcp.calls import Call
-from inkbox_mcp.errors import OutcomeUnknown, TooLarge, UnexpectedResponse, Unreachable, status_line
+from inkbox_mcp.errors import OutcomeUnknown, Unreachable, status_line
 from inkbox_mcp.telemetry.metrics import Metrics
 from inkbox_mcp.telemetry.tracing import Exchange, client_span
 from inkbox_mcp.text import one_line
@@ -42,6 +43,7 @@ class Connection:
 
     Attributes:
         turns: limits the requests under way at once; see `turn`.
+        downloads: files outside of the API.
 
     Args:
         base_url: such as `https://inkbox.ai`, without a slash at its end.
@@ -66,6 +68,7 @@ class Connection:
         self._idle = idle
         self._transport = transport
         self.turns = anyio.CapacityLimiter(concurrency)
+        self.downloads = Downloads(base_url, self._open, self._metrics)
         self._opened: httpx2.AsyncBaseTransport | None = None
 
     async def aclose(self) -> None:
@@ -112,7 +115,7 @@ class Connection:
                 try:
                     exchange.answered(response.status_code)
                     call.answered(response.status_code, http_date(response.headers.get("date")))
-                    content = await _read(response)
+                    content = await read_body(response, MAX_RESPONSE_BYTES)
                 finally:
                     await response.aclose()
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:  # nothing was sent
@@ -181,36 +184,6 @@ async def turn(call: Call, turns: anyio.CapacityLimiter | None) -> AsyncGenerato
         yield
     finally:
         turns.release()
-
-
-async def _read(response: httpx2.Response) -> bytes:
-    """Read a body of at most `MAX_RESPONSE_BYTES`, both as received and decompressed."""
-    packed = response.headers.get("content-encoding", "").strip().lower() or "identity"
-    if packed not in {"identity", "gzip", "x-gzip"}:
-        # Compressed twice, a few bytes become minutes of work.
-        raise UnexpectedResponse("the answer is packed in a way that was not asked for.", status=response.status_code)
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in cast("httpx2.AsyncByteStream", response.stream):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > MAX_RESPONSE_BYTES:
-            raise TooLarge(MAX_RESPONSE_BYTES, status=response.status_code)
-    content = b"".join(chunks)
-    return content if packed == "identity" or not content else _unpack(content, response.status_code)
-
-
-def _unpack(content: bytes, status: int) -> bytes:
-    unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    try:
-        unpacked = unpacking.decompress(content, MAX_RESPONSE_BYTES + 1)
-    except zlib.error:
-        raise UnexpectedResponse("the answer is packed, and damaged.", status=status) from None
-    if len(unpacked) > MAX_RESPONSE_BYTES:
-        raise TooLarge(MAX_RESPONSE_BYTES, status=status)
-    if not unpacking.eof or unpacking.unused_data:
-        raise UnexpectedResponse("the answer is packed, and incomplete or followed by something else.", status=status)
-    return unpacked
 
 
 def _reason(error: Exception) -> str:

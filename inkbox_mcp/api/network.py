@@ -5,19 +5,22 @@ answer to another request, perhaps another tenant's. HTTPX2's pool checks the so
 not what was already read from it. The classes here check both.
 """
 
+import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import anyio
 import httpcore2
 import httpx2
 
 from inkbox_mcp.api.framing import is_one_answer
-from inkbox_mcp.errors import NotConfigured
+from inkbox_mcp.api.ip_addresses import why_not_public
+from inkbox_mcp.errors import NotConfigured, NotFetched
 from inkbox_mcp.text import one_line
 
 _CHUNK = 1 << 24
@@ -25,20 +28,25 @@ _CHUNK = 1 << 24
 _SMALL = 1 << 15
 """Up to this many bytes of an answer, everything received fits into the TLS layer's buffer, which can be checked."""
 
+_MOST_ADDRESSES = 4
+"""Addresses of a host that are tried."""
 
-def over_the_network(base_url: str, idle: int) -> httpx2.AsyncBaseTransport:
+
+def over_the_network(base_url: str, idle: int, *, public: bool = False) -> httpx2.AsyncBaseTransport:
     """Open a transport to an API, with the proxy and the certificates that the environment names.
 
     Args:
-        base_url: of the API.
+        base_url: of the API, or of another server.
         idle: how many idle connections to keep.
+        public: whether to connect to public addresses only. A proxy looks up names itself, so there it has no effect.
 
     Raises:
         NotConfigured: the environment names a proxy or certificates that cannot be used.
     """
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=idle)
     try:
-        transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy_to(base_url))
+        proxy = proxy_to(base_url)
+        transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy)
     except ImportError:
         raise _bad_environment(
             "HTTPS_PROXY (or ALL_PROXY) names a SOCKS proxy, which needs the package socksio"
@@ -47,7 +55,9 @@ def over_the_network(base_url: str, idle: int) -> httpx2.AsyncBaseTransport:
         raise _bad_environment(f"the certificates that SSL_CERT_FILE names cannot be read ({_reason(error)})") from None
     # HTTPX2's transport has no argument for the network backend.
     pool = transport._pool  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    pool._network_backend = WatchedBackend(pool._network_backend)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    backend = pool._network_backend  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    watched = WatchedBackend(PublicBackend(backend) if public and not proxy else backend)
+    pool._network_backend = watched  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return transport
 
 
@@ -100,6 +110,68 @@ def _is_within(host: str, no_proxy: str) -> bool:
 
 def _reason(error: Exception) -> str:
     return one_line(str(error))[:200] or type(error).__name__
+
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""Looks up the IP addresses of a host, best first."""
+
+
+async def resolved(host: str, port: int) -> list[str]:
+    """Look up the IP addresses of a host, best first.
+
+    Raises:
+        OSError: it has none.
+    """
+    found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(place[0]) for *_, place in found))
+
+
+class PublicBackend(httpcore2.AsyncNetworkBackend):
+    """Connects to public addresses only.
+
+    It connects to the very address that it looked at, so a name that leads elsewhere a moment later (DNS rebinding)
+    gains nothing.
+    """
+
+    def __init__(self, backend: httpcore2.AsyncNetworkBackend, resolve: Resolve = resolved) -> None:
+        self._backend = backend
+        self._resolve = resolve
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  # httpcore2's own
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Connect to one of the host's addresses; see httpcore2.
+
+        Raises:
+            NotFetched: one of the host's addresses is not public.
+            httpcore2.ConnectError: no connection.
+        """
+        try:
+            addresses = await self._resolve(host, port)
+        except (OSError, UnicodeError):
+            raise httpcore2.ConnectError("the host has no address") from None
+        if not all(map(_is_public, addresses)):
+            raise NotFetched("its host is not on the public internet")
+        failure: Exception = httpcore2.ConnectError("the host has no address")
+        for address in addresses[:_MOST_ADDRESSES]:
+            part = timeout and timeout / min(len(addresses), _MOST_ADDRESSES)
+            try:
+                return await self._backend.connect_tcp(address, port, part, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+
+def _is_public(address: str) -> bool:
+    try:
+        return why_not_public(ip_address(address)) is None
+    except ValueError:  # such as an IPv6 address with a zone
+        return False
 
 
 class WatchedBackend(httpcore2.AsyncNetworkBackend):
