@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 import anyio
 
@@ -33,6 +34,7 @@ class Call:
         clock: the least seconds by which the API's clock is ahead of `anyio.current_time()`; None before a first date.
         ending: set when the server is about to stop, so that a waiting call can answer in time; None for other calls.
         reporter: sends progress reports to the client; None if it wants none, or the call has ended.
+        attachments_dir: the folder in which the call may save files; None if it may not.
     """
 
     timeout: float
@@ -42,6 +44,7 @@ class Call:
     clock: float | None = None
     ending: anyio.Event | None = None
     reporter: Report | None = None
+    attachments_dir: Path | None = None
 
     def __post_init__(self) -> None:
         self.restart()

@@ -169,7 +169,7 @@ class Service:
         outcome, started, waits = "cancelled", time.perf_counter(), operation.waits is not None
         counted = self._metrics.waiting() if waits else self._metrics.in_flight()
         with begin(self.settings.timeout, caller.request_id) as state, counted:
-            api = None
+            api, state.attachments_dir = None, self.settings.attachments_dir
             try:
                 api = await self.tenants.admit(caller)
                 catalogue = self.discovery.open_to(caller)

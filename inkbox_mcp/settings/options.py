@@ -22,6 +22,7 @@ from inkbox_mcp.settings.values import (
     CallRate,
     Database,
     ExactURL,
+    Folder,
     Handles,
     Host,
     HostNames,
@@ -212,6 +213,12 @@ class Settings(BaseModel):
     allow_webhook_hosts: Annotated[
         Hosts, Mark.LIMIT, Group.LIMITS, Field(description="Let webhooks go to these hosts only (globs).")
     ] = ()
+    attachments_dir: Annotated[
+        Folder | None,
+        Mark.LIMIT,
+        Group.LIMITS,
+        Field(description="An existing folder in which attachments may be saved; not with --http. Default: none."),
+    ] = None
     no_warm_start: Annotated[
         bool, Group.OPERATION, Field(description="Load everything at each start, and keep no recording for the next.")
     ] = False
@@ -255,6 +262,8 @@ class Settings(BaseModel):
             yield "--rate-limit-store needs an extra: pip install 'inkbox-mcp[rate-limit]'"
 
     def _http_contradictions(self) -> Iterator[str]:
+        if self.attachments_dir:
+            yield "--attachments-dir: not with --http, over which nothing is ever read from or written to this disk"
         if not self.is_local and not (self.token or self.per_request_keys or self.auth_issuer):
             yield (
                 f"--host {self.host}: whoever reaches the server can use its mailboxes, so beyond this machine it "

@@ -1,5 +1,6 @@
 """The types of option values, with their rules."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, ConfigDict, SecretStr, TypeAdapter
 
 from inkbox_mcp.settings.credentials import not_a_key, without_wrapping
+from inkbox_mcp.text import quoted
 
 _PLAIN_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl, config=ConfigDict(url_preserve_empty_path=True))
 
@@ -140,6 +142,22 @@ def _database(text: str) -> str:
         raise ValueError("names a home directory that does not exist") from None
 
 
+def _folder(value: object) -> object:
+    """Check that a folder exists, and return it without links. None is made: a misspelt one would be found nowhere."""
+    if not isinstance(value, str):
+        return value
+    try:
+        folder = Path(value).expanduser().resolve()
+        is_folder = bool(value) and folder.is_dir()
+    except (RuntimeError, OSError, ValueError):  # no home directory, a loop of links, a null character
+        raise ValueError("must be a folder; this path cannot be read") from None
+    if not is_folder:
+        raise ValueError(f"must be a folder that exists; there is none at {quoted(str(folder), 200)}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError("must be a folder that this user may write to")
+    return folder
+
+
 def home_directory() -> Path | None:
     """Return this user's home directory, even if it does not exist; None if the system knows none."""
     try:
@@ -206,6 +224,7 @@ BaseURL = Annotated[str, AfterValidator(_base_url)]
 ExactURL = Annotated[str, AfterValidator(_exact_url)]
 Host = Annotated[str, AfterValidator(_host)]
 Database = Annotated[str, AfterValidator(_database)]
+Folder = Annotated[Path, BeforeValidator(_folder)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Handles = Annotated[Names, AfterValidator(_handles)]
 Addresses = Annotated[Names, AfterValidator(_addresses)]
