@@ -10,7 +10,6 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, ConfigDict, SecretStr, TypeAdapter
 
 from inkbox_mcp.settings.credentials import not_a_key, without_wrapping
-from inkbox_mcp.text import quoted
 
 _PLAIN_URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl, config=ConfigDict(url_preserve_empty_path=True))
 
@@ -152,7 +151,7 @@ def _folder(value: object) -> object:
     except (RuntimeError, OSError, ValueError):  # no home directory, a loop of links, a null character
         raise ValueError("must be a folder; this path cannot be read") from None
     if not is_folder:
-        raise ValueError(f"must be a folder that exists; there is none at {quoted(str(folder), 200)}")
+        raise ValueError("must be the path of a folder that exists")  # not repeated: it may be a secret
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ValueError("must be a folder that this user may write to")
     return folder

@@ -33,6 +33,7 @@ _ENCODED_WORD = re.compile(r"=\s*\?.*\?\s*=|=\?[^?]*\?[bq]\?", re.IGNORECASE)
 
 _SPACES = frozenset(" \u3000")  # of Latin and of East Asian writing
 _NOTHING = frozenset({"false", "nil", "null", "undefined", "unsubscribe"})  # said for `NO_WEBHOOK`
+_CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 LIST_ITEM_LENGTH = 100
 
 
@@ -111,6 +112,11 @@ def _webhook_url_or_none(text: str) -> str:
     return word if word == NO_WEBHOOK else webhook_url(text)
 
 
+def _without_controls(text: str) -> str:
+    """Refuse control characters, line breaks, and halves of characters."""
+    return _refuse(text, next((at for at, char in enumerate(text) if unicodedata.category(char) in _CONTROLS), None))
+
+
 def _one_address(value: object) -> object:
     """Take the address out of the notations of mail programs, with nothing hidden in what is left out."""
     return address_in(_one_line(value)) if isinstance(value, str) else value
@@ -182,6 +188,9 @@ WithMailbox = Annotated[Boolean, Mark.WITH_MAILBOX]
 
 ResourceID = Annotated[Text, Separable.BY_COMMAS, AfterValidator(_uuid)]
 """A UUID."""
+
+FileName = Annotated[str, Mark.PLAIN, Field(min_length=1, max_length=255), _Trimmed, AfterValidator(_without_controls)]
+"""The name of a file as a mail has it. Characters that are only invisible may be a part of it."""
 
 PageSize = Annotated[WholeNumber, Field(ge=1, le=200)]
 """The number of items of a page."""
