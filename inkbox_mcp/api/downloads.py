@@ -113,6 +113,8 @@ class Downloads:
             target = None
         if target is None:
             raise NotFetched("it is no URL that can be read in one way only")
+        if target.port is not None and not 1 <= target.port <= 65535:
+            raise NotFetched("its port is none")
         if target.userinfo:
             raise NotFetched("it has a user name")
         if _origin(target) == self._origin:

@@ -488,3 +488,20 @@ def _is_one_trace(collector: Collector) -> None:
     assert {name for name, _ in spans.values()} == {"inkbox-mcp"}
     assert "-".join(["00", call.trace_id.hex(), call.parent_span_id.hex(), "01"]) == CALLER
     assert request.trace_id == call.trace_id
+
+
+async def test_the_span_of_a_file_does_not_show_its_signed_url(spans: Callable[[], list[ReadableSpan]]) -> None:
+    """Whoever has the URL has the file."""
+
+    def inkbox(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.startswith("/api/"):
+            return httpx2.Response(200, json={"url": "https://inkbox.ai/place/secret-name?signature=secret"})
+        return httpx2.Response(404)
+
+    given = {"email_address": "sales", "message_id": "123e4567-e89b-42d3-a456-426614174000", "filename": "a.txt"}
+    async with connect(inkbox) as agent:
+        await agent.refused("get_attachment", **given)
+    (span,) = [span for span in spans() if span.name == "GET /{}"]
+    assert dict(span.attributes or {}) | {"error.type": "404"} == dict(span.attributes or {})
+    assert (span.attributes or {})["url.full"] == "https://inkbox.ai/REDACTED"
+    assert "secret" not in "".join(each.to_json() for each in spans())
