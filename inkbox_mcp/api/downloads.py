@@ -32,6 +32,7 @@ _OPERATION = "GET signed URL"
 _URL = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,8192}")
 _PORTS = {"http": 80, "https": 443}
 _HEADERS = {"User-Agent": f"inkbox-mcp/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+_OUT_OF_REACH = "If it keeps failing, tell the user that this server cannot reach the place of the file."
 _NO_FILE = {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 
 Open = Callable[[], httpx2.AsyncBaseTransport]
@@ -96,10 +97,12 @@ class Downloads:
                 async with self._sent(target, remaining, attempt) as response:
                     return await _read(response)
         except TimeoutError:
-            raise Unreachable(f"the file did not come within {call.timeout:g} seconds.") from None
+            late = Unreachable(f"the file did not come within {call.timeout:g} seconds.")
+            raise late.advised(_OUT_OF_REACH) from None
         # Only the kind of an error: its text may repeat the URL, or what the server wrote.
         except (httpx2.TransportError, OSError) as error:
-            raise Unreachable(f"the file could not be fetched ({type(error).__name__}).") from None
+            failed = Unreachable(f"the file could not be fetched ({type(error).__name__}).")
+            raise failed.advised(_OUT_OF_REACH) from None
 
     def _target(self, url: str) -> httpx2.URL:
         """Check a URL.
@@ -176,7 +179,8 @@ async def _read(response: httpx2.Response) -> Fetched:
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         raise NotFetched(f"its server answered with a redirect ({status}), which is not followed", status=status)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise Unreachable(f"the server that has the file answered {status_line(status)}.", status=status)
+        failed = Unreachable(f"the server that has the file answered {status_line(status)}.", status=status)
+        raise failed.advised(_OUT_OF_REACH)
     if status != HTTPStatus.OK:
         raise NotFetched(f"its server answered {status_line(status)}", status=status)
     try:

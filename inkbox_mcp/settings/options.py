@@ -215,7 +215,6 @@ class Settings(BaseModel):
     ] = ()
     attachments_dir: Annotated[
         Folder | None,
-        Mark.LIMIT,
         Group.LIMITS,
         Field(description="An existing folder in which attachments may be saved; not with --http. Default: none."),
     ] = None

@@ -26,7 +26,7 @@ from inkbox_mcp.errors import InkboxError, NotFetched, TooLarge, UnexpectedRespo
 from inkbox_mcp.telemetry.metrics import Metrics, PrometheusMetrics
 from inkbox_mcp.toolkit.file_names import MAX_BYTES, safe_name
 from inkbox_mcp.toolkit.files import save
-from tests.support.agents import KEY, connect
+from tests.support.agents import KEY, AsyncHandler, Handler, connect
 from tests.support.metrics import samples
 
 MESSAGE = "123e4567-e89b-42d3-a456-426614174000"
@@ -110,10 +110,7 @@ async def test_a_folder_that_flips_to_a_link_lets_nothing_out(tmp_path: Path) ->
     assert len([*folder.iterdir()]) == saved
 
 
-Answer = Callable[[httpx2.Request], httpx2.Response]
-
-
-def signing(url: str, requests: list[httpx2.Request], file: Answer | None = None) -> Answer:
+def signing(url: str, requests: list[httpx2.Request], file: Handler | None = None) -> Handler:
     """Return an Inkbox that names a URL for every attachment, and answers other requests by `file`."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -191,7 +188,11 @@ async def test_a_hostile_url_is_not_opened(url: str, caplog: pytest.LogCaptureFi
 async def test_this_machine_gets_no_connection(host: str) -> None:
     """Not even one that is closed at once."""
     connections: list[object] = []
-    server = await asyncio.start_server(lambda *streams: connections.append(streams), "127.0.0.1", 0)
+
+    def connected(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        connections.append(reader)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, connect(signing(f"https://{host}:{port}/f", [])) as agent:
         assert "not on the public internet" in await agent.refused("get_attachment", **GIVEN)
@@ -274,7 +275,10 @@ async def test_a_name_is_looked_up_once_and_the_address_that_was_checked_is_used
         await PublicBackend(Network(), names_for([])).connect_tcp("files.example.com", 443, 5)
 
 
-async def fetched(answer: Any, url: str = f"https://files.example.com/f?s={SIGNATURE}", seconds: float = 30) -> Fetched:
+FILE = f"https://files.example.com/f?s={SIGNATURE}"
+
+
+async def fetched(answer: Handler | AsyncHandler, seconds: float = 30) -> Fetched:
     """Fetch a file from storage that answers by a function."""
 
     def no_api() -> httpx2.AsyncBaseTransport:
@@ -282,7 +286,7 @@ async def fetched(answer: Any, url: str = f"https://files.example.com/f?s={SIGNA
 
     downloads = Downloads("https://inkbox.ai", no_api, Metrics(), lambda _: httpx2.MockTransport(answer))
     with begin(seconds) as call:
-        return await downloads.fetch(call, url, 1)
+        return await downloads.fetch(call, FILE, 1)
 
 
 async def test_the_storage_gets_neither_the_key_nor_anything_about_the_call() -> None:

@@ -99,12 +99,16 @@ def test_what_is_accepted_is_seen_as_it_is_sent(anything: str) -> None:
         assert visible(anything) == anything
 
 
+NAMED_BY_STRANGERS = {("get_attachment", "filename")}
+"""Names that exist, whatever a stranger put into them; they are looked up and stay in one segment of a URL."""
+
+
 def test_no_argument_of_any_tool_takes_what_hides() -> None:
     """This covers future tools too: a text argument must be checked or have few values."""
     for tool, operation in OPERATIONS.items():
         for name, field in operation.input_schema["properties"].items():
             kinds = [arm.get("type") for arm in [field, *field.get("anyOf", [])]]
-            if "string" in kinds:
+            if "string" in kinds and (tool, name) not in NAMED_BY_STRANGERS:
                 for hidden in ("\u200b", "\u2800", "\ue000", "\U000e0041"):
                     assert f"{name}: " in complaint(tool, **{name: f"a{hidden}b"})
 

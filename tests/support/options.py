@@ -1,5 +1,7 @@
 """A value for each option, and variables of other programs."""
 
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from pydantic import SecretStr
@@ -37,6 +39,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "allow_handles": ("sales-*", ("sales-*",)),
     "allow_addresses": ("sales-*@inkboxmail.com", ("sales-*@inkboxmail.com",)),
     "allow_webhook_hosts": ("hooks.example.com", ("hooks.example.com",)),
+    "attachments_dir": (gettempdir(), Path(gettempdir()).resolve()),
     "no_warm_start": ("true", True),
     "log_level": ("DEBUG", "debug"),
     "log_format": ("JSON", "json"),

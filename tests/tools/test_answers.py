@@ -409,6 +409,7 @@ NOT_TRIED: dict[str, set[str]] = {
     "list_identities": {"webhook_url"},
     "get_identity": {"webhook_url", "status"},
     "delete_identity": {"webhook_url", "status"},
+    "get_attachment": {"webhook_url", "status"},
     "get_mailbox": {"webhook_url", "status"},
     "delete_mailbox": {"webhook_url", "status"},
     "link_mailbox": {"webhook_url", "status", "display_name"},

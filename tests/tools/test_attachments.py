@@ -144,7 +144,7 @@ async def test_of_a_long_text_the_beginning_is_shown(mail: Mail) -> None:
     """The result says how much is left out, and names no argument that the tool does not have."""
     got = await mail.get("long.txt", b"word " * 100_000, "text/plain")
     assert 19_000 < got["text"].count("word ") * 5 <= 20_000
-    assert "of 500,000 characters" in got["note"]
+    assert "of 500,000 characters" in got["left_out"]
     assert "offset" not in got["text"]
 
 
