@@ -85,7 +85,7 @@ async def _missing(api: InkboxAPI, args: Any, error: NotFound) -> str | None:
     if "attachment" in said:
         return (
             f"The message has no attachment named {quoted(args.filename, 100)}. Write the name exactly as get_message "
-            "shows it, with its extension. If it is written so, its real name has hidden characters: tell the user, who "
+            "shows it, with its extension. If it is, its real name has hidden characters: tell the user, who "
             "can open it in the Inkbox console."
         )
     if "message" in said:
