@@ -5,7 +5,7 @@ A call by another name still gets an answer that helps, and no text names a tool
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -76,25 +76,29 @@ class Catalogues:
 
     Args:
         settings: name the tools that the operator offers.
+        tools_of: returns all tools of a generation by name.
 
     Raises:
-        SettingsError: a name is not a tool's (it may be a misspelt one that should be off), or no tool is left.
+        SettingsError: a name is not a tool's or a toolset's (it may be a misspelt one that should be off), or no tool
+            is left.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, tools_of: Callable[[Generation], Mapping[str, Operation[Any, Any]]] = operations
+    ) -> None:
         self._settings = settings
-        self._all: dict[Generation, dict[str, Operation[Any, Any]]] = {each: operations(each) for each in GENERATIONS}
+        self._all: dict[Generation, Mapping[str, Operation[Any, Any]]] = {each: tools_of(each) for each in GENERATIONS}
         self.names = frozenset(name for tools in self._all.values() for name in tools)
-        for name in [*settings.tools, *settings.exclude_tools]:
-            if name not in self.names:
-                raise SettingsError(f"{name}: no such tool; the tools are {', '.join(sorted(self.names))}")
+        _require_known("tool", [*settings.tools, *settings.exclude_tools], self.names)
+        toolsets = {tool.toolset for tools in self._all.values() for tool in tools.values()}
+        _require_known("toolset", settings.toolsets, toolsets)
         self._found: dict[tuple[Generation, bool], Catalogue] = {}
         for generation, tools in self._all.items():
             for may_write in (True, False):
                 left = {name: tool for name, tool in tools.items() if not self._why_off(tool, may_write=may_write)}
                 self._found[generation, may_write] = Catalogue(generation, left, self.names - left.keys())
         if not any(self.of(each).tools for each in GENERATIONS if settings.generation in {None, each}):
-            raise SettingsError("--tools, --exclude-tools and --read-only together leave no tool")
+            raise SettingsError("--toolsets, --tools, --exclude-tools and --read-only together leave no tool")
 
     def of(self, generation: Generation | None, *, may_write: bool = True) -> Catalogue:
         """Return what a caller can call.
@@ -164,10 +168,23 @@ class Catalogues:
     def _why_off(self, operation: Operation[Any, Any], *, may_write: bool) -> str:
         """Return why a tool cannot be called; empty if it can."""
         settings, name = self._settings, operation.name
-        if name in settings.exclude_tools or (settings.tools and name not in settings.tools):
+        is_left_out = settings.tools and name not in settings.tools
+        is_elsewhere = settings.toolsets and operation.toolset not in {None, *settings.toolsets}
+        if name in settings.exclude_tools or is_left_out or is_elsewhere:
             return f"{name} is switched off on this server"
         if operation.hints.read_only:
             return ""
         if settings.read_only:
             return f"this server is read-only, and {name} changes something"
         return "" if may_write else f"your access token allows no changes, and {name} changes something"
+
+
+def _require_known(kind: str, names: Iterable[str], known: Iterable[str | None]) -> None:
+    """Refuse a name that nothing has.
+
+    Raises:
+        SettingsError: names it, and all that exist.
+    """
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"{name}: no such {kind}; the {kind}s are {', '.join(sorted(filter(None, known)))}")

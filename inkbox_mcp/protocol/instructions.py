@@ -17,7 +17,7 @@ FIRST_IDENTITIES = ("sales-agent", "support-agent")
 def instructions(service: Service, caller: Caller) -> str:
     """Return the instructions for a caller, which say only what is true for it, and name only its tools."""
     settings, catalogue = service.settings, service.discovery.open_to(caller)
-    parts = [ABOUT, *map(catalogue.about, about_tools(catalogue.generation)), ABOUT_CALLS]
+    parts = [ABOUT, *map(catalogue.about, about_tools(catalogue.generation, catalogue.tools)), ABOUT_CALLS]
     if not service.discovery.has_key(caller):
         parts.append(NO_KEY)
     if settings.read_only or not caller.may_write:

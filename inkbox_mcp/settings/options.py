@@ -184,6 +184,15 @@ class Settings(BaseModel):
         Field(ge=1, le=1000, description="Requests to Inkbox under way at once; further calls wait their turn."),
     ] = 32
     read_only: Annotated[bool, Group.LIMITS, Field(description="Offer only the tools that change nothing.")] = False
+    toolsets: Annotated[
+        Names,
+        Mark.LIMIT,
+        Group.LIMITS,
+        Field(
+            description="Offer only these groups of tools: `mailboxes`, `mail`, `webhooks` (comma-separated). With "
+            "--tools, a tool must be in both. `whoami` is in every group."
+        ),
+    ] = ()
     tools: Annotated[
         Names, Mark.LIMIT, Group.LIMITS, Field(description="Offer only these tools (comma-separated).")
     ] = ()

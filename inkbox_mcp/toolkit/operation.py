@@ -4,6 +4,7 @@ The `operation` decorator turns such a function into an `Operation`, which descr
 checks a call's arguments (`parse`) and runs (`run`).
 """
 
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ READ_ONLY = Hints(read_only=True, idempotent=True)
 ADDITIVE = Hints()
 IDEMPOTENT = Hints(idempotent=True)
 DESTRUCTIVE = Hints(destructive=True, idempotent=True)
+
+DEFAULT_TOOLSET = "mailboxes"
+"""The toolset of the tools in a file that names none."""
 
 Also = Mapping[str, Any]
 """Types of fields by their names; see `inkbox_mcp.toolkit.sent`."""
@@ -141,6 +145,11 @@ class Operation(Generic[A, R]):
     def name(self) -> str:
         """The tool's name, `verb_noun`."""
         return self.function.__name__
+
+    @property
+    def toolset(self) -> str | None:
+        """The toolset that its file names as `TOOLSET`; None if the tool goes with all of them."""
+        return getattr(sys.modules.get(self.function.__module__), "TOOLSET", DEFAULT_TOOLSET)
 
     @property
     def title(self) -> str:

@@ -2,11 +2,11 @@
 
 Tools that both generations of the API have are in this folder, the others in `spec_generation` and
 `identity_generation`. Every operation in these files is a tool; nothing is registered. A file's `INSTRUCTIONS` are
-sentences for models about its tools. A tool knows the toolkit, the API and errors. It does not know callers, settings,
-MCP, or the other generation.
+sentences for models about its tools; its `TOOLSET` is the group of tools that `--toolsets` chooses. A tool knows the
+toolkit, the API and errors. It does not know callers, settings, MCP, or the other generation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -28,9 +28,19 @@ def operations(generation: Generation) -> dict[str, Operation[Any, Any]]:
     return found
 
 
-def instructions(generation: Generation) -> list[str]:
-    """Return the sentences of all files of a generation."""
-    return [sentence for module in _modules(generation) for sentence in getattr(module, "INSTRUCTIONS", ())]
+def instructions(generation: Generation, offered: Collection[str]) -> list[str]:
+    """Return the sentences of the files of a generation, but for files whose tools are all missing.
+
+    Args:
+        generation: of the API.
+        offered: the names of the tools that the reader can call.
+    """
+    sentences: list[str] = []
+    for module in _modules(generation):
+        tools = {tool.name for tool in operations(generation).values() if tool.function.__module__ == module.__name__}
+        if not tools or not tools.isdisjoint(offered):
+            sentences += getattr(module, "INSTRUCTIONS", ())
+    return sentences
 
 
 def _modules(generation: Generation) -> Iterator[ModuleType]:

@@ -11,6 +11,8 @@ from inkbox_mcp.errors import NotFound
 from inkbox_mcp.toolkit.operation import READ_ONLY, Also, Args, Result, operation
 from inkbox_mcp.toolkit.sent import IDOrNull, SecondsOrNull, TextOrNull
 
+TOOLSET = None  # every choice of toolsets leaves it, because it shows what the server is limited to
+
 NO_API = "The Inkbox API is not at this URL. Tell the user to check INKBOX_BASE_URL, or --base-url."
 
 

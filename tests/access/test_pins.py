@@ -1,5 +1,6 @@
 """The operator's limits: tools that are switched off, and agents that this server must not touch."""
 
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -7,11 +8,16 @@ from typing import Any
 import httpx2
 import pytest
 
+from inkbox_mcp.api.generations import Generation
+from inkbox_mcp.catalogue import GENERATIONS, Catalogues
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.settings.options import Settings, SettingsError
+from inkbox_mcp.toolkit.operation import Operation
+from inkbox_mcp.tools import instructions, operations
 from tests.support.agents import Agent, connect, text
-from tests.support.catalogue import SPEC
+from tests.support.catalogue import EVERY, IDENTITY, SPEC
+from tests.support.extra_tools.tools.letters import get_letter, send_letter
 
 READING = [name for name, operation in SPEC.items() if operation.hints.read_only]
 CHANGING = [name for name in SPEC if name not in READING]
@@ -44,6 +50,83 @@ def test_a_misspelt_tool_stops_the_start(option: str) -> None:
     """A typing error must not leave a tool switched on that the operator wanted off."""
     with pytest.raises(SettingsError, match="delete_mailboxes: no such tool"):
         build_server(Settings.model_validate({option: "get_mailbox,delete_mailboxes"}))
+
+
+@pytest.mark.parametrize("wrong", ["mails", "Mail", "account", "get_mailbox", "None"])
+def test_a_misspelt_toolset_stops_the_start(wrong: str) -> None:
+    """The line names those that exist."""
+    with pytest.raises(SettingsError) as caught:
+        build_server(Settings.model_validate({"toolsets": f"mailboxes,{wrong}"}))
+    known = ", ".join(sorted({tool.toolset for tool in EVERY.values() if tool.toolset}))
+    assert str(caught.value) == f"{wrong}: no such toolset; the toolsets are {known}"
+
+
+def test_the_tools_for_webhooks_are_a_toolset() -> None:
+    """The generation that has them as tools has a file for them; `whoami` belongs to no toolset."""
+    webhooks = {tool.name for tool in IDENTITY.values() if tool.toolset == "webhooks"}
+    assert webhooks == {"create_webhook", "list_webhooks", "update_webhook", "delete_webhook"} & {*IDENTITY}
+    assert [tool.name for tool in EVERY.values() if tool.toolset is None] == ["whoami"]
+    assert all(tool.toolset == "mailboxes" for name, tool in EVERY.items() if "ident" in name or "link" in name)
+
+
+def with_letters(generation: Generation) -> dict[str, Operation[Any, Any]]:
+    """Return the tools of a generation, and two more that are about mail."""
+    return operations(generation) | {tool.name: tool for tool in (get_letter, send_letter)}
+
+
+LETTERS = {"get_letter", "send_letter"}
+MAIL = LETTERS | {tool.name for tool in EVERY.values() if tool.toolset == "mail"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "offered"),
+    [
+        ({"toolsets": "mail"}, MAIL | {"whoami"}),
+        ({"toolsets": "mail", "read_only": True, "exclude_tools": "whoami"}, None),
+        ({"toolsets": "mail", "tools": "send_letter,get_mailbox,whoami"}, {"send_letter", "whoami"}),
+        ({"toolsets": "mail", "tools": "send_letter,get_mailbox"}, {"send_letter"}),
+        ({"toolsets": "mail", "exclude_tools": ["whoami", *MAIL - {"get_letter"}]}, {"get_letter"}),
+        ({"toolsets": "mailboxes"}, {tool.name for tool in SPEC.values() if tool.toolset in {"mailboxes", None}}),
+        ({"toolsets": "mailboxes,mail,webhooks"}, {*SPEC} | LETTERS),
+    ],
+)
+def test_a_toolset_takes_all_other_tools_away(settings: dict[str, Any], offered: set[str] | None) -> None:
+    """A tool must be in a chosen toolset, and allowed by every other option; a read-only server still reads mail."""
+    tools = Catalogues(Settings.model_validate(settings), with_letters).of("spec").tools
+    if offered is None:
+        offered = {name for name in MAIL if with_letters("spec")[name].hints.read_only}
+        assert offered >= {"get_letter"}
+    assert {*tools} == offered & {*with_letters("spec")}
+
+
+async def test_a_tool_outside_the_chosen_toolsets_is_switched_off(era: str) -> None:
+    """It is not listed, no text names it, and a call answers like that of any other tool that is off."""
+    settings: dict[str, Any] = {
+        "toolsets": "webhooks",
+        "sandbox": True,
+        "sandbox_db": ":memory:",
+        "sandbox_generation": "identity",
+    }
+    async with connect(mode=era, **settings) as agent:
+        listed = {tool.name for tool in (await agent.client.list_tools()).tools}
+        assert listed == {name for name, tool in IDENTITY.items() if tool.toolset in {"webhooks", None}}
+        result = await agent.call("list_mailboxes")
+        assert (result.meta or {})["code"] == "not_offered"
+        assert "list_mailboxes is switched off on this server" in text(result)
+        assert "list_mailboxes" not in (agent.client.instructions or "")
+
+
+def test_a_file_whose_tools_are_all_off_says_nothing() -> None:
+    """A sentence that names no tool would otherwise stay, and speak of what the reader cannot do."""
+    for generation in GENERATIONS:
+        for module in {sys.modules[tool.function.__module__] for tool in operations(generation).values()}:
+            here = {
+                tool.name for tool in operations(generation).values() if tool.function.__module__ == module.__name__
+            }
+            others = {*operations(generation)} - here
+            for sentence in getattr(module, "INSTRUCTIONS", ()):
+                assert sentence in instructions(generation, here)
+                assert sentence not in instructions(generation, others)
 
 
 @asynccontextmanager
@@ -98,7 +181,12 @@ async def test_ones_own_mailbox_can_be_used_and_is_all_that_is_listed(limit: dic
 
 @pytest.mark.parametrize(
     "settings",
-    [{"tools": "get_mailbox", "exclude_tools": "get_mailbox"}, {"tools": "create_mailbox", "read_only": True}],
+    [
+        {"tools": "get_mailbox", "exclude_tools": "get_mailbox"},
+        {"tools": "create_mailbox", "read_only": True},
+        {"tools": "get_mailbox", "toolsets": "webhooks"},
+        {"toolsets": "webhooks", "exclude_tools": "whoami", "sandbox_generation": "spec"},
+    ],
 )
 def test_a_server_that_would_offer_nothing_does_not_start(settings: dict[str, Any]) -> None:
     """A server without tools is surely a mistake in its options."""

@@ -79,6 +79,7 @@ LISTED = {
     "auth_scopes": ("agents", "staff"),
     "allowed_hosts": ("one.example", "two.example"),
     "allowed_origins": ("https://one.example", "https://two.example"),
+    "toolsets": ("mailboxes", "webhooks"),
     "tools": ("get_mailbox", "list_mailboxes"),
     "exclude_tools": ("delete_mailbox", "delete_identity"),
     "allow_handles": ("sales-*", "support"),

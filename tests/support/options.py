@@ -33,6 +33,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "timeout": ("2.5", 2.5),
     "max_concurrency": ("4", 4),
     "read_only": ("yes", True),
+    "toolsets": ("mailboxes, webhooks", ("mailboxes", "webhooks")),
     "tools": ("get_mailbox, list_mailboxes", ("get_mailbox", "list_mailboxes")),
     "exclude_tools": ("delete_mailbox", ("delete_mailbox",)),
     "confirm": ("always", "always"),

@@ -19,6 +19,8 @@ from inkbox_mcp.toolkit.sent import ID, BooleanOrNull, IDOrNull, ObjectOrNull, T
 from inkbox_mcp.tools.identity_generation.mailboxes import Mailbox
 from inkbox_mcp.tools.mailboxes import BY_ADDRESS, NO_MAILBOX, Address, near_mailbox
 
+TOOLSET = "webhooks"
+
 KEY_LOST = (
     "The answer that showed the signing_key was lost, and the key is shown only once. To have a key, call "
     "delete_webhook and create_webhook again."
