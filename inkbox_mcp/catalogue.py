@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from inkbox_mcp.access.scopes import EVERYTHING, needed
 from inkbox_mcp.api.generations import DEFAULT, Generation
 from inkbox_mcp.errors import InkboxError, NotOffered, OperationMoved
 from inkbox_mcp.settings.options import Settings, SettingsError
@@ -17,6 +18,8 @@ from inkbox_mcp.toolkit.operation import Operation
 from inkbox_mcp.tools import operations
 
 GENERATIONS: tuple[Generation, ...] = get_args(Generation)
+
+WITH_SCOPE = "Tell the user that this needs an access token with that scope."
 
 # A sentence or a clause, with the space after it.
 _PIECE = re.compile(r".+?(?:[.?!;](?=\s)\s*|$)", re.DOTALL)
@@ -92,47 +95,53 @@ class Catalogues:
         _require_known("tool", [*settings.tools, *settings.exclude_tools], self.names)
         toolsets = {tool.toolset for tools in self._all.values() for tool in tools.values()}
         _require_known("toolset", settings.toolsets, toolsets)
-        self._found: dict[tuple[Generation, bool], Catalogue] = {}
-        for generation, tools in self._all.items():
-            for may_write in (True, False):
-                left = {name: tool for name, tool in tools.items() if not self._why_off(tool, may_write=may_write)}
-                self._found[generation, may_write] = Catalogue(generation, left, self.names - left.keys())
+        self._found: dict[tuple[Generation, frozenset[str]], Catalogue] = {}
         if not any(self.of(each).tools for each in GENERATIONS if settings.generation in {None, each}):
             raise SettingsError("--toolsets, --tools, --exclude-tools and --read-only together leave no tool")
 
-    def of(self, generation: Generation | None, *, may_write: bool = True) -> Catalogue:
+    def of(self, generation: Generation | None, scopes: frozenset[str] = EVERYTHING) -> Catalogue:
         """Return what a caller can call.
 
         Args:
             generation: of the caller's organization; None if it is not known.
-            may_write: whether the caller may change something.
+            scopes: of the caller, with all that they include, so that there are few different ones.
         """
-        return self._found[generation or DEFAULT, may_write]
+        key = (generation or DEFAULT, scopes)
+        if key not in self._found:
+            allowed = {name: tool for name, tool in self._all[key[0]].items() if needed(tool) in scopes}
+            left = {name: tool for name, tool in allowed.items() if not self._why_off(tool)}
+            self._found[key] = Catalogue(key[0], left, self.names - left.keys())
+        return self._found[key]
 
-    def find(self, name: str, generation: Generation | None, *, may_write: bool) -> Operation[Any, Any]:
+    def scopes_for(self, name: str) -> frozenset[str]:
+        """Return the scopes that a call by this name needs; none if there is no such tool, or it is switched off."""
+        offered = [self.of(each).tools for each in GENERATIONS]
+        return frozenset(needed(tools[name]) for tools in offered if name in tools)
+
+    def find(self, name: str, generation: Generation | None, scopes: frozenset[str]) -> Operation[Any, Any]:
         """Return the tool that a caller calls.
 
         Raises:
-            NotOffered: the operator has switched it off, or the caller may not change anything.
+            NotOffered: the operator has switched it off, or the caller lacks its scope.
             OperationMoved: the organization has no such operation.
             UnknownTool: there is no such tool.
         """
-        catalogue = self.of(generation, may_write=may_write)
+        catalogue = self.of(generation, scopes)
         if name in catalogue.tools:
             return catalogue.tools[name]
         if name in self._all[catalogue.generation]:
-            raise NotOffered(self._why_off(self._all[catalogue.generation][name], may_write=may_write))
+            raise self._refusal(self._all[catalogue.generation][name])
         if name in catalogue.others:
             raise OperationMoved(catalogue.about(self._anywhere(name).moved))
-        meant = self._meant(name[:MAX_NAME], catalogue, may_write=may_write)
+        meant = self._meant(name[:MAX_NAME], catalogue, scopes)
         raise UnknownTool(f"Unknown tool {name[:MAX_NAME]!a}. {meant}The tools are: {', '.join(catalogue.tools)}.")
 
-    def _meant(self, name: str, catalogue: Catalogue, *, may_write: bool) -> str:
+    def _meant(self, name: str, catalogue: Catalogue, scopes: frozenset[str]) -> str:
         """Return the question whether a similar tool was meant, and why that one cannot be called."""
         near = difflib.get_close_matches(name, sorted(self.names), n=3)
         if near and near[0] not in catalogue.tools:
             try:
-                self.find(near[0], catalogue.generation, may_write=may_write)
+                self.find(near[0], catalogue.generation, scopes)
             except InkboxError as error:
                 return f"{error.explain(near[0], about=catalogue.about)} "
         near = [each for each in near if each in catalogue.tools]
@@ -165,18 +174,23 @@ class Catalogues:
     def _anywhere(self, name: str) -> Operation[Any, Any]:
         return next(tools[name] for tools in self._all.values() if name in tools)
 
-    def _why_off(self, operation: Operation[Any, Any], *, may_write: bool) -> str:
-        """Return why a tool cannot be called; empty if it can."""
+    def _refusal(self, operation: Operation[Any, Any]) -> NotOffered:
+        """Say why a caller cannot call a tool: it is off, or its scope is missing."""
+        if why := self._why_off(operation):
+            return NotOffered(why)
+        why = f"{operation.name} needs the scope {needed(operation)}, which your access token does not have"
+        return NotOffered(why).advised(WITH_SCOPE)
+
+    def _why_off(self, operation: Operation[Any, Any]) -> str:
+        """Return why the operator offers nobody a tool; empty if it is offered."""
         settings, name = self._settings, operation.name
         is_left_out = settings.tools and name not in settings.tools
         is_elsewhere = settings.toolsets and operation.toolset not in {None, *settings.toolsets}
         if name in settings.exclude_tools or is_left_out or is_elsewhere:
             return f"{name} is switched off on this server"
-        if operation.hints.read_only:
-            return ""
-        if settings.read_only:
+        if settings.read_only and not operation.hints.read_only:
             return f"this server is read-only, and {name} changes something"
-        return "" if may_write else f"your access token allows no changes, and {name} changes something"
+        return ""
 
 
 def _require_known(kind: str, names: Iterable[str], known: Iterable[str | None]) -> None:

@@ -75,7 +75,7 @@ class Discovery:
 
     def open_to(self, caller: Caller) -> Catalogue:
         """Return the tools that a caller can call."""
-        return self._catalogues.of(self.known(caller).value, may_write=caller.may_write)
+        return self._catalogues.of(self.known(caller).value, caller.scopes)
 
     def shown(self, caller: Caller) -> None:
         """Note that an answer depends on which tools the caller has; see `shown_for_good`."""
@@ -105,7 +105,7 @@ class Discovery:
     async def find(self, name: str, caller: Caller) -> Operation[Any, Any]:
         """Return the tool that a caller calls; see `Catalogues.find`."""
         await self.look(caller)
-        find = partial(self._catalogues.find, name, may_write=caller.may_write)
+        find = partial(self._catalogues.find, name, scopes=caller.scopes)
         known = self.known(caller)
         try:
             return find(known.value)

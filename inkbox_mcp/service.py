@@ -125,11 +125,6 @@ class Service:
         self.discovery = Discovery(settings, self.catalogues, self.tenants)
         self.ending = anyio.Event()
 
-    def is_write(self, tool: str) -> bool:
-        """Whether the tool of this name changes something."""
-        operation = self.catalogues.anywhere(tool)
-        return operation is not None and not operation.hints.read_only
-
     def is_plain(self, operation: Operation[Any, Any], *, wants_progress: bool) -> bool:
         """Whether a call needs neither to ask its human nor to report progress.
 

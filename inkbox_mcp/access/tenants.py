@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from inkbox_mcp.access.generations import recall, remember
 from inkbox_mcp.access.pins import PinnedAPI
 from inkbox_mcp.access.rate_limits import RateLimit
+from inkbox_mcp.access.scopes import EVERYTHING
 from inkbox_mcp.api.connection import Connection, TransportFactory
 from inkbox_mcp.api.embedded import SandboxTransport
 from inkbox_mcp.api.generations import Generation, KnownGeneration
@@ -44,7 +45,7 @@ class Caller:
         keys: the Inkbox keys in the request's headers, as written.
         name: for limits and logs.
         request_id: the caller's own id of the request.
-        may_write: whether the caller may use tools that change something.
+        scopes: what the caller may do, of `inkbox_mcp.access.scopes`, with all that they include.
         principal: identifies the caller by key and account; None if the request has neither.
         left: returns when nobody waits for the answer any more. Over stdio it never returns: there the call is
             cancelled.
@@ -53,7 +54,7 @@ class Caller:
     keys: tuple[str, ...] = ()
     name: str = "-"
     request_id: str | None = None
-    may_write: bool = True
+    scopes: frozenset[str] = EVERYTHING
     principal: str | None = None
     left: Callable[[], Awaitable[None]] = field(default=anyio.sleep_forever, compare=False)
 

@@ -21,7 +21,12 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inkbox_mcp.http.callers import READ, WRITE
+from inkbox_mcp.access.scopes import CHANGING, EVERYTHING, MAIL_READ, READ, SCOPES, granted, shortest
+
+CONNECTING = frozenset({READ, MAIL_READ})
+"""The scopes that a challenge names where any one would do: those that allow no changes."""
+ALL = {frozenset({scope}) for scope in CHANGING}
+"""What a body needs that may ask for anything."""
 
 MAX_TOKEN = 16 * 1024
 SECONDS_TO_RETRY = 10
@@ -50,7 +55,7 @@ def metadata_routes(audience: str, issuer: str, required_scopes: Sequence[str] =
     (route,) = create_protected_resource_routes(
         _URL.validate_python(audience),
         [_URL.validate_python(issuer)],
-        scopes_supported=[READ, WRITE, *required_scopes],
+        scopes_supported=[*SCOPES, *required_scopes],
         resource_name="Inkbox mailboxes",
     )
     # Clients that got no challenge look here too (2025-11-25, protected resource metadata discovery).
@@ -65,9 +70,9 @@ class Authentication:
         app: the guarded application.
         verifier: checks tokens; raises `IssuerUnavailable` when it cannot.
         path: of the MCP endpoint. All paths that begin with it are guarded, others are open.
-        required_scopes: OAuth scopes that a token needs besides `READ` or `WRITE`.
+        required_scopes: OAuth scopes that a token needs besides one of `inkbox_mcp.access.scopes`.
         metadata_url: of the document that names the authorization server; None if clients get tokens otherwise.
-        is_write: whether the tool of this name changes something.
+        scopes_for: returns the scopes that a call of the tool of this name needs.
     """
 
     def __init__(
@@ -78,14 +83,14 @@ class Authentication:
         path: str = "/mcp",
         required_scopes: Sequence[str] = (),
         metadata_url: str | None = None,
-        is_write: Callable[[str], bool],
+        scopes_for: Callable[[str], frozenset[str]],
     ) -> None:
         self._app = app
         self._verifier = verifier
         self._path = path
         self._required = frozenset(required_scopes)
         self._metadata_url = metadata_url
-        self._is_write = is_write
+        self._scopes_for = scopes_for
         self._read_body_first = RequestBodyLimitMiddleware(self._authorize, DEFAULT_MAX_REQUEST_BODY_SIZE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,7 +104,7 @@ class Authentication:
         # The application does not need the token, so it cannot log it or send it on.
         headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"authorization"]
         scope = {**scope, "headers": headers, "user": caller, "auth": AuthCredentials(caller.scopes)}
-        if self._required.union({WRITE}) <= set(caller.scopes):
+        if self._required.union(EVERYTHING) <= granted(caller.scopes).union(caller.scopes):
             await self._app(scope, receive, send)
         else:
             await self._read_body_first(scope, receive, send)
@@ -137,11 +142,14 @@ class Authentication:
     async def _authorize(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request if its caller has the scopes for it. Its whole body comes as one message."""
         first = [await receive()]
-        granted = set(cast("AuthenticatedUser", scope["user"]).scopes)
-        access = WRITE if self._changes(first[0].get("body", b"")) else READ
-        if not self._required.union({access}) <= granted:
+        own = cast("AuthenticatedUser", scope["user"]).scopes
+        allowed = granted(own)
+        lacking = [some for some in self._needs(first[0].get("body", b"")) if some.isdisjoint(allowed)]
+        if lacking or not self._required <= set(own):
             description = "The access token does not allow this."
-            refusal = self._refusal(HTTPStatus.FORBIDDEN, "insufficient_scope", description, access)
+            # With those that the token has, because clients replace it by one that has what the challenge names.
+            enough = allowed.union(*(CONNECTING if some == EVERYTHING else some for some in lacking))
+            refusal = self._refusal(HTTPStatus.FORBIDDEN, "insufficient_scope", description, enough)
             await refusal(scope, receive, send)
             return
 
@@ -150,36 +158,40 @@ class Authentication:
 
         await self._app(scope, replay, send)
 
-    def _changes(self, body: bytes) -> bool:
-        """Whether a body asks for a change. An ambiguous one counts as a change."""
+    def _needs(self, body: bytes) -> set[frozenset[str]]:
+        """Return what a body needs: of each set of scopes one. An ambiguous body needs everything."""
         try:
             # Integers stay text: Python refuses very long ones, other parsers do not.
             message: object = json.loads(body, object_pairs_hook=_unambiguous, parse_int=str)
         except (_AmbiguousError, RecursionError):
-            return True
+            return ALL
         except ValueError:
-            return False  # the server cannot parse it either
+            return {EVERYTHING}  # the server cannot parse it either
         batch = cast("list[object]", message) if isinstance(message, list) else [message]
-        return any(self._is_change(item) for item in batch)
+        return set[frozenset[str]]().union(*map(self._needs_of, batch)) or {EVERYTHING}
 
-    def _is_change(self, message: object) -> bool:
-        match message:
+    def _needs_of(self, message: object) -> set[frozenset[str]]:
+        # A result may be the human's consent to a change, whatever else the message says.
+        consent = {CHANGING} if isinstance(message, dict) and "result" in message else set[frozenset[str]]()
+        match cast("object", message):
             case {"method": "tools/call", "params": {"name": str(name)}}:
-                return self._is_write(name)
-            case {"method": "tools/call"} | {"result": object()}:  # a result may be the human's consent to a change
-                return True
+                return consent | {frozenset({scope}) for scope in self._scopes_for(name)}
+            case {"method": "tools/call"}:
+                return ALL
             case _:
-                return False
+                return consent
 
-    def _refusal(self, status: HTTPStatus, error: str, description: str, *access: str) -> JSONResponse:
-        """Refuse with a challenge that says which scopes are needed."""
+    def _refusal(
+        self, status: HTTPStatus, error: str, description: str, enough: frozenset[str] | None = None
+    ) -> JSONResponse:
+        """Refuse with a challenge that names the scopes that are enough; None for all that there are."""
         challenge: dict[str, str] = {}
         # RFC 6750 section 3.1: no error code for a client that sent no token.
         if error != "unauthorized":
             challenge |= {"error": error, "error_description": description}
         if self._metadata_url:
-            scopes = [*(access or (READ, WRITE)), *sorted(self._required)]
-            challenge |= {"scope": " ".join(scopes), "resource_metadata": self._metadata_url}
+            named = SCOPES if enough is None else shortest(enough)
+            challenge |= {"scope": " ".join([*named, *sorted(self._required)]), "resource_metadata": self._metadata_url}
         else:
             challenge["realm"] = "inkbox-mcp"  # RFC 6750 section 3: at least one parameter
         header = "Bearer " + ", ".join(f'{name}="{value}"' for name, value in challenge.items())
@@ -219,7 +231,7 @@ class StaticToken:
         # Digests have one length, so that timing does not reveal the token's length.
         if not hmac.compare_digest(_digest(token), self._digest):
             return None
-        return AccessToken(token="", client_id="token", scopes=[READ, WRITE])
+        return AccessToken(token="", client_id="token", scopes=[*SCOPES])
 
 
 def _digest(token: str) -> bytes:

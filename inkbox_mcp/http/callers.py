@@ -10,24 +10,21 @@ from mcp.server.auth.provider import AccessToken, principal_components
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from inkbox_mcp.access.scopes import EVERYTHING, SCOPES, granted
 from inkbox_mcp.access.tenants import KEY_HEADER, Caller
-
-READ = "mailboxes:read"
-WRITE = "mailboxes:write"
-"""Includes `READ`."""
 
 _LEFT = "inkbox_mcp.left"
 
 
 def caller(request: Request) -> Caller:
-    """Return who sent a request. Without authentication, everybody may change things."""
+    """Return who sent a request. Without authentication, everybody may do everything."""
     keys, account = _identity(request)
     user = request.scope.get("user")
     return Caller(
         tuple(keys),
         _name(keys or account),
         request.headers.get("x-request-id"),
-        may_write=user is None or (isinstance(user, AuthenticatedUser) and WRITE in user.scopes),
+        scopes=EVERYTHING if user is None else granted(user.scopes if isinstance(user, AuthenticatedUser) else ()),
         principal=json.dumps([keys, account]) if keys or account else None,
         left=partial(_left, request.scope),
     )
@@ -69,7 +66,7 @@ def bound_to_keys(app: ASGIApp) -> ASGIApp:
     async def bound(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             user = scope.get("user")
-            anybody = AccessToken(token="", client_id="", scopes=[READ, WRITE])
+            anybody = AccessToken(token="", client_id="", scopes=[*SCOPES])
             account = user.access_token if isinstance(user, AuthenticatedUser) else anybody
             both = {"client_id": f"{account.client_id} {caller(Request(scope)).name}"}
             scope = {**scope, "user": AuthenticatedUser(account.model_copy(update=both))}

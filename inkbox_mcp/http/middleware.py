@@ -55,7 +55,8 @@ def layers(service: Service, path: str, drain: Drain, metrics: Metrics | None) -
             expose_headers=("Mcp-Session-Id", "WWW-Authenticate"),
         )
     if settings.token:
-        yield partial(Authentication, verifier=StaticToken(settings.token), path=path, is_write=service.is_write)
+        verifier = StaticToken(settings.token)
+        yield partial(Authentication, verifier=verifier, path=path, scopes_for=service.catalogues.scopes_for)
     elif settings.auth_issuer and settings.auth_audience:
         yield partial(
             Authentication,
@@ -63,7 +64,7 @@ def layers(service: Service, path: str, drain: Drain, metrics: Metrics | None) -
             path=path,
             required_scopes=settings.auth_scopes,
             metadata_url=metadata_url(settings.auth_audience),
-            is_write=service.is_write,
+            scopes_for=service.catalogues.scopes_for,
         )
     # After authentication. It reads the whole body, so no further layer waits for the client.
     yield partial(RequestBodyLimitMiddleware, max_body_size=DEFAULT_MAX_REQUEST_BODY_SIZE)

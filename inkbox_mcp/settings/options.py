@@ -134,7 +134,7 @@ class Settings(BaseModel):
         Mark.HTTP,
         Mark.LIMIT,
         Group.CALLERS,
-        Field(description="Scopes a token needs besides mailboxes:read or mailboxes:write (comma-separated)."),
+        Field(description="Scopes that every token needs besides those for mailboxes and mail (comma-separated)."),
     ] = ()
     allowed_hosts: Annotated[
         HostNames,

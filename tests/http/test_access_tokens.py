@@ -11,7 +11,7 @@ import jwt
 import pytest
 from mcp.server.auth.provider import AccessToken
 
-from inkbox_mcp.http.callers import READ, WRITE
+from inkbox_mcp.access.scopes import READ, SCOPES, WRITE
 from tests.support.authentication import is_good, verifier
 from tests.support.authorization_server import AUDIENCE, CLIENT_ID, Issuer, rsa_key
 
@@ -25,7 +25,7 @@ async def test_a_token_from_the_token_endpoint_says_who_calls(issuer: Issuer) ->
     assert verified == AccessToken(
         token="",
         client_id=CLIENT_ID,
-        scopes=[READ, WRITE],
+        scopes=[*SCOPES],
         expires_at=verified.expires_at,
         subject=CLIENT_ID,
         claims={"iss": issuer.url},

@@ -13,11 +13,11 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from inkbox_mcp.access.scopes import READ, SCOPES, WRITE
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.http.authentication import Authentication, StaticToken, metadata_routes, metadata_url
-from inkbox_mcp.http.callers import READ, WRITE
 from tests.support.agents import Agent, connect_http, server_on
-from tests.support.authentication import METADATA_URL, SECRET, is_write
+from tests.support.authentication import METADATA_URL, SECRET, scopes_for
 from tests.support.authorization_server import (
     AUDIENCE,
     CLIENT_ID,
@@ -52,13 +52,13 @@ async def served(api: Upstream, issuer: Issuer | None = None) -> AsyncGenerator[
     def app(origin: str) -> ASGIApp:
         server = server_on(api)
         if not issuer:
-            return Authentication(server.streamable_http_app(), StaticToken(SecretStr(SECRET)), is_write=is_write)
+            return Authentication(server.streamable_http_app(), StaticToken(SecretStr(SECRET)), scopes_for=scopes_for)
         issuer.audience = f"{origin}/mcp"
         return Authentication(
             server.streamable_http_app(custom_starlette_routes=metadata_routes(issuer.audience, issuer.url)),
             JWTVerifier(issuer.url, issuer.audience),
             metadata_url=metadata_url(issuer.audience),
-            is_write=is_write,
+            scopes_for=scopes_for,
         )
 
     async with serving(app) as origin:
@@ -154,7 +154,7 @@ async def test_a_client_finds_the_authorization_server_by_itself(era: str, issue
     async with served(Upstream(), issuer) as url, agent(url, era, auth=login(url, issuer, storage)) as someone:
         assert (await someone.ask("list_mailboxes"))["total"] == 0
     assert storage.token is not None
-    assert storage.token.scope == f"{READ} {WRITE}"
+    assert storage.token.scope == " ".join(SCOPES)
 
 
 async def test_a_client_gets_more_scopes_when_it_needs_them(era: str, issuer: Issuer) -> None:
@@ -179,7 +179,7 @@ async def test_the_metadata_names_the_issuer_to_the_letter(root: str) -> None:
     assert answer.json() == {
         "resource": AUDIENCE,
         "authorization_servers": ["https://issuer.example.com"],
-        "scopes_supported": [READ, WRITE, "tenant"],
+        "scopes_supported": [*SCOPES, "tenant"],
         "bearer_methods_supported": ["header"],
         "resource_name": "Inkbox mailboxes",
     }

@@ -16,9 +16,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Scope
 
+from inkbox_mcp.access.scopes import EVERYTHING, MAIL_READ, MAIL_SEND, READ, WRITE
 from inkbox_mcp.http.authentication import Authentication, IssuerUnavailable, StaticToken
-from inkbox_mcp.http.callers import READ, WRITE, caller
-from tests.support.authentication import METADATA_URL, SECRET, is_write
+from inkbox_mcp.http.callers import caller
+from tests.support.authentication import METADATA_URL, SECRET, scopes_for
 from tests.support.authorization_server import serving
 
 
@@ -50,7 +51,7 @@ class Scoped:
 def door(judge: Any, *required: str, url: str | None = METADATA_URL) -> httpx2.AsyncClient:
     """Make a client of an application with `Authentication` around it."""
     app = Starlette(routes=[Route(path, echo, methods=METHODS) for path in ("/mcp", "/healthz", "/.well-known/x/mcp")])
-    guarded = Authentication(app, judge, required_scopes=required, metadata_url=url, is_write=is_write)
+    guarded = Authentication(app, judge, required_scopes=required, metadata_url=url, scopes_for=scopes_for)
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(guarded), base_url="http://127.0.0.1")  # pyright: ignore[reportArgumentType]
 
 
@@ -61,7 +62,7 @@ async def test_a_caller_without_a_token_is_told_how_to_get_one(method: str) -> N
         answer = await http.request(method, "/mcp")
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == (
-        f'Bearer scope="mailboxes:read mailboxes:write tenant", resource_metadata="{METADATA_URL}"'
+        f'Bearer scope="mailboxes:read mailboxes:write mail:read mail:send tenant", resource_metadata="{METADATA_URL}"'
     )
     assert answer.headers["Cache-Control"] == "no-store"
     assert set(answer.json()) == {"error", "error_description"}
@@ -74,7 +75,7 @@ async def test_a_caller_with_a_bad_token_is_told_so() -> None:
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == (
         'Bearer error="invalid_token", error_description="The access token is invalid or has expired.", '
-        f'scope="mailboxes:read mailboxes:write", resource_metadata="{METADATA_URL}"'
+        f'scope="mailboxes:read mailboxes:write mail:read mail:send", resource_metadata="{METADATA_URL}"'
     )
     assert answer.json() == {
         "error": "invalid_token",
@@ -147,7 +148,7 @@ async def test_the_static_token_compares_with_anything(token: str) -> None:
 async def test_no_path_that_the_router_might_take_for_the_endpoint_is_open(path: str, root: str) -> None:
     """The router matches `/mcp` with a line break after it, and removes a proxy's prefix."""
     app = Starlette(routes=[Route("/mcp", echo, methods=METHODS)])
-    guarded = Authentication(app, Scoped(), is_write=is_write)
+    guarded = Authentication(app, Scoped(), scopes_for=scopes_for)
     transport = httpx2.ASGITransport(guarded, root_path=root)  # pyright: ignore[reportArgumentType]
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         assert (await http.post(root + path)).status_code == 401
@@ -189,21 +190,32 @@ def call(tool: Any, **more: Any) -> bytes:
 @pytest.mark.parametrize(
     ("granted", "required", "body", "needed"),
     [
-        ("other", (), b"", READ),
-        (f"{READ}x", (), b"", READ),
-        (READ.upper(), (), b"", READ),
+        ("other", (), b"", f"{READ} {MAIL_READ}"),
+        (f"{READ}x", (), b"", f"{READ} {MAIL_READ}"),
+        (READ.upper(), (), b"", f"{READ} {MAIL_READ}"),
         (READ, ("tenant",), b"", f"{READ} tenant"),
-        (WRITE, ("tenant", "a"), b"", f"{READ} a tenant"),
-        ("tenant", ("tenant",), b"", f"{READ} tenant"),
+        (MAIL_SEND, ("tenant",), b"", f"{MAIL_SEND} tenant"),
+        (WRITE, ("tenant", "a"), b"", f"{WRITE} a tenant"),
+        ("tenant", ("tenant",), b"", f"{READ} {MAIL_READ} tenant"),
         (READ, (), call("delete_mailbox"), WRITE),
         ("other", (), call("delete_mailbox"), WRITE),
         (READ, ("tenant",), call("delete_mailbox"), f"{WRITE} tenant"),
+        (MAIL_READ, (), call("send_letter"), MAIL_SEND),
+        ("other", (), call("get_letter"), MAIL_READ),
+        (WRITE, (), call("get_letter"), f"{WRITE} {MAIL_READ}"),
+        (WRITE, (), call("send_letter"), f"{WRITE} {MAIL_SEND}"),
+        (MAIL_SEND, (), call("list_mailboxes"), f"{READ} {MAIL_SEND}"),
+        (MAIL_SEND, (), call("delete_mailbox"), f"{WRITE} {MAIL_SEND}"),
+        (f"{READ}+{MAIL_READ}", (), b'{"id": 1, "result": {}}', f"{WRITE} {MAIL_SEND}"),
+        (WRITE, (), b"[" + call("delete_mailbox") + b"," + call("send_letter") + b"]", f"{WRITE} {MAIL_SEND}"),
+        (READ, (), b'{"method": "tools/call"}', f"{WRITE} {MAIL_SEND}"),
+        (MAIL_SEND, (), b'{"method": "tools/call"}', f"{WRITE} {MAIL_SEND}"),
     ],
 )
 async def test_a_caller_who_lacks_scopes_is_told_all_that_are_needed(
     granted: str, required: tuple[str, ...], body: bytes, needed: str
 ) -> None:
-    """One answer names all of them, so that one more login is enough."""
+    """One answer names all of them and those that the token has, so that one more login is enough and loses nothing."""
     async with door(Scoped(), *required) as http:
         answer = await http.post("/mcp", headers={"Authorization": f"Bearer {granted}"}, content=body)
     assert answer.status_code == 403
@@ -217,7 +229,9 @@ async def test_a_caller_who_lacks_scopes_is_told_all_that_are_needed(
 NESTED = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 CHANGES = {
     "plain": call("create_mailbox"),
-    "unknown tool": call("no_such_tool"),
+    "sending": call("send_letter"),
+    "consent": b'{"jsonrpc": "2.0", "id": 1, "result": {"action": "accept"}}',
+    "consent beside a question": call("list_mailboxes", result={"action": "accept"}),
     "name of a list": call(["list_mailboxes"]),
     "no name": b'{"method": "tools/call", "params": {}}',
     "no params": b'{"method": "tools/call"}',
@@ -242,9 +256,10 @@ CHANGES = {
 async def test_a_reader_cannot_change_anything(body: bytes) -> None:
     """A body that parsers read differently counts as a change, too."""
     async with door(Scoped()) as http:
-        answer = await http.post("/mcp", headers={"Authorization": f"Bearer {READ}"}, content=body)
-        assert answer.status_code == 403
-        for granted in (WRITE, f"{READ}+{WRITE}"):
+        for granted in (READ, MAIL_READ, f"{READ}+{MAIL_READ}"):
+            answer = await http.post("/mcp", headers={"Authorization": f"Bearer {granted}"}, content=body)
+            assert answer.status_code == 403
+        for granted in (f"{WRITE}+{MAIL_SEND}", "+".join(EVERYTHING)):
             answer = await http.post("/mcp", headers={"Authorization": f"Bearer {granted}"}, content=body)
             assert answer.json()["body"].encode("latin-1") == body
 
@@ -263,10 +278,11 @@ async def test_a_reader_cannot_change_anything(body: bytes) -> None:
         b'{"method": ["tools/call"]}',
         b'{"method": "initialize", "params": {"name": "delete_mailbox"}}',
         call("list_mailboxes"),
+        call("no_such_tool"),
         call("whoami") + b" " * 3_000_000,
         b"[" + call("list_mailboxes") + b"]",
     ],
-    ids=range(13),
+    ids=range(14),
 )
 async def test_a_reader_may_ask_anything_else(body: bytes) -> None:
     """Other bodies reach the server unchanged, and the server refuses those that it cannot read."""
@@ -312,7 +328,7 @@ async def test_a_caller_who_goes_away_in_the_middle_is_the_servers_affair() -> N
     async def send(message: Message) -> None:
         raise AssertionError(message)
 
-    guarded = Authentication(app, Scoped(), is_write=is_write)
+    guarded = Authentication(app, Scoped(), scopes_for=scopes_for)
     headers = [(b"authorization", f"Bearer {READ}".encode())]
     scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": headers}
     await guarded(scope, receive, send)
@@ -330,21 +346,27 @@ async def test_start_and_stop_of_the_application_are_not_guarded() -> None:
         events.append("stop")
 
     def app(_: str) -> ASGIApp:
-        return Authentication(Starlette(lifespan=lifespan), Scoped(), is_write=is_write)
+        return Authentication(Starlette(lifespan=lifespan), Scoped(), scopes_for=scopes_for)
 
     async with serving(app) as origin, httpx2.AsyncClient() as http:
         assert (await http.get(f"{origin}/mcp")).status_code == 401
     assert events == ["start", "stop"]
 
 
-def test_where_nobody_has_to_say_who_they_are_anybody_may_write() -> None:
-    """Without authentication a request has no user; a user of an unknown type may not write."""
+def test_where_nobody_has_to_say_who_they_are_anybody_may_do_everything() -> None:
+    """Without authentication a request has no user; a user of an unknown type may do nothing."""
 
-    def may_write(**scope: object) -> bool:
-        return caller(Request({"type": "http", "headers": [], **scope})).may_write
+    def scopes(**scope: object) -> frozenset[str]:
+        return caller(Request({"type": "http", "headers": [], **scope})).scopes
 
-    assert may_write()
-    assert not may_write(user=object())
-    for scopes, expected in (([READ], False), ([WRITE], True), ([], False)):
-        user = AuthenticatedUser(AccessToken(token="", client_id="someone", scopes=scopes))
-        assert may_write(user=user) is expected
+    assert scopes() == EVERYTHING
+    assert scopes(user=object()) == set()
+    for own, expected in (
+        ([READ], {READ}),
+        ([WRITE], {READ, WRITE}),
+        ([MAIL_SEND, READ, "tenant"], {READ, MAIL_READ, MAIL_SEND}),
+        ([MAIL_READ.upper(), "mail", "mail:*", ""], set[str]()),
+        ([], set[str]()),
+    ):
+        user = AuthenticatedUser(AccessToken(token="", client_id="someone", scopes=own))
+        assert scopes(user=user) == expected

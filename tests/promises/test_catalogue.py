@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mcp import Client
 from packaging.requirements import Requirement
 
+from inkbox_mcp.access.scopes import EVERYTHING, MAIL_READ, MAIL_SEND, READ
 from inkbox_mcp.access.tenants import LOCAL, Caller
 from inkbox_mcp.commands import tools as reference
 from inkbox_mcp.commands.parser import server_parser
@@ -272,7 +273,11 @@ def test_the_instructions_say_what_the_operator_has_limited() -> None:
     """A model that does not know a limit claims too much."""
     assert "read-only" not in told()
     assert "This server is read-only" in told(read_only=True)
-    assert "This server is read-only" in told(replace(LOCAL, may_write=False))
+    assert "This server is read-only" in told(replace(LOCAL, scopes=frozenset({READ})))
+    sender = told(replace(LOCAL, scopes=frozenset({READ, MAIL_READ, MAIL_SEND})))
+    assert "read-only" not in sender
+    assert "Your access token allows mailboxes:read and mail:send." in sender
+    assert "access token" not in told(replace(LOCAL, scopes=EVERYTHING))
     assert "matches support-* or sales-*" in told(allow_handles=["support-*", "sales-*"])
     assert "matches *@acme.com" in told(allow_addresses=["*@acme.com"])
 
@@ -341,7 +346,7 @@ async def test_a_client_is_instructed_about_the_tools_on_its_list(settings: dict
 
 async def test_a_caller_who_may_not_write_is_instructed_about_reading(era: str) -> None:
     """Callers of one server may have different tools."""
-    server = server_of(Service(Settings()), lambda _: replace(LOCAL, may_write=False))
+    server = server_of(Service(Settings()), lambda _: replace(LOCAL, scopes=frozenset({READ})))
     async with Client(server, mode=era) as client:
         assert {tool.name for tool in (await client.list_tools()).tools} >= named(client.instructions or "")
         assert "This server is read-only" in (client.instructions or "")

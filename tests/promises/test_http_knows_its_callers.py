@@ -15,8 +15,9 @@ from mcp import Client, MCPError
 from pydantic import ValidationError
 from starlette.types import Message, Scope
 
+from inkbox_mcp.access.scopes import READ
 from inkbox_mcp.http import app, middleware
-from inkbox_mcp.http.callers import READ, caller
+from inkbox_mcp.http.callers import caller
 from inkbox_mcp.http.drain import Drain
 from inkbox_mcp.http.hosts import Authority, Hosts
 from inkbox_mcp.http.spelling import OneSpelling

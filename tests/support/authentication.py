@@ -6,10 +6,14 @@ from functools import partial
 
 import httpx2
 
+from inkbox_mcp.access.scopes import needed
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.telemetry.metrics import Metrics
 from tests.support.authorization_server import AUDIENCE, Issuer
 from tests.support.catalogue import EVERY
+from tests.support.extra_tools.tools.letters import get_letter, send_letter
+
+LETTERS = {tool.name: tool for tool in (get_letter, send_letter)}
 
 SECRET = "a token that was given out".replace(" ", "-")
 METADATA_URL = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp"
@@ -27,7 +31,7 @@ async def is_good(judge: JWTVerifier, token: str) -> bool:
     return await judge.verify_token(token) is not None
 
 
-def is_write(tool: str) -> bool:
-    """Return whether a tool changes something. An unknown tool counts as one that does."""
-    operation = EVERY.get(tool)
-    return operation is None or not operation.hints.read_only
+def scopes_for(tool: str) -> frozenset[str]:
+    """Return the scopes that a call by this name needs: of a tool of this server, or of one for letters."""
+    operation = {**EVERY, **LETTERS}.get(tool)
+    return frozenset({needed(operation)} if operation else ())

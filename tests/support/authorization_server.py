@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from inkbox_mcp.http.callers import READ, WRITE
+from inkbox_mcp.access.scopes import SCOPES
 
 AUDIENCE = "https://mcp.example.com/mcp"
 CLIENT_ID, CLIENT_SECRET = "reporting-service", "a-secret-of-the-client"
@@ -84,7 +84,7 @@ class Issuer:
             "iat": now,
             "sub": "user-1",
             "client_id": CLIENT_ID,
-            "scope": f"{READ} {WRITE}",
+            "scope": " ".join(SCOPES),
             **changes,
         }
         return {name: value for name, value in claims.items() if value is not None}
@@ -100,7 +100,7 @@ class Issuer:
         """Sign a token with these changes to its claims."""
         return self.sign(self.claims(**claims), key)
 
-    async def grant(self, scope: str = f"{READ} {WRITE}", client_id: str = CLIENT_ID) -> str:
+    async def grant(self, scope: str = " ".join(SCOPES), client_id: str = CLIENT_ID) -> str:
         """Get a token from the token endpoint."""
         form = {"grant_type": "client_credentials", "scope": scope}
         async with httpx2.AsyncClient() as http:
