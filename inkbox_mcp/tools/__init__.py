@@ -17,15 +17,19 @@ from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.toolkit.operation import Operation
 
 
+_ORDER = {toolset: place for place, toolset in enumerate((None, "mailboxes", "mail"))}
+
+
 @cache
 def operations(generation: Generation) -> dict[str, Operation[Any, Any]]:
-    """Return the operations of a generation by name, in the order of the files and of the operations in each."""
+    """Return the operations of a generation by name, by toolset, file, and place in the file."""
     found: dict[str, Operation[Any, Any]] = {}
     for module in _modules(generation):
         values = cast("list[object]", list(vars(module).values()))
         tools = [cast("Operation[Any, Any]", value) for value in values if isinstance(value, Operation)]
         found |= {tool.name: tool for tool in tools if tool.function.__module__ == module.__name__}
-    return found
+    # An agent has a mailbox before it has mail. The sort keeps the order within a toolset.
+    return dict(sorted(found.items(), key=lambda item: _ORDER.get(item[1].toolset, len(_ORDER))))
 
 
 def instructions(generation: Generation, offered: Collection[str]) -> list[str]:
