@@ -1,86 +1,33 @@
-"""`inkbox-mcp demo`: a real MCP client starts a real server on a temporary sandbox and shows a mailbox's whole life."""
+"""`inkbox-mcp demo`: a real MCP client starts a real server on a temporary sandbox and goes on a tour of the tools."""
 
 import json
+import shlex
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import anyio
-from mcp import Client, StdioServerParameters
+from mcp import Client, MCPError, StdioServerParameters
 from mcp.types import CallToolResult, TextContent
 
 from inkbox_mcp.commands.parser import Parser
 from inkbox_mcp.commands.terminal import show
+from inkbox_mcp.commands.tour import STEPS, Step
 from inkbox_mcp.settings.options import SettingsError
 from inkbox_mcp.settings.sources import load
 
-Check = Callable[[dict[str, Any]], bool]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One call of the tour, with the expected error code or a check of the result."""
-
-    says: str
-    tool: str
-    arguments: dict[str, Any] = field(default_factory=dict[str, Any])
-    error: str | None = None
-    check: Check = lambda _: True
-
-
-ADDRESS = "sales.team@inkboxmail.com"
-WEBHOOK = "https://example.com/inkbox-events"
-
-STEPS = (
-    Step(
-        "Give the agent identity sales-agent a mailbox.",
-        "create_mailbox",
-        {"agent_handle": "@sales-agent", "display_name": "Sales", "email_local_part": "sales.team"},
-        check=lambda mailbox: mailbox["email_address"] == ADDRESS,
-    ),
-    Step(
-        "Once more? An identity has at most one mailbox, and the error says what to do.",
-        "create_mailbox",
-        {"agent_handle": "sales-agent"},
-        error="conflict",
-    ),
-    Step("See what exists.", "list_mailboxes", check=lambda page: page["total"] == 1),
-    Step(
-        "Look at it; the part before the @ is enough.",
-        "get_mailbox",
-        {"email_address": "sales.team"},
-        check=lambda mailbox: mailbox["display_name"] == "Sales",
-    ),
-    Step(
-        "Rename it.",
-        "update_mailbox",
-        {"email_address": ADDRESS, "display_name": "Sales Team"},
-        check=lambda mailbox: mailbox["display_name"] == "Sales Team",
-    ),
-    Step(
-        "Have its events posted to a webhook.",
-        "update_mailbox",
-        {"email_address": ADDRESS, "webhook_url": WEBHOOK},
-        check=lambda mailbox: mailbox["webhook_url"] == WEBHOOK,
-    ),
-    Step(
-        "Null unsubscribes; the omitted name stays.",
-        "update_mailbox",
-        {"email_address": ADDRESS, "webhook_url": None},
-        check=lambda mailbox: mailbox["webhook_url"] is None and mailbox["display_name"] == "Sales Team",
-    ),
-    Step("Delete it.", "delete_mailbox", {"email_address": ADDRESS}, check=lambda result: result["deleted"]),
-    Step("It is gone.", "get_mailbox", {"email_address": ADDRESS}, error="not_found"),
-)
+COMMAND = (sys.executable, "-m", "inkbox_mcp")
+SECONDS_TO_ANSWER = 60.0
+"""Seconds after which a server that does not answer counts as dead."""
+_WIDTH = 100
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command `demo` and return its exit status."""
-    Parser("demo", "Watch a real MCP client run a mailbox's whole life on a temporary sandbox.").choose(arguments)
+    Parser("demo", "Watch a real MCP client run mailboxes and wait for mail on a temporary sandbox.").choose(arguments)
     load({}, {})  # the tour's server reads the config file too; this reports its errors
     try:
         return anyio.run(play)
@@ -97,37 +44,76 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-async def play(steps: Sequence[Step] = STEPS) -> int:
+async def play(steps: Sequence[Step] = STEPS, server: Sequence[str] = COMMAND) -> int:
     """Make every call and print what an agent sees.
 
+    Args:
+        steps: the calls.
+        server: the command that starts the server, without its options.
+
     Returns:
-        0 if all results were as expected, otherwise 1.
+        0 if all results were as expected, otherwise 1, also if the server ended.
     """
     with tempfile.TemporaryDirectory() as folder:
-        server = StdioServerParameters(
-            command=sys.executable,
-            args=[
-                "-m",
-                "inkbox_mcp",
-                "--sandbox",
-                "--sandbox-db",
-                str(Path(folder) / "demo.db"),
-                "--log-level",
-                "warning",
-            ],
-        )
-        async with Client(server) as client:
-            tools = (await client.list_tools()).tools
-            _say(f"Started the server over stdio; it offers {', '.join(tool.name for tool in tools)}.\n")
-            for number, step in enumerate(steps, start=1):
-                result = await client.call_tool(step.tool, step.arguments)
-                _say(f"{number}. {step.says}\n   → {step.tool} {json.dumps(step.arguments)}")
-                _say(textwrap.indent(_answer(result), "     ").replace("     ", "   ← ", 1) + "\n")
-                if not _as_expected(step, result):
-                    _say("   That is not what should have happened: the tour stops here.")
+        database = str(Path(folder) / "demo.db")
+        command, *first = server
+        options = [*first, "--sandbox", "--sandbox-db", database, "--log-level", "warning"]
+        try:
+            async with Client(
+                StdioServerParameters(command=command, args=options), read_timeout_seconds=SECONDS_TO_ANSWER
+            ) as client:
+                if not await _tour(client, steps, database):
                     return 1
-    _say(f"All {len(steps)} calls went as expected. The tour's sandbox has been deleted.")
-    return 0
+        except* (MCPError, OSError) as errors:
+            failed = errors
+        else:
+            _say(f"All {len(steps)} calls went as expected. The tour's sandbox has been deleted.")
+            return 0
+    _say(f"   The server failed ({next(_leaves(failed))}): the tour stops here.")
+    return 1
+
+
+async def _tour(client: Client, steps: Sequence[Step], database: str) -> bool:
+    """Make the calls until a result is not as expected."""
+    tools = (await client.list_tools()).tools
+    _say(_wrapped(f"Started the server over stdio; it offers {', '.join(tool.name for tool in tools)}.\n"))
+    for number, step in enumerate(steps, start=1):
+        _say(f"{number}. {step.says}\n   → {step.tool} {json.dumps(step.arguments)}")
+        result = await _call(client, step, database)
+        _say(_marked("←", _answer(result)) + "\n")
+        if not _as_expected(step, result):
+            _say("   That is not what should have happened: the tour stops here.")
+            return False
+    return True
+
+
+async def _call(client: Client, step: Step, database: str) -> CallToolResult:
+    """Make a call. Its mail comes when it has looked for the first time, and reports that it waits."""
+    is_waiting = anyio.Event()
+
+    async def report(_done: float, _total: float | None, _message: str | None) -> None:
+        is_waiting.set()
+
+    async def write() -> None:
+        await is_waiting.wait()
+        await _deliver(step.mail, database)
+
+    async with anyio.create_task_group() as tasks:
+        if step.mail:
+            tasks.start_soon(write)
+        result = await client.call_tool(step.tool, step.arguments, progress_callback=report if step.mail else None)
+        if not is_waiting.is_set():
+            tasks.cancel_scope.cancel()
+    return result
+
+
+async def _deliver(mail: Sequence[str], database: str) -> None:
+    """Deliver mail as anybody else could: by a process of its own, which knows the sandbox's file only."""
+    arguments = ("sandbox", "deliver", *mail, "--db", database)
+    _say(_marked("✉", _wrapped(f"from outside, meanwhile: {shlex.join(('inkbox-mcp', *arguments))}")))
+    delivered = await anyio.run_process([*COMMAND, *arguments], check=False)
+    if delivered.returncode:
+        _say(_marked("✉", delivered.stderr.decode(errors="replace").strip()))
 
 
 def _as_expected(step: Step, result: CallToolResult) -> bool:
@@ -138,9 +124,20 @@ def _as_expected(step: Step, result: CallToolResult) -> bool:
 
 def _answer(result: CallToolResult) -> str:
     if not result.is_error:
-        return json.dumps(result.structured_content, indent=2, ensure_ascii=False)
+        # The lines of a text are easier to read below each other.
+        text = json.dumps(result.structured_content, indent=2, ensure_ascii=False).replace("\\n", "\n" + " " * 6)
+        return "\n".join(_wrapped(line) for line in text.split("\n"))
     texts = [block.text for block in result.content if isinstance(block, TextContent)]
-    return "\n".join(textwrap.wrap(f"error: {' '.join(texts)}", 100))
+    return _wrapped(f"error: {' '.join(texts)}")
+
+
+def _wrapped(text: str) -> str:
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    return textwrap.fill(text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _marked(mark: str, text: str) -> str:
+    return textwrap.indent(text, "     ").replace("     ", f"   {mark} ", 1)
 
 
 def _say(text: str) -> None:
