@@ -89,22 +89,24 @@ async def _tour(client: Client, steps: Sequence[Step], database: str) -> bool:
 
 async def _call(client: Client, step: Step, database: str) -> CallToolResult:
     """Make a call. Its mail comes when it has looked for the first time, and reports that it waits."""
+    if not step.mail:
+        return await client.call_tool(step.tool, step.arguments)
     is_waiting = anyio.Event()
+    results: list[CallToolResult] = []
 
-    async def report(_done: float, _total: float | None, _message: str | None) -> None:
+    async def report(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001 - the SDK's
         is_waiting.set()
 
-    async def write() -> None:
-        await is_waiting.wait()
-        await _deliver(step.mail, database)
-
-    async with anyio.create_task_group() as tasks:
-        if step.mail:
-            tasks.start_soon(write)
-        result = await client.call_tool(step.tool, step.arguments, progress_callback=report if step.mail else None)
+    async def wait() -> None:
+        results.append(await client.call_tool(step.tool, step.arguments, progress_callback=report))
         if not is_waiting.is_set():
             tasks.cancel_scope.cancel()
-    return result
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await is_waiting.wait()
+        await _deliver(step.mail, database)
+    return results[0]
 
 
 async def _deliver(mail: Sequence[str], database: str) -> None:

@@ -1,4 +1,4 @@
-"""The calls of `inkbox-mcp demo`: a mailbox's whole life, then an agent that signs up somewhere and gets a code by mail."""
+"""The calls of `inkbox-mcp demo`: a mailbox's whole life, then a code that comes by mail."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
