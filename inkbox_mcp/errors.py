@@ -11,6 +11,8 @@
     ├── NotConfigured           no API key
     ├── Unreachable             no answer, and nothing can have changed: safe to repeat
     ├── TimedOut                what was waited for did not happen in time
+    ├── TooManyWaits            the caller has as many waiting calls as it may have
+    ├── CallerLeft              nobody waits for the answer any more
     ├── OutcomeUnknown          a change was sent and no answer came back
     ├── UnexpectedResponse      the answer is not what the API promises
     │   ├── TooLarge            more than this server takes
@@ -234,6 +236,36 @@ class TimedOut(InkboxError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"nothing came of it in {seconds:g} seconds.")
+
+
+class TooManyWaits(InkboxError):
+    """The caller has as many calls that wait as the operator allows; this one did not wait at all."""
+
+    code = "too_many_waits"
+    retryable = True
+
+    def __init__(self, most: int, *, shared: bool) -> None:
+        whose = "this server's callers together have" if shared else "you have"
+        calls = "call that waits" if most == 1 else "calls that wait"
+        super().__init__(f"{whose} {most} {calls}, the most that this server allows at the same time.")
+        self.looked_up = (
+            "Nothing was looked up. Wait for fewer mailboxes at the same time, or tell the user."
+            if shared
+            else "Nothing was looked up. Use what the calls that wait already answer, or wait for fewer mailboxes at "
+            "the same time."
+        )
+
+    def _retry_sentence(self) -> str:
+        return "Try again when one of them has ended."
+
+
+class CallerLeft(InkboxError):
+    """The client of a call that waits has closed its connection, so nobody gets this answer."""
+
+    code = "cancelled"
+
+    def __init__(self) -> None:
+        super().__init__("the client has closed the connection.")
 
 
 class OutcomeUnknown(InkboxError):

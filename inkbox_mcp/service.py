@@ -7,9 +7,10 @@ plain calls without the SDK. So this module must not need the SDK.
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from pydantic_core import to_json
 
 from inkbox_mcp.access.pins import PinnedAPI
 from inkbox_mcp.access.tenants import KEY_HEADER, Caller, Tenants
+from inkbox_mcp.access.waits import Waits, unless
 from inkbox_mcp.api.connection import TransportFactory
 from inkbox_mcp.api.redaction import Redaction
 from inkbox_mcp.calls import Call, Report, begin
@@ -25,6 +27,7 @@ from inkbox_mcp.catalogue import Catalogues
 from inkbox_mcp.discovery import SECONDS_TO_LOOK, Discovery
 from inkbox_mcp.errors import (
     APIError,
+    CallerLeft,
     CannotAsk,
     InkboxError,
     InvalidArguments,
@@ -124,6 +127,7 @@ class Service:
         self.tenants = Tenants(settings, transport, self._metrics)
         self.discovery = Discovery(settings, self.catalogues, self.tenants)
         self.ending = anyio.Event()
+        self._waits = Waits(settings.max_waits, shared=not settings.tells_callers_apart)
 
     def is_plain(self, operation: Operation[Any, Any], *, wants_progress: bool) -> bool:
         """Whether a call needs neither to ask its human nor to report progress.
@@ -181,8 +185,8 @@ class Service:
                     await self._require_effect(operation, api)
                 if report and operation.reports:
                     state.reporter = Progress(report, api.redaction).report
-                run = self._run(operation, api, args)
-                result = await (self._wait(run, operation.time_limit(args), state) if waits else run)
+                run = partial(self._run, operation, api, args)
+                result = await (self._wait(run, operation.time_limit(args), state, caller) if waits else run())
                 data, blocks = readable(operation, args, result, catalogue.tools.values())
                 outcome = "ok"
                 return _without_key(Answer(to_json(data).decode(), data, blocks=blocks), api.redaction)
@@ -228,15 +232,20 @@ class Service:
                 raise
             return other, args
 
-    async def _wait(self, run: Coroutine[Any, Any, Result], seconds: float | None, call: Call) -> Result:
-        """Run a tool that waits, within its own time limit.
+    async def _wait(
+        self, run: Callable[[], Awaitable[Result]], seconds: float | None, call: Call, caller: Caller
+    ) -> Result:
+        """Run a tool that waits, within its own time limit and the caller's limit of such calls.
 
         Raises:
+            TooManyWaits: the caller has too many of them.
             TimedOut: the tool did not answer in time.
+            CallerLeft: the client closed the connection. In a session of 2025-11-25 that does not cancel the call.
         """
-        call.begin_to_wait(seconds or 0, self.ending)
-        with anyio.move_on_after(call.timeout + SECONDS_TO_ANSWER):
-            return await run
+        with self._waits.one_of(caller.name):
+            call.begin_to_wait(seconds or 0, self.ending)
+            with anyio.move_on_after(call.timeout + SECONDS_TO_ANSWER):
+                return await unless(caller.left, run, CallerLeft)
         raise TimedOut(call.timeout)
 
     async def _run(self, operation: Operation[Any, Any], api: PinnedAPI, args: Args) -> Result:

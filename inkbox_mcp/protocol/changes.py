@@ -43,8 +43,7 @@ class ListChanges:
 
     def __init__(self, service: Service, caller_of: Callable[[Any], Caller]) -> None:
         self._service, self._caller_of = service, caller_of
-        settings = service.settings
-        self._told_apart = not settings.http or settings.per_request_keys or settings.auth_issuer is not None
+        self._told_apart = service.settings.tells_callers_apart
         self._streams: Counter[str] = Counter()
 
     def listed(self, context: Context) -> None:

@@ -183,6 +183,11 @@ class Settings(BaseModel):
         Group.LIMITS,
         Field(ge=1, le=1000, description="Requests to Inkbox under way at once; further calls wait their turn."),
     ] = 32
+    max_waits: Annotated[
+        int,
+        Group.LIMITS,
+        Field(ge=1, description="Calls of tools that wait, such as for mail, that each caller may have at once."),
+    ] = 200
     read_only: Annotated[bool, Group.LIMITS, Field(description="Offer only the tools that change nothing.")] = False
     toolsets: Annotated[
         Names,
@@ -247,6 +252,11 @@ class Settings(BaseModel):
     def generation(self) -> Generation | None:
         """The generation of the API, if the options name it."""
         return self.api_generation or (self.sandbox_generation if self.sandbox else None)
+
+    @property
+    def tells_callers_apart(self) -> bool:
+        """Whether callers have different names, or there is only one."""
+        return not self.http or self.per_request_keys or self.auth_issuer is not None
 
     @property
     def is_local(self) -> bool:

@@ -32,6 +32,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "metrics": ("true", True),
     "timeout": ("2.5", 2.5),
     "max_concurrency": ("4", 4),
+    "max_waits": ("3", 3),
     "read_only": ("yes", True),
     "toolsets": ("mailboxes, webhooks", ("mailboxes", "webhooks")),
     "tools": ("get_mailbox, list_mailboxes", ("get_mailbox", "list_mailboxes")),
