@@ -30,6 +30,9 @@ DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "mail.md").read_text(
 ADDRESS = "support@inkboxmail.com"
 JSON = {"Content-Type": "application/json"}
 MESSAGES = f"/api/v1/mail/mailboxes/{ADDRESS}/messages"
+MOST_SECONDS: int = next(
+    bound.le for bound in waiting.WaitForMessage.model_fields["timeout"].metadata if hasattr(bound, "le")
+)
 GENERATIONS: tuple[Generation, ...] = get_args(Generation)
 
 
@@ -82,10 +85,9 @@ def test_every_option_that_the_document_names_exists(capsys: pytest.CaptureFixtu
 def test_the_numbers_of_the_document_are_those_of_the_code() -> None:
     """A number that is changed in one place only would mislead."""
     wait = waiting.WaitForMessage.model_fields["timeout"]
-    most = next(bound.le for bound in wait.metadata if hasattr(bound, "le"))
     first, second, third, last = PACE
     assert [
-        f"{wait.default} seconds unless `timeout` says otherwise, and at most {most}" in DOCUMENT,
+        f"{wait.default} seconds unless `timeout` says otherwise, and at most {MOST_SECONDS}" in DOCUMENT,
         f"up to {waiting.BEFORE // 60_000_000} minutes before the call" in DOCUMENT,
         f"up to {LATE // 1_000_000} seconds late" in DOCUMENT,
         f"shows up to {waiting.MOST_OTHERS} messages" in DOCUMENT,
@@ -96,6 +98,18 @@ def test_the_numbers_of_the_document_are_those_of_the_code() -> None:
         f"up to {message_lists.MOST_PAGES * message_lists.PAGE} messages" in DOCUMENT,
         f"at most {message_changes.MOST} messages in a call" in DOCUMENT,
     ] == [True] * 10
+
+
+def test_no_wait_is_cut_off_by_the_load_balancer() -> None:
+    """The longest wait with its answer is that of the page for operators, and HAProxy has more time."""
+    longest = waiting.WaitForMessage.model_validate({"email_address": ADDRESS, "timeout": MOST_SECONDS})
+    extra = waiting.time_limit(longest) - MOST_SECONDS
+    root = Path(__file__).parent.parent.parent
+    operating = (root / "docs" / "operating.md").read_text(encoding="utf-8")
+    assert f"`wait_for_message` waits up to {MOST_SECONDS} for mail, and may take {extra:g} more" in operating
+    (seconds,) = re.findall(r"give an answer (\d+) seconds", operating)
+    assert int(seconds) > waiting.time_limit(longest)
+    assert f"timeout server {seconds}s" in (root / "deploy" / "haproxy.cfg").read_text(encoding="utf-8")
 
 
 @pytest.fixture
