@@ -33,6 +33,20 @@ MESSAGES = f"/api/v1/mail/mailboxes/{ADDRESS}/messages"
 MOST_SECONDS: int = next(
     bound.le for bound in waiting.WaitForMessage.model_fields["timeout"].metadata if hasattr(bound, "le")
 )
+WITH_FILE = b"""From: a@example.com
+Subject: x
+Message-ID: <%b@example.com>
+Content-Type: multipart/mixed; boundary=b
+
+--b
+
+Hello
+--b
+Content-Disposition: attachment; filename=a.txt
+
+file
+--b--
+"""
 GENERATIONS: tuple[Generation, ...] = get_args(Generation)
 
 
@@ -150,10 +164,10 @@ async def test_a_message_is_marked_read_by_the_tools_of_which_the_document_says_
     seen: dict[str, str] = {}
     column = 1 + GENERATIONS.index(generation)
     for name in [name for name, row in rows("tool").items() if row[column]]:
-        store.deliver(b"From: a@example.com\nSubject: x\nMessage-ID: <%b@x>\n\nHello" % name.encode(), [ADDRESS])
+        store.deliver(WITH_FILE % name.encode(), [ADDRESS])
         (message, *_) = (await support.ask("list_messages", email_address=ADDRESS))["messages"]
         assert message["unread"]
-        ids = {"message_id": message["id"], "thread_id": message["thread_id"], "timeout": 0, "after": "2026-01-01"}
+        ids = {"message_id": message["id"], "thread_id": message["thread_id"], "filename": "a.txt", "timeout": 0}
         wanted = mail_tools(generation)[name].args.model_fields
         await support.ask(name, email_address=ADDRESS, **{key: value for key, value in ids.items() if key in wanted})
         (message, *_) = (await support.ask("list_messages", email_address=ADDRESS))["messages"]
