@@ -15,7 +15,7 @@ from inkbox_mcp.api.creation import Creations
 from inkbox_mcp.api.downloads import Fetched
 from inkbox_mcp.api.generations import Generation, KnownGeneration, generation_of
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, WEBHOOKS, Path
-from inkbox_mcp.api.polling import Poll
+from inkbox_mcp.api.polling import Poll, Polls
 from inkbox_mcp.api.redaction import Redaction
 from inkbox_mcp.api.responses import interpret, parse, read_list
 from inkbox_mcp.api.retries import is_lost, repeated
@@ -66,7 +66,7 @@ class InkboxAPI:
         self._connection = connection
         self._api_key = api_key
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
-        self._polls: WeakValueDictionary[str, Poll[Any]] = WeakValueDictionary()
+        self._polls = Polls()
         self._creations = Creations()
         self._turns = anyio.CapacityLimiter(share) if share else None
         self._files = anyio.CapacityLimiter(FILES_AT_ONCE)
@@ -90,11 +90,17 @@ class InkboxAPI:
         Args:
             name: of the thing; who waits for the same uses the same name.
         """
-        return self._polls.setdefault(name, Poll())
+        return self._polls.of(name)
 
-    async def get(self, path: Path, model: type[M]) -> M:
-        """GET one object."""
-        return await self._send("GET", path, lambda data: parse(data, model))
+    async def get(self, path: Path, model: type[M], *, once: bool = False) -> M:
+        """GET one object.
+
+        Args:
+            path: of the object.
+            model: what the API answers.
+            once: leave it to the caller to ask again after a failure.
+        """
+        return await self._send("GET", path, lambda data: parse(data, model), once=once)
 
     async def get_list(self, path: Path) -> list[dict[str, Any]]:
         """GET a bare array of objects. They are not validated: the caller validates those that it returns."""
@@ -236,8 +242,9 @@ class InkboxAPI:
         body: Mapping[str, Any] | None = None,
         *,
         unique: bool = True,
+        once: bool = False,
     ) -> T:
-        """Send a request, repeat it where that is safe, and read the answer."""
+        """Send a request, repeat it where that is safe unless it is to be sent once, and read the answer."""
         self.permit(path)
         if self._api_key is None:
             raise NotConfigured
@@ -261,7 +268,7 @@ class InkboxAPI:
                     raise
                 raise OutcomeUnknown(str(error), status=error.status) from error
 
-        return await repeated(call, method, attempt, unique=unique)
+        return await (attempt(1) if once else repeated(call, method, attempt, unique=unique))
 
 
 def _ignore(_: object) -> None:

@@ -7,20 +7,24 @@ call ends in between, another one makes the next request.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 import anyio
 
 from inkbox_mcp.calls import current
-from inkbox_mcp.errors import InkboxError
+from inkbox_mcp.errors import InkboxError, Unreachable
 
 T = TypeVar("T")
 
 PACE = (1.0, 1.5, 2.0, 3.0)
 """Seconds between requests since the latest call began to wait; the last one repeats."""
 
-SECONDS_TO_LOOK = 4.0
-"""Seconds that a request may take beyond the end of the wait."""
+SECONDS_TO_ASK = 10.0
+"""Seconds that a request may take. Then there is another one, because the connection may be dead."""
+
+LONGEST_PAUSE = 3600.0
+"""The most seconds without a request when the API asks for patience."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,77 +32,104 @@ class Look(Generic[T]):
     """The outcome of a request.
 
     Attributes:
-        number: larger for each later request.
+        began: when the request began, in seconds of the event loop's clock.
         found: the answer; None if the request failed.
         error: why it failed.
+        clock: the seconds by which the API's clock is ahead of the event loop's, as in `Call`; None if it is not known.
     """
 
-    number: int
+    began: float
     found: T | None = None
     error: InkboxError | None = None
+    clock: float | None = None
+
+
+class Polls:
+    """The requests of one key, by name. When the API asks for patience, it means all of them."""
+
+    def __init__(self) -> None:
+        self._by_name: WeakValueDictionary[str, Poll[Any]] = WeakValueDictionary()
+        self.patient_until = -inf
+
+    def of(self, name: str) -> "Poll[Any]":
+        """Return the requests for one thing. They are forgotten when no call waits for it."""
+        return self._by_name.setdefault(name, Poll(self))
 
 
 class Poll(Generic[T]):
     """The requests for one thing.
 
-    Attributes:
-        latest: the latest outcome; its number is 0 before the first one.
+    Args:
+        polls: of the key.
     """
 
-    def __init__(self) -> None:
-        self.latest: Look[T] = Look(0)
+    def __init__(self, polls: Polls) -> None:
+        self._polls = polls
+        self._latest: Look[T] = Look(-inf)
         self._asking = anyio.Lock()
         self._began = self._due = -inf
         self._looks = 0
 
-    def join(self) -> None:
-        """Begin to wait: the requests come in quick succession again, unless the API has asked for patience."""
-        self._looks = 0
-        if self.latest.error is None:
-            self._due = min(self._due, self._began + PACE[0])
+    def join(self) -> float:
+        """Begin to wait: the requests come in quick succession again.
 
-    async def look(self, ask: Callable[[], Awaitable[T]], after: int, until: float) -> Look[T] | None:
-        """Return the outcome of a request that was made after another one; make the request if it is due.
+        Returns:
+            The moment after which the first look must have begun: one that was just made will do.
+        """
+        self._looks = 0
+        self._due = min(self._due, self._began + PACE[0])
+        return anyio.current_time() - PACE[0]
+
+    async def look(self, ask: Callable[[], Awaitable[T]], after: float, until: float) -> Look[T] | None:
+        """Return the outcome of a request that began after a moment; make the request if it is due.
 
         Args:
-            ask: makes the request.
-            after: the number of the latest outcome that the call has seen; 0 if it has seen none.
-            until: when the call stops waiting, in seconds of the event loop's clock. The first look is made even so.
+            ask: makes the request, once.
+            after: the moment of `join`, or when the latest look began that the call has seen.
+            until: when the call stops waiting, in seconds of the event loop's clock. What is under way goes on.
 
         Returns:
             None if there is no time left, or the server is about to stop.
         """
-        while not self._is_news(after):
+        while self._latest.began <= after:
             now = anyio.current_time()
-            if after and now >= until:
+            if now >= until:
                 return None
-            if self._due > now:
-                due = min(self._due, until) if after else self._due
-                if not await current().pause(due - now):
+            due = max(self._due, self._polls.patient_until)
+            if due > now:
+                if not await current().pause(min(due, until) - now):
                     return None
                 continue
-            with anyio.move_on_after(max(until - now, 0) + SECONDS_TO_LOOK) as waiting:
-                async with self._asking:
-                    if not self._is_news(after) and self._due <= anyio.current_time():
-                        await self._ask(ask)
-            if waiting.cancelled_caught:
-                return None
-        return self.latest
+            async with self._asking:
+                # While this call waited for the lock, another one may have asked, or failed to.
+                if self._latest.began <= after and self._is_due():
+                    await self._ask(ask)
+        return self._latest
 
-    def _is_news(self, after: int) -> bool:
-        """Whether the latest outcome is later than another one. For a call that begins to wait, it must be recent."""
-        if after:
-            return self.latest.number > after
-        return self.latest.number > 0 and anyio.current_time() - self._began <= PACE[0]
+    def obey(self, error: InkboxError) -> None:
+        """Make no request before the API allows it again, also for other things.
+
+        Args:
+            error: the outcome of any request with the same key.
+        """
+        pause = min(error.retry_after or 0, LONGEST_PAUSE)
+        self._polls.patient_until = max(self._polls.patient_until, anyio.current_time() + pause)
+
+    def _is_due(self) -> bool:
+        return max(self._due, self._polls.patient_until) <= anyio.current_time()
 
     async def _ask(self, ask: Callable[[], Awaitable[T]]) -> None:
-        self._began = anyio.current_time()
+        self._began = began = anyio.current_time()
         # Before the request: if its call ends, the next request is not sooner.
-        self._due = self._began + PACE[min(self._looks, len(PACE) - 1)]
+        self._due = began + PACE[min(self._looks, len(PACE) - 1)]
         self._looks += 1
-        number = self.latest.number + 1
+        found, error = None, None
         try:
-            self.latest = Look(number, await ask())
-        except InkboxError as error:
-            self.latest = Look(number, error=error)
-            self._due = max(self._due, anyio.current_time() + (error.retry_after or 0))
+            with anyio.fail_after(SECONDS_TO_ASK):
+                found = await ask()
+        except TimeoutError:
+            error = Unreachable(f"Inkbox did not answer for {SECONDS_TO_ASK:g} seconds.")
+        except InkboxError as problem:
+            error = problem
+            self.obey(error)
+        self._latest = Look(began, found, error, current().clock)
