@@ -16,7 +16,6 @@ from typing import Any, cast
 from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.toolkit.operation import Operation
 
-
 _ORDER = {toolset: place for place, toolset in enumerate((None, "mailboxes", "mail"))}
 
 

@@ -23,6 +23,7 @@ from inkbox_mcp.sandbox.faults import Fault
 from inkbox_mcp.settings.options import options
 from inkbox_mcp.toolkit.operation import Operation
 from inkbox_mcp.tools import message_changes, message_lists, operations, reading, waiting
+from inkbox_mcp.tools.inbox import BEFORE
 from tests.support.agents import KEY, Agent, connect
 from tests.support.humans import Human
 
@@ -102,7 +103,7 @@ def test_the_numbers_of_the_document_are_those_of_the_code() -> None:
     first, second, third, last = PACE
     assert [
         f"{wait.default} seconds unless `timeout` says otherwise, and at most {MOST_SECONDS}" in DOCUMENT,
-        f"up to {waiting.BEFORE // 60_000_000} minutes before the call" in DOCUMENT,
+        f"up to {BEFORE // 60_000_000} minutes before the call" in DOCUMENT,
         f"up to {LATE // 1_000_000} seconds late" in DOCUMENT,
         f"shows up to {waiting.MOST_OTHERS} messages" in DOCUMENT,
         f"after {first:g}, {second:g} and {third:g} seconds and then every\n  {last:g}." in DOCUMENT,

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inkbox_mcp.access.scopes import MAIL_READ, MAIL_SEND, needed
 
+from inkbox_mcp.access.scopes import MAIL_READ, MAIL_SEND, needed
 from inkbox_mcp.errors import TooManyWaits
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.tools import attachments, operations
