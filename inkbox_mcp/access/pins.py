@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.connection import Connection
 from inkbox_mcp.api.generations import KnownGeneration, address_of
-from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, WEBHOOKS, WHOAMI, Path
+from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, SIGNUP, WEBHOOKS, WHOAMI, Path
 from inkbox_mcp.api.paths import path as path_to
 from inkbox_mcp.api.responses import read_list
 from inkbox_mcp.errors import NotAllowed, NotFound
@@ -27,8 +27,8 @@ DOMAIN = "inkboxmail.com"
 
 _IDENTITY, _MAILBOX = path_to(IDENTITIES, ""), path_to(MAILBOXES, "")
 _LISTS = frozenset({IDENTITIES.template, MAILBOXES.template})
-# Tools look up a subscription's mailbox first, which is checked. `whoami` is about the key.
-_UNCHECKED = frozenset({WHOAMI.template, WEBHOOKS.template, path_to(WEBHOOKS, "").template})
+# Tools look up a subscription's mailbox first, which is checked. `whoami` and the signup are about the key.
+_UNCHECKED = frozenset({WHOAMI.template, SIGNUP.template, WEBHOOKS.template, path_to(WEBHOOKS, "").template})
 # The address in the path decides, and it is sent in full; messages do not show the address of their mailbox.
 _MAIL = f"{_MAILBOX.template}/"
 _CHECKED = _LISTS | {path.template for path in (_IDENTITY, _MAILBOX, path_to(IDENTITIES, "", Path("mailbox")))}

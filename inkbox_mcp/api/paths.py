@@ -31,6 +31,7 @@ MAILBOXES = Path("/api/v1/mail/mailboxes")
 IDENTITIES = Path("/api/v1/identities")
 WEBHOOKS = Path("/api/v1/webhooks/subscriptions")
 WHOAMI = Path("/api/whoami")
+SIGNUP = Path("/api/v1/agent-signup/status")
 
 
 def path(resource: Path, *segments: str) -> Path:

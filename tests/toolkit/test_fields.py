@@ -280,6 +280,8 @@ def whole(request: httpx2.Request) -> httpx2.Response:
     *_, parent, last = request.url.path.split("/")
     if parent == "webhooks":
         return httpx2.Response(404)
+    if last == "status":
+        return httpx2.Response(200, json={"restrictions": {"max_sends_per_day": 5, "allowed_recipients": []}})
     if last == "whoami":
         return httpx2.Response(200, json={"organization_id": "org_1"})
     if request.method == "GET" and last in {"mailboxes", "identities"}:
@@ -311,7 +313,7 @@ async def test_any_arguments_end_in_a_valid_result_or_an_error(key: str, argumen
         raw_path = request.url.raw_path.decode()
         name = r"[A-Za-z0-9._~%-]+"
         assert re.fullmatch(
-            rf"/api/(whoami|v1/(mail/mailboxes|identities)(/{name})?|v1/identities/{name}/mailbox)"
+            rf"/api/(whoami|v1/agent-signup/status|v1/(mail/mailboxes|identities)(/{name})?|v1/identities/{name}/mailbox)"
             r"|/api/v1/webhooks/subscriptions(\?mailbox_id=1)?",
             raw_path,
         )

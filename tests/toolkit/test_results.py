@@ -163,7 +163,12 @@ async def test_an_odd_field_is_no_reason_to_refuse_an_answer(tool: str, field: s
     """If a field is null or has another type, the client still gets a valid result with all other fields."""
     answer, arguments = ANSWERS[tool]
     answers = iter([{**answer, field: odd} for odd in ODD])
-    async with connect(lambda _: httpx2.Response(200, json=next(answers))) as agent:
+
+    def inkbox(request: httpx2.Request) -> httpx2.Response:
+        is_beside = request.url.path == "/api/v1/agent-signup/status"
+        return httpx2.Response(200, json={} if is_beside else next(answers))
+
+    async with connect(inkbox) as agent:
         await agent.client.list_tools()
         for odd in ODD:
             shown = await agent.ask(tool, **arguments)

@@ -8,7 +8,7 @@ import httpx2
 import jsonschema
 import pytest
 
-from inkbox_mcp.tools import lists
+from inkbox_mcp.tools import side_by_side
 from tests.support.agents import Agent, connect, text
 from tests.support.catalogue import CATALOGUES, EVERY, generation_of
 
@@ -146,7 +146,7 @@ async def test_handles_that_come_late_are_left_out(monkeypatch: pytest.MonkeyPat
     """The list is complete but for the handles, so it waits for them only a moment."""
     import anyio
 
-    monkeypatch.setattr(lists, "SECONDS_FOR_THE_OTHER", 0.05)
+    monkeypatch.setattr(side_by_side, "SECONDS_FOR_THE_OTHER", 0.05)
     inkbox = Inkbox("spec", 3)
 
     async def slow(request: httpx2.Request) -> httpx2.Response:
