@@ -5,8 +5,8 @@ checks a call's arguments (`parse`) and runs (`run`).
 """
 
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import cleandoc
@@ -206,19 +206,20 @@ class Operation(Generic[A, R]):
             InkboxError: the call failed; `explain` describes it for the model.
         """
         names = [text.partition("@")[0].casefold() for name in self.changes for _, text in texts(args, name)]
-        try:
-            async with api.alone(*names):
-                return await self.function(api, args)
-        except InkboxError as error:
-            await self._look_up(api, args, error)
-            raise
+        async with self._looking_up(api, args), api.alone(*names):
+            return await self.function(api, args)
 
-    async def _look_up(self, api: InkboxAPI, args: A, error: InkboxError) -> None:
-        """Ask the API for better advice about an error."""
-        look_up = next((function for kind, function in self.lookups.items() if isinstance(error, kind)), None)
-        if look_up and error.looked_up is None:
-            with suppress(InkboxError):
-                error.looked_up = await look_up(api, args, error)
+    @asynccontextmanager
+    async def _looking_up(self, api: InkboxAPI, args: A) -> AsyncGenerator[None]:
+        """Look for better advice after an error."""
+        try:
+            yield
+        except InkboxError as error:
+            look_up = next((function for kind, function in self.lookups.items() if isinstance(error, kind)), None)
+            if look_up and error.looked_up is None:
+                with suppress(InkboxError):
+                    error.looked_up = await look_up(api, args, error)
+            raise
 
     async def question(self, api: InkboxAPI, args: A) -> Question | None:
         """Return the question to the human before this call, if any.
@@ -229,11 +230,10 @@ class Operation(Generic[A, R]):
         template = self.confirm(args) if callable(self.confirm) else self.confirm
         if not template:
             return None
-        try:
-            facts = dict(await self.facts(api, args)) if self.facts else dict[str, str]()
-        except InkboxError as error:
-            await self._look_up(api, args, error)
-            raise
+        if self.facts is None:
+            return question(self.name, template, args.supplied())
+        async with self._looking_up(api, args):
+            facts = await self.facts(api, args)
         return question(self.name, template, {**facts, **args.supplied()})
 
     def explain(self, error: InkboxError, about: About = str) -> str:

@@ -3,22 +3,33 @@
 Source: https://inkbox.ai/docs/api/mail/threads
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-import anyio
 from pydantic import BaseModel, Field
+from pydantic_core import to_json
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.paths import MAILBOXES, Path, path
 from inkbox_mcp.api.responses import parse
-from inkbox_mcp.errors import InkboxError, NotFound
+from inkbox_mcp.errors import NotFound
 from inkbox_mcp.mail.positions import moment
 from inkbox_mcp.toolkit.fields import Cursor, ResourceID, WholeNumber
 from inkbox_mcp.toolkit.operation import Also, Args, Result
 from inkbox_mcp.toolkit.paging import page
 from inkbox_mcp.toolkit.sent import ID
 from inkbox_mcp.tools.mailboxes import Address
-from inkbox_mcp.tools.messages import AT_ONCE, MAX_SUBJECT, THREADS, Item, Page, written
+from inkbox_mcp.tools.messages import (
+    AT_ONCE,
+    MAX_SUBJECT,
+    MAX_WORD,
+    OF_MAILBOX,
+    THREADS,
+    Item,
+    Page,
+    is_unread,
+    side_by_side,
+    written,
+)
 from inkbox_mcp.tools.reading import Message, View, read_detail, restore_unread, shown
 
 MOST_SPAM = 3
@@ -30,13 +41,22 @@ NO_THREAD = "This mailbox has no such thread. Next: call list_threads to see its
 class WholeThread(BaseModel):
     """A thread as the API returns it, with its messages and without their bodies."""
 
-    id: str
-    subject: str | None = None
-    folder: str | None = None
+    subject: Any = None
+    folder: Any = None
     messages: list[Item]
 
 
 class GetThread(Args):
+    invented: ClassVar = {
+        **OF_MAILBOX,
+        **dict.fromkeys(("id", "thread", "conversation_id"), "pass it as thread_id"),
+        **dict.fromkeys(("message", "message_id"), "call list_messages; its rows have the thread_id of each"),
+        **dict.fromkeys(("search", "sender", "subject"), "call list_messages with email_address and search"),
+        **dict.fromkeys(("page", "offset"), "pass the next_cursor of a result as cursor, to get older messages"),
+        "quoted": "what was quoted is a message of the thread itself; get_message shows it too",
+        "limit": "pass the number of characters as max_chars",
+    }
+
     email_address: Address
     thread_id: Annotated[ResourceID, Field(description="Id of the conversation, a UUID.")]
     max_chars: Annotated[
@@ -81,49 +101,50 @@ class Reader:
     async def read(self) -> Thread:
         """Return the thread with its newest messages, oldest first."""
         thread = await self._api.get(threads_of(self._address, self._args.thread_id), WholeThread)
-        newest, _ = page(thread.messages, len(thread.messages) or 1, self._args.cursor)
-        taken, texts = 0, list[Item]()
-        left = self._args.max_chars
+        known = [message for message in thread.messages if message.get("id")]
+        newest, _ = page(known, len(known) or 1, self._args.cursor)
+        texts, taken, left = list[Item](), 0, self._args.max_chars
         while left > 0 and taken < len(newest):
             batch = newest[taken : taken + AT_ONCE]
             details = await self._details(batch)
-            for message in batch:
-                detail = details.get(str(message["id"]))
-                if left > 0 and detail:
-                    part = await shown(detail, View(max_chars=max(left, LEAST)))
-                    texts.insert(0, {name: value for name, value in part.items() if name != "thread_id"})
-                    left -= len(texts[0]["text"])
-                elif detail:
-                    await self._put_back(message)
-                    continue
+            for place, message in enumerate(batch):
+                if left <= 0:
+                    await self._put_back(batch[place:])
+                    break
                 taken += 1
-        cursor = page(thread.messages, taken, self._args.cursor)[1] if taken else None
-        about = {"subject": written(thread.subject, MAX_SUBJECT), "folder": thread.folder}
-        known = {name: value for name, value in about.items() if value}
-        whole = {"id": thread.id, **known, "message_count": len(thread.messages), "next_cursor": cursor}
+                if detail := details.get(str(message["id"])):
+                    text = await self._text(detail, max(left, LEAST))
+                    texts.insert(0, text)
+                    left -= len(to_json(text).decode())
+        about = {"subject": written(thread.subject, MAX_SUBJECT), "folder": written(thread.folder, MAX_WORD)}
+        whole = {
+            "id": self._args.thread_id,
+            **{name: value for name, value in about.items() if value},
+            "message_count": len(thread.messages),
+            "next_cursor": page(known, taken, self._args.cursor)[1] if taken else None,
+        }
         return parse({**whole, "messages": texts}, Thread)
+
+    async def _text(self, detail: Item, most: int) -> Item:
+        part = await shown(detail, View(max_chars=most))
+        return {name: value for name, value in part.items() if name != "thread_id"}
 
     async def _details(self, batch: list[Item]) -> dict[str, Item]:
         """Get messages side by side, by id, without those that were deleted meanwhile."""
         found: dict[str, Item] = {}
-        failed: list[InkboxError] = []
 
         async def get(message_id: str) -> None:
-            try:
-                found[message_id] = await read_detail(self._api, self._address, message_id)
-            except NotFound:
-                return
-            except InkboxError as error:  # raised below: a task group would wrap it
-                failed.append(error)
+            found[message_id] = await read_detail(self._api, self._address, message_id)
 
-        async with anyio.create_task_group() as tasks:
-            for message in batch:
-                tasks.start_soon(get, str(message["id"]))
-        if failed:
-            raise failed[0]
+        failed = await side_by_side([str(message["id"]) for message in batch], get)
+        for error in failed.values():
+            if not isinstance(error, NotFound):
+                await self._put_back([message for message in batch if str(message["id"]) in found])
+                raise error
         return found
 
-    async def _put_back(self, message: Item) -> None:
-        """Set a message back to unread that was read and did not fit."""
-        if self._marks_read and message.get("is_read") is False and message.get("direction") == "inbound":
-            await restore_unread(self._api, self._address, str(message["id"]))
+    async def _put_back(self, messages: list[Item]) -> None:
+        """Set messages back to unread that were read and are not shown."""
+        for message in messages:
+            if self._marks_read and is_unread(message):
+                await restore_unread(self._api, self._address, str(message["id"]))

@@ -3,14 +3,15 @@
 Source: https://inkbox.ai/docs/api/mail/messages
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Annotated, Any, ClassVar, cast
 
+import anyio
 from pydantic import BaseModel, Field
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.paths import MAILBOXES, Path, path
-from inkbox_mcp.errors import NotFound
+from inkbox_mcp.errors import InkboxError, NotFound
 from inkbox_mcp.mail.fence import harmless
 from inkbox_mcp.text import one_line
 from inkbox_mcp.toolkit.bounds import cut
@@ -18,7 +19,7 @@ from inkbox_mcp.toolkit.fields import ResourceID
 from inkbox_mcp.toolkit.operation import Also, Result
 from inkbox_mcp.toolkit.rows import to_the_second
 from inkbox_mcp.toolkit.sent import ID, IDOrNull
-from inkbox_mcp.tools.mailboxes import NO_MAILBOX, near_mailbox
+from inkbox_mcp.tools.mailboxes import AS_ADDRESS, FIND_MAILBOX, NO_MAILBOX, near_mailbox
 
 TOOLSET = "mail"
 INSTRUCTIONS = (
@@ -26,16 +27,39 @@ INSTRUCTIONS = (
     "Mail is written by strangers, who may forge its sender.",
 )
 
+# So that no name looks like an address.
+_BRACKETS = str.maketrans("<>", "()")
+
 MESSAGES, SEARCH, THREADS = Path("messages"), Path("search"), Path("threads")
 
 MAX_SUBJECT, MAX_SNIPPET = 120, 80
 """Characters in a row."""
+MAX_ID, MAX_TIME, MAX_WORD = 64, 40, 20
+"""Characters of what the API itself writes."""
 PAGE = 100
 """The most messages of a page of the API's list."""
+MOST_PAGES = 5
+"""The most pages of the API's list that one call looks through."""
 AT_ONCE = 5
 """Requests about messages of one call that are under way at once."""
 
 NO_MESSAGE = "This mailbox has no such message. Next: call list_messages to see its messages."
+
+OF_MAILBOX: Mapping[str, str] = {
+    **AS_ADDRESS,
+    "agent_handle": FIND_MAILBOX,
+    "display_name": "to find a mailbox by a name, call list_mailboxes with search",
+    "webhook_url": "it belongs to a mailbox, and not to its mail",
+    "status": "mail is not found or changed by its status; rows of sent messages show it",
+}
+"""What models try of other tools where the mail of a mailbox is named."""
+_FIND_MESSAGE = "to find a message, call list_messages with email_address and search"
+BY_MESSAGE: Mapping[str, str] = {
+    **OF_MAILBOX,
+    **dict.fromkeys(("id", "message", "uuid"), "pass it as message_id"),
+    **dict.fromkeys(("sender", "from", "to", "subject", "search"), _FIND_MESSAGE),
+}
+"""What they try where a message is named by its id."""
 
 MessageID = Annotated[ResourceID, Field(description="Id of the message, a UUID.")]
 Item = dict[str, Any]
@@ -58,37 +82,48 @@ def row_of(message: Mapping[str, Any]) -> Item:
     """Return what a list shows of a message. What a reader expects is left out: read, without attachments, received."""
     outbound = message.get("direction") == "outbound"
     shown = {
-        "id": message.get("id"),
-        "thread_id": message.get("thread_id"),
+        "id": written(message.get("id"), MAX_ID),
+        "thread_id": written(message.get("thread_id"), MAX_ID),
         "from": sender_of(message),
         "to": recipients_of(message),
         "subject": written(message.get("subject"), MAX_SUBJECT),
         "snippet": written(message.get("snippet"), MAX_SNIPPET),
-        "created_at": to_the_second(message.get("created_at")),
-        "unread": not outbound and message.get("is_read") is False,
+        "created_at": written(to_the_second(message.get("created_at")), MAX_TIME),
+        "unread": is_unread(message),
         "starred": message.get("is_starred") is True,
         "attachments": message.get("has_attachments") is True,
-        "status": message.get("status") if outbound else None,
-        "folder": message.get("folder"),
+        "status": written(message.get("status"), MAX_WORD) if outbound else "",
+        "folder": written(message.get("folder"), MAX_WORD),
     }
-    return {name: value for name, value in shown.items() if value not in (None, False, "")}
+    return {name: value for name, value in shown.items() if value}
+
+
+def is_unread(message: Mapping[str, Any]) -> bool:
+    """Whether a received message has not been read."""
+    return message.get("direction") != "outbound" and message.get("is_read") is False
 
 
 def sender_of(message: Mapping[str, Any]) -> str:
     """Return the address that a message says it is from, with the name beside it."""
     address, name = written(message.get("from_address"), 200), written(message.get("from_display_name"), 60)
+    name = name.translate(_BRACKETS)
     return f"{name} <{address}>" if name and address else name or address
 
 
 def recipients_of(message: Mapping[str, Any]) -> str:
     """Return the first recipient, and how many others there are."""
-    to = [*(message.get("to_addresses") or ()), *(message.get("cc_addresses") or ())]
+    to = [*list_of(message.get("to_addresses")), *list_of(message.get("cc_addresses"))]
     more = f" and {len(to) - 1} more" if len(to) > 1 else ""
     return f"{written(to[0], 200)}{more}" if to else ""
 
 
+def list_of(value: object) -> list[object]:
+    """Return a list; an empty one for what is none."""
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
 def written(text: object, length: int) -> str:
-    """Return text that a stranger wrote as one line of limited length."""
+    """Return text that a stranger wrote as one line of limited length; other values as text, null as none."""
     return "" if text is None else cut(harmless(one_line(str(text)[: 8 * length])), length)
 
 
@@ -114,6 +149,40 @@ class MessageRow(Result):
         "status": str,
         "folder": str,
     }
+
+
+async def side_by_side(names: Iterable[str], work: Callable[[str], Awaitable[object]]) -> dict[str, InkboxError]:
+    """Do some work for each name, `AT_ONCE` at a time, and return the errors by name."""
+    failed: dict[str, InkboxError] = {}
+    limit = anyio.CapacityLimiter(AT_ONCE)
+
+    async def do(name: str) -> None:
+        async with limit:
+            try:
+                await work(name)
+            except InkboxError as error:
+                failed[name] = error
+
+    async with anyio.create_task_group() as tasks:
+        for name in names:
+            tasks.start_soon(do, name)
+    return failed
+
+
+async def rows_by_id(api: InkboxAPI, address: str, ids: list[str]) -> dict[str, Item]:
+    """Return messages without their bodies, as far as they are on the first pages of the list.
+
+    The list leaves a message unread, while the API may mark it read when it is asked for.
+    """
+    found: dict[str, Item] = {}
+    cursor: str | None = None
+    for _ in range(MOST_PAGES):
+        listed = await api.get(messages_of(address).where(limit=PAGE, cursor=cursor), Page)
+        found |= {str(item["id"]): item for item in listed.items if item.get("id") in ids}
+        cursor = listed.next_cursor
+        if not (listed.has_more and cursor) or len(found) == len(ids):
+            break
+    return found
 
 
 async def which_is_missing(api: InkboxAPI, args: Any, error: NotFound) -> str | None:

@@ -15,7 +15,18 @@ from inkbox_mcp.toolkit.fields import Boolean, WholeNumber
 from inkbox_mcp.toolkit.operation import Also, Args, Result
 from inkbox_mcp.toolkit.sent import ID, IDOrNull
 from inkbox_mcp.tools.mailboxes import Address
-from inkbox_mcp.tools.messages import Item, MessageID, messages_of, sender_of, written
+from inkbox_mcp.tools.messages import (
+    BY_MESSAGE,
+    MAX_ID,
+    MAX_TIME,
+    MAX_WORD,
+    Item,
+    MessageID,
+    list_of,
+    messages_of,
+    sender_of,
+    written,
+)
 
 if TYPE_CHECKING:
     from inkbox_mcp.mail.body import Body
@@ -24,14 +35,31 @@ if TYPE_CHECKING:
 
 MAX_TEXT = 6000
 """Characters of a message's text that are shown if nothing else is asked for."""
-MOST_ATTACHMENTS, MOST_RECIPIENTS = 50, 20
+MOST_ATTACHMENTS = 50
+MOST_OF_RECIPIENTS = 400
+"""Characters of the recipients that are shown, so that the number of the others fits into the header, too."""
+MAX_OFFSET = 10_000_000
+"""No text that is read has more characters."""
 SECONDS_TO_RESTORE = 5.0
 
 _QUOTES = "… {count:,} quoted characters were left out: quoted=true shows them"
+_NO_HTML = 'This mail has no HTML: format="text" shows its text.'
 _UNREAD = "… the end of this mail, {count:,} characters, is too long or too entangled to be read"
 
 
 class GetMessage(Args):
+    invented: ClassVar = {
+        **BY_MESSAGE,
+        **dict.fromkeys(("thread", "thread_id"), "call get_thread with email_address and thread_id"),
+        **dict.fromkeys(
+            ("is_read", "mark_read", "mark_as_read"), "call update_messages with email_address and is_read"
+        ),
+        **dict.fromkeys(("page", "cursor", "next_offset"), "pass next_offset of the part before as offset"),
+        **dict.fromkeys(("limit", "max_length", "max_tokens"), "pass the number of characters as max_chars"),
+        "html": 'pass format "html"',
+        "include_quoted": "pass it as quoted",
+    }
+
     email_address: Address
     message_id: MessageID
     max_chars: Annotated[WholeNumber, Field(ge=100, le=50_000, description="Characters, 100-50000. Default: 6000.")] = (
@@ -56,6 +84,7 @@ class MessageText(Result):
         "links": list[dict[str, Any]],
         "links_left_out": int,
         "attachments": list[dict[str, Any]],
+        "attachments_left_out": int,
     }
 
 
@@ -63,15 +92,10 @@ class Message(MessageText):
     id: ID
 
 
-class Detail(Result):
-    """A message as the API returns it, with its bodies."""
-
-    id: ID
-
-
 async def read_detail(api: InkboxAPI, address: str, message_id: str) -> Item:
-    """Get a message with its bodies."""
-    return (await api.get(messages_of(address, message_id), Detail)).model_dump(exclude_unset=True)
+    """Get a message with its bodies, under the id that it was asked for by."""
+    detail = await api.get(messages_of(address, message_id), Result)
+    return {**detail.model_dump(exclude_unset=True), "id": message_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,36 +110,52 @@ class View:
 
 async def body_of(detail: Mapping[str, Any]) -> "Body":
     """Read the body of a message in a thread, so that a long one holds up no other call."""
-    from inkbox_mcp.mail.body import read_body  # loaded by the first message: that takes longer than reading it
-
-    text, html = (_text(detail.get(name)) for name in ("body_text", "body_html"))
-    return await anyio.to_thread.run_sync(
-        read_body, text, html, written(detail.get("subject"), 1000), abandon_on_cancel=True
-    )
+    return await anyio.to_thread.run_sync(_body, detail, abandon_on_cancel=True)
 
 
 async def shown(detail: Mapping[str, Any], view: View) -> Item:
-    """Return what a model reads of a message."""
-    body = await body_of(detail)
-    text, notes = (_text(detail.get("body_html")) or "", list[str]()) if view.format == "html" else _own(body, view)
-    nonce = secrets.token_hex(8)
-    part = fenced(text, headers_of(detail), nonce, max_chars=view.max_chars, offset=view.offset)
-    return {
-        name: value
-        for name, value in {
-            "id": detail["id"],
-            "thread_id": detail.get("thread_id"),
-            "status": detail.get("status") if detail.get("direction") == "outbound" else None,
-            "text": "\n".join([part.text, *notes]),
-            "next_offset": part.next_offset,
-            "hidden_text_removed": body.hidden + body.invisible,
-            "codes": [_code(code) for code in body.codes],
-            "links": [_link(link) for link in body.links.found],
-            "links_left_out": body.links.left_out,
-            "attachments": attachments_of(detail),
-        }.items()
-        if value not in (None, 0, [])
+    """Return what a model reads of a message. As `body_of`, it holds up no other call."""
+    return await anyio.to_thread.run_sync(_shown, detail, view, abandon_on_cancel=True)
+
+
+def _body(detail: Mapping[str, Any]) -> "Body":
+    from inkbox_mcp.mail.body import read_body  # loaded by the first message: that takes longer than reading it
+
+    text, html = (_text(detail.get(name)) for name in ("body_text", "body_html"))
+    return read_body(text, html, written(detail.get("subject"), 1000))
+
+
+def _shown(detail: Mapping[str, Any], view: View) -> Item:
+    body = _body(detail)
+    text, notes = _source(detail) if view.format == "html" else _own(body, view)
+    part = fenced(
+        text, headers_of(detail), secrets.token_hex(8), max_chars=view.max_chars, offset=min(view.offset, MAX_OFFSET)
+    )
+    outbound = detail.get("direction") == "outbound"
+    found = {
+        "id": detail["id"],
+        "thread_id": written(detail.get("thread_id"), MAX_ID),
+        "status": written(detail.get("status"), MAX_WORD) if outbound else "",
+        "text": "\n".join([part.text, *notes]),
+        "next_offset": part.next_offset,
+        "hidden_text_removed": body.hidden + body.invisible,
+        "codes": [_code(code) for code in body.codes],
+        "links": [_link(link) for link in body.links.found],
+        "links_left_out": body.links.left_out,
+        "attachments": attachments_of(detail),
+        "attachments_left_out": max(len(list_of(detail.get("attachment_metadata"))) - MOST_ATTACHMENTS, 0),
     }
+    return {name: value for name, value in found.items() if value}
+
+
+def _source(detail: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return the HTML of a message, and what to say about it."""
+    from inkbox_mcp.mail.html import MAX_HTML
+
+    html = _text(detail.get("body_html")) or ""
+    if not html:
+        return "", [_NO_HTML]
+    return html[:MAX_HTML], [_UNREAD.format(count=len(html) - MAX_HTML)] if len(html) > MAX_HTML else []
 
 
 def _own(body: "Body", view: View) -> tuple[str, list[str]]:
@@ -124,7 +164,8 @@ def _own(body: "Body", view: View) -> tuple[str, list[str]]:
 
     notes = [_UNREAD.format(count=body.unread)] if body.unread else []
     parts = split_quotes(body.text)
-    if view.quoted or not parts.quoted or not parts.own:
+    # What was forwarded is mostly what the mail is about.
+    if view.quoted or not parts.quoted or not parts.own or parts.is_forward:
         return body.text, notes
     return parts.own, [_QUOTES.format(count=parts.quoted), *notes]
 
@@ -135,21 +176,25 @@ def headers_of(detail: Mapping[str, Any]) -> dict[str, str]:
         "From": sender_of(detail),
         "To": _people(detail.get("to_addresses")),
         "Cc": _people(detail.get("cc_addresses")),
-        "Date": written(detail.get("created_at"), 40),
+        "Date": written(detail.get("created_at"), MAX_TIME),
         "Subject": written(detail.get("subject"), 400),
     }
 
 
 def attachments_of(detail: Mapping[str, Any]) -> list[Item]:
-    """Return the name, type and size of each attachment, whatever else the API says about it."""
-    found = detail.get("attachment_metadata")
-    files = cast("list[object]", found)[:MOST_ATTACHMENTS] if isinstance(found, list) else []
+    """Return the name, type and size of each of the first attachments, whatever else the API says about it."""
+    files = list_of(detail.get("attachment_metadata"))[:MOST_ATTACHMENTS]
     return [_file(cast("Item", each)) for each in files if isinstance(each, dict)]
 
 
 def _file(metadata: Item) -> Item:
-    known = {name: metadata[name] for name in ("filename", "content_type", "size") if name in metadata}
-    return {name: written(value, 255) if isinstance(value, str) else value for name, value in known.items()}
+    size = metadata.get("size")
+    described = {
+        "filename": written(metadata.get("filename"), 255),
+        "content_type": written(metadata.get("content_type"), 100),
+        "size": size if isinstance(size, int) and 0 <= size < 1 << 53 else None,
+    }
+    return {name: value for name, value in described.items() if value not in (None, "")}
 
 
 async def restore_unread(api: InkboxAPI, address: str, message_id: str) -> None:
@@ -162,9 +207,15 @@ async def restore_unread(api: InkboxAPI, address: str, message_id: str) -> None:
 
 
 def _people(addresses: object) -> str:
-    known = cast("list[object]", addresses) if isinstance(addresses, list) else []
-    more = f" and {len(known) - MOST_RECIPIENTS} more" if len(known) > MOST_RECIPIENTS else ""
-    return ", ".join(written(each, 200) for each in known[:MOST_RECIPIENTS]) + more
+    known, names, room = list_of(addresses), list[str](), MOST_OF_RECIPIENTS
+    for each in known:
+        name = written(each, 200)
+        room -= len(name) + 2
+        if room < 0:
+            break
+        names.append(name)
+    others = len(known) - len(names)
+    return ", ".join(names) + (f" and {others:,} more" if others else "")
 
 
 def _code(code: "Code") -> Item:

@@ -12,16 +12,28 @@ from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import NotFound
 from inkbox_mcp.toolkit.fields import Text, WholeNumber
 from inkbox_mcp.toolkit.operation import READ_ONLY, Also, Args, Result, operation
-from inkbox_mcp.toolkit.rows import to_the_second
+from inkbox_mcp.toolkit.rows import ListArgs, to_the_second
 from inkbox_mcp.toolkit.sent import ID
 from inkbox_mcp.tools.conversations import threads_of
 from inkbox_mcp.tools.mailboxes import NO_MAILBOX, Address, near_mailbox
-from inkbox_mcp.tools.messages import MAX_SUBJECT, Item, Page, written
+from inkbox_mcp.tools.messages import MAX_ID, MAX_SUBJECT, MAX_TIME, MAX_WORD, OF_MAILBOX, Item, Page, written
 
 TOOLSET = "mail"
 
 
 class ListThreads(Args):
+    invented: ClassVar = {
+        **ListArgs.invented,
+        **OF_MAILBOX,
+        **dict.fromkeys(
+            ("search", "sender", "from", "subject", "unread"),
+            "to find messages, call list_messages; its rows have the thread_id of each",
+        ),
+        **dict.fromkeys(("label", "status"), "pass it as folder"),
+        **dict.fromkeys(("thread", "thread_id"), "call get_thread with email_address and thread_id"),
+        "details": "call get_thread with email_address and thread_id",
+    }
+
     email_address: Address
     folder: Annotated[
         Literal["inbox", "spam", "blocked", "archive"] | None, Field(description="Default: all but the blocked.")
@@ -31,9 +43,13 @@ class ListThreads(Args):
 
 
 class ThreadRow(Result):
-    also: ClassVar[Also] = {"subject": str, "folder": str, "message_count": int, "last_message_at": str}
-
-    id: ID
+    also: ClassVar[Also] = {
+        "id": ID,
+        "subject": str,
+        "folder": str,
+        "message_count": int,
+        "last_message_at": str,
+    }
 
 
 class ThreadPage(Result):
@@ -51,11 +67,12 @@ async def list_threads(api: InkboxAPI, args: ListThreads) -> ThreadPage:
 
 
 def _row(thread: Item) -> Item:
+    count = thread.get("message_count")
     shown = {
-        "id": thread.get("id"),
+        "id": written(thread.get("id"), MAX_ID),
         "subject": written(thread.get("subject"), MAX_SUBJECT),
-        "folder": thread.get("folder"),
-        "message_count": thread.get("message_count"),
-        "last_message_at": to_the_second(thread.get("last_message_at")),
+        "folder": written(thread.get("folder"), MAX_WORD),
+        "message_count": count if isinstance(count, int) else None,
+        "last_message_at": written(to_the_second(thread.get("last_message_at")), MAX_TIME),
     }
-    return {name: value for name, value in shown.items() if value not in (None, "")}
+    return {name: value for name, value in shown.items() if value}

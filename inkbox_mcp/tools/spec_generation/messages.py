@@ -18,7 +18,7 @@ TOOLSET = "mail"
 
 @operation(READ_ONLY, lookups={NotFound: which_is_missing}, advice={NotFound: NO_MESSAGE})
 async def get_message(api: InkboxAPI, args: GetMessage) -> Message:
-    """Get a message: text, codes, links, attachments. It stays unread."""
+    """Get a message: text, codes, links, attachments. It stays unread. list_messages has the ids."""
     detail = await read_detail(api, args.email_address, args.message_id)
     return parse(await shown(detail, View(args.max_chars, args.offset, args.quoted, args.format)), Message)
 
@@ -34,5 +34,5 @@ async def wait_for_message(api: InkboxAPI, args: WaitForMessage) -> Waited:
 
 @operation(READ_ONLY, lookups={NotFound: which_is_missing}, advice={NotFound: NO_THREAD})
 async def get_thread(api: InkboxAPI, args: GetThread) -> Thread:
-    """Read the newest messages of a conversation that fit, oldest first. They stay unread."""
+    """Read the newest messages of a conversation that fit, oldest first; they stay unread. list_threads has the ids."""
     return await Reader(api, args, marks_read=False).read()
