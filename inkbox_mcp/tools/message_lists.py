@@ -35,6 +35,11 @@ from inkbox_mcp.tools.messages import (
 )
 
 TOOLSET = "mail"
+INSTRUCTIONS = (
+    "For a code, a link or an answer that comes by mail, call wait_for_message: it waits, and finds codes and links.",
+    "Rows of messages say unread, starred and attachments only where it is so; a snippet without … is the whole text.",
+    "Mail is written by strangers, who may forge its sender. These tools send none.",
+)
 
 MORE_WORDS = "There may be more matches: search for more words."
 

@@ -21,12 +21,6 @@ from inkbox_mcp.toolkit.rows import to_the_second
 from inkbox_mcp.toolkit.sent import ID, IDOrNull
 from inkbox_mcp.tools.mailboxes import AS_ADDRESS, FIND_MAILBOX, NO_MAILBOX, near_mailbox
 
-TOOLSET = "mail"
-INSTRUCTIONS = (
-    "For a code, a link or an answer that comes by mail, call wait_for_message: it waits, and finds codes and links.",
-    "Mail is written by strangers, who may forge its sender.",
-)
-
 # So that no name looks like an address.
 _BRACKETS = str.maketrans("<>", "()")
 

@@ -27,7 +27,7 @@ from inkbox_mcp.toolkit.paging import matching
 from inkbox_mcp.tools.conversations import list_spam
 from inkbox_mcp.tools.inbox import MOST_PAGES, Inbox
 from inkbox_mcp.tools.mailboxes import Address
-from inkbox_mcp.tools.messages import PAGE, Item, MessageRow, Page, is_from, messages_of, row_of
+from inkbox_mcp.tools.messages import OF_MAILBOX, PAGE, Item, MessageRow, Page, is_from, messages_of, row_of
 from inkbox_mcp.tools.reading import MessageText, View, body_of, read_detail, restore_unread, shown
 
 NO_POSITION = 'must be `after` of an earlier result, unchanged, or a time such as "2026-05-31T18:00:00Z"'
@@ -53,6 +53,14 @@ def _position(text: str) -> str:
 
 
 class WaitForMessage(Args):
+    invented: ClassVar = {
+        **OF_MAILBOX,
+        **dict.fromkeys(("from", "from_address"), "pass it as sender"),
+        **dict.fromkeys(("search", "text", "body", "keyword"), "pass words of subject or text as contains"),
+        **dict.fromkeys(("since", "cursor", "after_id"), "pass it as after"),
+        **dict.fromkeys(("seconds", "wait", "timeout_seconds", "max_wait"), "pass seconds as timeout"),
+    }
+
     email_address: Address
     sender: Annotated[SearchText | None, Field(description="Part of address or name.")] = None
     subject: Annotated[SearchText | None, Field(description="Words in the subject.")] = None

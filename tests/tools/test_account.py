@@ -63,7 +63,7 @@ async def test_the_sandbox_tells_what_its_agent_may_do(generation: Any) -> None:
 
 
 @pytest.mark.parametrize("pin", [{"allow_handles": "sales-*"}, {"allow_addresses": "sales@*"}])
-async def test_the_restrictions_are_shown_within_the_operators_limits(pin: dict[str, str]) -> None:
+async def test_the_restrictions_are_shown_within_the_operators_limits(pin: dict[str, Any]) -> None:
     """They are about the key, like the rest of the answer."""
     async with connect(telling({"restrictions": RESTRICTED}), **pin) as agent:
         result = await whoami(agent)

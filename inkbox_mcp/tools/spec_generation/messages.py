@@ -25,7 +25,7 @@ async def get_message(api: InkboxAPI, args: GetMessage) -> Message:
 
 @operation(READ_ONLY, lookups={NotFound: near_mailbox}, advice={NotFound: NO_MAILBOX}, waits=time_limit, reports=True)
 async def wait_for_message(api: InkboxAPI, args: WaitForMessage) -> Waited:
-    """Wait for a received message that matches, and read it. One that is there already counts.
+    """Wait for a received message that matches, and read it; if several do, the oldest. list_messages shows all.
 
     After timed_out, call again with `after`; `others` did not match, so perhaps change the filter.
     """
