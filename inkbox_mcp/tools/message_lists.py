@@ -219,7 +219,7 @@ async def _found(api: InkboxAPI, args: ListMessages, span: _Span) -> MessagePage
     items = (await api.get(where, Page)).items
     found = [message for message in items if _is_wanted(message, args, span)]
     more = len(items) >= PAGE or len(found) > args.limit
-    return _page(found[: args.limit], len(items), None, note=MORE_WORDS if more else None)
+    return _page(args, found[: args.limit], len(items), None, note=MORE_WORDS if more else None)
 
 
 async def _listed(api: InkboxAPI, args: ListMessages, span: _Span) -> MessagePage:
@@ -238,17 +238,19 @@ async def _listed(api: InkboxAPI, args: ListMessages, span: _Span) -> MessagePag
             if _is_wanted(message, args, span):
                 found.append(message)
                 if len(found) == args.limit and message is not rest[-1]:
-                    return _page(found, looked_at, Place(place.page, in_order(message)))
+                    return _page(args, found, looked_at, Place(place.page, in_order(message)))
         is_over = not listed.items or span.is_after(listed.items[-1])
         if is_over or not (listed.has_more and listed.next_cursor):
-            return _page(found, looked_at, None)
+            return _page(args, found, looked_at, None)
         place = Place(listed.next_cursor, None if rest else place.shown)
         if len(found) >= args.limit:
             break
-    return _page(found, looked_at, place)
+    return _page(args, found, looked_at, place)
 
 
-def _page(found: list[Item], looked_at: int, place: Place | None, note: str | None = None) -> MessagePage:
-    rows = {"messages": [row_of(message) for message in found]}
+def _page(
+    args: ListMessages, found: list[Item], looked_at: int, place: Place | None, note: str | None = None
+) -> MessagePage:
+    rows = {"messages": [row_of(message, args.email_address) for message in found]}
     cursor = {"looked_at": looked_at, "next_cursor": place and str(place)}
     return parse({**cursor, **({"note": note} if note else {}), **rows}, MessagePage)

@@ -72,14 +72,21 @@ def messages_of(address: str, *segments: str) -> Path:
     return path(MAILBOXES, address, MESSAGES, *segments)
 
 
-def row_of(message: Mapping[str, Any]) -> Item:
-    """Return what a list shows of a message. What a reader expects is left out: read, without attachments, received."""
+def row_of(message: Mapping[str, Any], mailbox: str = "") -> Item:
+    """Return what a list shows of a message.
+
+    What a reader expects is left out: that it is read, has no attachments, and was received by this mailbox alone.
+
+    Args:
+        message: as the API lists it.
+        mailbox: the address of the mailbox. If it is empty or not whole, rows always say who received a message.
+    """
     outbound = message.get("direction") == "outbound"
     shown = {
         "id": written(message.get("id"), MAX_ID),
         "thread_id": written(message.get("thread_id"), MAX_ID),
         "from": sender_of(message),
-        "to": recipients_of(message),
+        "to": "" if _is_for_alone(message, mailbox) else recipients_of(message),
         "subject": written(message.get("subject"), MAX_SUBJECT),
         "snippet": written(message.get("snippet"), MAX_SNIPPET),
         "created_at": written(to_the_second(message.get("created_at")), MAX_TIME),
@@ -111,6 +118,12 @@ def recipients_of(message: Mapping[str, Any]) -> str:
     return f"{written(to[0], 200)}{more}" if to else ""
 
 
+def _is_for_alone(message: Mapping[str, Any], mailbox: str) -> bool:
+    """Whether a mailbox received a message that names no other recipient."""
+    is_named_whole = "@" in mailbox
+    return message.get("direction") == "inbound" and is_named_whole and recipients_of(message) == mailbox.lower()
+
+
 def list_of(value: object) -> list[object]:
     """Return a list; an empty one for what is none."""
     return cast("list[object]", value) if isinstance(value, list) else []
@@ -127,7 +140,7 @@ def is_from(message: Mapping[str, Any], sender: str) -> bool:
 
 
 class MessageRow(Result):
-    """A message in a list. What a reader expects is left out: that it is read, received, and without attachments."""
+    """A message in a list, without what a reader expects; see `row_of`."""
 
     also: ClassVar[Also] = {
         "id": ID,
