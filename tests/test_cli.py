@@ -157,7 +157,7 @@ def test_tools_are_shown_as_a_table_or_as_a_client_sees_them(capsys: pytest.Capt
     assert shown == tools_json("spec")
     assert "create_mailbox" in [tool["name"] for tool in json.loads(shown)["tools"]]
     assert main(["tools", "--json", "--api-generation", "identity"]) == 0
-    assert "create_mailbox" not in capsys.readouterr().out
+    assert "create_mailbox" not in [tool["name"] for tool in json.loads(capsys.readouterr().out)["tools"]]
 
 
 @pytest.mark.parametrize("generation", ["spec", "identity"])

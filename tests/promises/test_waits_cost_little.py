@@ -50,7 +50,7 @@ def pauses(room: Mailroom, mailbox: str) -> list[float]:
 async def test_a_thousand_waits_for_a_hundred_mailboxes_make_one_poll_at_a_time_each() -> None:
     """All of them get their answer, and the message is asked for by each, since each may want another one."""
     room = Mailroom()
-    service = await served(room)
+    service = await served(room, max_waits=1000)
     for number in range(100):
         room.receive(Mail(api_time(-10), 1, visible=anyio.current_time() + 10), mailbox=f"box-{number}")
     found = await many(1000, lambda number: wait(service, email_address=f"box-{number % 100}"))
@@ -62,7 +62,7 @@ async def test_a_thousand_waits_for_a_hundred_mailboxes_make_one_poll_at_a_time_
 async def test_calls_that_begin_all_the_time_poll_no_more_often() -> None:
     """A new call may ask sooner than the pause that is reached, but never within a second."""
     room = Mailroom()
-    service = await served(room)
+    service = await served(room, max_waits=1000)
 
     async def late(number: int) -> Any:
         await anyio.sleep(number / 10)

@@ -120,12 +120,12 @@ def test_a_list_that_another_process_has_made_outdated_is_not_recorded(tmp_path:
     with inkbox(404) as (variables, _):
         session = Session(tmp_path, **variables)
         answers = [session.ask(line) for line in lines]
-        assert b"create_mailbox" in answers[2]
+        assert b'"name":"create_mailbox"' in answers[2]
         (memory,) = (tmp_path / ".cache" / "inkbox-mcp" / "generations").iterdir()
         memory.write_text("identity")
         session.end(call("c", name="whoami"))
         next_one = Session(tmp_path, **variables)
-        assert b"create_mailbox" not in [next_one.ask(line) for line in lines][2]
+        assert b'"name":"create_mailbox"' not in [next_one.ask(line) for line in lines][2]
         next_one.end()
 
 
