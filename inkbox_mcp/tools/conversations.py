@@ -78,9 +78,13 @@ def threads_of(address: str, *segments: str) -> Path:
     return path(MAILBOXES, address, THREADS, *segments)
 
 
-async def list_spam(api: InkboxAPI, address: str, *, since: int) -> list[WholeThread]:
-    """Return the newest threads that were taken for spam, since a time in microseconds since 1970."""
-    listed = await api.get(threads_of(address).where(folder="spam", limit=MOST_SPAM), Page)
+async def list_spam(api: InkboxAPI, address: str) -> Page:
+    """Return the newest threads that were taken for spam, without their messages."""
+    return await api.get(threads_of(address).where(folder="spam", limit=MOST_SPAM), Page, once=True)
+
+
+async def read_spam(api: InkboxAPI, address: str, listed: Page, *, since: int) -> list[WholeThread]:
+    """Return those of the listed threads that have messages since a time in microseconds since 1970."""
     recent = [item for item in listed.items if (moment(item.get("last_message_at")) or 0) >= since]
     return [await api.get(threads_of(address, str(item.get("id"))), WholeThread) for item in recent]
 

@@ -1,6 +1,8 @@
 """How tools wait for a message: what is new, what matches, and where the next wait goes on."""
 
 from contextlib import suppress
+from functools import partial
+from math import inf
 from typing import Annotated, ClassVar
 
 import anyio
@@ -24,7 +26,7 @@ from inkbox_mcp.mail.positions import Position, in_order, moment
 from inkbox_mcp.toolkit.fields import SearchText, Text, WholeNumber
 from inkbox_mcp.toolkit.operation import Also, Args, Result
 from inkbox_mcp.toolkit.paging import matching
-from inkbox_mcp.tools.conversations import list_spam
+from inkbox_mcp.tools.conversations import list_spam, read_spam
 from inkbox_mcp.tools.inbox import MOST_PAGES, Inbox
 from inkbox_mcp.tools.mailboxes import Address
 from inkbox_mcp.tools.messages import OF_MAILBOX, PAGE, Item, MessageRow, Page, is_from, messages_of, row_of
@@ -209,8 +211,12 @@ class Wait:
     async def _add_spam(self) -> None:
         """Find out which of the other messages were taken for spam."""
         start = self._inbox.start
+        poll: Poll[Page] = self._api.poll(f"spam {self._address.casefold()}")
         with suppress(InkboxError), anyio.move_on_after(SECONDS_FOR_SPAM):
-            for thread in await list_spam(self._api, self._address, since=start.since):
+            look = await poll.look(partial(list_spam, self._api, self._address), poll.join(), inf)
+            if not look or not look.found:
+                return
+            for thread in await read_spam(self._api, self._address, look.found, since=start.since):
                 spam = [item for item in thread.messages if start.is_new(item) and item.get("direction") == "inbound"]
                 ids = {item.get("id") for item in spam}
                 kept = [item for item in self._others if item.get("id") not in ids]
