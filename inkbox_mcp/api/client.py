@@ -255,7 +255,7 @@ class InkboxAPI:
                 async with turn(call, self._turns), turn(call, self._connection.turns):
                     received = await self._connection.exchange(call, key, method, path, body, number)
                 data = interpret(received)
-                if path.startswith((MAILBOXES, IDENTITIES)) and (shown := generation_of(data)):
+                if _may_show_generation(path) and (shown := generation_of(data)):
                     self.known.learn(shown)
                 self.check(method, path, data)
                 return read(data)
@@ -269,6 +269,12 @@ class InkboxAPI:
                 raise OutcomeUnknown(str(error), status=error.status) from error
 
         return await (attempt(1) if once else repeated(call, method, attempt, unique=unique))
+
+
+def _may_show_generation(path: Path) -> bool:
+    """Whether an answer is about a mailbox or an identity; messages and threads have fields of the same names."""
+    is_mail = path.template.startswith(f"{MAILBOXES}/{{}}/")
+    return path.startswith((MAILBOXES, IDENTITIES)) and not is_mail
 
 
 def _ignore(_: object) -> None:
