@@ -171,7 +171,10 @@ def _question(args: DeleteMessage) -> str:
 async def _about(api: InkboxAPI, args: DeleteMessage) -> Mapping[str, str]:
     """Return what a person needs to know which message it is, and how many others would go with it."""
     message = await _find(api, args)
-    about = {"subject": written(message.get("subject"), 200) or "(no subject)", "sender": sender_of(message)}
+    about = {
+        "subject": written(message.get("subject"), 200) or "(no subject)",
+        "sender": sender_of(message) or "(no sender)",
+    }
     if not args.whole_thread:
         return about
     thread = await api.get(threads_of(args.email_address, _thread_of(message)), WholeThread)

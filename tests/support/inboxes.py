@@ -1,6 +1,6 @@
 """Agents with a mailbox on a sandbox, and the mail that strangers write to them."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from typing import Any
@@ -11,7 +11,9 @@ from mcp.types import CallToolResult
 
 from inkbox_mcp.sandbox import Generation, Store
 from tests.sandbox.mail.people import Person, people
-from tests.support.agents import Agent, Handler, connect
+from tests.support.agents import Agent, connect
+
+Fault = Callable[[httpx2.Request], httpx2.Response | None]
 
 
 class Inbox:
@@ -29,7 +31,7 @@ class Inbox:
         self.person, self.store = person, store
         self.agent: Agent
         self.requests: list[str] = []
-        self.fault: Handler | None = None
+        self.fault: Fault | None = None
 
     async def answer(self, request: httpx2.Request) -> httpx2.Response:
         """Answer a request of the tools."""
@@ -99,7 +101,7 @@ async def inbox(
     with Store(":memory:") as store:
         async with people(store, generation, "desk") as (person,):
             made = Inbox(person, store)
-            given = {"api_key": person.client.headers["X-API-Key"], "api_generation": generation, **settings}
-            async with connect(made.answer, era, human, **given) as agent:
+            key = person.client.headers["X-API-Key"]
+            async with connect(made.answer, era, human, api_key=key, api_generation=generation, **settings) as agent:
                 made.agent = agent
                 yield made

@@ -7,6 +7,8 @@ from uuid import uuid4
 import httpx2
 import pytest
 from mcp import Client
+from mcp.client.session import ClientRequestContext
+from mcp.types import ElicitRequestParams, ElicitResult
 
 from inkbox_mcp.sandbox import Generation
 from inkbox_mcp.toolkit.bounds import MAX_RESULT
@@ -157,7 +159,7 @@ async def test_the_largest_part_of_the_largest_mail_fits_into_a_result(generatio
     """Each character may take four bytes, and what is beside the text may be as long as it may be."""
     longest = {
         "id": str(uuid4()), "direction": "inbound", "from_address": "😀" * 900, "from_display_name": "😀" * 900,
-        "to_addresses": ["😀" * 900] * 10_000, "cc_addresses": ["😀" * 900] * 10_000, "subject": "😀" * 998,
+        "to_addresses": ["😀" * 900] * 300, "cc_addresses": ["😀" * 900] * 300, "subject": "😀" * 998,
         "body_text": "😀 " * 100_000,
         "body_html": "".join(f'<a href="https://a.org/{n}?{"x" * 4000}">{"😀" * 300}</a>' for n in range(100)),
         "attachment_metadata": [{"filename": "😀" * 900, "content_type": "😀" * 900, "size": 10**12}] * 900,
@@ -240,7 +242,7 @@ async def test_a_folder_that_refuses_a_message_is_named_beside_what_was_done(gen
             is_move = request.method == "PATCH" and request.url.path.endswith(f"/threads/{thread}")
             return httpx2.Response(422, json={"detail": "not there"}) if is_move else None
 
-        desk.fault = refuse  # pyright: ignore[reportAttributeAccessIssue]
+        desk.fault = refuse
         done = await desk.ask("update_messages", message_ids=[one, two], is_starred=True, folder="spam")
         assert [each["changed"] for each in done["messages"]] == [False, True]
         assert "not there" in done["messages"][0]["error"]
@@ -301,19 +303,32 @@ async def test_the_human_sees_how_many_messages_go_with_a_conversation(generatio
 
 
 @BOTH
+async def test_a_message_does_not_show_the_generation_of_the_api(generation: Generation) -> None:
+    """It has a status, as a mailbox of the spec generation has; the tools stay those of the organization."""
+    async with inbox(generation) as desk:
+        before = [tool.name for tool in (await desk.agent.client.list_tools()).tools]
+        message_id = desk.deliver()
+        await desk.ask("get_message", message_id=message_id)
+        await desk.ask("update_messages", message_ids=[message_id], is_read=False, folder="archive")
+        (thread,) = (await desk.ask("list_threads"))["threads"]
+        await desk.ask("get_thread", thread_id=thread["id"])
+        assert [tool.name for tool in (await desk.agent.client.list_tools()).tools] == before
+
+
+@BOTH
 async def test_a_yes_counts_for_what_the_question_showed(generation: Generation) -> None:
     """If mail comes into the conversation while the human thinks, the question is asked anew."""
     async with inbox(generation) as desk:
         ids = desk.converse(1)
         human = Human("accept")
 
-        async def think(*given: Any) -> Any:
+        async def think(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
             if not human.questions:
                 desk.deliver("Plans", headers={"In-Reply-To": "<0@example.org>"})
-            return await human(*given)
+            return await human(context, params)
 
-        settings = {"api_key": desk.person.client.headers["X-API-Key"], "api_generation": generation}
-        async with Client(server_on(desk.answer, **settings), elicitation_callback=think) as client:
+        server = server_on(desk.answer, api_key=desk.person.client.headers["X-API-Key"], api_generation=generation)
+        async with Client(server, elicitation_callback=think) as client:
             arguments = {"email_address": desk.person.address, "message_id": ids[0], "whole_thread": True}
             await Agent(client).ask("delete_message", **arguments)
         assert ["(1 message)" in each for each in human.questions] == [True, False]
@@ -335,13 +350,15 @@ async def test_a_strangers_subject_cannot_write_the_question(generation: Generat
 
 
 @BOTH
-async def test_a_message_without_subject_and_sender_can_be_deleted(generation: Generation) -> None:
-    """Nulls are shown as what they are."""
+async def test_a_message_without_a_subject_can_be_deleted(generation: Generation) -> None:
+    """The question says that it has none."""
     human = Human("accept")
     async with inbox(generation, human=human) as desk:
         delivered, _ = desk.store.deliver(b"To: desk@inkboxmail.com\n\nx")
         await desk.ask("delete_message", message_id=delivered[desk.person.address])
-        assert human.questions == ['Delete the message "(no subject)" from "", in desk@inkboxmail.com, for good?']
+        assert human.questions == [
+            'Delete the message "(no subject)" from "unknown@unknown.invalid", in desk@inkboxmail.com, for good?'
+        ]
 
 
 @BOTH
@@ -385,7 +402,8 @@ CALLS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("tool", CALLS)
 async def test_mail_of_other_agents_is_out_of_bounds(generation: Generation, tool: str) -> None:
     """By handle or by address; nothing is sent to a mailbox that is not allowed."""
-    for limit in ({"allow_handles": ["other-agent"]}, {"allow_addresses": ["other@*"]}):
+    limits: list[dict[str, Any]] = [{"allow_handles": ["other-agent"]}, {"allow_addresses": ["other@*"]}]
+    for limit in limits:
         async with inbox(generation, confirm="never", **limit) as desk:
             message = await desk.refused(tool, **CALLS[tool])
             assert "email_address is outside what this server's operator allows" in message
@@ -396,7 +414,8 @@ async def test_mail_of_other_agents_is_out_of_bounds(generation: Generation, too
 async def test_ones_own_mail_is_within_bounds(generation: Generation) -> None:
     """The address is allowed by itself, or by its agent's handle."""
     handle = "sales-agent" if generation == "spec" else "desk"
-    for limit in ({"allow_handles": [handle]}, {"allow_addresses": ["desk@*"]}):
+    limits: list[dict[str, Any]] = [{"allow_handles": [handle]}, {"allow_addresses": ["desk@*"]}]
+    for limit in limits:
         async with inbox(generation, confirm="never", **limit) as desk:
             message_id = desk.deliver()
             (row,) = (await desk.ask("list_messages"))["messages"]
@@ -415,5 +434,5 @@ async def test_a_server_that_only_reads_offers_no_tool_that_changes_mail(generat
         assert {"list_messages", "get_message", "list_threads", "get_thread"} <= offered
         assert not {"update_messages", "delete_message"} & offered
         message_id = desk.deliver()
-        assert "--read-only" in await desk.refused("delete_message", message_id=message_id)
+        assert "this server is read-only" in await desk.refused("delete_message", message_id=message_id)
         assert not await desk.is_read(message_id)
