@@ -26,6 +26,7 @@ from inkbox_mcp.tools.messages import (
     THREADS,
     Item,
     Page,
+    id_of,
     is_unread,
     side_by_side,
     written,
@@ -105,7 +106,7 @@ class Reader:
     async def read(self) -> Thread:
         """Return the thread with its newest messages, oldest first."""
         thread = await self._api.get(threads_of(self._address, self._args.thread_id), WholeThread)
-        known = [message for message in thread.messages if message.get("id")]
+        known = [message for message in thread.messages if id_of(message)]
         newest, _ = page(known, len(known) or 1, self._args.cursor)
         texts, taken, left = list[Item](), 0, self._args.max_chars
         while left > 0 and taken < len(newest):
@@ -116,7 +117,7 @@ class Reader:
                     await self._put_back(batch[place:])
                     break
                 taken += 1
-                if detail := details.get(str(message["id"])):
+                if detail := details.get(id_of(message)):
                     text = await self._text(detail, max(left, LEAST))
                     texts.insert(0, text)
                     left -= len(to_json(text).decode())
@@ -140,10 +141,10 @@ class Reader:
         async def get(message_id: str) -> None:
             found[message_id] = await read_detail(self._api, self._address, message_id)
 
-        failed = await side_by_side([str(message["id"]) for message in batch], get)
+        failed = await side_by_side([id_of(message) for message in batch], get)
         for error in failed.values():
             if not isinstance(error, NotFound):
-                await self._put_back([message for message in batch if str(message["id"]) in found])
+                await self._put_back([message for message in batch if id_of(message) in found])
                 raise error
         return found
 
@@ -151,4 +152,4 @@ class Reader:
         """Set messages back to unread that were read and are not shown."""
         for message in messages:
             if self._marks_read and is_unread(message):
-                await restore_unread(self._api, self._address, str(message["id"]))
+                await restore_unread(self._api, self._address, id_of(message))

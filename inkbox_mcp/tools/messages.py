@@ -99,6 +99,12 @@ def row_of(message: Mapping[str, Any], mailbox: str = "") -> Item:
     return {name: value for name, value in shown.items() if value}
 
 
+def id_of(message: Mapping[str, Any]) -> str:
+    """Return the id of a message by which the API can be asked for it; empty if it has none."""
+    found = message.get("id")
+    return found if isinstance(found, str) and len(found) <= MAX_ID else ""
+
+
 def is_unread(message: Mapping[str, Any]) -> bool:
     """Whether a received message has not been read."""
     return message.get("direction") != "outbound" and message.get("is_read") is False
