@@ -95,7 +95,7 @@ QUESTIONS: list[tuple[str, dict[str, Any], Generation, str]] = [
         "delete_message",
         {"email_address": "a", "message_id": "123e4567-e89b-42d3-a456-426614174000"},
         "spec",
-        "Delete the message Invoice from b@example.com, in a, for good?",
+        'Delete the message "Invoice" from "b@example.com", in a, for good?',
     ),
 ]
 
@@ -112,6 +112,8 @@ def objects(generation: Generation, requests: list[httpx2.Request]) -> Callable[
             return httpx2.Response(404, json={"detail": "Not Found"})
         if request.url.path.endswith(("mailboxes", "identities")):
             return httpx2.Response(200, json=[{**mailbox, "agent_handle": "a"}])
+        if request.url.path.endswith("/messages"):
+            return httpx2.Response(200, json={"items": [{**message, "id": "123e4567-e89b-42d3-a456-426614174000"}]})
         return httpx2.Response(200, json={**mailbox, "agent_handle": "a"})
 
     return answer
