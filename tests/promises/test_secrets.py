@@ -50,6 +50,12 @@ ARGUMENTS: dict[str, Any] = {
     "webhook_id": "11111111-1111-4111-8111-111111111111",
     "event_types": ["message.received"],
     "search": SENTINEL,
+    **dict.fromkeys(("sender", "subject", "contains"), SENTINEL),
+    **dict.fromkeys(("message_id", "thread_id"), "22222222-2222-4222-8222-222222222222"),
+    "message_ids": ["22222222-2222-4222-8222-222222222222"],
+    "is_read": True,
+    "filename": f"{SENTINEL}.pdf",
+    "timeout": 0,  # nothing ever comes
 }
 SPEC = CATALOGUES["spec"]
 TOOLS: list[Tool] = [declaration(operation, SPEC) for operation in SPEC.tools.values()]
