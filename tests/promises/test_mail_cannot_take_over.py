@@ -207,7 +207,7 @@ FIELDS = [
 ]  # fmt: skip
 
 
-@BOTH
+@pytest.mark.parametrize("generation", ["spec", pytest.param("identity", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("field", FIELDS)
 async def test_a_field_of_any_shape_is_data_and_no_bug(generation: Generation, field: str) -> None:
     """Missing, null, of another type, nested or huge: the rest of the message is shown, and every schema holds."""

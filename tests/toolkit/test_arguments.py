@@ -54,7 +54,7 @@ def test_what_clients_add_is_dropped(name: str, value: object) -> None:
 
 async def test_what_clients_add_changes_no_call_of_any_tool(era: str) -> None:
     """All tools take them, also a tool without arguments."""
-    async with connect(mode=era, sandbox=True) as agent:
+    async with connect(mode=era, sandbox=True, sandbox_db=":memory:") as agent:
         assert not (await agent.client.call_tool("whoami", dict.fromkeys(INJECTED, "x"))).is_error
     for operation in EVERY.values():
         assert not {*operation.args.model_fields} & {*INJECTED}
