@@ -3,6 +3,7 @@
 Source: https://inkbox.ai/docs/api/mail/threads
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field
@@ -11,7 +12,7 @@ from pydantic_core import to_json
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.paths import MAILBOXES, Path, path
 from inkbox_mcp.api.responses import parse
-from inkbox_mcp.errors import NotFound
+from inkbox_mcp.errors import InkboxError, NotFound
 from inkbox_mcp.mail.positions import moment
 from inkbox_mcp.toolkit.fields import Cursor, ResourceID, WholeNumber
 from inkbox_mcp.toolkit.operation import Also, Args, Result
@@ -31,7 +32,7 @@ from inkbox_mcp.tools.messages import (
     side_by_side,
     written,
 )
-from inkbox_mcp.tools.reading import Message, View, read_detail, restore_unread, shown
+from inkbox_mcp.tools.reading import Message, View, read_detail, restore_all_unread, shown
 
 MOST_SPAM = 3
 LEAST = 200
@@ -67,7 +68,7 @@ class GetThread(Args):
 
 
 class Thread(Result):
-    also: ClassVar[Also] = {"subject": str, "folder": str, "message_count": int}
+    also: ClassVar[Also] = {"subject": str, "folder": str, "message_count": int, "note": str}
 
     id: ID
     next_cursor: str | None
@@ -102,16 +103,36 @@ class Reader:
     def __init__(self, api: InkboxAPI, args: GetThread, *, marks_read: bool) -> None:
         self._api, self._args, self._marks_read = api, args, marks_read
         self._address = args.email_address
+        self._asked: list[Item] = []
 
     async def read(self) -> Thread:
-        """Return the thread with its newest messages, oldest first."""
+        """Return the thread with its newest messages, oldest first.
+
+        Messages that cannot be read are named in a note, so that one of them does not hide the others.
+
+        Raises:
+            InkboxError: the thread cannot be read, or none of the messages that come first.
+        """
         thread = await self._api.get(threads_of(self._address, self._args.thread_id), WholeThread)
+        try:
+            return await self._read(thread)
+        except BaseException:  # cancelled, too: nobody sees what was read
+            await self._put_back(self._asked)
+            raise
+
+    async def _read(self, thread: WholeThread) -> Thread:
         known = [message for message in thread.messages if id_of(message)]
         newest, _ = page(known, len(known) or 1, self._args.cursor)
         texts, taken, left = list[Item](), 0, self._args.max_chars
-        while left > 0 and taken < len(newest):
+        failed, missing = dict[str, InkboxError](), dict[str, InkboxError]()
+        while left > 0 and taken < len(newest) and not failed:
             batch = newest[taken : taken + AT_ONCE]
-            details = await self._details(batch)
+            details, failed = await self._details(batch)
+            if failed and not details:
+                # Perhaps nothing can be read at present: the same cursor tries again.
+                await self._put_back(batch)
+                missing = failed
+                break
             for place, message in enumerate(batch):
                 if left <= 0:
                     await self._put_back(batch[place:])
@@ -121,11 +142,18 @@ class Reader:
                     text = await self._text(detail, max(left, LEAST))
                     texts.insert(0, text)
                     left -= len(to_json(text).decode())
+                elif error := failed.get(id_of(message)):
+                    missing[id_of(message)] = error
+                    # The API may have marked it read, although its answer failed.
+                    await self._put_back([message])
+        if missing and not texts:
+            raise next(iter(missing.values()))
         about = {"subject": written(thread.subject, MAX_SUBJECT), "folder": written(thread.folder, MAX_WORD)}
         whole = {
             "id": self._args.thread_id,
             **{name: value for name, value in about.items() if value},
             "message_count": len(thread.messages),
+            **({"note": _note(missing)} if missing else {}),
             "next_cursor": page(known, taken, self._args.cursor)[1] if taken else None,
         }
         return parse({**whole, "messages": texts}, Thread)
@@ -134,22 +162,25 @@ class Reader:
         part = await shown(detail, View(max_chars=most))
         return {name: value for name, value in part.items() if name != "thread_id"}
 
-    async def _details(self, batch: list[Item]) -> dict[str, Item]:
-        """Get messages side by side, by id, without those that were deleted meanwhile."""
+    async def _details(self, batch: list[Item]) -> tuple[dict[str, Item], dict[str, InkboxError]]:
+        """Get messages side by side, by id, and why others cannot be had, without those deleted meanwhile."""
         found: dict[str, Item] = {}
 
         async def get(message_id: str) -> None:
             found[message_id] = await read_detail(self._api, self._address, message_id)
 
+        self._asked += batch
         failed = await side_by_side([id_of(message) for message in batch], get)
-        for error in failed.values():
-            if not isinstance(error, NotFound):
-                await self._put_back([message for message in batch if id_of(message) in found])
-                raise error
-        return found
+        return found, {name: error for name, error in failed.items() if not isinstance(error, NotFound)}
 
     async def _put_back(self, messages: list[Item]) -> None:
         """Set messages back to unread that were read and are not shown."""
-        for message in messages:
-            if self._marks_read and is_unread(message):
-                await restore_unread(self._api, self._address, id_of(message))
+        if self._marks_read:
+            unread = [id_of(message) for message in messages if is_unread(message)]
+            await restore_all_unread(self._api, self._address, unread)
+
+
+def _note(missing: Mapping[str, InkboxError]) -> str:
+    """Say which messages are missing, and why."""
+    error = next(iter(missing.values()))
+    return f"Not shown, because they cannot be read now: {', '.join(missing)}. {error} Try get_message later."

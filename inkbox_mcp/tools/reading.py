@@ -1,7 +1,7 @@
 """How tools read a message: its text between marks, the codes and links in it, and what was left out."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
@@ -9,6 +9,7 @@ import anyio
 from pydantic import Field
 
 from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.calls import begin, request_id
 from inkbox_mcp.errors import InkboxError
 from inkbox_mcp.mail.fence import fenced
 from inkbox_mcp.toolkit.fields import Boolean, WholeNumber
@@ -25,6 +26,7 @@ from inkbox_mcp.tools.messages import (
     list_of,
     messages_of,
     sender_of,
+    side_by_side,
     written,
 )
 
@@ -198,12 +200,23 @@ def _file(metadata: Item) -> Item:
 
 
 async def restore_unread(api: InkboxAPI, address: str, message_id: str) -> None:
-    """Set a message back to unread that was read for nothing, also if the call is cancelled."""
-    with anyio.move_on_after(SECONDS_TO_RESTORE, shield=True):
+    """Set a message back to unread that was read for nothing, also if the call is cancelled or out of time."""
+    # A request of the call itself would be given up after the call's deadline, before it is sent.
+    with anyio.move_on_after(SECONDS_TO_RESTORE, shield=True), begin(SECONDS_TO_RESTORE, request_id()):
         try:
             await api.patch(messages_of(address, message_id), {"is_read": False}, Result)
         except InkboxError:
             return
+
+
+async def restore_all_unread(api: InkboxAPI, address: str, message_ids: Iterable[str]) -> None:
+    """Set messages back to unread side by side, as `restore_unread` does with one."""
+
+    async def restore(message_id: str) -> None:
+        await restore_unread(api, address, message_id)
+
+    with anyio.move_on_after(SECONDS_TO_RESTORE, shield=True):
+        await side_by_side(message_ids, restore)
 
 
 def _people(addresses: object) -> str:

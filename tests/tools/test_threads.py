@@ -6,6 +6,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from inkbox_mcp.calls import current
 from inkbox_mcp.sandbox import Generation
 from tests.support.agents import text
 from tests.support.inboxes import Inbox, inbox
@@ -131,19 +132,64 @@ async def test_a_message_that_is_deleted_meanwhile_is_left_out_and_no_other(gene
 
 
 @BOTH
-async def test_an_error_while_reading_leaves_messages_as_unread_as_they_were(generation: Generation) -> None:
-    """The call fails as a whole, so nothing was read."""
+async def test_a_message_that_cannot_be_read_is_named_and_hides_no_other(generation: Generation) -> None:
+    """It stays as unread as it was, and the cursor leads past it."""
     async with inbox(generation) as desk:
-        ids = desk.converse(3)
+        ids = desk.converse(12)
         thread_id = await thread_of(desk, ids[0])
 
         def fail(request: httpx2.Request) -> httpx2.Response | None:
-            failing = request.method == "GET" and request.url.path.endswith(ids[1])
+            failing = request.method == "GET" and request.url.path.endswith(ids[5])
             return httpx2.Response(422, json={"detail": "no"}) if failing else None
 
         desk.fault = fail
-        assert "Inkbox answered 422" in await desk.refused("get_thread", thread_id=thread_id)
-        assert not any([await desk.is_read(each) for each in ids])
+        found = await walk(desk, thread_id)
+        assert [each["id"] for page in reversed(found) for each in page["messages"]] == [*ids[:5], *ids[6:]]
+        (note,) = [page["note"] for page in found if "note" in page]
+        assert ids[5] in note
+        assert "Inkbox answered 422" in note
+        assert not await desk.is_read(ids[5])
+
+
+@BOTH
+async def test_what_fits_is_shown_when_older_messages_cannot_be_read(generation: Generation) -> None:
+    """The cursor tries them again, and fails as long as none can be read; those stay unread."""
+    async with inbox(generation) as desk:
+        ids = desk.converse(8)
+        thread_id = await thread_of(desk, ids[0])
+
+        def fail(request: httpx2.Request) -> httpx2.Response | None:
+            failing = request.method == "GET" and request.url.path.endswith(tuple(ids[:3]))
+            return httpx2.Response(422, json={"detail": "no"}) if failing else None
+
+        desk.fault = fail
+        thread = await desk.ask("get_thread", thread_id=thread_id)
+        assert [each["id"] for each in thread["messages"]] == ids[3:]
+        assert all(each in thread["note"] for each in ids[:3])
+        cursor = thread["next_cursor"]
+        assert "Inkbox answered 422" in await desk.refused("get_thread", thread_id=thread_id, cursor=cursor)
+        assert not any([await desk.is_read(each) for each in ids[:3]])
+        desk.fault = None
+        thread = await desk.ask("get_thread", thread_id=thread_id, cursor=cursor)
+        assert [each["id"] for each in thread["messages"]] == ids[:3]
+
+
+async def test_messages_are_set_back_when_the_time_of_the_call_is_over() -> None:
+    """Setting them back has a time of its own."""
+    async with inbox("identity") as desk:
+        ids = desk.converse(5, "{} " + "x" * 2_000)
+        thread_id = await thread_of(desk, ids[0])
+
+        def end(request: httpx2.Request) -> None:
+            if request.method == "GET" and request.url.path.endswith(ids[0]):
+                current().timeout = -1
+                current().restart()
+
+        desk.fault = end
+        thread = await desk.ask("get_thread", thread_id=thread_id, max_chars=1_000)
+        shown = {each["id"] for each in thread["messages"]}
+        assert 0 < len(shown) < 5
+        assert {each for each in ids if await desk.is_read(each)} == shown
 
 
 @BOTH
