@@ -6,7 +6,7 @@ import anyio
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.mail.positions import LATE, Position, created, in_order
-from inkbox_mcp.tools.messages import PAGE, Item, Page, messages_of
+from inkbox_mcp.tools.messages import PAGE, Item, Page, id_of, messages_of
 
 MOST_PAGES = 20
 """The most further pages of `PAGE` messages that are read at once."""
@@ -60,9 +60,10 @@ class Inbox:
         unseen: dict[str, Item] = {}
         pages = 0
         while True:
-            fresh = {name: item for item in page.items if (name := str(item.get("id"))) not in self._seen}
+            known = [item for item in page.items if id_of(item)]  # others cannot be asked for
+            fresh = {name: item for item in known if (name := id_of(item)) not in self._seen}
             unseen |= fresh
-            if self._is_last(page, is_all_new=len(fresh) == len(page.items)):
+            if self._is_last(page, is_all_new=len(fresh) == len(known)):
                 break
             if pages == MOST_PAGES:
                 self.is_cut = True

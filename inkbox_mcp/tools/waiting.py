@@ -18,6 +18,7 @@ from inkbox_mcp.errors import (
     RateLimited,
     ServerError,
     TooLarge,
+    Unauthorized,
     Unavailable,
     UnexpectedResponse,
     Unreachable,
@@ -29,7 +30,7 @@ from inkbox_mcp.toolkit.paging import matching
 from inkbox_mcp.tools.conversations import list_spam, read_spam
 from inkbox_mcp.tools.inbox import MOST_PAGES, Inbox
 from inkbox_mcp.tools.mailboxes import Address
-from inkbox_mcp.tools.messages import OF_MAILBOX, PAGE, Item, MessageRow, Page, is_from, messages_of, row_of
+from inkbox_mcp.tools.messages import OF_MAILBOX, PAGE, Item, MessageRow, Page, id_of, is_from, messages_of, row_of
 from inkbox_mcp.tools.reading import MessageText, View, body_of, read_detail, restore_unread, shown
 
 NO_POSITION = 'must be `after` of an earlier result, unchanged, or a time such as "2026-05-31T18:00:00Z"'
@@ -38,11 +39,16 @@ NEWEST = 10
 MOST_OTHERS = 5
 TOO_MANY = f"More than {MOST_PAGES * PAGE:,} messages are newer than after, and the oldest of them were skipped."
 NOT_READ = "The mailbox could not be read at the end, so mail may have come: {error}"
+PASSED_OVER = "{count} of the new messages could not be read, and are among others: {error}"
+MOST_BROKEN = 10
+"""The most messages that fail in one look before it is given up: more of them are a fault of all the mail."""
 SECONDS_TO_LOOK, SECONDS_FOR_SPAM, SECONDS_TO_ANSWER = 3.0, 1.0, 5.0
 """Seconds after a wait for what is under way; then for asking for spam; and for both, and flags to set back."""
 
 PASSING = (Unreachable, RateLimited, Unavailable, ServerError, UnexpectedResponse)
 """Errors after which a wait goes on."""
+OF_ALL = (Unreachable, RateLimited, Unavailable, Unauthorized)
+"""Errors that say nothing about the one message that was asked for."""
 
 
 def _position(text: str) -> str:
@@ -101,6 +107,7 @@ class Wait:
         self._poll: Poll[Page] = api.poll(f"inbound {self._address.casefold()}")
         self._inbox = Inbox(api, self._address, _given(args.after))
         self._others: list[Item] = []
+        self._broken: dict[str, InkboxError] = {}
         self._failed: InkboxError | None = None
         self._began = anyio.current_time()
         self._until = self._began + args.timeout
@@ -153,18 +160,42 @@ class Wait:
 
     async def _match_next(self) -> Waited | None:
         """Return the oldest message that matches."""
+        held: list[Item] = []
         waiting = self._inbox.waiting
-        while waiting:
-            message = waiting[0]
+        while len(held) < len(waiting):
+            message = waiting[len(held)]
             try:
-                text = await self._read(message) if self._may_match(message) else None
+                text = await self._read_twice(message) if self._may_match(message) else None
+                self._broken.pop(id_of(message), None)
             except NotFound:  # deleted meanwhile
-                waiting.pop(0)
+                waiting.remove(message)
                 continue
+            except InkboxError as error:
+                if isinstance(error, OF_ALL):
+                    raise
+                self._broken[id_of(message)] = error
+                if isinstance(error, PASSING):  # it stays, and the next look tries it again
+                    held.append(message)
+                    self._poll.obey(error)
+                    if len(held) >= MOST_BROKEN:
+                        raise
+                    continue
+                text = None
             if text:
+                self._others += held
                 return self._result(self._past(message), text)
-            self._others.append(waiting.pop(0))
+            waiting.remove(message)
+            self._others.append(message)
         return None
+
+    async def _read_twice(self, message: Item) -> Item | None:
+        """Read a message; at once again if the fault may be a passing one of this message."""
+        try:
+            return await self._read(message)
+        except OF_ALL:
+            raise
+        except PASSING:
+            return await self._read(message)
 
     def _may_match(self, message: Item) -> bool:
         sender, subject = self._args.sender, self._args.subject
@@ -201,6 +232,7 @@ class Wait:
     async def _timed_out(self, call: Call, *, is_cut_off: bool) -> Waited:
         """Return that nothing matched, and where to go on: at the start, so that a corrected filter misses nothing."""
         self._inbox.begin(self._began, call.clock)
+        self._others += [message for message in self._inbox.waiting if id_of(message) in self._broken]
         is_ending = call.ending is not None and call.ending.is_set()
         if is_cut_off and not self._failed and not is_ending:
             self._failed = Unreachable("Inkbox did not answer in time.")
@@ -223,14 +255,18 @@ class Wait:
                 self._others = [*kept, *({**item, "folder": "spam"} for item in spam)]
 
     def _result(self, position: Position, message: Item | None = None) -> Waited:
-        others = [row_of(item) for item in sorted(self._others, key=in_order)[-MOST_OTHERS:]]
+        broken = [item for item in self._others if id_of(item) in self._broken]
+        listed = self._others if message is None else broken
+        others = [row_of(item) for item in sorted(listed, key=in_order)[-MOST_OTHERS:]]
         result: Item = {"timed_out": message is None, "after": str(position)}
         notes = [TOO_MANY] if self._inbox.is_cut else []
+        if broken:
+            notes.append(PASSED_OVER.format(count=len(broken), error=self._broken[id_of(broken[-1])]))
         if message is not None:
             result["message"] = message
-        else:
-            notes += [NOT_READ.format(error=self._failed)] if self._failed else []
-            result |= {"others": others} if others else {}
+        elif self._failed:
+            notes.append(NOT_READ.format(error=self._failed))
+        result |= {"others": others} if others else {}
         return parse({**result, **({"note": " ".join(notes)} if notes else {})}, Waited)
 
 

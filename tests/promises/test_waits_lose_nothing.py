@@ -75,6 +75,7 @@ async def walk(room: Mailroom, generation: Generation, random: Random, *, delete
         assert not data["timed_out"] or after == began or data["after"] == after
         after = data["after"]
         if not data["timed_out"]:
+            read += [row["id"] for row in data.get("others", [])]  # could not be read, and this is how it is said
             read.append(data["message"]["id"])
             if deletes and random.random() < 0.4:
                 room.delete(int(read[-1].replace("-", ""), 16))
@@ -204,6 +205,56 @@ async def test_a_message_that_is_too_large_does_not_stop_the_others(generation: 
     assert (first["message"]["id"], first["message"]["snippet"]) == (room.mails["sales"][0].id, "x" * 79 + "…")
     assert (await wait(service, after=first["after"]))["message"]["id"] == room.mails["sales"][1].id
     assert (await wait(service, contains="code"))["message"]["id"] == room.mails["sales"][1].id
+
+
+@both
+@pytest.mark.parametrize("status", [500, 403])
+@pytest.mark.parametrize("seconds", [0, 25])
+async def test_a_message_that_cannot_be_read_holds_up_no_later_one(
+    generation: Generation, status: int, seconds: int
+) -> None:
+    """It is among the others, with a note, and once only; also if nothing matches."""
+    room = mailroom(generation)
+    room.receive(Mail(api_time(9), 1, "Broken"), Mail(api_time(1), 2, text="the code"))
+
+    def fault(request: httpx2.Request) -> Fault | None:
+        return httpx2.Response(status, json={"detail": "oops"}) if request.url.path.endswith("1") else None
+
+    room.usual = fault
+    service = await served(room, generation)
+    missed = await wait(service, contains="no such words", timeout=seconds)
+    assert [row["subject"] for row in missed["others"]] == ["Broken", "Hello"]
+    assert missed["note"].startswith("1 of the new messages could not be read, and are among others: ")
+    data = await wait(service, contains="code", timeout=seconds, after=missed["after"])
+    assert data["message"]["id"] == room.mails["sales"][1].id
+    assert [row["subject"] for row in data["others"]] == ["Broken"]
+    assert "oops" in data["note"]
+    assert "others" not in await wait(service, timeout=seconds, after=data["after"])
+
+
+async def test_a_message_that_fails_once_is_the_answer() -> None:
+    """Neither is a later one returned before it, nor is it said to be broken."""
+    room = mailroom("spec")
+    room.receive(Mail(api_time(9), 1), Mail(api_time(1), 2))
+    failures = [httpx2.Response(500, json={"detail": "oops"})]
+    room.usual = lambda request: failures.pop() if failures and request.url.path.endswith("1") else None
+    data = await wait(await served(room), timeout=0)
+    assert data["message"]["id"] == room.mails["sales"][0].id
+    assert "note" not in data
+
+
+async def test_a_row_without_an_id_is_passed_over() -> None:
+    """Nothing can be asked about it."""
+    room = mailroom("spec")
+    room.receive(mail := Mail(api_time(1), 2))
+
+    def fault(request: httpx2.Request) -> Fault | None:
+        rows = [{**mail.row(), "id": None}, mail.row()]
+        return httpx2.Response(200, json={"items": rows}) if "limit" in str(request.url) else None
+
+    room.usual = fault
+    assert (await wait(await served(room), timeout=0))["message"]["id"] == mail.id
+    assert not any("None" in path for _, _, _, path in room.asked)
 
 
 async def test_more_than_can_be_read_is_said() -> None:
