@@ -50,6 +50,7 @@ class Polls:
     def __init__(self) -> None:
         self._by_name: WeakValueDictionary[str, Poll[Any]] = WeakValueDictionary()
         self.patient_until = -inf
+        self.refused: InkboxError | None = None
 
     def of(self, name: str) -> "Poll[Any]":
         """Return the requests for one thing. They are forgotten when no call waits for it."""
@@ -113,7 +114,14 @@ class Poll(Generic[T]):
             error: the outcome of any request with the same key.
         """
         pause = min(error.retry_after or 0, LONGEST_PAUSE)
-        self._polls.patient_until = max(self._polls.patient_until, anyio.current_time() + pause)
+        until = anyio.current_time() + pause
+        if pause and until >= self._polls.patient_until:
+            self._polls.patient_until, self._polls.refused = until, error
+
+    @property
+    def refused(self) -> InkboxError | None:
+        """The error by which the API asked for patience, as long as it does."""
+        return self._polls.refused if self._polls.patient_until > anyio.current_time() else None
 
     def _is_due(self) -> bool:
         return max(self._due, self._polls.patient_until) <= anyio.current_time()

@@ -109,6 +109,7 @@ class Wait:
         self._others: list[Item] = []
         self._broken: dict[str, InkboxError] = {}
         self._failed: InkboxError | None = None
+        self._has_looked = False
         self._began = anyio.current_time()
         self._until = self._began + args.timeout
 
@@ -141,6 +142,7 @@ class Wait:
             try:
                 if look.error:
                     raise look.error.with_traceback(None)
+                self._has_looked = True
                 await self._inbox.take_new(look.found or Page(items=[]))
                 if found := await self._match_next():
                     return found
@@ -234,8 +236,8 @@ class Wait:
         self._inbox.begin(self._began, call.clock)
         self._others += [message for message in self._inbox.waiting if id_of(message) in self._broken]
         is_ending = call.ending is not None and call.ending.is_set()
-        if is_cut_off and not self._failed and not is_ending:
-            self._failed = Unreachable("Inkbox did not answer in time.")
+        if (is_cut_off or not self._has_looked) and not self._failed and not is_ending:
+            self._failed = self._poll.refused or Unreachable("Inkbox did not answer in time.")
         if not self._failed and not is_ending:
             await self._add_spam()
         return self._result(self._inbox.start)

@@ -257,6 +257,20 @@ async def test_a_time_out_is_a_result_in_time(failure: str, seconds: int, good: 
         assert data["note"].startswith("The mailbox could not be read at the end, so mail may have come: ")
 
 
+async def test_a_wait_that_may_not_look_says_so() -> None:
+    """The API asked an earlier call for patience, so that this one asks for nothing, not even for spam."""
+    slow_down = httpx2.Response(429, headers={"Retry-After": "30"}, json={"detail": "slow down"})
+    room = Mailroom(faults=[slow_down])
+    service = await served(room)
+    await wait(service, timeout=1)
+    asked = len(room.asked)
+    data = await wait(service, timeout=1)
+    assert data["timed_out"]
+    assert data["note"].startswith("The mailbox could not be read at the end, so mail may have come: ")
+    assert "429" in data["note"]
+    assert len(room.asked) == asked
+
+
 async def test_one_failure_at_the_end_or_in_between_is_no_failure_of_the_wait() -> None:
     """The next look succeeds."""
     room = Mailroom(faults=[httpx2.Response(503), httpx2.ReadError("cut off"), httpx2.Response(500)])
