@@ -60,6 +60,10 @@ class Polls:
 class Poll(Generic[T]):
     """The requests for one thing.
 
+    Attributes:
+        kept: what the calls that wait for it have read, so that each of them need not read it again.
+        reading: is held by the call that reads something for all of them.
+
     Args:
         polls: of the key.
     """
@@ -70,6 +74,8 @@ class Poll(Generic[T]):
         self._asking = anyio.Lock()
         self._began = self._due = -inf
         self._looks = 0
+        self.kept: dict[str, Any] = {}
+        self.reading = anyio.Lock()
 
     def join(self) -> float:
         """Begin to wait: the requests come in quick succession again.

@@ -1,6 +1,7 @@
 """How tools wait for a message: what is new, what matches, and where the next wait goes on."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from math import inf
 from typing import Annotated, ClassVar
@@ -42,6 +43,8 @@ NOT_READ = "The mailbox could not be read at the end, so mail may have come: {er
 PASSED_OVER = "{count} of the new messages could not be read, and are among others: {error}"
 MOST_BROKEN = 10
 """The most messages that fail in one look before it is given up: more of them are a fault of all the mail."""
+MOST_KEPT, MOST_KEPT_CHARACTERS = 50, 200_000
+"""The most messages of a mailbox that the calls share, and the most characters of each."""
 SECONDS_TO_LOOK, SECONDS_FOR_SPAM, SECONDS_TO_ANSWER = 3.0, 1.0, 5.0
 """Seconds after a wait for what is under way; then for asking for spam; and for both, and flags to set back."""
 
@@ -90,6 +93,19 @@ class Waited(Result):
 def time_limit(args: WaitForMessage) -> float:
     """Return the seconds that a call may take."""
     return args.timeout + SECONDS_TO_ANSWER
+
+
+@dataclass
+class Kept:
+    """A message that the calls share that wait for one mailbox.
+
+    Attributes:
+        detail: as the API showed it.
+        is_shown: whether a call has returned it, so that it stays read.
+    """
+
+    detail: Item
+    is_shown: bool = False
 
 
 class Wait:
@@ -204,24 +220,36 @@ class Wait:
         return (not sender or is_from(message, sender)) and bool(matching([message], subject, ("subject",)))
 
     async def _read(self, message: Item) -> Item | None:
-        """Return what is shown of a message if its text matches, too."""
-        message_id, restores = str(message.get("id")), self._marks_read and message.get("is_read") is False
-        try:
-            detail = await read_detail(self._api, self._address, message_id)
-            if not await _contains(detail, self._args.contains):
-                return None
-            text = await shown(detail, View())
-        except NotFound:
-            restores = False
-            raise
-        except TooLarge:  # it would keep the later ones back for ever
-            return None if self._args.contains else row_of(message)
-        else:
-            restores = False
-            return text
-        finally:
-            if restores:
-                await restore_unread(self._api, self._address, message_id)
+        """Return what is shown of a message if its text matches, too; each is asked for once for all calls."""
+        message_id = id_of(message)
+        async with self._poll.reading:
+            kept: Kept | None = self._poll.kept.get(message_id)
+            is_kept, text, is_gone = kept is not None, None, False
+            try:
+                kept = kept or Kept(await read_detail(self._api, self._address, message_id))
+                if await _contains(kept.detail, self._args.contains):
+                    text = await shown(kept.detail, View())
+            except NotFound:
+                is_gone = True
+                raise
+            except TooLarge:  # it would keep the later ones back for ever
+                text = None if self._args.contains else row_of(message)
+            finally:
+                if self._marks_read and message.get("is_read") is False and not is_gone:
+                    await self._mark(message_id, kept, is_kept=is_kept, is_shown=text is not None)
+                if kept and not is_kept:
+                    _keep(self._poll.kept, message_id, kept)
+        return text
+
+    async def _mark(self, message_id: str, kept: Kept | None, *, is_kept: bool, is_shown: bool) -> None:
+        """Leave a message read if a call shows it, and unread if none did."""
+        if not is_kept and not is_shown:
+            await restore_unread(self._api, self._address, message_id)
+        elif kept and is_kept and is_shown and not kept.is_shown:
+            with suppress(InkboxError):
+                await self._api.patch(messages_of(self._address, message_id), {"is_read": True}, Result)
+        if kept:
+            kept.is_shown = kept.is_shown or is_shown
 
     def _past(self, message: Item) -> Position:
         """Return the position after a match and the messages before it, which did not match."""
@@ -276,6 +304,14 @@ async def _cut_off(scope: anyio.CancelScope, call: Call, seconds: float) -> None
     """Cancel what is under way when its time is over, or the server is about to stop."""
     await call.pause(seconds)
     scope.cancel()
+
+
+def _keep(all_kept: dict[str, Kept], message_id: str, kept: Kept) -> None:
+    """Keep a message for the other calls, if it is not large, in place of the oldest one."""
+    if sum(len(str(kept.detail.get(name) or "")) for name in ("body_text", "body_html")) <= MOST_KEPT_CHARACTERS:
+        all_kept[message_id] = kept
+        if len(all_kept) > MOST_KEPT:
+            del all_kept[next(iter(all_kept))]
 
 
 def _given(after: str | None) -> Position | None:

@@ -182,6 +182,29 @@ async def test_what_was_read_for_nothing_is_unread_again(generation: Generation,
     assert generation == "identity" or not any(method == "PATCH" for _, _, method, _ in room.asked)
 
 
+@both
+async def test_waits_for_words_read_each_message_once(generation: Generation) -> None:
+    """It is set back to unread once, too."""
+    room = Mailroom(marks_read=generation == "identity")
+    room.receive(*(Mail(api_time(9 - number), number) for number in range(9)))
+    service = await served(room, generation)
+    assert all(data["timed_out"] for data in await many(50, lambda number: wait(service, contains=f"no {number}")))
+    asked = Counter(method for _, _, method, path in room.asked if f"messages/{Mail(0, 0).id[:8]}" in path)
+    assert asked == {"GET": 9, **({"PATCH": 9} if generation == "identity" else {})}
+    assert not any(mail.is_read for mail in room.mails["sales"])
+
+
+@pytest.mark.parametrize("order", [("nothing", "code"), ("code", "nothing"), ("nothing", None), (None, "nothing")])
+async def test_what_one_of_two_waits_returns_stays_read(order: tuple[str | None, str | None]) -> None:
+    """The other one looks at the same message for nothing, before or after it."""
+    room = Mailroom(marks_read=True)
+    room.receive(Mail(api_time(1), 1, text="The code"))
+    service = await served(room, "identity")
+    found = await many(2, lambda number: wait(service, contains=order[number], timeout=3))
+    assert sorted(data["timed_out"] for data in found) == [False, True]
+    assert room.mails["sales"][0].is_read
+
+
 @pytest.mark.parametrize("contains", [None, "code"])
 async def test_a_message_is_unread_again_if_the_wait_ends_before_it_is_returned(contains: str | None) -> None:
     """The call is cancelled after the API has marked it read, and before its answer arrives."""
