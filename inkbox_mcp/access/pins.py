@@ -19,11 +19,10 @@ from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, SIGNUP, WEBHOOKS, WHOAMI
 from inkbox_mcp.api.paths import path as path_to
 from inkbox_mcp.api.responses import read_list
 from inkbox_mcp.errors import NotAllowed, NotFound
+from inkbox_mcp.toolkit.addresses import DOMAIN
 from inkbox_mcp.toolkit.marks import Mark, marked, marks, texts
 from inkbox_mcp.toolkit.operation import Args, Result
 from inkbox_mcp.toolkit.webhook_guard import NO_WEBHOOK, webhook_host
-
-DOMAIN = "inkboxmail.com"
 
 _IDENTITY, _MAILBOX = path_to(IDENTITIES, ""), path_to(MAILBOXES, "")
 _LISTS = frozenset({IDENTITIES.template, MAILBOXES.template})

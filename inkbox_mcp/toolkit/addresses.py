@@ -3,6 +3,9 @@
 import re
 import unicodedata
 
+DOMAIN = "inkboxmail.com"
+"""Of the mailboxes that are named by the part before the @ alone."""
+
 _MOST = 998
 """The most characters of a line of mail (RFC 5322). Longer texts are no such notation, and slow to search."""
 

@@ -25,6 +25,7 @@ from inkbox_mcp.errors import (
     Unreachable,
 )
 from inkbox_mcp.mail.positions import Position, in_order, moment
+from inkbox_mcp.toolkit.addresses import DOMAIN
 from inkbox_mcp.toolkit.fields import SearchText, Text, WholeNumber
 from inkbox_mcp.toolkit.operation import Also, Args, Result
 from inkbox_mcp.toolkit.paging import matching
@@ -120,7 +121,7 @@ class Wait:
     def __init__(self, api: InkboxAPI, args: WaitForMessage, *, marks_read: bool) -> None:
         self._api, self._args, self._marks_read = api, args, marks_read
         self._address = args.email_address
-        self._poll: Poll[Page] = api.poll(f"inbound {self._address.casefold()}")
+        self._poll: Poll[Page] = api.poll(f"inbound {_mailbox(self._address)}")
         self._inbox = Inbox(api, self._address, _given(args.after))
         self._others: list[Item] = []
         self._broken: dict[str, InkboxError] = {}
@@ -273,7 +274,7 @@ class Wait:
     async def _add_spam(self) -> None:
         """Find out which of the other messages were taken for spam."""
         start = self._inbox.start
-        poll: Poll[Page] = self._api.poll(f"spam {self._address.casefold()}")
+        poll: Poll[Page] = self._api.poll(f"spam {_mailbox(self._address)}")
         with suppress(InkboxError), anyio.move_on_after(SECONDS_FOR_SPAM):
             look = await poll.look(partial(list_spam, self._api, self._address), poll.join(), inf)
             if not look or not look.found:
@@ -312,6 +313,11 @@ def _keep(all_kept: dict[str, Kept], message_id: str, kept: Kept) -> None:
         all_kept[message_id] = kept
         if len(all_kept) > MOST_KEPT:
             del all_kept[next(iter(all_kept))]
+
+
+def _mailbox(address: str) -> str:
+    """Return the one form of the two in which a mailbox can be named."""
+    return address.casefold().removesuffix(f"@{DOMAIN}")
 
 
 def _given(after: str | None) -> Position | None:

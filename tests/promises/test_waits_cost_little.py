@@ -59,6 +59,14 @@ async def test_a_thousand_waits_for_a_hundred_mailboxes_make_one_poll_at_a_time_
     assert min(min(pauses(room, f"box-{number}")) for number in range(100)) >= 1
 
 
+async def test_a_mailbox_is_polled_once_however_it_is_named() -> None:
+    """By its address, or by the part before the @; another domain is another mailbox."""
+    names = ["sales", "Sales@inkboxmail.com", "sales@example.com"]
+    service = await served(room := Mailroom())
+    await many(9, lambda number: wait(service, email_address=names[number % 3], timeout=10))
+    assert room.polls().total() == 2 * 5
+
+
 async def test_calls_that_begin_all_the_time_poll_no_more_often() -> None:
     """A new call may ask sooner than the pause that is reached, but never within a second."""
     room = Mailroom()
