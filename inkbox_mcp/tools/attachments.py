@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path as File
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 import anyio
 import anyio.to_thread
@@ -27,6 +27,8 @@ from inkbox_mcp.toolkit.files import save
 from inkbox_mcp.toolkit.operation import READ_ONLY, Args, Result, operation
 from inkbox_mcp.toolkit.readable_files import MAX_PICTURE_BYTES, Content, content_of, media_type
 from inkbox_mcp.tools.mailboxes import BY_ADDRESS, NO_MAILBOX, Address, near_mailbox
+from inkbox_mcp.tools.messages import Item, list_of, written
+from inkbox_mcp.tools.reading import MAX_NAME, read_aside
 
 TOOLSET = "mail"
 
@@ -85,8 +87,8 @@ async def _missing(api: InkboxAPI, args: Any, error: NotFound) -> str | None:
     if "attachment" in said:
         return (
             f"The message has no attachment named {quoted(args.filename, 100)}. Write the name exactly as get_message "
-            "shows it, with its extension. If it is, its real name has hidden characters: tell the user, who "
-            "can open it in the Inkbox console."
+            "shows it, with its extension. If it is, several have names that look like it: tell the user, who can open "
+            "them in the Inkbox console."
         )
     if "message" in said:
         return "This mailbox has no message with this message_id. Next: call list_messages."
@@ -107,8 +109,7 @@ async def get_attachment(api: InkboxAPI, args: GetAttachment) -> Attachment:
     folder = current().attachments_dir
     if args.save and not folder:
         raise _no_folder("this server has no folder to save attachments in")
-    place = (Path("messages"), args.message_id, Path("attachments"), args.filename)
-    signed = await api.get(path(MAILBOXES, args.email_address, *place).where(redirect=False), SignedURL)
+    signed = await _signed(api, args)
     file = await api.fetch(signed.url)
     content = await anyio.to_thread.run_sync(content_of, file.content, args.filename, file.content_type)
     result = Attachment(
@@ -124,6 +125,30 @@ async def get_attachment(api: InkboxAPI, args: GetAttachment) -> Attachment:
     else:
         await anyio.to_thread.run_sync(_show, result, content.text or "")
     return result
+
+
+async def _signed(api: InkboxAPI, args: GetAttachment) -> SignedURL:
+    """Find out where a file is, by the name that get_message shows or by its real one."""
+
+    async def find(name: str) -> SignedURL:
+        place = (Path("messages"), args.message_id, Path("attachments"), name)
+        return await api.get(path(MAILBOXES, args.email_address, *place).where(redirect=False), SignedURL)
+
+    try:
+        return await find(args.filename)
+    except NotFound as error:
+        if "attachment" not in str(error.detail).lower() or not (name := await _real_name(api, args)):
+            raise
+        return await find(name)
+
+
+async def _real_name(api: InkboxAPI, args: GetAttachment) -> str | None:
+    """Return the only name that get_message shows as the given one; None if there is none, or several."""
+    detail = await read_aside(api, args.email_address, args.message_id)
+    files = [cast("Item", each) for each in list_of(detail.get("attachment_metadata")) if isinstance(each, dict)]
+    names = {name for each in files if isinstance(name := each.get("filename"), str) and name}
+    alike = [name for name in names if written(name, MAX_NAME) == args.filename]
+    return alike[0] if len(alike) == 1 and alike[0] != args.filename else None
 
 
 def _show(result: Attachment, text: str) -> None:

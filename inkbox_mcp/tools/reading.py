@@ -23,8 +23,10 @@ from inkbox_mcp.tools.messages import (
     MAX_WORD,
     Item,
     MessageID,
+    is_unread,
     list_of,
     messages_of,
+    rows_by_id,
     sender_of,
     side_by_side,
     written,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 MAX_TEXT = 6000
 """Characters of a message's text that are shown if nothing else is asked for."""
 MOST_ATTACHMENTS = 50
+MAX_NAME = 255
+"""Characters of the name of an attachment."""
 MOST_OF_RECIPIENTS = 400
 """Characters of the recipients that are shown, so that the number of the others fits into the header, too."""
 MAX_OFFSET = 10_000_000
@@ -192,7 +196,7 @@ def attachments_of(detail: Mapping[str, Any]) -> list[Item]:
 def _file(metadata: Item) -> Item:
     size = metadata.get("size")
     described = {
-        "filename": written(metadata.get("filename"), 255),
+        "filename": written(metadata.get("filename"), MAX_NAME),
         "content_type": written(metadata.get("content_type"), 100),
         "size": size if isinstance(size, int) and 0 <= size < 1 << 53 else None,
     }
@@ -207,6 +211,16 @@ async def restore_unread(api: InkboxAPI, address: str, message_id: str) -> None:
             await api.patch(messages_of(address, message_id), {"is_read": False}, Result)
         except InkboxError:
             return
+
+
+async def read_aside(api: InkboxAPI, address: str, message_id: str) -> Item:
+    """Get a message that the model is not shown, and leave it unread if it was."""
+    listed = await rows_by_id(api, address, [message_id])
+    detail = await read_detail(api, address, message_id)
+    # Its own flag counts for a message that is too old for the list: the API may set it before or after it answers.
+    if is_unread(listed.get(message_id, detail)):
+        await restore_unread(api, address, message_id)
+    return detail
 
 
 async def restore_all_unread(api: InkboxAPI, address: str, message_ids: Iterable[str]) -> None:

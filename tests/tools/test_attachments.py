@@ -245,6 +245,25 @@ async def test_getting_an_attachment_reads_no_message(mail: Mail) -> None:
     assert (message["id"], message["is_read"]) == (message_id, False)
 
 
+@pytest.mark.parametrize("name", ["Ka\u0308se.txt", "two  spaces.txt", "<<<mark.txt", "zero\u200bwidth.txt"])
+async def test_each_name_that_get_message_shows_gets_its_file(mail: Mail, name: str) -> None:
+    """Also where it shows another spelling than the real one; the message stays unread."""
+    message_id = mail.deliver((name, b"hello there", "text/plain"))
+    message = await mail.agent.ask("get_message", email_address=ADDRESS, message_id=message_id)
+    await mail.agent.ask("update_messages", email_address=ADDRESS, message_ids=[message_id], is_read=False)
+    (file,) = message["attachments"]
+    assert file["filename"] != name
+    assert "hello there" in (await mail.ask(message_id, file["filename"]))["text"]
+    (row,) = (await mail.agent.ask("list_messages", email_address=ADDRESS))["messages"]
+    assert row["unread"]
+
+
+async def test_of_two_names_that_are_shown_alike_neither_is_guessed(mail: Mail) -> None:
+    """The error says why."""
+    message_id = mail.deliver(("a  b.txt", b"x", "text/plain"), ("a   b.txt", b"y", "text/plain"))
+    assert "several have names that look like it" in await mail.refused(message_id, "a b.txt")
+
+
 @pytest.mark.parametrize("name", ["a\0.txt", "a\nb", "a\x1b[2J", "a\u2028b", "", " ", "x" * 256, None, 5, ["a", "b"]])
 async def test_a_name_that_no_file_has_is_refused(mail: Mail, name: Any) -> None:
     """Nothing is sent."""
