@@ -1,7 +1,7 @@
 """How tools read a message: its text between marks, the codes and links in it, and what was left out."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
@@ -44,6 +44,8 @@ MAX_NAME = 255
 """Characters of the name of an attachment."""
 MOST_OF_RECIPIENTS = 400
 """Characters of the recipients that are shown, so that the number of the others fits into the header, too."""
+MOST_OF_LINKS = 8000
+"""Characters of the URLs of a message that are shown."""
 MAX_OFFSET = 10_000_000
 """No text that is read has more characters."""
 SECONDS_TO_RESTORE = 5.0
@@ -138,6 +140,7 @@ def _shown(detail: Mapping[str, Any], view: View) -> Item:
         text, headers_of(detail), secrets.token_hex(8), max_chars=view.max_chars, offset=min(view.offset, MAX_OFFSET)
     )
     outbound = detail.get("direction") == "outbound"
+    links = _links_that_fit(body.links.found)
     found = {
         "id": detail["id"],
         "thread_id": written(detail.get("thread_id"), MAX_ID),
@@ -146,8 +149,8 @@ def _shown(detail: Mapping[str, Any], view: View) -> Item:
         "next_offset": part.next_offset,
         "hidden_text_removed": body.hidden + body.invisible,
         "codes": [_code(code) for code in body.codes],
-        "links": [_link(link) for link in body.links.found],
-        "links_left_out": body.links.left_out,
+        "links": [_link(link) for link in links],
+        "links_left_out": body.links.left_out + len(body.links.found) - len(links),
         "attachments": attachments_of(detail),
         "attachments_left_out": max(len(list_of(detail.get("attachment_metadata"))) - MOST_ATTACHMENTS, 0),
     }
@@ -257,6 +260,17 @@ def _link(link: "Link") -> Item:
         "misleading": link.misleading or None,
     }
     return {"host": link.host, **{name: value for name, value in shown.items() if value}}
+
+
+def _links_that_fit(links: Sequence["Link"]) -> list["Link"]:
+    """Return the links, the most useful first, without those for which there is no room."""
+    fitting: list[Link] = []
+    room = MOST_OF_LINKS
+    for link in links:
+        if len(link.url) <= room:
+            room -= len(link.url)
+            fitting.append(link)
+    return fitting
 
 
 def _text(value: object) -> str | None:

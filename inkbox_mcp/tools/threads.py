@@ -63,7 +63,8 @@ async def list_threads(api: InkboxAPI, args: ListThreads) -> ThreadPage:
     query = {"folder": args.folder, "limit": args.limit, "cursor": args.cursor}
     listed = await api.get(threads_of(args.email_address).where(**query), Page)
     cursor = listed.next_cursor if listed.has_more else None
-    return parse({"next_cursor": cursor, "threads": [_row(item) for item in listed.items]}, ThreadPage)
+    # An API that ignores the limit must not make a result of any size.
+    return parse({"next_cursor": cursor, "threads": [_row(item) for item in listed.items[: args.limit]]}, ThreadPage)
 
 
 def _row(thread: Item) -> Item:

@@ -172,6 +172,16 @@ async def test_the_largest_part_of_the_largest_mail_fits_into_a_result(generatio
         assert size <= MAX_RESULT
 
 
+@BOTH
+async def test_long_links_leave_out_others(generation: Generation) -> None:
+    """The first that fit are shown, and the others counted."""
+    async with inbox(generation) as desk:
+        urls = [f"https://example.org/{number}/{'x' * 3_000}" for number in range(12)]
+        message = await desk.ask("get_message", message_id=desk.deliver(text="\n".join([*urls, "https://a.org/1"])))
+        assert sum(len(link["url"]) for link in message["links"]) <= 8_000
+        assert len(message["links"]) + message["links_left_out"] == 13
+
+
 # Marks and folders.
 
 

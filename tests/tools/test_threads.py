@@ -62,6 +62,15 @@ async def test_pages_of_conversations_together_are_the_whole_list(generation: Ge
 
 
 @BOTH
+async def test_no_more_conversations_are_shown_than_were_asked_for(generation: Generation) -> None:
+    """Even if the API ignores the limit."""
+    async with inbox(generation) as desk:
+        listed = {"items": [{"id": str(uuid4()), "subject": "x"} for _ in range(300)], "has_more": False}
+        desk.fault = lambda _: httpx2.Response(200, json=listed)
+        assert len((await desk.ask("list_threads", limit=20))["threads"]) == 20
+
+
+@BOTH
 async def test_a_conversation_is_read_oldest_first(generation: Generation, era: str) -> None:
     """Each message has its text between marks; what it quotes is a message of its own."""
     async with inbox(generation, era) as desk:
