@@ -183,12 +183,17 @@ def _in_text(text: str) -> Iterable[tuple[str, str, bool]]:
 
 def _without_trailing(url: str) -> str:
     """Take off the punctuation of the sentence around a URL, and brackets that were opened before it."""
-    while url:
-        if url[-1] in _TRAILING or (url[-1] in ")]}" and url.count(url[-1]) > url.count("([{"[")]}".index(url[-1])])):
-            url = url[:-1]
-        else:
+    # Counted once: a URL can be as long as the mail, and end in brackets only.
+    unopened = {closing: url.count(closing) - url.count(opening) for opening, closing in ("()", "[]", "{}")}
+    end = len(url)
+    while end:
+        last = url[end - 1]
+        if unopened.get(last, 0) > 0:
+            unopened[last] -= 1
+        elif last not in _TRAILING:
             break
-    return url
+        end -= 1
+    return url[:end]
 
 
 def _named_hosts(label: str) -> list[str]:

@@ -27,19 +27,17 @@ _PARTS = re.compile(r"([.#])([\w-]+)|\[\s*([\w-]+)\s*(?:([~^$*|]?=)\s*[\"']?([^\
 _NOTHING = Declarations()
 
 
-class Named(NamedTuple):
+class Named:
     """What a selector can ask of an element."""
 
-    tag: str
-    attributes: dict[str, str]
+    __slots__ = ("attributes", "classes", "id", "tag")
 
-    @property
-    def id(self) -> str:
-        return self.attributes.get("id", "").lower()
-
-    @property
-    def classes(self) -> list[str]:
-        return self.attributes.get("class", "")[:1000].lower().split() if "class" in self.attributes else []
+    def __init__(self, tag: str, attributes: dict[str, str]) -> None:
+        self.tag = tag
+        self.attributes = attributes
+        self.id = attributes.get("id", "").lower()
+        # Computed here and not on each test: there are many more tests than elements.
+        self.classes = frozenset(attributes["class"][:1000].lower().split() if "class" in attributes else ())
 
 
 class Compound(NamedTuple):
@@ -193,7 +191,7 @@ def _fits(step: Compound, named: Named) -> bool:
     if (
         (step.tag not in {"*", named.tag})
         or (step.id and step.id != named.id)
-        or (step.classes and not step.classes.issubset(named.classes))
+        or (step.classes and not step.classes <= named.classes)
     ):
         return False
     return all(_has(named.attributes.get(name), how, value) for name, how, value in step.attributes)

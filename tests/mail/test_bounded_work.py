@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from inkbox_mcp.mail.html import MAX_HTML, read_html
+from inkbox_mcp.mail.links import find_links
+from inkbox_mcp.mail.sheets import Named
 from tests.support.bombs import bombs
 from tests.support.processes import PATIENCE
 
@@ -30,7 +33,7 @@ def test_bombs_hang_nothing_and_fill_no_memory(size: int) -> None:
     assert done.stdout.splitlines() == names
 
 
-def calls(html: str) -> int:
+def calls(read: Callable[[str], object], text: str) -> int:
     """Count the calls of functions, in Python and in C, that reading takes."""
     count = 0
 
@@ -40,7 +43,7 @@ def calls(html: str) -> int:
 
     sys.setprofile(note)
     try:
-        read_html(html)
+        read(text)
     finally:
         sys.setprofile(None)
     return count
@@ -51,9 +54,9 @@ def calls(html: str) -> int:
 )
 def test_work_grows_with_the_length_and_ends_at_the_limit(unit: str) -> None:
     """Twice as much HTML takes twice as much work at most, until the number of nodes ends it."""
-    small, double = calls(unit * 500), calls(unit * 1000)
+    small, double = calls(read_html, unit * 500), calls(read_html, unit * 1000)
     assert double < 2.2 * small
-    assert calls(unit * (4 * MAX_HTML // len(unit))) < 200 * small
+    assert calls(read_html, unit * (4 * MAX_HTML // len(unit))) < 200 * small
 
 
 def test_entangled_html_is_cut_and_says_so() -> None:
@@ -67,3 +70,16 @@ def test_of_many_bodies_only_the_first_is_one() -> None:
     """Giving the attributes of each to the first would take the square of their number."""
     page = read_html("<body bgcolor=black><font color=white>a</font><body hidden>b")
     assert (page.text, page.hidden) == ("a", 1)
+
+
+@pytest.mark.parametrize("sign", [")", "]", "."])
+def test_work_does_not_grow_with_what_is_taken_off_a_url(sign: str) -> None:
+    """Counting its brackets anew for each one that is taken off takes the square of their number."""
+    assert calls(find_links, "https://x" + 1000 * sign) == calls(find_links, "https://x" + 2000 * sign)
+
+
+def test_the_classes_of_an_element_are_split_once() -> None:
+    """An element is tested on many selectors."""
+    named = Named("p", {"class": "a B"})
+    assert named.classes == {"a", "b"}
+    assert named.classes is named.classes
