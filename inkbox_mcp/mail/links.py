@@ -188,7 +188,7 @@ def _without_trailing(url: str) -> str:
     end = len(url)
     while end:
         last = url[end - 1]
-        if unopened.get(last, 0) > 0:
+        if last in unopened and unopened[last] > 0:
             unopened[last] -= 1
         elif last not in _TRAILING:
             break

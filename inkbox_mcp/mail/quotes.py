@@ -9,12 +9,16 @@ from typing import NamedTuple
 
 _LONGEST = 400  # characters of a line that says who wrote
 _CONTEXT = 3
-_QUOTED = re.compile(r"[ \t]{0,3}[>|\uff1e]")
+# A second "|" makes the line a row of a table.
+_QUOTED = re.compile(r"[ \t]{0,3}(?:[>\uff1e]|\|(?![^|]*\|))")
+# Without one of these, words are as likely the writer's own as the beginning of a quotation.
+_CLOCK = re.compile(r"\d{1,2}[:h.]\d{2}(?![.\d])")
+_SURE = re.compile(r"[^\s@]@[^\s@]|" + _CLOCK.pattern)
 _WROTE = re.compile(
     r"On\b.* wrote|Am\b.* schrieb.*|.* schrieb am .*|Le\b.* a écrit|El\b.* escribió|Il\b.* ha scritto.*|"
     r"(?:Em|No dia|A)\b.* escreveu.*|Op\b.* (?:schreef.*|heeft .*geschreven)|.* (?:пишет|написал(?:а|\(а\))?)|"
     r"Den\b.* skrev.*|W dniu\b.* pisze|.* (?:şunu yazdı|yazdı)|.*(?:写道|寫道|のメール|さんは書きました|님이 작성)|"
-    r"\d{4}年\d{1,2}月\d{1,2}日.*(?:<[^<>]{1,320}>|@.*)",
+    r"\d{4}年\d{1,2}月\d{1,2}日.*(?:<[^<>]{1,320}>|\d{1,2}:\d{2}.*@.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _BEGINS = re.compile(r"(?:On|Am|Le|El|Il|Em|No dia|A|Op|Den|W dniu|在|\d{4}年)\b|[\w .,]{0,40}\d", re.IGNORECASE)
@@ -41,6 +45,9 @@ _HEADER = re.compile(
     r"发送时间|时间|日期|收件人|抄送|主题|寄件日期|收件者|副本|主旨|送信日時|日時|宛先|件名|보낸 날짜|받는 사람|제목)"
     r" ?[:：]",
     re.IGNORECASE,
+)
+_SUBJECT = re.compile(
+    r"(?:Subject|Betreff|Objet|Asunto|Oggetto|Assunto|Onderwerp|Тема|主题|主旨|件名|제목) ?[:：]", re.IGNORECASE
 )
 
 
@@ -95,7 +102,12 @@ def _end_of_own(lines: list[str]) -> tuple[int, bool]:
             return at, True
         if _DASHED.match(line) or (_FROM.match(line) and _has_headers(lines, at)):
             return at, False
-        if line[-1] in ":：" and (start := _attribution(lines, at)) is not None and not _is_marked(lines, at + 1):
+        if (
+            line[-1] in ":："
+            and (start := _attribution(lines, at)) is not None
+            and not _is_marked(lines, at + 1)
+            and _SURE.search(" ".join(lines[start : at + 1]))
+        ):
             return start, False
     return len(lines), False
 
@@ -118,8 +130,12 @@ def _attribution(lines: list[str], end: int) -> int | None:
 
 
 def _has_headers(lines: list[str], at: int) -> bool:
+    """Whether the headers of a mail begin here, and not those of a form or of a journey."""
     near = [line.strip(" \t*") for line in lines[at + 1 : at + 8]]
-    return sum(bool(_HEADER.match(line)) for line in near) >= 2
+    headers = [line for line in near if _HEADER.match(line)]
+    if len(headers) < 2:
+        return False
+    return "@" in lines[at] or (any(map(_SUBJECT.match, headers)) and any(map(_CLOCK.search, headers)))
 
 
 def _is_marked(lines: list[str], at: int) -> bool:

@@ -75,6 +75,7 @@ def test_of_many_bodies_only_the_first_is_one() -> None:
 @pytest.mark.parametrize("sign", [")", "]", "."])
 def test_work_does_not_grow_with_what_is_taken_off_a_url(sign: str) -> None:
     """Counting its brackets anew for each one that is taken off takes the square of their number."""
+    find_links("https://x")  # compiles patterns
     assert calls(find_links, "https://x" + 1000 * sign) == calls(find_links, "https://x" + 2000 * sign)
 
 

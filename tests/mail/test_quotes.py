@@ -80,6 +80,12 @@ def test_a_reply_is_divided_at_the_headers_of_the_quoted_mail(headers: str, line
     assert (parts.own, parts.is_forward) == (OWN, False)
 
 
+def test_headers_without_an_address_need_a_subject_and_a_time() -> None:
+    """Outlook writes only the names of colleagues."""
+    headers = "From: Ann Example\nSent: Monday, January 5, 2026 10:00 AM\nTo: Sam\nSubject: Meeting"
+    assert split_quotes(f"{OWN}\n\n{headers}\n\n{QUOTED}").own == OWN
+
+
 @pytest.mark.parametrize("dashed", DASHED)
 def test_a_reply_is_divided_at_a_dashed_line(dashed: str) -> None:
     """Older programs write it."""
@@ -118,6 +124,11 @@ def test_an_answer_below_the_quotation_stays() -> None:
         "Am Montag um 10:\nTreffen",
         "a -> b\n-- two dashes --\nc > d",
         "Subject: x\nTo: y",
+        "your trip:\n\nFrom: Berlin\nTo: Munich\nDate: 3 May 2026\n\nYour booking number is X7K2.",
+        "Von: Max\nBetreff: Angebot\nDatum: 3.5.2026\nNachricht: Bitte rufen Sie an.",
+        "|Name| Bob\n|Phone| 123",
+        "On 3 May the auditor wrote:\nThe figures are wrong.\n\nI disagree",
+        "2026年5月3日 请联系 sales@x.cn：\n报价如下",
         "",
     ],
 )
