@@ -40,7 +40,7 @@ PROMOTION = re.compile(
     r"remise|réduction|code promo|bon d'achat|descuento|cup[óo]n|oferta|rebajas|sconto|buono|cupom|desconto|"
     r"promo[çc]|"
     r"korting|actiecode|kortingscode|скидк|промокод|купон|优惠|優惠|折扣|促销|クーポン|割引|セール|キャンペーン|할인|쿠폰|"
-    r"referral|gift ?card|geschenk|redeem|free shipping|promoción|\d{1,2} ?%",
+    r"referral|gift ?card|geschenk|redeem|free shipping|promoción|\d{1,2} ?%(?!\w)",
     re.IGNORECASE,
 )
 """What promotions speak of."""

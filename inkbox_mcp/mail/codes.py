@@ -21,14 +21,14 @@ _REPLACED = re.compile(r"(?:https?://|www\.)[^\s<>\"]+|[\w.+-]{1,64}@[\w-]{1,63}
 # Chinese and Japanese have no blanks between a word and a number.
 _LETTER = "[0-9A-Za-z\u00aa-\u02ff\u0370-\u1fff\uac00-\ud7a3]"
 _FORM = re.compile(
-    rf"(?<!{_LETTER})(?<![/@#&=%$€£¥₹№+-])(?<!\d[.,: -])(?<![$€£¥₹№#][ ])(?<!\*\*\*)(?<!\*\*\*[ ])(?:"
+    rf"(?<!{_LETTER})(?<![/@&%$€£¥₹№+-])(?<!(?<!is )#)(?<!(?<![Cc]ode)=)(?<!\d[.,: -])(?<![$€£¥₹№#][ ])(?<!\*\*\*)(?<!\*\*\*[ ])(?:"
     r"(?P<google>[A-Z]-\d{6})|"
     r"(?P<group>\d{3}[ -]\d{3,4}|\d{4}[ -]\d{4}|\d{2}[ -]\d{2}[ -]\d{2})|"
     r"(?P<single>\d(?:[ ]{1,2}\d){3,7})|"
     r"(?P<digits>\d{4,8})|"
     r"(?P<pair>[A-Z0-9]{3,5}-[A-Z0-9]{3,5})|"
     r"(?P<mixed>(?=[A-Z]{0,8}\d)(?=\d{0,8}[A-Z])[A-Z0-9]{5,9})"
-    rf")(?!{_LETTER})(?![.,:/@%=-]{_LETTER})(?![ ]?[%€£¥₹$°])(?![ -]\d)"
+    rf")(?!{_LETTER})(?![:/@%=-]{_LETTER})(?![.]{_LETTER}(?<![A-Z]))(?!,\d(?!\d?[ ]?[分小时時]))(?![ ]?[%€£¥₹$°])(?![ -]\d)"
 )
 _UNIT = re.compile(
     r"[ ]?(?:eur|usd|gbp|chf|jpy|rub|brl|円|元|руб|р\.|dollars?|euros?|km|kg|mb|gb|px|cm|mm|kcal|people|users|points|"
@@ -186,8 +186,10 @@ def _words_against(line: _Line, before: str, after: str, *, alone: bool) -> int:
         against += 15 if is_named else 60
     if not alone and OTHER_NUMBER.search(after[:20]):
         against += 10
-    if PROMOTION.search(before + after) or (alone and PROMOTION.search(line.above[-80:] + line.below[:80])):
-        against += 55
+    sentence, rest = _SENTENCE.split(before)[-1], _SENTENCE.split(after)[0]
+    if PROMOTION.search(sentence + rest) or (alone and PROMOTION.search(line.above[-80:] + line.below[:80])):
+        # Mail with a code can go on with an offer.
+        against += 27 if CODE.search(sentence) else 55
     return against
 
 

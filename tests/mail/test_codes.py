@@ -61,6 +61,11 @@ def test_the_mails_are_many_and_in_many_languages() -> None:
         ("Your code: １２３４５６", "123456"),
         ("**Code: 482913**", "482913"),
         ("验证码是482901，5分钟内有效", "482901"),
+        ("验证码是348271,5分钟内有效", "348271"),
+        ("Your code is 482915,valid for 10 minutes", "482915"),
+        ("code:482915.Do not share", "482915"),
+        ("Verification code=482915", "482915"),
+        ("Your code is #482915", "482915"),
         ("code AB3D5F", "AB3D5F"),
         ("code ABC-DEF", "ABC-DEF"),
         ("G-123456 is your code", "G-123456"),
@@ -91,6 +96,19 @@ def test_every_form_of_a_code_is_given_as_it_is_entered(line: str, value: str) -
 def test_other_numbers_are_no_codes(line: str) -> None:
     """Prices, percentages, times, parts of words and URLs, and numbers of orders are left out."""
     assert find_codes(line) == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Your Apple Account code is: 482915. Don't share it with anyone. @apple.com #482915 %apple.com",
+        "Your code is 482915. We reply to 95% of tickets in 24 h.",
+        "Verification code 482915 — Save 20% on your next order!",
+    ],
+)
+def test_a_code_is_found_beside_an_offer(line: str) -> None:
+    """Only what its own sentence says of a promotion speaks against it."""
+    assert [code.value for code in find_codes(line)] == ["482915"]
 
 
 def test_a_code_in_the_subject_alone_is_found() -> None:
