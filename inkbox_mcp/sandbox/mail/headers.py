@@ -24,6 +24,11 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
+def as_utf_8(text: str) -> str:
+    """Return what the library read of a header, with the bytes that are not ASCII read as UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def one_line(text: str) -> str:
     """Return the text of a header without control characters and line ends."""
     return clean(_CONTROLS.sub(" ", text)).strip()
@@ -61,7 +66,7 @@ def _raw_header(message: Message, name: str) -> str:
     raw_items: Iterator[tuple[str, str]] = cast("Any", message).raw_items()
     text = next((value for key, value in raw_items if key.lower() == name.lower()), "")[:_MAX_HEADER_VALUE]
     unfolded = re.sub(r"[\r\n]+", "", text)
-    return unfolded.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return as_utf_8(unfolded)
 
 
 def decoded(text: str) -> str:

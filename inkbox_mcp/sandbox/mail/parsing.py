@@ -12,6 +12,7 @@ from typing import Any, cast
 from inkbox_mcp.sandbox.mail.headers import (
     UNREADABLE,
     addresses,
+    as_utf_8,
     clean,
     decoded,
     header,
@@ -96,6 +97,12 @@ class _Capped(Compat32):
         """Return name and value of a header."""
         name, value = super().header_source_parse(sourcelines)
         return name, value[:_MAX_PARAMETERS] if name.lower().startswith("content-") else value
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        """Return the value of a header, in which those that describe a part keep text in raw UTF-8."""
+        if name.lower() in {"content-disposition", "content-type"}:
+            return as_utf_8(value)
+        return super().header_fetch_parse(name, value)
 
 
 _POLICY = _Capped()

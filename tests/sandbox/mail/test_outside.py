@@ -47,6 +47,18 @@ async def test_message_from_outside_is_read_as_others_wrote_it(alice: Person, st
     assert (received["status"], received["is_read"] in {False, True}) == ("received", True)
 
 
+async def test_filename_in_raw_utf_8_is_kept(alice: Person, store: Store) -> None:
+    """As many programs write it, in either header."""
+    parts = "".join(
+        f"--b\r\nContent-Type: application/pdf{name}\r\n\r\nx\r\n"
+        for name in ('; name="Größe.pdf"', '\r\nContent-Disposition: attachment; filename="請求書.pdf"')
+    )
+    raw = f"Content-Type: multipart/mixed; boundary=b\r\n\r\n{parts}--b--\r\n"
+    store.deliver(raw.encode(), [alice.address])
+    metadata = (await alice.newest())["attachment_metadata"]
+    assert [each["filename"] for each in metadata] == ["Größe.pdf", "請求書.pdf"]
+
+
 async def test_answer_from_outside_joins_the_thread(alice: Person, store: Store) -> None:
     """By In-Reply-To, or by the last of its references that the mailbox has."""
     sent = await alice.send("x@example.com")
