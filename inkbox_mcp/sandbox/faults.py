@@ -16,6 +16,7 @@ from inkbox_mcp.sandbox.database import Database
 from inkbox_mcp.sandbox.problems import Refusal
 
 _STATE = "inkbox_fault"
+_WITHOUT_BODY = {204, 205, 304}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +124,21 @@ class FaultyAnswers:
                     response = JSONResponse({"detail": refusal.detail}, refusal.status, refusal.headers)
                     await response(scope, receive, send)
                     return
+                if fault.kind == "lost":
+                    await send(_unfinished(message))
+                    raise AnswerLost
             await send(message)
-            if message["type"] == "http.response.start" and fault.kind == "lost":
-                raise AnswerLost
 
         await self.app(scope, receive, answer)
+
+
+def _unfinished(start: Message) -> Message:
+    """Return the start of an answer that has a body, because one without a body is whole with its start."""
+    headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+    status = 200 if start["status"] in _WITHOUT_BODY else start["status"]
+    lengths = [int(value) for name, value in start["headers"] if name.lower() == b"content-length"]
+    length = b"%d" % max([1, *lengths])
+    return {**start, "status": status, "headers": [*headers, (b"content-length", length)]}
 
 
 def _take(connection: sqlite3.Connection, operation: str) -> Fault | None:

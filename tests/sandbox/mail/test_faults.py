@@ -4,8 +4,9 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
-from inkbox_mcp.sandbox import Fault, Store
+from inkbox_mcp.sandbox import Fault, Generation, Store, create_app
 from tests.sandbox.mail.people import MAILBOXES, Person
 
 
@@ -32,6 +33,28 @@ async def test_lost_answer_has_its_effect(alice: Person, store: Store) -> None:
     with pytest.raises(ConnectionError):
         await send(alice)
     assert len(await alice.list()) == 1
+
+
+async def test_lost_answer_without_a_body_is_not_whole(alice: Person, store: Store, generation: Generation) -> None:
+    """A server has sent all of a 204 with its status, so one byte is announced that never comes."""
+    sent = (await send(alice)).json()
+    store.add_fault(Fault("delete_message", "lost"))
+    app, starts = create_app(store, generation), list[Message]()
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        async def keep(message: Message) -> None:
+            starts.append(message)
+            await send(message)
+
+        await app(scope, receive, keep)
+
+    transport = httpx2.ASGITransport(watched)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://x", headers=alice.client.headers) as client:
+        with pytest.raises(ConnectionError):
+            await client.delete(f"{MAILBOXES}/{alice.address}/messages/{sent['id']}")
+    assert await alice.list() == []
+    (start,) = starts
+    assert (start["status"], dict(start["headers"])[b"content-length"]) == (200, b"1")
 
 
 async def test_fault_meets_its_operation_only(alice: Person, store: Store) -> None:
