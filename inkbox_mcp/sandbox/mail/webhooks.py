@@ -7,11 +7,12 @@ another host is recorded as not sent.
 
 import hashlib
 import hmac
+import socket
 import sqlite3
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from ssl import CERT_NONE, create_default_context
 from urllib.parse import SplitResult, quote, urlsplit
@@ -67,7 +68,10 @@ class Courier:
         """Deliver what is left, for a while; the rest waits in the file."""
         with self._lock:
             self._deadline = time.monotonic() + _SECONDS_TO_CLOSE
-        self.finish()
+            thread = self._thread
+        if thread is not None:
+            # A call that hangs nevertheless is tried again by the next process that has the file.
+            thread.join(_SECONDS_TO_CLOSE + SECONDS_PER_DELIVERY)
 
     def _wake(self) -> None:
         with self._lock:
@@ -172,14 +176,41 @@ def _post(connection: HTTPConnection, place: SplitResult, row: Row) -> tuple[int
         headers["X-Inkbox-Signature"] = sign(key, request_id, moment, payload)
     target = quote(place.path or "/", safe="/%:;=@!$&'()*+,~-._") + (f"?{place.query}" if place.query else "")
     try:
-        # One connection, so that a redirect, which might lead to another machine, is not followed.
-        connection.request("POST", target.encode("ascii", "ignore").decode(), payload, headers)
-        response = connection.getresponse()
-        return response.status, _shown(response.read(_MAX_RESPONSE)), None
+        connection.connect()
+        with _deadline(connection.sock) as passed:
+            # One connection, so that a redirect, which might lead to another machine, is not followed.
+            connection.request("POST", target.encode("ascii", "ignore").decode(), payload, headers)
+            response = connection.getresponse()
+            body = response.read(_MAX_RESPONSE)
+        if passed.is_set():
+            return None, None, "timed out"
+        return response.status, _shown(body), None
     except (OSError, HTTPException, ValueError) as error:
         return None, None, str(error)[:500] or type(error).__name__
     finally:
         connection.close()
+
+
+@contextmanager
+def _deadline(connected: socket.socket) -> Generator[threading.Event]:
+    """End a connection that lasts too long, and set the event; its own timeout begins anew with each byte."""
+    passed = threading.Event()
+
+    def end() -> None:
+        passed.set()
+        with suppress(OSError):
+            # That of TLS would first forget what another thread reads from.
+            socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+    timer = threading.Timer(SECONDS_PER_DELIVERY, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield passed
+    except (OSError, HTTPException, ValueError) as error:
+        raise TimeoutError("timed out") if passed.is_set() else error from None
+    finally:
+        timer.cancel()
 
 
 def _connection(scheme: str, host: str, port: int | None) -> HTTPConnection:

@@ -6,12 +6,14 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from inkbox_mcp.sandbox import Generation, Store
+from inkbox_mcp.sandbox.mail import webhooks
 from inkbox_mcp.sandbox.mail.events import MAX_BODY
 from tests.sandbox.mail.people import MAILBOXES, Person, people
 from tests.sandbox.mail.webhook_receiver import Receiver, receiving
@@ -203,6 +205,39 @@ async def test_webhook_that_nobody_serves_is_recorded(alice: Person, store: Stor
         rows = connection.execute("SELECT * FROM webhook_deliveries").fetchall()
     assert rows
     assert all(row["state"] == "done" and row["error_detail"] for row in rows)
+
+
+@pytest.mark.parametrize("begun", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"])
+async def test_webhook_that_goes_on_answering_is_given_up(
+    alice: Person, store: Store, generation: Generation, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    """Although each byte of its answer comes in time."""
+    monkeypatch.setattr(webhooks, "SECONDS_PER_DELIVERY", 0.2)
+    finished = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    connection.recv(65536)
+                    connection.sendall(begun)
+                    for _ in range(100):
+                        if finished.wait(0.02):
+                            break
+                        connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=drip, args=(listener,), daemon=True).start()
+        await subscribe(alice, generation, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        await alice.send("x@example.com")
+        store.finish_deliveries()
+        finished.set()
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+    with store.reading() as connection:
+        rows = connection.execute("SELECT * FROM webhook_deliveries").fetchall()
+    assert [row["error_detail"] for row in rows] == ["timed out"] * 2
 
 
 async def test_delivery_is_replayed_to_the_present_url(store: Store, webhook: Receiver) -> None:
