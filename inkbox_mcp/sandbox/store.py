@@ -14,6 +14,7 @@ from inkbox_mcp.sandbox import rows
 from inkbox_mcp.sandbox.database import Database, tick
 from inkbox_mcp.sandbox.faults import Fault, add_fault, clear_faults
 from inkbox_mcp.sandbox.mail.delivery import deliver
+from inkbox_mcp.sandbox.mail.headers import is_address
 from inkbox_mcp.sandbox.mail.limits import Limits, read_limits, write_limits
 from inkbox_mcp.sandbox.mail.parsing import MAX_MESSAGE_BYTES, Unreadable, parse
 from inkbox_mcp.sandbox.mail.webhooks import Courier
@@ -126,7 +127,7 @@ class Store:
         Args:
             message: RFC 5322 text, at most 30 MB.
             recipients: Addresses; without any, those of To, Cc and Bcc in the message.
-            sender: The address of a message without From.
+            sender: The address of a message without From; what is no address counts as none.
 
         Returns:
             The ids of the messages by recipient, and the recipients that no mailbox of the sandbox takes it for.
@@ -137,7 +138,9 @@ class Store:
         if len(message) > MAX_MESSAGE_BYTES:
             raise Unreadable(f"The message is larger than {MAX_MESSAGE_BYTES} bytes")
         parsed = parse(message)
-        parsed = replace(parsed, from_address=parsed.from_address or sender)
+        parsed = replace(
+            parsed, from_address=parsed.from_address or (sender if sender and is_address(sender) else None)
+        )
         addresses = list(dict.fromkeys(each.lower() for each in recipients or [*parsed.to, *parsed.cc, *parsed.bcc]))
         with self._courier.posting() as connection:
             delivered = deliver(connection, parsed, message, addresses)

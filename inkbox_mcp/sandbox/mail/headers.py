@@ -34,6 +34,11 @@ def one_line(text: str) -> str:
     return clean(_CONTROLS.sub(" ", text)).strip()
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is kept as an address: with an @, on one line, without what JSON cannot hold."""
+    return "@" in text and len(text) <= 320 and one_line(text) == text
+
+
 def message_ids(text: str | None) -> list[str]:
     """Return the Message-IDs in a text, each with its angle brackets, at most the last hundred."""
     return _MESSAGE_ID.findall(text or "")[-100:]
@@ -58,7 +63,7 @@ def addresses(message: Message, name: str) -> list[tuple[str, str]]:
         return []
     # Names are decoded after the list is split: a name may contain an address.
     lines = [(one_line(decoded(display)), one_line(address)) for display, address in found[:MAX_ADDRESSES]]
-    return [(display[:255], address) for display, address in lines if "@" in address and len(address) <= 320]
+    return [(display[:255], address) for display, address in lines if is_address(address)]
 
 
 def _raw_header(message: Message, name: str) -> str:

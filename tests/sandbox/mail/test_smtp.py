@@ -63,6 +63,22 @@ def test_any_program_writes_to_a_mailbox(store: Store, port: int) -> None:
     assert senders == ["x@example.com"] * 2  # the second has no From, but an envelope
 
 
+@pytest.mark.parametrize(
+    "sender", [b"", b"nodomain", b"a\x00b@x.org", b"a" * 400 + b"@x.org", b"\xed\xa0\x80@x.org", b"\xff@x.org"]
+)
+def test_sender_that_is_no_address_counts_as_none(store: Store, port: int, sender: bytes) -> None:
+    """Mail that reports a bounce has none; no other one stops a message."""
+    with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
+        client.ehlo()
+        client.send(b"MAIL FROM:<" + sender + b"> SMTPUTF8\r\n")
+        if client.getreply()[0] == 250:
+            client.rcpt(ALICE)
+            assert client.data("Subject: x\r\n\r\nhi")[0] == 250
+    with store.reading() as connection:
+        senders = {row["from_address"] for row in connection.execute("SELECT from_address FROM messages")}
+    assert senders <= {"unknown@unknown.invalid"}
+
+
 def test_unknown_recipients_are_refused_and_the_others_are_not(store: Store, port: int) -> None:
     """The client learns which."""
     with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
