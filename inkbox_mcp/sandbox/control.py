@@ -1,9 +1,10 @@
 """`/sandbox/limits` and `/sandbox/faults`: what a test of another program sets; neither needs a key."""
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from inkbox_mcp.sandbox.faults import Fault
@@ -64,7 +65,12 @@ def update_limits(request: Request, body: LimitsUpdate) -> Limits:
 
 @router.post("/faults", status_code=201)
 def add_fault(request: Request, body: NewFault) -> NewFault:
-    """Let a fault wait for the next requests of an operation."""
+    """Let a fault wait for the next requests of an operation that this sandbox has."""
+    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    known = {operation["operationId"] for path in paths.values() for operation in path.values()}
+    if body.operation not in {"*", *known}:
+        reason = {"type": "value_error", "loc": ("body", "operation"), "msg": "No operation has this name"}
+        raise RequestValidationError([reason])
     _store(request).add_fault(Fault(**body.model_dump()))
     return body
 

@@ -67,6 +67,13 @@ async def test_fault_meets_its_operation_only(alice: Person, store: Store) -> No
         await alice.ask("GET", "/messages", status)
 
 
+async def test_fault_meets_whoami(alice: Person) -> None:
+    """As it does what needs a mailbox."""
+    fault = {"operation": "whoami", "status": 502}
+    assert (await alice.client.post("/sandbox/faults", json=fault)).status_code == 201
+    assert [(await alice.client.get("/api/whoami")).status_code for _ in range(2)] == [502, 200]
+
+
 async def test_faults_are_forgotten_on_demand(alice: Person, store: Store) -> None:
     """All of them."""
     store.add_fault(Fault("*", times=100))
@@ -92,8 +99,9 @@ async def test_faults_are_set_over_http_without_a_key(alice: Person) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"operation": ""}, {"operation": "x", "kind": "odd"}, {"operation": "x", "status": 200},
-     {"operation": "x", "seconds": -1}, {"operation": "x", "times": 0}, {"operation": "x", "other": 1}],
+    [{}, {"operation": ""}, {"operation": "whoami", "kind": "odd"}, {"operation": "whoami", "status": 200},
+     {"operation": "whoami", "seconds": -1}, {"operation": "whoami", "times": 0}, {"operation": "whoami", "other": 1},
+     {"operation": "no_such"}, {"operation": "get_limits"}],
 )  # fmt: skip
 async def test_bad_fault_is_422(alice: Person, body: dict[str, Any]) -> None:
     """Each member is checked."""
