@@ -42,6 +42,12 @@ MOST_OTHERS = 5
 TOO_MANY = f"More than {MOST_PAGES * PAGE:,} messages are newer than after, and the oldest of them were skipped."
 NOT_READ = "The mailbox could not be read at the end, so mail may have come: {error}"
 PASSED_OVER = "{count} of the new messages could not be read, and are among others: {error}"
+NO_TEXT = "The message is too large for this server to read, so its text is not shown."
+IN_FUTURE = (
+    "`after` is later than now, and only mail that is later still is new: leave it out, or pass an earlier time."
+)
+SECONDS_OF_DIFFERENCE = 60
+"""Seconds by which the clock of whoever names a time may be ahead."""
 MOST_BROKEN = 10
 """The most messages that fail in one look before it is given up: more of them are a fault of all the mail."""
 MOST_KEPT, MOST_KEPT_CHARACTERS = 50, 200_000
@@ -126,7 +132,8 @@ class Wait:
         self._others: list[Item] = []
         self._broken: dict[str, InkboxError] = {}
         self._failed: InkboxError | None = None
-        self._has_looked = False
+        self._ahead: float | None = None
+        self._has_looked = self._is_without_text = False
         self._began = anyio.current_time()
         self._until = self._began + args.timeout
 
@@ -154,6 +161,7 @@ class Wait:
         """Look until a message matches; return None if the time is over."""
         look = await self._poll.look(self._newest, self._poll.join(), max(self._until, self._began + PACE[0]))
         while look:
+            self._ahead = look.clock if self._ahead is None else self._ahead
             if look.found or look.clock is not None:
                 self._inbox.begin(self._began, look.clock)
             try:
@@ -193,7 +201,9 @@ class Wait:
                 if isinstance(error, OF_ALL):
                     raise
                 self._broken[id_of(message)] = error
-                if isinstance(error, PASSING):  # it stays, and the next look tries it again
+                if isinstance(error, PASSING) and not isinstance(
+                    error, TooLarge
+                ):  # it stays, and the next look tries it again
                     held.append(message)
                     self._poll.obey(error)
                     if len(held) >= MOST_BROKEN:
@@ -211,7 +221,7 @@ class Wait:
         """Read a message; at once again if the fault may be a passing one of this message."""
         try:
             return await self._read(message)
-        except OF_ALL:
+        except (*OF_ALL, TooLarge):
             raise
         except PASSING:
             return await self._read(message)
@@ -233,8 +243,10 @@ class Wait:
             except NotFound:
                 is_gone = True
                 raise
-            except TooLarge:  # it would keep the later ones back for ever
-                text = None if self._args.contains else row_of(message)
+            except TooLarge:
+                if self._args.contains:
+                    raise
+                text, self._is_without_text = row_of(message), True
             finally:
                 if self._marks_read and message.get("is_read") is False and not is_gone:
                     await self._mark(message_id, kept, is_kept=is_kept, is_shown=text is not None)
@@ -285,12 +297,27 @@ class Wait:
                 kept = [item for item in self._others if item.get("id") not in ids]
                 self._others = [*kept, *({**item, "folder": "spam"} for item in spam)]
 
+    def _is_in_future(self) -> bool:
+        """Whether no mail that comes now is new, also if the clocks differ somewhat."""
+        if self._ahead is None:
+            return False
+        now = anyio.current_time() + self._ahead
+        return self._inbox.start.since > (now + SECONDS_OF_DIFFERENCE) * 1_000_000
+
     def _result(self, position: Position, message: Item | None = None) -> Waited:
         broken = [item for item in self._others if id_of(item) in self._broken]
-        listed = self._others if message is None else broken
-        others = [row_of(item) for item in sorted(listed, key=in_order)[-MOST_OTHERS:]]
+        if message is None:
+            fine = sorted((item for item in self._others if item not in broken), key=in_order)
+            listed = [*fine, *broken][-MOST_OTHERS:]
+        else:
+            listed = broken[-MOST_BROKEN:]
+        others = [row_of(item) for item in sorted(listed, key=in_order)]
         result: Item = {"timed_out": message is None, "after": str(position)}
         notes = [TOO_MANY] if self._inbox.is_cut else []
+        if self._is_without_text:
+            notes.append(NO_TEXT)
+        if message is None and self._is_in_future():
+            notes.append(IN_FUTURE)
         if broken:
             notes.append(PASSED_OVER.format(count=len(broken), error=self._broken[id_of(broken[-1])]))
         if message is not None:
@@ -323,8 +350,8 @@ def _mailbox(address: str) -> str:
 def _given(after: str | None) -> Position | None:
     if after is None:
         return None
-    time = moment(after)
-    return Position.parse(after) if time is None else Position.at(time)
+    began = moment(after)
+    return Position.parse(after) if began is None else Position.at(began)
 
 
 async def _contains(detail: Item, words: str | None) -> bool:
