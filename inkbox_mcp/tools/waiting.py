@@ -107,11 +107,11 @@ class Kept:
     """A message that the calls share that wait for one mailbox.
 
     Attributes:
-        detail: as the API showed it.
+        detail: as the API showed it; None if it is too large to be kept.
         is_shown: whether a call has returned it, so that it stays read.
     """
 
-    detail: Item
+    detail: Item | None
     is_shown: bool = False
 
 
@@ -235,11 +235,13 @@ class Wait:
         message_id = id_of(message)
         async with self._poll.reading:
             kept: Kept | None = self._poll.kept.get(message_id)
-            is_kept, text, is_gone = kept is not None, None, False
+            detail = kept.detail if kept else None
+            is_kept, text, is_gone = detail is not None, None, False
             try:
-                kept = kept or Kept(await read_detail(self._api, self._address, message_id))
-                if await _contains(kept.detail, self._args.contains):
-                    text = await shown(kept.detail, View())
+                detail = detail or await read_detail(self._api, self._address, message_id)
+                kept = kept or Kept(detail if _is_small(detail) else None)
+                if await _contains(detail, self._args.contains):
+                    text = await shown(detail, View())
             except NotFound:
                 is_gone = True
                 raise
@@ -256,7 +258,7 @@ class Wait:
 
     async def _mark(self, message_id: str, kept: Kept | None, *, is_kept: bool, is_shown: bool) -> None:
         """Leave a message read if a call shows it, and unread if none did."""
-        if not is_kept and not is_shown:
+        if not (is_kept or is_shown or (kept and kept.is_shown)):
             await restore_unread(self._api, self._address, message_id)
         elif kept and is_kept and is_shown and not kept.is_shown:
             with suppress(InkboxError):
@@ -335,11 +337,14 @@ async def _cut_off(scope: anyio.CancelScope, call: Call, seconds: float) -> None
 
 
 def _keep(all_kept: dict[str, Kept], message_id: str, kept: Kept) -> None:
-    """Keep a message for the other calls, if it is not large, in place of the oldest one."""
-    if sum(len(str(kept.detail.get(name) or "")) for name in ("body_text", "body_html")) <= MOST_KEPT_CHARACTERS:
-        all_kept[message_id] = kept
-        if len(all_kept) > MOST_KEPT:
-            del all_kept[next(iter(all_kept))]
+    """Keep a message for the other calls, in place of the oldest one."""
+    all_kept[message_id] = kept
+    if len(all_kept) > MOST_KEPT:
+        del all_kept[next(iter(all_kept))]
+
+
+def _is_small(detail: Item) -> bool:
+    return sum(len(str(detail.get(name) or "")) for name in ("body_text", "body_html")) <= MOST_KEPT_CHARACTERS
 
 
 def _mailbox(address: str) -> str:

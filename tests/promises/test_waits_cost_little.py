@@ -203,10 +203,11 @@ async def test_waits_for_words_read_each_message_once(generation: Generation) ->
 
 
 @pytest.mark.parametrize("order", [("nothing", "code"), ("code", "nothing"), ("nothing", None), (None, "nothing")])
-async def test_what_one_of_two_waits_returns_stays_read(order: tuple[str | None, str | None]) -> None:
+@pytest.mark.parametrize("text", ["The code", "The code " * 30_000])
+async def test_what_one_of_two_waits_returns_stays_read(order: tuple[str | None, str | None], text: str) -> None:
     """The other one looks at the same message for nothing, before or after it."""
     room = Mailroom(marks_read=True)
-    room.receive(Mail(api_time(1), 1, text="The code"))
+    room.receive(Mail(api_time(1), 1, text=text))
     service = await served(room, "identity")
     found = await many(2, lambda number: wait(service, contains=order[number], timeout=3))
     assert sorted(data["timed_out"] for data in found) == [False, True]
