@@ -46,7 +46,9 @@ class Page(NamedTuple):
     next_offset: int | None
 
 
-def fenced(text: str, headers: Mapping[str, str], nonce: str, *, max_chars: int = 6000, offset: int = 0) -> Page:
+def fenced(
+    text: str, headers: Mapping[str, str], nonce: str, *, max_chars: int = 6000, offset: int = 0, how: str = ""
+) -> Page:
     """Fence a mail, or a part of it, for a model.
 
     The parts that one gets by following `next_offset` together are the whole text; no character is missing or twice.
@@ -57,6 +59,7 @@ def fenced(text: str, headers: Mapping[str, str], nonce: str, *, max_chars: int 
         nonce: 8 to 64 letters and digits, random and new for each call.
         max_chars: the most characters of the body.
         offset: where the part of the body begins; as `next_offset` of the part before.
+        how: what to write before the offset of the rest, where another tool takes it.
 
     Returns:
         The warning, the fence and what is in it, and how to get the rest; `total` and `next_offset` are those of the
@@ -71,7 +74,7 @@ def fenced(text: str, headers: Mapping[str, str], nonce: str, *, max_chars: int 
     lines = [WARNING, f"<<<mail {nonce}>>>"]
     lines += [f"{name}: {_header(value)}" for name, value in headers.items() if value]
     lines += ["", part.text] if part.text else []
-    lines += [f"<<<end of mail {nonce}>>>", *_rest(part, offset)]
+    lines += [f"<<<end of mail {nonce}>>>", *_rest(part, offset, how)]
     return Page("\n".join(lines), part.total, part.next_offset)
 
 
@@ -100,9 +103,9 @@ def page(text: str, max_chars: int, offset: int = 0) -> Page:
     return Page(text[offset:end], len(text), end)
 
 
-def _rest(part: Page, offset: int) -> list[str]:
+def _rest(part: Page, offset: int, how: str) -> list[str]:
     if part.next_offset is not None:
-        return [f"… {part.total - part.next_offset:,} more characters: offset={part.next_offset}"]
+        return [f"… {part.total - part.next_offset:,} more characters: {how}offset={part.next_offset}"]
     if offset > part.total:
         return [f"The text has {part.total:,} characters, so there is nothing at offset={offset}."]
     return []

@@ -50,7 +50,7 @@ MAX_OFFSET = 10_000_000
 """No text that is read has more characters."""
 SECONDS_TO_RESTORE = 5.0
 
-_QUOTES = "… {count:,} quoted characters were left out: quoted=true shows them"
+_QUOTES = "… {count:,} quoted characters were left out: {how}quoted=true shows them"
 _NO_HTML = 'This mail has no HTML: format="text" shows its text.'
 _UNREAD = "… the end of this mail, {count:,} characters, is too long or too entangled to be read"
 
@@ -108,12 +108,17 @@ async def read_detail(api: InkboxAPI, address: str, message_id: str) -> Item:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Which part of a message is shown; see `GetMessage`."""
+    """Which part of a message is shown; see `GetMessage`.
+
+    Attributes:
+        how: what to write before an argument that shows more, where another tool takes it.
+    """
 
     max_chars: int = MAX_TEXT
     offset: int = 0
     quoted: bool = False
     format: Literal["text", "html"] = "text"
+    how: str = ""
 
 
 async def body_of(detail: Mapping[str, Any]) -> "Body":
@@ -137,7 +142,12 @@ def _shown(detail: Mapping[str, Any], view: View) -> Item:
     body = _body(detail)
     text, notes = _source(detail) if view.format == "html" else _own(body, view)
     part = fenced(
-        text, headers_of(detail), secrets.token_hex(8), max_chars=view.max_chars, offset=min(view.offset, MAX_OFFSET)
+        text,
+        headers_of(detail),
+        secrets.token_hex(8),
+        max_chars=view.max_chars,
+        offset=min(view.offset, MAX_OFFSET),
+        how=view.how,
     )
     outbound = detail.get("direction") == "outbound"
     links = _links_that_fit(body.links.found)
@@ -176,7 +186,7 @@ def _own(body: "Body", view: View) -> tuple[str, list[str]]:
     # What was forwarded is mostly what the mail is about.
     if view.quoted or not parts.quoted or not parts.own or parts.is_forward:
         return body.text, notes
-    return parts.own, [_QUOTES.format(count=parts.quoted), *notes]
+    return parts.own, [_QUOTES.format(count=parts.quoted, how=view.how), *notes]
 
 
 def headers_of(detail: Mapping[str, Any]) -> dict[str, str]:

@@ -98,6 +98,18 @@ async def test_a_long_conversation_is_read_from_its_newest_messages_on(generatio
 
 
 @BOTH
+async def test_what_is_left_out_names_the_tool_that_shows_it(generation: Generation) -> None:
+    """This tool has neither of the arguments."""
+    quoting = "Yes. " + "x " * 3_000 + "\n\nOn Mon, 1 Jun 2026, Bob <bob@example.org> wrote:\n> as quoted\n"
+    async with inbox(generation) as desk:
+        ids = desk.converse(1, quoting)
+        thread = await desk.ask("get_thread", thread_id=await thread_of(desk, ids[0]), max_chars=500)
+        shown = thread["messages"][0]["text"]
+        assert "more characters: get_message with its id and offset=" in shown
+        assert "left out: get_message with its id and quoted=true shows them" in shown
+
+
+@BOTH
 async def test_a_result_is_about_as_long_as_was_asked_for(generation: Generation) -> None:
     """What stands beside the texts counts, or a conversation of links would never fit into a result."""
     links = " ".join(f"https://example.org/{number}/{'x' * 2_000}" for number in range(10))
