@@ -99,20 +99,32 @@ async def update_messages(api: InkboxAPI, args: UpdateMessages) -> ChangedMessag
 
         kept = {message_id: thread for message_id, thread in threads.items() if message_id not in failed}
         unmoved = await side_by_side(dict.fromkeys(kept.values()), move)
-        failed |= {message_id: unmoved[thread] for message_id, thread in kept.items() if thread in unmoved}
-    return _changed(ids, failed)
+        half = {message_id: unmoved[thread] for message_id, thread in kept.items() if thread in unmoved}
+        if given:
+            return _changed(ids, failed, half)
+        failed |= half
+    return _changed(ids, failed, {})
 
 
-def _changed(ids: list[str], failed: Mapping[str, InkboxError]) -> ChangedMessages:
+def _changed(ids: list[str], failed: Mapping[str, InkboxError], half: Mapping[str, InkboxError]) -> ChangedMessages:
     """Return what became of each message.
+
+    Args:
+        ids: of all messages.
+        failed: why some were not changed at all.
+        half: why some were marked, but not moved.
 
     Raises:
         InkboxError: nothing was changed, for the same reason everywhere.
     """
     if len(failed) == len(ids) and len({type(error) for error in failed.values()}) == 1:
         raise failed[ids[0]]
-    errors = {message_id: {"error": str(error)} for message_id, error in failed.items()}
-    results = [{"id": each, "changed": each not in failed, **errors.get(each, {})} for each in ids]
+    errors = {message_id: str(error) for message_id, error in failed.items()}
+    errors |= {message_id: f"marked, but not moved: {error}" for message_id, error in half.items()}
+    results = [
+        {"id": each, "changed": each not in errors, **({"error": errors[each]} if each in errors else {})}
+        for each in ids
+    ]
     return parse({"messages": results}, ChangedMessages)
 
 

@@ -256,6 +256,10 @@ async def test_a_folder_that_refuses_a_message_is_named_beside_what_was_done(gen
         done = await desk.ask("update_messages", message_ids=[one, two], is_starred=True, folder="spam")
         assert [each["changed"] for each in done["messages"]] == [False, True]
         assert "not there" in done["messages"][0]["error"]
+        done = await desk.ask("update_messages", message_ids=[one], is_read=True, folder="spam")
+        assert done["messages"][0]["error"].startswith("marked, but not moved: Inkbox answered 422")
+        assert await desk.is_read(one)
+        assert "not there" in await desk.refused("update_messages", message_ids=[one], folder="spam")
 
 
 @BOTH
