@@ -21,14 +21,16 @@ _REPLACED = re.compile(r"(?:https?://|www\.)[^\s<>\"]+|[\w.+-]{1,64}@[\w-]{1,63}
 # Chinese and Japanese have no blanks between a word and a number.
 _LETTER = "[0-9A-Za-z\u00aa-\u02ff\u0370-\u1fff\uac00-\ud7a3]"
 _FORM = re.compile(
-    rf"(?<!{_LETTER})(?<![/@&%$€£¥₹№+-])(?<!(?<!is )#)(?<!(?<![Cc]ode)=)(?<!\d[.,: -])(?<![$€£¥₹№#][ ])(?<!\*\*\*)(?<!\*\*\*[ ])(?:"
+    rf"(?<!{_LETTER})(?<![/@&%$€£¥₹№+-])(?<!(?<!is )#)(?<!(?<![Cc]ode)=)(?<!\d[.,: -])"
+    r"(?<![$€£¥₹№#][ ])(?<!\*\*\*)(?<!\*\*\*[ ])(?:"
     r"(?P<google>[A-Z]-\d{6})|"
     r"(?P<group>\d{3}[ -]\d{3,4}|\d{4}[ -]\d{4}|\d{2}[ -]\d{2}[ -]\d{2})|"
     r"(?P<single>\d(?:[ ]{1,2}\d){3,7})|"
     r"(?P<digits>\d{4,8})|"
     r"(?P<pair>[A-Z0-9]{3,5}-[A-Z0-9]{3,5})|"
     r"(?P<mixed>(?=[A-Z]{0,8}\d)(?=\d{0,8}[A-Z])[A-Z0-9]{5,9})"
-    rf")(?!{_LETTER})(?![:/@%=-]{_LETTER})(?![.]{_LETTER}(?<![A-Z]))(?!,\d(?!\d?[ ]?[分小时時]))(?![ ]?[%€£¥₹$°])(?![ -]\d)"
+    rf")(?!{_LETTER})(?![:/@%=-]{_LETTER})(?![.]{_LETTER}(?<![A-Z]))"
+    r"(?!,\d(?!\d?[ ]?[分小时時]))(?![ ]?[%€£¥₹$°])(?![ -]\d)"
 )
 _UNIT = re.compile(
     r"[ ]?(?:eur|usd|gbp|chf|jpy|rub|brl|円|元|руб|р\.|dollars?|euros?|km|kg|mb|gb|px|cm|mm|kcal|people|users|points|"

@@ -66,6 +66,9 @@ def test_the_mails_are_many_and_in_many_languages() -> None:
         ("code:482915.Do not share", "482915"),
         ("Verification code=482915", "482915"),
         ("Your code is #482915", "482915"),
+        ("Ihre mobileTAN lautet 482913.", "482913"),
+        ("Ditt engångslösenord är 881204. Gäller i 5 minuter", "881204"),
+        ("رمز التحقق الخاص بك هو ٤٨٢٩١٣", "482913"),
         ("code AB3D5F", "AB3D5F"),
         ("code ABC-DEF", "ABC-DEF"),
         ("G-123456 is your code", "G-123456"),
@@ -90,6 +93,7 @@ def test_every_form_of_a_code_is_given_as_it_is_entered(line: str, value: str) -
         "Code: 1234567890",
         "card ****1234",
         "order 123456",
+        "Sort code 20-45-11",
         "Use promo code 482913 at checkout",
     ],
 )
