@@ -12,7 +12,7 @@ Color = tuple[int, int, int]
 
 PX_PER_EM = 16.0
 _UNITS = {"": 1.0, "px": 1.0, "pt": 4 / 3, "pc": 16.0, "in": 96.0, "cm": 37.8, "mm": 3.78, "q": 0.945, "ex": 8.0}
-_LENGTH = re.compile(r"([+-]?(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9}))(?:e[+-]?\d{1,2})?(%|[a-z]{0,4})")
+_LENGTH = re.compile(r"((?:[+-]?(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9}))(?:e[+-]?\d{1,2})?)(%|[a-z]{0,4})")
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _STRING = re.compile(r'"[^"\n]*(?:"|\n|\Z)|' + r"'[^'\n]*(?:'|\n|\Z)")
 _URL = re.compile(r"url\([^)]*(?:\)|\Z)", re.IGNORECASE)
@@ -20,6 +20,12 @@ _ESCAPE = re.compile(r"\\(?:([0-9a-fA-F]{1,6})\s?|(.))")
 _IMPORTANT = re.compile(r"!\s*important\s*\Z")
 _HEX = re.compile(r"#[0-9a-f]{3,8}")
 _NUMBER = re.compile(r"[+-]?(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})%?")
+_GLOBAL = frozenset({"inherit", "initial", "unset", "revert", "revert-layer"})
+_SIZES = frozenset({"small", "medium", "large", "larger", "smaller", "math"})
+_DISPLAY = re.compile(
+    r"(?:none|block|inline|flex|grid|table|list-item|flow|contents|ruby|run-in|math)(?![a-z])|"
+    r"-(?:webkit|moz|ms)-|var\("
+)
 _NAMED: dict[str, Color] = {
     "black": (0, 0, 0), "white": (255, 255, 255), "red": (255, 0, 0), "green": (0, 128, 0), "blue": (0, 0, 255),
     "gray": (128, 128, 128), "grey": (128, 128, 128), "silver": (192, 192, 192), "yellow": (255, 255, 0),
@@ -49,13 +55,27 @@ def declarations(css: str) -> tuple[Declarations, Declarations]:
     normal, important = Declarations(), Declarations()
     for one in css.lower().split(";"):
         name, colon, value = one.partition(":")
+        name = name.strip()
         if colon and (value := value.strip()):
             kept = _IMPORTANT.sub("", value[-300:]) if "!" in value else None
+            if not _is_valid(name, value[:300].strip() if kept is None else kept.strip()):
+                continue
             if kept is None:
-                normal[name.strip()] = value[:300].strip()
+                normal[name] = value[:300].strip()
             else:
-                important[name.strip()] = kept.strip()
+                important[name] = kept.strip()
     return normal, important
+
+
+def _is_valid(name: str, value: str) -> bool:
+    """Whether a program takes a value: one that it does not know leaves what was declared before."""
+    if name == "display":
+        return value in _GLOBAL or _DISPLAY.match(value) is not None
+    if name == "font-size":
+        return not value.isalpha() or value in _GLOBAL or value in _SIZES
+    if name == "opacity":
+        return not value.isalpha() or value in _GLOBAL
+    return True
 
 
 def length(value: str | None, em: float = PX_PER_EM, whole: float | None = None) -> float | None:
@@ -66,6 +86,8 @@ def length(value: str | None, em: float = PX_PER_EM, whole: float | None = None)
         em: pixels of one em.
         whole: pixels of 100 %; None if percentages are not understood.
     """
+    if value is not None and value.startswith("calc("):
+        value = value[5:].removesuffix(")").strip()
     if value is None or not (found := _LENGTH.fullmatch(value)):
         return None
     number, unit = float(found[1]), found[2]

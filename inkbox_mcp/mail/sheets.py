@@ -15,8 +15,8 @@ _MOST_RULES = 2000
 _MOST_TESTS = 200_000  # of selectors on elements, in one mail
 _RELEVANT = frozenset(
     "display visibility opacity font font-size color background background-color background-image height max-height "
-    "width max-width overflow overflow-x overflow-y position left top right bottom text-indent margin-left margin-top "
-    "transform clip clip-path white-space content-visibility filter -webkit-text-fill-color".split()
+    "width max-width min-width overflow overflow-x overflow-y position left top right bottom text-indent margin-left "
+    "margin-top transform clip clip-path white-space content-visibility filter -webkit-text-fill-color".split()
 )
 _EVERY_SCREEN = re.compile(
     r"@media(?: (?:only )?(?:all|screen))?(?: (?:and )?\( ?min-(?:device-)?width ?: ?\d{1,3}px ?\))?",
