@@ -82,6 +82,8 @@ _IN_TEXT = re.compile(
 )
 _TRAILING = ".,;:!?'*_~|…\u2019\u201d"
 _NAMED_HOST = re.compile(r"(?<![\w@.-])(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62}(?![\w@-])")
+# Between other letters, the last two end a sentence.
+_DOTS = re.compile("[\uff0e\u2024]|(?<=[0-9A-Za-z])[\u3002\uff61](?=[0-9A-Za-z])")
 _FILES = frozenset(
     "pdf doc docx xls xlsx ppt pptx odt ods zip rar gz png jpg jpeg gif svg webp txt csv html htm xml json ics eml mp3 "
     "mp4 mov exe dmg py js ts md".split()
@@ -174,6 +176,11 @@ def _in_text(text: str) -> Iterable[tuple[str, str, bool]]:
             url, is_shown = bracketed.replace("\n", ""), True
         else:
             url, is_shown = _without_trailing(found["bare"]), False
+        if "](http" in url:  # Markdown: a URL as the text of a link
+            label, _, url = url.partition("](")
+            yield url.rstrip(")"), label, True
+            before = found.end()
+            continue
         above = text[max(before, found.start() - 300) : found.start()].rstrip(" (\u300c<")
         lines = [line for line in above.rsplit("\n", 4)[-3:] if line.strip()]
         label = lines[-1].strip() if lines else ""
@@ -197,8 +204,14 @@ def _without_trailing(url: str) -> str:
 
 
 def _named_hosts(label: str) -> list[str]:
-    hosts = [(found[0], ascii_host(found[0])) for found in _NAMED_HOST.finditer(label)]
-    return [host for name, host in hosts if host and name.rpartition(".")[2].lower() not in _FILES]
+    # Full-width and one-dot-leader dots look like others; browsers take most of them for dots.
+    label = _DOTS.sub(".", label)
+    hosts: list[str] = []
+    for found in _NAMED_HOST.finditer(label):
+        is_url = label.endswith("://", 0, found.start())
+        if (host := ascii_host(found[0])) and (is_url or found[0].rpartition(".")[2].lower() not in _FILES):
+            hosts.append(host)
+    return hosts
 
 
 def _site(host: str) -> str:

@@ -87,6 +87,12 @@ def test_the_host_is_the_one_that_a_browser_asks(href: str, host: str) -> None:
         ("аpple.com", "https://apple.com/", True),
         ("a.github.io", "https://b.github.io/", True),
         ("shop.co.uk", "https://evil.co.uk/", True),
+        ("bank\uff0ecom", "https://evil.example/", True),
+        ("bank\u2024com", "https://evil.example/", True),
+        ("https://bank.md/login", "https://evil.example/", True),
+        ("bank\u3002com", "https://evil.example/", True),
+        ("bank.com\u3002\u8c22\u8c22", "https://bank.com/", False),
+        ("README.md", "https://bank.com/", False),
         ("Log in", "https://bank.com@evil.example/", True),
         ("bank.com", "https://click.bank.com/x", False),
         ("www.bank.com", "https://bank.com/", False),
@@ -105,6 +111,12 @@ def test_a_name_before_a_url_in_brackets_is_its_text() -> None:
     """Programs write links into plain text in this way."""
     link = only("Please visit bank.com <https://evil.example/x>")
     assert (link.text, link.misleading) == ("Please visit bank.com", True)
+
+
+def test_a_url_as_the_text_of_a_markdown_link_is_its_text() -> None:
+    """It is not the beginning of where the link leads."""
+    link = only("[https://bank.com/login](https://evil.example/x)")
+    assert (link.url, link.text, link.misleading) == ("https://evil.example/x", "https://bank.com/login", True)
 
 
 @pytest.mark.parametrize(
