@@ -171,6 +171,7 @@ def ascii_host(name: str) -> str | None:
 def _in_text(text: str) -> Iterable[tuple[str, str, bool]]:
     """Yield the URLs in a text, with the words before each and whether these stand directly for it."""
     before = 0
+    latest = ""
     for found in _IN_TEXT.finditer(text):
         if bracketed := found["bracketed"]:
             url, is_shown = bracketed.replace("\n", ""), True
@@ -184,6 +185,9 @@ def _in_text(text: str) -> Iterable[tuple[str, str, bool]]:
         above = text[max(before, found.start() - 300) : found.start()].rstrip(" (\u300c<")
         lines = [line for line in above.rsplit("\n", 4)[-3:] if line.strip()]
         label = lines[-1].strip() if lines else ""
+        if is_shown and latest and not text[before : found.start()].strip(" "):
+            label = latest  # a URL that stands for another one
+        latest = "" if is_shown else url
         yield url, label, is_shown and not above.endswith("\n")
         before = found.end()
 

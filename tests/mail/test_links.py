@@ -113,6 +113,12 @@ def test_a_name_before_a_url_in_brackets_is_its_text() -> None:
     assert (link.text, link.misleading) == ("Please visit bank.com", True)
 
 
+def test_a_url_before_a_url_in_brackets_is_its_text() -> None:
+    """A reader takes the first for the place where the second leads."""
+    shown, link = find_links("https://bank.com/login <https://evil.example/x>").found
+    assert (shown.misleading, link.text, link.misleading) == (False, "https://bank.com/login", True)
+
+
 def test_a_url_as_the_text_of_a_markdown_link_is_its_text() -> None:
     """It is not the beginning of where the link leads."""
     link = only("[https://bank.com/login](https://evil.example/x)")
