@@ -43,6 +43,8 @@ def run(arguments: Sequence[str], database: str) -> int:
         show(f"delivered to {one_line(recipient)} as {one_line(message_id)}\n")
     for recipient in others:
         sys.stderr.write(f"inkbox-mcp: no mailbox takes it: {one_line(recipient)}\n")
+    if not delivered and not others:
+        sys.stderr.write("inkbox-mcp: the message names no recipient; name one by --to\n")
     return 0 if delivered else 1
 
 
@@ -73,9 +75,10 @@ def _message(chosen: dict[str, Any]) -> tuple[bytes, list[str]]:
     unused = [name for name in _WRITTEN if name in chosen]
     if unused:
         raise SettingsError(f"--{unused[0].replace('_', '-')}: the message of --file has its own")
-    if chosen["file"] == "-":
-        return sys.stdin.buffer.read(), recipients
-    return _read("--file", chosen["file"]), recipients
+    message = sys.stdin.buffer.read() if chosen["file"] == "-" else _read("--file", chosen["file"])
+    if not message.strip():
+        raise SettingsError("--file: there is no message in it")
+    return message, recipients
 
 
 def _written(chosen: dict[str, Any]) -> bytes:
@@ -94,7 +97,11 @@ def _written(chosen: dict[str, Any]) -> bytes:
     except ValidationError as error:
         first = error.errors()[0]
         option = {"attachments": "attach"}.get(str(first["loc"][0]), str(first["loc"][0]))
-        reason = "not an e-mail address" if option in {"to", "cc", "from"} else first["msg"]
+        reason = first["msg"].removeprefix("Value error, ")
+        if option in {"to", "cc", "from"}:
+            reason = "not an e-mail address"
+        elif first["type"] == "string_pattern_mismatch":
+            reason = "it has characters that are not allowed there"
         raise SettingsError(f"--{option.replace('_', '-')}: {reason}") from None
 
 
@@ -128,9 +135,14 @@ def _put(database: str, message: bytes, recipients: list[str]) -> tuple[dict[str
 
 
 def _post(url: str, message: bytes, recipients: list[str]) -> tuple[dict[str, str], list[str]]:
-    if urlsplit(url).scheme not in {"http", "https"}:
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise SettingsError(f"--url: {error}") from None
+    if scheme not in {"http", "https"}:
         raise SettingsError("--url must begin with http:// or https://")
-    query = urlencode([("to", each) for each in recipients])
+    # What the shell gave that is not UTF-8 is nobody's address; the sandbox says so.
+    query = urlencode([("to", each) for each in recipients], errors="replace")
     request = urllib.request.Request(  # noqa: S310 - checked above
         f"{url.rstrip('/')}/sandbox/deliveries?{query}", message, {"Content-Type": "message/rfc822"}
     )

@@ -80,7 +80,6 @@ def test_whole_message_is_delivered_to_those_it_names(database: str, tmp_path: P
         (("--to", ALICE), "--from is missing"),
         (("--to", "nobody", *SOMEONE), "--to: not an e-mail address"),
         (("--to", ALICE, "--from", "x\r\nBcc: y@example.com"), "--from: not an e-mail address"),
-        (("--to", ALICE, *SOMEONE, "--subject", "a\nb"), "--subject: "),
         (("--to", ALICE, *SOMEONE, "--attach", "no such file"), "--attach: No such file"),
         (("--to", ALICE, *SOMEONE, "--attach", "\0"), "--attach: "),
         (("--to", ALICE, *SOMEONE, "--attach", "."), "--attach: "),
@@ -90,6 +89,10 @@ def test_whole_message_is_delivered_to_those_it_names(database: str, tmp_path: P
         (("--to", ALICE, *SOMEONE, "--db", "x", "--url", "http://x"), "give one of them"),
         (("--to", ALICE, *SOMEONE, "--url", "file:///etc/passwd"), "--url must begin"),
         (("--to", ALICE, *SOMEONE, "--url", "http://127.0.0.1:1"), "--url: "),
+        (("--to", ALICE, *SOMEONE, "--url", "http://[::1"), "--url: "),
+        (("--file", "/dev/null", "--to", "caf\udce9@x", "--url", "http://127.0.0.1:1"), "--file: there is no message"),
+        (("--file", __file__, "--to", "caf\udce9@x", "--url", "http://127.0.0.1:1"), "--url: "),
+        (("--to", ALICE, *SOMEONE, "--subject", "a\nb"), "--subject: it has characters"),
         (("--file", "x", "--text", "t"), "--text: the message of --file has its own"),
         (("--file", "no such file"), "--file: No such file"),
         (("--nonsense",), "unrecognized"),
@@ -122,6 +125,23 @@ def test_message_that_cannot_be_read_is_refused(
     (tmp_path / "m.eml").write_bytes(b"X: y\n" * 100_000)
     assert deliver("--file", str(tmp_path / "m.eml"), "--to", ALICE, "--db", database) == 2
     assert "headers of the message" in capsys.readouterr().err
+
+
+def test_refused_attachment_is_said_in_plain_words(
+    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the words of the library that checks it."""
+    (tmp_path / "x.exe").write_bytes(b"x")
+    assert deliver("--to", ALICE, *SOMEONE, "--attach", str(tmp_path / "x.exe"), "--db", database) == 2
+    shown = capsys.readouterr().err
+    assert "--attach: Files that end in .exe" in shown
+
+
+def test_message_without_recipient_is_told(database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Instead of silence."""
+    (tmp_path / "m.eml").write_bytes(b"Subject: Hi\n\nhi")
+    assert deliver("--file", str(tmp_path / "m.eml"), "--db", database) == 1
+    assert "names no recipient" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("port", ["x", "-1", "65536", "", "1e3"])
