@@ -125,7 +125,7 @@ class Store:
         """Deliver a message from outside.
 
         Args:
-            message: RFC 5322 text, at most 30 MB.
+            message: RFC 5322 text, at most 40 MB.
             recipients: Addresses; without any, those of To, Cc and Bcc in the message.
             sender: The address of a message without From; what is no address counts as none.
 

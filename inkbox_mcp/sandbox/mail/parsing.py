@@ -21,12 +21,12 @@ from inkbox_mcp.sandbox.mail.headers import (
     safe_filename,
 )
 
-MAX_MESSAGE_BYTES = 30 * 1024 * 1024
-"""Bytes of a message from outside."""
+MAX_MESSAGE_BYTES = 40 * 1024 * 1024
+"""Bytes of a message; 25 MB of attachments have 35 MB in Base64."""
 MAX_HEADER_BYTES = 256 * 1024
 """Bytes of the headers of a message."""
 MAX_LINES = 1_000_000
-"""Lines of a message; 30 MB of attachments have 400,000."""
+"""Lines of a message; 25 MB of attachments have 460,000."""
 MAX_PARTS = 5_000
 """Parts of a message, at all levels."""
 MAX_DEPTH = 50
@@ -143,7 +143,7 @@ def parse(raw: bytes) -> Parsed:
 
 
 def _tree(raw: bytes) -> Message:
-    if len(raw) > MAX_MESSAGE_BYTES * 4 // 3:
+    if len(raw) > MAX_MESSAGE_BYTES:
         raise Unreadable(f"The message is larger than {MAX_MESSAGE_BYTES} bytes")
     lines = raw.count(b"\n") + raw.count(b"\r") - raw.count(b"\r\n")
     if lines > MAX_LINES:
@@ -151,7 +151,8 @@ def _tree(raw: bytes) -> Message:
     end = re.search(rb"\A\r?\n|\r?\n\r?\n|\r\r", raw)
     if (end.start() if end else len(raw)) > MAX_HEADER_BYTES:
         raise Unreadable(f"The headers of the message are longer than {MAX_HEADER_BYTES} bytes")
-    open_parts = len(re.findall(rb"boundary", raw, re.IGNORECASE))
+    # With the forms of RFC 2231, and all that the parser strips; the bare word stands in ordinary texts.
+    open_parts = len(re.findall(rb"boundary[\x00-\x20*0-9\x80-\xff]*=", raw, re.IGNORECASE))
     blocks = raw.count(b"\n\n") + raw.count(b"\n\r\n") if b"delivery-status" in raw.lower() else 0
     if blocks > _MAX_BOUNDARY_LINES:
         raise Unreadable("The message has too many parts for its length")
