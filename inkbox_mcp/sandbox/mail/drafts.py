@@ -9,6 +9,7 @@ from typing import Any
 from inkbox_mcp.sandbox.fields import iso_8601
 from inkbox_mcp.sandbox.mail import messages
 from inkbox_mcp.sandbox.mail.composing import Letter
+from inkbox_mcp.sandbox.mail.headers import message_ids
 from inkbox_mcp.sandbox.mail.parsing import Attachment, parse
 from inkbox_mcp.sandbox.mail.requests import MessageForward, MessageSend
 from inkbox_mcp.sandbox.mail.sending import Draft
@@ -37,7 +38,7 @@ def new_draft(
         cc=recipients.cc or (),
         reply_to=[reply_to] if reply_to else (),
         attachments=attachments,
-        **answering(parent),
+        **(_answering_unknown(reference) if parent is None else answering(parent)),
     )
     return Draft(letter, recipients.bcc or ())
 
@@ -75,6 +76,12 @@ def answering(parent: Row | None) -> dict[str, Any]:
         return {}
     before: list[str] = parent["reference_ids"] or [each for each in [parent["in_reply_to"]] if each]
     return {"in_reply_to": parent["message_id"], "references": [*before, parent["message_id"]]}
+
+
+def _answering_unknown(reference: str | None) -> dict[str, Any]:
+    """Return the members of a letter that let its recipient find the message that it answers."""
+    ids = message_ids(reference)
+    return {"in_reply_to": ids[0], "references": ids} if ids == [reference] else {}
 
 
 def reply_all_recipients(mailbox: Row, message: Row) -> tuple[list[str], list[str]]:

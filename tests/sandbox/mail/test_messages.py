@@ -446,3 +446,10 @@ async def test_order_of_arrival_is_the_order_of_the_list(alice: Person, store: S
     listed = await alice.list()
     assert [each["subject"] for each in listed] == [str(number) for number in reversed(range(20))]
     assert len({each["created_at"] for each in listed}) == 20
+
+
+async def test_answer_to_a_message_that_is_not_here_names_it(alice: Person) -> None:
+    """So that its recipient, who has the message, finds the thread."""
+    sent = await alice.send("x@example.com", in_reply_to_message_id="<elsewhere@example.com>")
+    shown = await alice.ask("GET", f"/messages/{sent['id']}")
+    assert (shown["in_reply_to"], shown["references"]) == ("<elsewhere@example.com>", ["<elsewhere@example.com>"])
