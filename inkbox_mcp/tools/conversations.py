@@ -32,12 +32,11 @@ from inkbox_mcp.tools.messages import (
     side_by_side,
     written,
 )
-from inkbox_mcp.tools.reading import Message, View, read_detail, restore_all_unread, shown
+from inkbox_mcp.tools.reading import BY_GET_MESSAGE, Message, View, read_detail, restore_all_unread, shown
 
 MOST_SPAM = 3
 LEAST = 200
 """Characters of the last message that is shown, if it does not fit."""
-_HOW = "get_message with its id and "
 NO_THREAD = "This mailbox has no such thread. Next: call list_threads to see its threads."
 
 
@@ -160,7 +159,7 @@ class Reader:
         return parse({**whole, "messages": texts}, Thread)
 
     async def _text(self, detail: Item, most: int) -> Item:
-        part = await shown(detail, View(max_chars=most, how=_HOW))
+        part = await shown(detail, View(max_chars=most, how=BY_GET_MESSAGE))
         return {name: value for name, value in part.items() if name != "thread_id"}
 
     async def _details(self, batch: list[Item]) -> tuple[dict[str, Item], dict[str, InkboxError]]:

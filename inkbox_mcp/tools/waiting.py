@@ -33,7 +33,7 @@ from inkbox_mcp.tools.conversations import list_spam, read_spam
 from inkbox_mcp.tools.inbox import MOST_PAGES, Inbox
 from inkbox_mcp.tools.mailboxes import Address
 from inkbox_mcp.tools.messages import OF_MAILBOX, PAGE, Item, MessageRow, Page, id_of, is_from, messages_of, row_of
-from inkbox_mcp.tools.reading import MessageText, View, body_of, read_detail, restore_unread, shown
+from inkbox_mcp.tools.reading import BY_GET_MESSAGE, MessageText, View, body_of, read_detail, restore_unread, shown
 
 NO_POSITION = 'must be `after` of an earlier result, unchanged, or a time such as "2026-05-31T18:00:00Z"'
 NEWEST = 10
@@ -241,7 +241,7 @@ class Wait:
                 detail = detail or await read_detail(self._api, self._address, message_id)
                 kept = kept or Kept(detail if _is_small(detail) else None)
                 if await _contains(detail, self._args.contains):
-                    text = await shown(detail, View())
+                    text = await shown(detail, View(how=BY_GET_MESSAGE))
             except NotFound:
                 is_gone = True
                 raise
