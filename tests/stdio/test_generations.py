@@ -91,7 +91,9 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize(
+    "kind", [kind if "a l" in kind else pytest.param(kind, marks=pytest.mark.slow) for kind in FOREIGN]
+)
 def test_what_is_foreign_among_the_generations_hides_no_other(kind: str, tmp_path: Path) -> None:
     """A recording still depends on what can be read, and is still found."""
     lines = legacy("2025-11-25")

@@ -61,6 +61,7 @@ async def test_attachments_are_limited_together(alice: Person, store: Store) -> 
     await alice.ask("POST", f"/messages/{sent['id']}/forward", 413, json=forward)
 
 
+@pytest.mark.slow
 async def test_largest_attachment_arrives(alice: Person, bobby: Person) -> None:
     """25 MB, and not one byte more."""
     content = b"\xff" * 25 * 1024**2
