@@ -201,9 +201,7 @@ class Wait:
                 if isinstance(error, OF_ALL):
                     raise
                 self._broken[id_of(message)] = error
-                if isinstance(error, PASSING) and not isinstance(
-                    error, TooLarge
-                ):  # it stays, and the next look tries it again
+                if _may_pass(error):  # it stays, and the next look tries it again
                     held.append(message)
                     self._poll.obey(error)
                     if len(held) >= MOST_BROKEN:
@@ -221,9 +219,9 @@ class Wait:
         """Read a message; at once again if the fault may be a passing one of this message."""
         try:
             return await self._read(message)
-        except (*OF_ALL, TooLarge):
-            raise
-        except PASSING:
+        except InkboxError as error:
+            if not _may_pass(error):
+                raise
             return await self._read(message)
 
     def _may_match(self, message: Item) -> bool:
@@ -334,6 +332,11 @@ async def _cut_off(scope: anyio.CancelScope, call: Call, seconds: float) -> None
     """Cancel what is under way when its time is over, or the server is about to stop."""
     await call.pause(seconds)
     scope.cancel()
+
+
+def _may_pass(error: InkboxError) -> bool:
+    """Whether the fault is one of the message that was asked for, and may be over at the next try."""
+    return isinstance(error, PASSING) and not isinstance(error, (*OF_ALL, TooLarge))
 
 
 def _keep(all_kept: dict[str, Kept], message_id: str, kept: Kept) -> None:
