@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path as File
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar
 
 import anyio
 import anyio.to_thread
@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, PrivateAttr
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.downloads import Fetched
-from inkbox_mcp.api.paths import MAILBOXES, Path, path
+from inkbox_mcp.api.paths import Path
 from inkbox_mcp.calls import current
 from inkbox_mcp.errors import NotConfigured, NotFound, NotSaved
 from inkbox_mcp.mail.fence import fenced, harmless, page
@@ -27,8 +27,8 @@ from inkbox_mcp.toolkit.files import save
 from inkbox_mcp.toolkit.operation import READ_ONLY, Args, Result, operation
 from inkbox_mcp.toolkit.readable_files import MAX_PICTURE_BYTES, Content, content_of, media_type
 from inkbox_mcp.tools.mailboxes import BY_ADDRESS, NO_MAILBOX, Address, near_mailbox
-from inkbox_mcp.tools.messages import Item, list_of, written
-from inkbox_mcp.tools.reading import MAX_NAME, read_aside
+from inkbox_mcp.tools.messages import messages_of, written
+from inkbox_mcp.tools.reading import MAX_NAME, files_of, read_aside
 
 TOOLSET = "mail"
 
@@ -131,8 +131,8 @@ async def _signed(api: InkboxAPI, args: GetAttachment) -> SignedURL:
     """Find out where a file is, by the name that get_message shows or by its real one."""
 
     async def find(name: str) -> SignedURL:
-        place = (Path("messages"), args.message_id, Path("attachments"), name)
-        return await api.get(path(MAILBOXES, args.email_address, *place).where(redirect=False), SignedURL)
+        place = messages_of(args.email_address, args.message_id, Path("attachments"), name)
+        return await api.get(place.where(redirect=False), SignedURL)
 
     try:
         return await find(args.filename)
@@ -145,8 +145,7 @@ async def _signed(api: InkboxAPI, args: GetAttachment) -> SignedURL:
 async def _real_name(api: InkboxAPI, args: GetAttachment) -> str | None:
     """Return the only name that get_message shows as the given one; None if there is none, or several."""
     detail = await read_aside(api, args.email_address, args.message_id)
-    files = [cast("Item", each) for each in list_of(detail.get("attachment_metadata")) if isinstance(each, dict)]
-    names = {name for each in files if isinstance(name := each.get("filename"), str) and name}
+    names = {name for each in files_of(detail) if isinstance(name := each.get("filename"), str) and name}
     alike = [name for name in names if written(name, MAX_NAME) == args.filename]
     return alike[0] if len(alike) == 1 and alike[0] != args.filename else None
 

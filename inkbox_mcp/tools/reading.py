@@ -204,8 +204,13 @@ def headers_of(detail: Mapping[str, Any]) -> dict[str, str]:
 
 def attachments_of(detail: Mapping[str, Any]) -> list[Item]:
     """Return the name, type and size of each of the first attachments, whatever else the API says about it."""
-    files = list_of(detail.get("attachment_metadata"))[:MOST_ATTACHMENTS]
-    return [_file(cast("Item", each)) for each in files if isinstance(each, dict)]
+    return [_file(each) for each in files_of(detail, MOST_ATTACHMENTS)]
+
+
+def files_of(detail: Mapping[str, Any], most: int | None = None) -> list[Item]:
+    """Return what the API says about the first attachments, or about all, without what is no object."""
+    files = list_of(detail.get("attachment_metadata"))[:most]
+    return [cast("Item", each) for each in files if isinstance(each, dict)]
 
 
 def _file(metadata: Item) -> Item:
