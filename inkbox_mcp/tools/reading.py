@@ -48,7 +48,7 @@ MOST_OF_LINKS = 8000
 """Characters of the URLs of a message that are shown."""
 MAX_OFFSET = 10_000_000
 """No text that is read has more characters."""
-SECONDS_TO_RESTORE = 5.0
+SECONDS_TO_RESTORE = 2.5
 
 BY_GET_MESSAGE = "get_message with its id and "
 """What another tool writes before an argument that shows more."""

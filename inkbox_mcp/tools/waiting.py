@@ -33,7 +33,16 @@ from inkbox_mcp.tools.conversations import list_spam, read_spam
 from inkbox_mcp.tools.inbox import MOST_PAGES, Inbox
 from inkbox_mcp.tools.mailboxes import Address
 from inkbox_mcp.tools.messages import OF_MAILBOX, PAGE, Item, MessageRow, Page, id_of, is_from, messages_of, row_of
-from inkbox_mcp.tools.reading import BY_GET_MESSAGE, MessageText, View, body_of, read_detail, restore_unread, shown
+from inkbox_mcp.tools.reading import (
+    BY_GET_MESSAGE,
+    SECONDS_TO_RESTORE,
+    MessageText,
+    View,
+    body_of,
+    read_detail,
+    restore_unread,
+    shown,
+)
 
 NO_POSITION = 'must be `after` of an earlier result, unchanged, or a time such as "2026-05-31T18:00:00Z"'
 NEWEST = 10
@@ -52,8 +61,10 @@ MOST_BROKEN = 10
 """The most messages that fail in one look before it is given up: more of them are a fault of all the mail."""
 MOST_KEPT, MOST_KEPT_CHARACTERS = 50, 200_000
 """The most messages of a mailbox that the calls share, and the most characters of each."""
-SECONDS_TO_LOOK, SECONDS_FOR_SPAM, SECONDS_TO_ANSWER = 3.0, 1.0, 5.0
-"""Seconds after a wait for what is under way; then for asking for spam; and for both, and flags to set back."""
+SECONDS_TO_LOOK, SECONDS_FOR_SPAM = 2.5, 1.0
+"""Seconds after a wait for what is under way; then for asking for spam."""
+SECONDS_TO_ANSWER = SECONDS_TO_LOOK + SECONDS_TO_RESTORE + SECONDS_FOR_SPAM
+"""A flag that is being set back when the time is over is set back before spam is asked for."""
 
 PASSING = (Unreachable, RateLimited, Unavailable, ServerError, UnexpectedResponse)
 """Errors after which a wait goes on."""

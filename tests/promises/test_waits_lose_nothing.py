@@ -137,6 +137,27 @@ async def test_any_mail_is_read_once(seed: int, count: int, share: float, genera
     assert sorted(await walk(room, generation, random)) == wanted
 
 
+@pytest.mark.parametrize("delay", [0, 1.0, 1.9, 2.5, 3.1])
+async def test_a_wait_answers_also_if_nothing_else_does(delay: float) -> None:
+    """At the end of its time a message is being read; then its flag is set back, and spam asked for, in vain."""
+
+    async def fail_late() -> httpx2.Response:
+        await anyio.sleep(delay)
+        return httpx2.Response(500, json={"detail": "oops"})
+
+    def fault(request: httpx2.Request) -> Fault | None:
+        if request.method == "GET" and request.url.path.endswith("/messages"):
+            return None
+        return fail_late if request.method == "GET" and "/messages/" in request.url.path else anyio.sleep_forever
+
+    room = mailroom("identity")
+    room.receive(Mail(api_time(1), 1, "Code"))
+    room.usual = fault
+    service, began = await served(room, "identity"), anyio.current_time()
+    assert (await wait(service, timeout=0))["timed_out"]
+    assert anyio.current_time() - began < 10
+
+
 async def test_a_message_that_becomes_visible_late_is_found_in_the_same_call() -> None:
     """Meanwhile, more messages came than a look asks for, so that it is on no first page."""
     room = mailroom("spec")
