@@ -29,7 +29,7 @@ from inkbox_mcp.tools.messages import (
     which_is_missing,
     written,
 )
-from inkbox_mcp.tools.reading import read_detail
+from inkbox_mcp.tools.reading import read_aside
 
 TOOLSET = "mail"
 
@@ -134,7 +134,7 @@ async def _threads_of(api: InkboxAPI, address: str, ids: list[str]) -> tuple[dic
     listed = await rows_by_id(api, address, ids)
 
     async def find(message_id: str) -> None:
-        message = listed.get(message_id) or await read_detail(api, address, message_id)
+        message = listed.get(message_id) or await read_aside(api, address, message_id, None)
         threads[message_id] = _thread_of(message)
 
     return threads, await side_by_side(ids, find)
@@ -196,8 +196,9 @@ async def _about(api: InkboxAPI, args: DeleteMessage) -> Mapping[str, str]:
 
 async def _find(api: InkboxAPI, args: DeleteMessage) -> Item:
     """Return a message, and leave it unread if possible, because the answer may be no."""
-    listed = await rows_by_id(api, args.email_address, [args.message_id])
-    return listed.get(args.message_id) or await read_detail(api, args.email_address, args.message_id)
+    address, message_id = args.email_address, args.message_id
+    listed = await rows_by_id(api, address, [message_id])
+    return listed.get(message_id) or await read_aside(api, address, message_id, None)
 
 
 @operation(

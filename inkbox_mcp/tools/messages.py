@@ -183,9 +183,10 @@ async def side_by_side(names: Iterable[str], work: Callable[[str], Awaitable[obj
 
 
 async def rows_by_id(api: InkboxAPI, address: str, ids: list[str]) -> dict[str, Item]:
-    """Return messages without their bodies, as far as they are on the first pages of the list.
+    """Return messages without their bodies, as far as they can be had without marking them read.
 
-    The list leaves a message unread, while the API may mark it read when it is asked for.
+    The API may mark a message read when it is asked for. Its list does not, and has the newest messages. For others, an
+    update that changes nothing answers with the message; an API that refuses that leaves them out.
     """
     found: dict[str, Item] = {}
     cursor: str | None = None
@@ -195,6 +196,14 @@ async def rows_by_id(api: InkboxAPI, address: str, ids: list[str]) -> dict[str, 
         cursor = listed.next_cursor
         if not (listed.has_more and cursor) or len(found) == len(ids):
             break
+
+    async def update_nothing(message_id: str) -> None:
+        answer = await api.patch(messages_of(address, message_id), {}, Result)
+        item = answer.model_dump(exclude_unset=True)
+        if id_of(item):
+            found[message_id] = item
+
+    await side_by_side([each for each in ids if each not in found], update_nothing)
     return found
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.calls import begin, request_id
-from inkbox_mcp.errors import InkboxError
+from inkbox_mcp.errors import InkboxError, NotFound
 from inkbox_mcp.mail.fence import fenced
 from inkbox_mcp.toolkit.fields import Boolean, WholeNumber
 from inkbox_mcp.toolkit.operation import Also, Args, Result
@@ -26,7 +26,6 @@ from inkbox_mcp.tools.messages import (
     is_unread,
     list_of,
     messages_of,
-    rows_by_id,
     sender_of,
     side_by_side,
     written,
@@ -233,12 +232,23 @@ async def restore_unread(api: InkboxAPI, address: str, message_id: str) -> None:
             return
 
 
-async def read_aside(api: InkboxAPI, address: str, message_id: str) -> Item:
-    """Get a message that the model is not shown, and leave it unread if it was."""
-    listed = await rows_by_id(api, address, [message_id])
-    detail = await read_detail(api, address, message_id)
-    # Its own flag counts for a message that is too old for the list: the API may set it before or after it answers.
-    if is_unread(listed.get(message_id, detail)):
+async def read_aside(api: InkboxAPI, address: str, message_id: str, row: Item | None) -> Item:
+    """Get a message that the model is not shown, and leave it unread if it was.
+
+    Args:
+        api: of the caller.
+        address: of the mailbox.
+        message_id: of the message.
+        row: the message before it is read, from `rows_by_id`; None if it cannot be had.
+    """
+    try:
+        detail = await read_detail(api, address, message_id)
+    except BaseException as error:  # cancelled, too: the API may have marked it read, although its answer is lost
+        if row and is_unread(row) and not isinstance(error, NotFound):
+            await restore_unread(api, address, message_id)
+        raise
+    # Without a row its own flag is the best that is known: the API may set it before or after it answers.
+    if is_unread(row or detail):
         await restore_unread(api, address, message_id)
     return detail
 

@@ -18,6 +18,7 @@ from inkbox_mcp.access.tenants import SANDBOX_KEY
 from inkbox_mcp.mail.fence import WARNING
 from inkbox_mcp.sandbox import Generation, Store, create_app
 from tests.support.agents import Agent, connect
+from tests.support.inboxes import inbox
 
 ADDRESS = "alice@inkboxmail.com"
 
@@ -262,6 +263,20 @@ async def test_of_two_names_that_are_shown_alike_neither_is_guessed(mail: Mail) 
     """The error says why."""
     message_id = mail.deliver(("a  b.txt", b"x", "text/plain"), ("a   b.txt", b"y", "text/plain"))
     assert "several have names that look like it" in await mail.refused(message_id, "a b.txt")
+
+
+async def test_looking_for_a_name_leaves_a_message_beyond_the_list_as_unread_as_it_was(generation: Generation) -> None:
+    """The message is read for the names of its attachments, also in vain."""
+    listed = httpx2.Response(200, json={"items": [], "has_more": False, "next_cursor": None})
+    async with inbox(generation) as desk:
+        message_id = desk.deliver()
+        desk.fault = lambda request: listed if request.url.path.endswith("/messages") else None
+        await desk.refused("get_attachment", message_id=message_id, filename="a.txt")
+        assert f"GET /messages/{message_id}" in desk.requests
+        assert not await desk.is_read(message_id)
+        await desk.ask("update_messages", message_ids=[message_id], is_read=True)
+        await desk.refused("get_attachment", message_id=message_id, filename="a.txt")
+        assert await desk.is_read(message_id)
 
 
 @pytest.mark.parametrize("name", ["a\0.txt", "a\nb", "a\x1b[2J", "a\u2028b", "", " ", "x" * 256, None, 5, ["a", "b"]])

@@ -212,6 +212,46 @@ async def test_moving_messages_leaves_them_as_unread_as_they_were(generation: Ge
         assert [request.split(" ")[0] for request in desk.requests] == ["GET", "PATCH"]
 
 
+def not_listed(request: httpx2.Request) -> httpx2.Response | None:
+    """Answer as if the newest messages were others, so that the list has none of those that a test names."""
+    is_list = request.method == "GET" and request.url.path.endswith("/messages")
+    return httpx2.Response(200, json={"items": [], "has_more": False, "next_cursor": None}) if is_list else None
+
+
+@BOTH
+async def test_a_message_beyond_the_list_stays_as_unread_as_it_was(generation: Generation) -> None:
+    """Neither a no to its deletion nor a move marks it read, and one that was read stays read."""
+    human = Human("decline")
+    async with inbox(generation, "auto", human) as desk:
+        ids = [desk.deliver(str(number)) for number in range(2)]
+        await desk.ask("update_messages", message_ids=ids[1:], is_read=True)
+        desk.fault = not_listed
+        for message_id in ids:
+            assert "not a yes" in await desk.refused("delete_message", message_id=message_id)
+            assert "not a yes" in await desk.refused("delete_message", message_id=message_id, whole_thread=True)
+        assert ['"0"' in question for question in human.questions] == [True, True, False, False]
+        done = await desk.ask("update_messages", message_ids=ids, folder="archive")
+        assert all(each["changed"] for each in done["messages"])
+        assert [await desk.is_read(each) for each in ids] == [False, True]
+
+
+@BOTH
+async def test_an_api_that_refuses_an_empty_update_is_asked_for_the_message(generation: Generation) -> None:
+    """The message can still be moved, and its question shows it."""
+
+    def fault(request: httpx2.Request) -> httpx2.Response | None:
+        refused = httpx2.Response(422, json={"detail": "Nothing to update"}) if request.content == b"{}" else None
+        return refused or not_listed(request)
+
+    human = Human("decline")
+    async with inbox(generation, "auto", human) as desk:
+        message_id, desk.fault = desk.deliver("Plans"), fault
+        await desk.refused("delete_message", message_id=message_id)
+        assert '"Plans"' in human.questions[0]
+        await desk.ask("update_messages", message_ids=[message_id], folder="archive")
+        assert (await desk.ask("list_threads", folder="archive"))["threads"]
+
+
 @BOTH
 async def test_fifty_messages_are_changed_at_once_and_no_more(generation: Generation) -> None:
     """A list of more is refused with the limit."""
