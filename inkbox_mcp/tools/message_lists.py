@@ -31,7 +31,7 @@ from inkbox_mcp.tools.messages import (
     is_from,
     is_unread,
     messages_of,
-    row_of,
+    rows_of,
 )
 
 TOOLSET = "mail"
@@ -251,6 +251,6 @@ async def _listed(api: InkboxAPI, args: ListMessages, span: _Span) -> MessagePag
 def _page(
     args: ListMessages, found: list[Item], looked_at: int, place: Place | None, note: str | None = None
 ) -> MessagePage:
-    rows = {"messages": [row_of(message, args.email_address) for message in found]}
+    rows = {"messages": rows_of(found, args.email_address)}
     cursor = {"looked_at": looked_at, "next_cursor": place and str(place)}
     return parse({**cursor, **({"note": note} if note else {}), **rows}, MessagePage)

@@ -13,6 +13,7 @@ from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.paths import MAILBOXES, Path, path
 from inkbox_mcp.errors import InkboxError, NotFound
 from inkbox_mcp.mail.fence import harmless
+from inkbox_mcp.mail.shortening import shortened
 from inkbox_mcp.text import one_line
 from inkbox_mcp.toolkit.bounds import cut
 from inkbox_mcp.toolkit.fields import ResourceID
@@ -97,6 +98,11 @@ def row_of(message: Mapping[str, Any], mailbox: str = "") -> Item:
         "folder": written(message.get("folder"), MAX_WORD),
     }
     return {name: value for name, value in shown.items() if value}
+
+
+def rows_of(messages: Iterable[Mapping[str, Any]], mailbox: str = "") -> list[Item]:
+    """Return what a list shows of messages, as `row_of` does of one, with shorter texts where a page would be large."""
+    return shortened([row_of(message, mailbox) for message in messages], "from", "to", "subject", "snippet")
 
 
 def id_of(message: Mapping[str, Any]) -> str:

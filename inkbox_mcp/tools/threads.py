@@ -10,6 +10,7 @@ from pydantic import Field
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.responses import parse
 from inkbox_mcp.errors import NotFound
+from inkbox_mcp.mail.shortening import shortened
 from inkbox_mcp.toolkit.fields import Text, WholeNumber
 from inkbox_mcp.toolkit.operation import READ_ONLY, Also, Args, Result, operation
 from inkbox_mcp.toolkit.rows import ListArgs, to_the_second
@@ -64,7 +65,8 @@ async def list_threads(api: InkboxAPI, args: ListThreads) -> ThreadPage:
     listed = await api.get(threads_of(args.email_address).where(**query), Page)
     cursor = listed.next_cursor if listed.has_more else None
     # An API that ignores the limit must not make a result of any size.
-    return parse({"next_cursor": cursor, "threads": [_row(item) for item in listed.items[: args.limit]]}, ThreadPage)
+    rows = shortened([_row(item) for item in listed.items[: args.limit]], "subject")
+    return parse({"next_cursor": cursor, "threads": rows}, ThreadPage)
 
 
 def _row(thread: Item) -> Item:

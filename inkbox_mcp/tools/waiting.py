@@ -32,7 +32,18 @@ from inkbox_mcp.toolkit.paging import matching
 from inkbox_mcp.tools.conversations import list_spam, read_spam
 from inkbox_mcp.tools.inbox import MOST_PAGES, Inbox
 from inkbox_mcp.tools.mailboxes import Address
-from inkbox_mcp.tools.messages import OF_MAILBOX, PAGE, Item, MessageRow, Page, id_of, is_from, messages_of, row_of
+from inkbox_mcp.tools.messages import (
+    OF_MAILBOX,
+    PAGE,
+    Item,
+    MessageRow,
+    Page,
+    id_of,
+    is_from,
+    messages_of,
+    row_of,
+    rows_of,
+)
 from inkbox_mcp.tools.reading import (
     BY_GET_MESSAGE,
     SECONDS_TO_RESTORE,
@@ -322,7 +333,7 @@ class Wait:
             listed = [*fine, *broken][-MOST_OTHERS:]
         else:
             listed = broken[-MOST_BROKEN:]
-        others = [row_of(item) for item in sorted(listed, key=in_order)]
+        others = rows_of(sorted(listed, key=in_order))
         result: Item = {"timed_out": message is None, "after": str(position)}
         notes = [TOO_MANY] if self._inbox.is_cut else []
         if self._is_without_text:

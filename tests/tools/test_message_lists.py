@@ -3,6 +3,7 @@
 import json
 from base64 import urlsafe_b64encode
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -285,6 +286,39 @@ async def test_a_page_of_ordinary_messages_is_small(generation: Generation, limi
         size = len(text(await desk.call("list_messages", limit=limit)).encode())
         print(f"\n{generation} list_messages limit={limit}: {size:,} bytes")  # noqa: T201
         assert size <= most
+
+
+LONG = {
+    "from_address": f"{'x' * 180}@example.org",
+    "from_display_name": "某" * 200,
+    "to_addresses": [f"{'y' * 180}@example.org", "b@example.org"],
+    "subject": '"' * 500,
+    "snippet": "題" * 500,
+    "direction": "outbound",
+    "status": "delivered",
+    "is_starred": True,
+    "has_attachments": True,
+    "folder": "archive",
+    "last_message_at": "2026-05-31T18:00:00.123456+00:00",
+    "created_at": "2026-05-31T18:00:00.123456+00:00",
+    "message_count": 123456,
+}
+
+
+@BOTH
+async def test_a_page_of_the_longest_texts_is_small_too(generation: Generation) -> None:
+    """They are cut, and say so; ids are whole."""
+    ids = [str(UUID(int=1 << 127 | number)) for number in range(25)]
+    items = [{"id": each, "thread_id": each, **LONG} for each in ids]
+    listed = httpx2.Response(200, json={"items": items, "has_more": True, "next_cursor": "c" * 100})
+    async with inbox(generation) as desk:
+        desk.fault = lambda _: listed
+        for tool, rows in (("list_messages", "messages"), ("list_threads", "threads")):
+            answer = text(await desk.call(tool))
+            assert len(answer.encode()) <= 9_000
+            shown = json.loads(answer)[rows]
+            assert [row["id"] for row in shown] == ids
+            assert all(row["subject"].endswith("…") for row in shown)
 
 
 @BOTH
