@@ -1,6 +1,7 @@
 """Reads a mailbox's list of received messages again and again, and takes each new one once."""
 
 import time
+from math import inf
 
 import anyio
 
@@ -36,6 +37,7 @@ class Inbox:
         self.is_cut = False
         self._seen: set[str] = set()
         self._newest = 0  # when the latest of them was created
+        self._ahead: float | None = None
 
     def begin(self, began: float, ahead: float | None) -> None:
         """Find out since when messages are new, if the call did not say it.
@@ -44,9 +46,15 @@ class Inbox:
             began: when the call began, in seconds of the event loop's clock.
             ahead: the seconds by which the API's clock is ahead of it; None to take this machine's clock instead.
         """
+        self._ahead = self._ahead if ahead is None else ahead
         if not self._has_begun:
             ahead = time.time() - anyio.current_time() if ahead is None else ahead
             self.start, self._has_begun = Position.at(int((began + ahead) * 1_000_000) - BEFORE), True
+
+    @property
+    def now(self) -> int | None:
+        """The API's time in microseconds since 1970; None if it is not known."""
+        return None if self._ahead is None else int((anyio.current_time() + self._ahead) * 1_000_000)
 
     async def take_new(self, page: Page) -> None:
         """Put the new messages that were not seen before into `waiting`.
@@ -71,7 +79,8 @@ class Inbox:
             where = messages_of(self._address).where(direction="inbound", limit=PAGE, cursor=page.next_cursor)
             page, pages = await self._api.get(where, Page, once=True), pages + 1
         self._seen |= unseen.keys()
-        self._newest = max([self._newest, *map(created, unseen.values())])
+        now = inf if self.now is None else self.now  # a later time is a wrong one
+        self._newest = max([self._newest, *(time for time in map(created, unseen.values()) if time <= now)])
         self.waiting[:] = sorted([*self.waiting, *filter(self.start.is_new, unseen.values())], key=in_order)
 
     def _is_last(self, page: Page, *, is_all_new: bool) -> bool:

@@ -154,7 +154,6 @@ class Wait:
         self._others: list[Item] = []
         self._broken: dict[str, InkboxError] = {}
         self._failed: InkboxError | None = None
-        self._ahead: float | None = None
         self._has_looked = self._is_without_text = False
         self._began = anyio.current_time()
         self._until = self._began + args.timeout
@@ -183,7 +182,6 @@ class Wait:
         """Look until a message matches; return None if the time is over."""
         look = await self._poll.look(self._newest, self._poll.join(), max(self._until, self._began + PACE[0]))
         while look:
-            self._ahead = look.clock if self._ahead is None else self._ahead
             if look.found or look.clock is not None:
                 self._inbox.begin(self._began, look.clock)
             try:
@@ -291,8 +289,8 @@ class Wait:
         position = self._inbox.start
         for other in sorted(self._others, key=in_order):
             if in_order(other) < in_order(message):
-                position = position.after(other)
-        return position.after(message)
+                position = position.after(other, self._inbox.now)
+        return position.after(message, self._inbox.now)
 
     async def _timed_out(self, call: Call, *, is_cut_off: bool) -> Waited:
         """Return that nothing matched, and where to go on: at the start, so that a corrected filter misses nothing."""
@@ -321,10 +319,8 @@ class Wait:
 
     def _is_in_future(self) -> bool:
         """Whether no mail that comes now is new, also if the clocks differ somewhat."""
-        if self._ahead is None:
-            return False
-        now = anyio.current_time() + self._ahead
-        return self._inbox.start.since > (now + SECONDS_OF_DIFFERENCE) * 1_000_000
+        now = self._inbox.now
+        return now is not None and self._inbox.start.since > now + SECONDS_OF_DIFFERENCE * 1_000_000
 
     def _result(self, position: Position, message: Item | None = None) -> Waited:
         broken = [item for item in self._others if id_of(item) in self._broken]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inkbox_mcp.mail.positions import LATE, MOST, Position, created, in_order, moment
+from inkbox_mcp.mail.positions import LATE, MOST, MOST_AHEAD, Position, created, in_order, moment
 
 START = 1_780_000_000_000_000
 LAST = 253_402_300_799_000_000  # of the year 9999: no later time can be written
@@ -38,18 +38,25 @@ def read_all(position: Position, messages: list[Message]) -> tuple[Position, lis
     return position, read
 
 
-@given(st.lists(ANY_MESSAGE, max_size=30), st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999))
-def test_what_is_written_is_read(messages: list[Message], start: int) -> None:
+@given(
+    st.lists(ANY_MESSAGE, max_size=30),
+    st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999),
+    st.none() | st.integers(0, 253_402_300_799_999_999),
+)
+def test_what_is_written_is_read(messages: list[Message], start: int, now: int | None) -> None:
     """A message that was read is never new again, whatever its time and its id."""
     position = Position.at(start)
     for each in messages:
-        position = position.after(each)
+        position = position.after(each, now)
         assert Position.parse(str(position)) == position
         assert not position.is_new(each)
 
 
 @given(
-    st.text() | st.from_regex(r"p-?[0-9]{1,20}(-[0-9]{1,9})?(\.[A-Za-z0-9_-]*)?(\.\.[A-Za-z0-9_-]*)?", fullmatch=True)
+    st.text()
+    | st.from_regex(
+        r"p-?[0-9]{1,20}(-[0-9]{1,9})?(\.[A-Za-z0-9_-]*)?(\.\.[A-Za-z0-9_-]*)?(\.\.\.[A-Za-z0-9_-]*)?", fullmatch=True
+    )
 )
 def test_no_text_is_read_wrongly(text: str) -> None:
     """What is no position is refused as such. What is one can be written, and used."""
@@ -64,7 +71,7 @@ def test_no_text_is_read_wrongly(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "p", "q1", "p1\n", "p١", "p1.A", "p1.AAAA", "p1..__8", "p1 ", "P1", "p" + 19 * "9"]
+    "text", ["", "p", "q1", "p1\n", "p١", "p1.A", "p1.AAAA", "p1..__8", "p1...AAAA", "p1 ", "P1", "p" + 19 * "9"]
 )
 def test_damaged_texts_are_refused(text: str) -> None:
     """Models shorten what they copy."""
@@ -121,6 +128,42 @@ def test_nothing_is_read_twice_whatever_the_order(random: Random, times: int) ->
         position = position.after(each) if position.is_new(each) else position
         assert not position.is_new(each)
     assert not any(map(position.is_new, messages))
+
+
+@given(
+    st.lists(st.tuples(TIMES, st.integers(1, 10**13) | st.none()), max_size=MOST_AHEAD, unique=True),
+    st.integers(0, 10**6),
+)
+def test_a_time_that_is_still_to_come_hides_no_mail(mails: list[tuple[int, int | None]], behind: int) -> None:
+    """Each message is read once when it is there, whatever it says about its time; also when that time has come."""
+    messages = [message(time + (wrong or 0), number) for number, (time, wrong) in enumerate(mails)]
+    position, read = Position.at(START), list[str]()
+    for now in sorted({time for time, _ in mails} | {START + 10**7 * step for step in (3, 5, 10**6, 2 * 10**6)}):
+        shown = [each for each, (time, _) in zip(messages, mails, strict=True) if time <= now]
+        while new := sorted(filter(position.is_new, shown), key=in_order):
+            read.append(new[0]["id"])
+            position = Position.parse(str(position.after(new[0], now - behind)))
+            assert position.time <= now
+    assert sorted(read) == sorted(each["id"] for each in messages)
+
+
+def test_a_position_stays_short_beside_many_times_to_come() -> None:
+    """More of them than it can name move it on, so that none is read again and again."""
+    position, wrong = Position.at(START), [message(START + 10**12 + number, number) for number in range(2 * MOST_AHEAD)]
+    for number in range(2 * MOST):
+        position = position.after(message(START, f"{number:04}" + "\U0001f600" * 5000), START)
+    for each in wrong:
+        assert position.is_new(each)
+        position = Position.parse(str(position.after(each, START)))
+        assert len(str(position)) < 4000
+    assert not any(map(position.is_new, wrong))
+
+
+def test_a_message_that_was_ahead_is_forgotten_when_its_time_has_come() -> None:
+    """Then the position names it no longer."""
+    position = Position.at(START).after(message(START + LATE, 1), START)
+    assert position.ahead
+    assert not position.after(message(START + 3 * LATE, 2), START + 4 * LATE).ahead
 
 
 def test_the_longest_ids_fit() -> None:

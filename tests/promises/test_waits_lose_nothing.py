@@ -87,8 +87,16 @@ async def walk(room: Mailroom, generation: Generation, random: Random, *, delete
     return read
 
 
-def burst(random: Random, count: int, first: int = 0, *, late: float = 0.0) -> list[Mail]:
-    """Make mail of the next minute, in bursts with equal times; some of it is visible late."""
+def burst(random: Random, count: int, first: int = 0, *, late: float = 0.0, wrong: float = 0.0) -> list[Mail]:
+    """Make mail of the next minute, in bursts with equal times.
+
+    Args:
+        random: decides.
+        count: of messages.
+        first: the number of the first one.
+        late: seconds by which it is visible late, at most.
+        wrong: the share that has a time of the next hours.
+    """
     mails: list[Mail] = []
     while len(mails) < count:
         offset = random.uniform(0, 60)
@@ -96,7 +104,7 @@ def burst(random: Random, count: int, first: int = 0, *, late: float = 0.0) -> l
             offset += random.choice([0, 0, 0, 0.000001, 0.7])
             mails.append(
                 Mail(
-                    api_time(-offset),
+                    api_time(-offset - (random.uniform(0, 10_000) if random.random() < wrong else 0)),
                     random.getrandbits(64) << 32 | first + len(mails),
                     visible=anyio.current_time() + offset + random.uniform(0, late),
                 )
@@ -109,7 +117,7 @@ def burst(random: Random, count: int, first: int = 0, *, late: float = 0.0) -> l
 async def test_200_mails_in_bursts_are_read_once_each(generation: Generation, share: float) -> None:
     """Some are visible up to five seconds late, and some requests fail; calls are cancelled and servers restarted."""
     room, random = mailroom(generation), Random(f"{generation} {share}")
-    room.receive(*burst(random, 200, late=4.99))
+    room.receive(*burst(random, 200, late=4.99, wrong=0.05))
     wanted = sorted(mail.id for mail in room.mails["sales"])
     room.usual = troubles(random, share)
     with anyio.fail_after(36_000):
@@ -131,7 +139,7 @@ async def test_200_mails_that_are_there_are_read_in_order(generation: Generation
 async def test_any_mail_is_read_once(seed: int, count: int, share: float, generation: Generation) -> None:
     """The same with other mail and other faults each time."""
     room, random = mailroom(generation), Random(seed)
-    room.receive(*burst(random, count, late=4.99))
+    room.receive(*burst(random, count, late=4.99, wrong=random.choice([0, 0.3])))
     wanted = sorted(mail.id for mail in room.mails["sales"])
     room.usual = troubles(random, share)
     assert sorted(await walk(room, generation, random)) == wanted
@@ -299,6 +307,21 @@ async def test_a_time_that_is_still_to_come_is_said() -> None:
         after = datetime.fromtimestamp(api_time(ago) / 1_000_000, UTC).isoformat()
         data = await wait(service, after=after, timeout=1)
         assert ("`after` is later than now" in data.get("note", "")) == is_said
+
+
+@both
+async def test_mail_of_a_time_to_come_hides_no_later_mail(generation: Generation) -> None:
+    """It fills the first page of each look, because a clock was wrong by an hour; it is read once itself."""
+    room = mailroom(generation)
+    room.receive(*(Mail(api_time(-3600 - number), number) for number in range(15)))
+    service, read = await served(room, generation), list[str]()
+    data: Any = {"after": None, "timed_out": False}
+    while not data["timed_out"]:
+        data = await wait(service, after=data["after"], timeout=5)
+        read += [data["message"]["id"]] if "message" in data else []
+        if len(room.mails["sales"]) < 25:
+            room.receive(Mail(api_time(), len(room.mails["sales"]), visible=anyio.current_time() + 2))
+    assert sorted(read) == sorted(mail.id for mail in room.mails["sales"])
 
 
 @pytest.mark.parametrize("after", ["0001-01-01", "9999-12-31T23:59:59Z", "2026-05-31"])
