@@ -1,7 +1,7 @@
 """How tools wait for a message: what is new, what matches, and where the next wait goes on."""
 
+from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from math import inf
 from typing import Annotated, ClassVar
@@ -13,19 +13,8 @@ from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.polling import PACE, Poll
 from inkbox_mcp.api.responses import parse
 from inkbox_mcp.calls import Call, current
-from inkbox_mcp.errors import (
-    InkboxError,
-    NotFound,
-    RateLimited,
-    ServerError,
-    TooLarge,
-    Unauthorized,
-    Unavailable,
-    UnexpectedResponse,
-    Unreachable,
-)
+from inkbox_mcp.errors import InkboxError, NotFound, Unreachable
 from inkbox_mcp.mail.positions import Position, in_order, moment
-from inkbox_mcp.toolkit.addresses import DOMAIN
 from inkbox_mcp.toolkit.fields import SearchText, Text, WholeNumber
 from inkbox_mcp.toolkit.operation import Also, Args, Result
 from inkbox_mcp.toolkit.paging import matching
@@ -50,10 +39,9 @@ from inkbox_mcp.tools.reading import (
     MessageText,
     View,
     body_of,
-    read_detail,
-    restore_unread,
     shown,
 )
+from inkbox_mcp.tools.shared_reading import LATER, OF_ALL, PASSING, SharedReading, inbound, mailbox_name, may_pass
 
 NO_POSITION = 'must be `after` of an earlier result, unchanged, or a time such as "2026-05-31T18:00:00Z"'
 NEWEST = 10
@@ -61,7 +49,7 @@ NEWEST = 10
 MOST_OTHERS = 5
 TOO_MANY = f"More than {MOST_PAGES * PAGE:,} messages are newer than after, and the oldest of them were skipped."
 NOT_READ = "The mailbox could not be read at the end, so mail may have come: {error}"
-PASSED_OVER = "{count} of the new messages could not be read, and are among others: {error}"
+PASSED_OVER = "{count} of the new messages could not be read, and {which} among others: {error}"
 NO_TEXT = "The message is too large for this server to read, so its text is not shown."
 IN_FUTURE = (
     "`after` is later than now, and only mail that is later still is new: leave it out, or pass an earlier time."
@@ -69,18 +57,15 @@ IN_FUTURE = (
 SECONDS_OF_DIFFERENCE = 60
 """Seconds by which the clock of whoever names a time may be ahead."""
 MOST_BROKEN = 10
-"""The most messages that fail in one look before it is given up: more of them are a fault of all the mail."""
-MOST_KEPT, MOST_KEPT_CHARACTERS = 50, 200_000
-"""The most messages of a mailbox that the calls share, and the most characters of each."""
+"""The most messages that cannot be read which a look tries again although they were tried often enough."""
+MOST_PASSED_OVER = 25
+"""The most of them that are shown beside a match."""
+LOOKS_FOR_BROKEN = 3
+"""A message that cannot be read holds up later ones until so many looks have tried it."""
 SECONDS_TO_LOOK, SECONDS_FOR_SPAM = 2.5, 1.0
 """Seconds after a wait for what is under way; then for asking for spam."""
 SECONDS_TO_ANSWER = SECONDS_TO_LOOK + SECONDS_TO_RESTORE + SECONDS_FOR_SPAM
 """A flag that is being set back when the time is over is set back before spam is asked for."""
-
-PASSING = (Unreachable, RateLimited, Unavailable, ServerError, UnexpectedResponse)
-"""Errors after which a wait goes on."""
-OF_ALL = (Unreachable, RateLimited, Unavailable, Unauthorized)
-"""Errors that say nothing about the one message that was asked for."""
 
 
 def _position(text: str) -> str:
@@ -124,19 +109,6 @@ def time_limit(args: WaitForMessage) -> float:
     return args.timeout + SECONDS_TO_ANSWER
 
 
-@dataclass
-class Kept:
-    """A message that the calls share that wait for one mailbox.
-
-    Attributes:
-        detail: as the API showed it; None if it is too large to be kept.
-        is_shown: whether a call has returned it, so that it stays read.
-    """
-
-    detail: Item | None
-    is_shown: bool = False
-
-
 class Wait:
     """One call that waits.
 
@@ -147,14 +119,16 @@ class Wait:
     """
 
     def __init__(self, api: InkboxAPI, args: WaitForMessage, *, marks_read: bool) -> None:
-        self._api, self._args, self._marks_read = api, args, marks_read
+        self._api, self._args = api, args
         self._address = args.email_address
-        self._poll: Poll[Page] = api.poll(f"inbound {_mailbox(self._address)}")
+        self._poll = inbound(api, self._address)
+        self._reading = SharedReading(api, self._address, self._poll, marks_read=marks_read)
         self._inbox = Inbox(api, self._address, _given(args.after))
         self._others: list[Item] = []
         self._broken: dict[str, InkboxError] = {}
+        self._tries = Counter[str]()
         self._failed: InkboxError | None = None
-        self._has_looked = self._is_without_text = False
+        self._has_looked = self._is_without_text = self._is_held_up = False
         self._began = anyio.current_time()
         self._until = self._began + args.timeout
 
@@ -189,7 +163,7 @@ class Wait:
                     raise look.error.with_traceback(None)
                 self._has_looked = True
                 await self._inbox.take_new(look.found or Page(items=[]))
-                if found := await self._match_next():
+                if found := await self._match_next(is_last=anyio.current_time() >= self._until):
                     return found
                 self._failed = None
             except PASSING as error:
@@ -199,20 +173,29 @@ class Wait:
             now, others = anyio.current_time(), f", {len(self._others)} others came" if self._others else ""
             await call.report(now - self._began, self._args.timeout or None, f"no such mail yet{others}")
             look = await self._poll.look(self._newest, look.began, self._until) if now < self._until else None
-        return None
+        return await self._match_last() if self._is_held_up else None
 
     async def _newest(self) -> Page:
         where = messages_of(self._address).where(direction="inbound", limit=NEWEST)
         return await self._api.get(where, Page, once=True)
 
-    async def _match_next(self) -> Waited | None:
-        """Return the oldest message that matches."""
+    async def _match_next(self, *, is_last: bool) -> Waited | None:
+        """Return the oldest message that matches.
+
+        One that cannot be read stays, and the next look tries it again. Until it was tried often enough, a match after
+        it stays, too, if there can be a next look.
+        """
         held: list[Item] = []
         waiting = self._inbox.waiting
+        self._is_held_up = False
         while len(held) < len(waiting):
             message = waiting[len(held)]
+            if len(held) >= MOST_BROKEN and self._is_tried(message):
+                held.append(message)
+                continue
             try:
-                text = await self._read_twice(message) if self._may_match(message) else None
+                is_early = not is_last and not all(map(self._is_tried, held))
+                text = await self._read(message, is_early=is_early, is_patient=len(held) < MOST_BROKEN)
                 self._broken.pop(id_of(message), None)
             except NotFound:  # deleted meanwhile
                 waiting.remove(message)
@@ -221,13 +204,16 @@ class Wait:
                 if isinstance(error, OF_ALL):
                     raise
                 self._broken[id_of(message)] = error
-                if _may_pass(error):  # it stays, and the next look tries it again
+                if may_pass(error):
+                    self._tries[id_of(message)] += 1
                     held.append(message)
                     self._poll.obey(error)
-                    if len(held) >= MOST_BROKEN:
-                        raise
                     continue
                 text = None
+            if text == LATER:
+                self._is_held_up = True
+                self._poll.join()  # so that the next look is soon
+                return None
             if text:
                 self._others += held
                 return self._result(self._past(message), text)
@@ -235,54 +221,50 @@ class Wait:
             self._others.append(message)
         return None
 
-    async def _read_twice(self, message: Item) -> Item | None:
-        """Read a message; at once again if the fault may be a passing one of this message."""
+    async def _match_last(self) -> Waited | None:
+        """Return the match that was held up, if there was no further look."""
         try:
-            return await self._read(message)
+            return await self._match_next(is_last=True)
+        except PASSING as error:
+            self._failed = error
+            return None
+
+    def _is_tried(self, message: Item) -> bool:
+        """Whether so many looks have tried to read a message that it holds up no later one."""
+        return self._tries[id_of(message)] >= LOOKS_FOR_BROKEN
+
+    async def _read(self, message: Item, *, is_early: bool, is_patient: bool) -> Item | None:
+        """Return what is shown of a message if it matches.
+
+        Args:
+            message: as the API lists it.
+            is_early: whether a match is to be shown `LATER`.
+            is_patient: whether it is tried again at once if the fault may be a passing one of this message.
+        """
+        if not self._may_match(message):
+            return None
+        choose = partial(self._chosen, message, is_early=is_early)
+        try:
+            return await self._reading.read(message, choose)
         except InkboxError as error:
-            if not _may_pass(error):
+            if not (is_patient and may_pass(error)):
                 raise
-            return await self._read(message)
+            return await self._reading.read(message, choose)
 
     def _may_match(self, message: Item) -> bool:
         sender, subject = self._args.sender, self._args.subject
         return (not sender or is_from(message, sender)) and bool(matching([message], subject, ("subject",)))
 
-    async def _read(self, message: Item) -> Item | None:
-        """Return what is shown of a message if its text matches, too; each is asked for once for all calls."""
-        message_id = id_of(message)
-        async with self._poll.reading:
-            kept: Kept | None = self._poll.kept.get(message_id)
-            detail = kept.detail if kept else None
-            is_kept, text, is_gone = detail is not None, None, False
-            try:
-                detail = detail or await read_detail(self._api, self._address, message_id)
-                kept = kept or Kept(detail if _is_small(detail) else None)
-                if await _contains(detail, self._args.contains):
-                    text = await shown(detail, View(how=BY_GET_MESSAGE))
-            except NotFound:
-                is_gone = True
-                raise
-            except TooLarge:
-                if self._args.contains:
-                    raise
-                text, self._is_without_text = row_of(message), True
-            finally:
-                if self._marks_read and message.get("is_read") is False and not is_gone:
-                    await self._mark(message_id, kept, is_kept=is_kept, is_shown=text is not None)
-                if kept and not is_kept:
-                    _keep(self._poll.kept, message_id, kept)
-        return text
-
-    async def _mark(self, message_id: str, kept: Kept | None, *, is_kept: bool, is_shown: bool) -> None:
-        """Leave a message read if a call shows it, and unread if none did."""
-        if not (is_kept or is_shown or (kept and kept.is_shown)):
-            await restore_unread(self._api, self._address, message_id)
-        elif kept and is_kept and is_shown and not kept.is_shown:
-            with suppress(InkboxError):
-                await self._api.patch(messages_of(self._address, message_id), {"is_read": True}, Result)
-        if kept:
-            kept.is_shown = kept.is_shown or is_shown
+    async def _chosen(self, message: Item, detail: Item | None, *, is_early: bool) -> Item | None:
+        words = self._args.contains
+        if words and not (detail and await _contains(detail, words)):
+            return None
+        if is_early:
+            return LATER
+        if detail is None:
+            self._is_without_text = True
+            return row_of(message)
+        return await shown(detail, View(how=BY_GET_MESSAGE))
 
     def _past(self, message: Item) -> Position:
         """Return the position after a match and the messages before it, which did not match."""
@@ -306,7 +288,7 @@ class Wait:
     async def _add_spam(self) -> None:
         """Find out which of the other messages were taken for spam."""
         start = self._inbox.start
-        poll: Poll[Page] = self._api.poll(f"spam {_mailbox(self._address)}")
+        poll: Poll[Page] = self._api.poll(f"spam {mailbox_name(self._address)}")
         with suppress(InkboxError), anyio.move_on_after(SECONDS_FOR_SPAM):
             look = await poll.look(partial(list_spam, self._api, self._address), poll.join(), inf)
             if not look or not look.found:
@@ -328,7 +310,7 @@ class Wait:
             fine = sorted((item for item in self._others if item not in broken), key=in_order)
             listed = [*fine, *broken][-MOST_OTHERS:]
         else:
-            listed = broken[-MOST_BROKEN:]
+            listed = broken[-MOST_PASSED_OVER:]
         others = rows_of(sorted(listed, key=in_order))
         result: Item = {"timed_out": message is None, "after": str(position)}
         notes = [TOO_MANY] if self._inbox.is_cut else []
@@ -337,7 +319,9 @@ class Wait:
         if message is None and self._is_in_future():
             notes.append(IN_FUTURE)
         if broken:
-            notes.append(PASSED_OVER.format(count=len(broken), error=self._broken[id_of(broken[-1])]))
+            count = sum(item in listed for item in broken)
+            which = "are" if count == len(broken) else f"the newest {count} of them are"
+            notes.append(PASSED_OVER.format(count=len(broken), which=which, error=self._broken[id_of(broken[-1])]))
         if message is not None:
             result["message"] = message
         elif self._failed:
@@ -352,27 +336,6 @@ async def _cut_off(scope: anyio.CancelScope, call: Call, seconds: float) -> None
     scope.cancel()
 
 
-def _may_pass(error: InkboxError) -> bool:
-    """Whether the fault is one of the message that was asked for, and may be over at the next try."""
-    return isinstance(error, PASSING) and not isinstance(error, (*OF_ALL, TooLarge))
-
-
-def _keep(all_kept: dict[str, Kept], message_id: str, kept: Kept) -> None:
-    """Keep a message for the other calls, in place of the oldest one."""
-    all_kept[message_id] = kept
-    if len(all_kept) > MOST_KEPT:
-        del all_kept[next(iter(all_kept))]
-
-
-def _is_small(detail: Item) -> bool:
-    return sum(len(str(detail.get(name) or "")) for name in ("body_text", "body_html")) <= MOST_KEPT_CHARACTERS
-
-
-def _mailbox(address: str) -> str:
-    """Return the one form of the two in which a mailbox can be named."""
-    return address.casefold().removesuffix(f"@{DOMAIN}")
-
-
 def _given(after: str | None) -> Position | None:
     if after is None:
         return None
@@ -380,8 +343,6 @@ def _given(after: str | None) -> Position | None:
     return Position.parse(after) if began is None else Position.at(began)
 
 
-async def _contains(detail: Item, words: str | None) -> bool:
-    if not words:
-        return True
+async def _contains(detail: Item, words: str) -> bool:
     text = {"subject": detail.get("subject"), "text": (await body_of(detail)).text}
     return bool(matching([text], words, ("subject", "text")))

@@ -243,7 +243,7 @@ async def test_a_message_that_is_too_large_does_not_stop_the_others(generation: 
 
 @both
 @pytest.mark.parametrize("status", [500, 403])
-@pytest.mark.parametrize("seconds", [0, 25])
+@pytest.mark.parametrize("seconds", [0, 1, 25])
 async def test_a_message_that_cannot_be_read_holds_up_no_later_one(
     generation: Generation, status: int, seconds: int
 ) -> None:
@@ -276,6 +276,49 @@ async def test_a_message_that_fails_once_is_the_answer() -> None:
     data = await wait(await served(room), timeout=0)
     assert data["message"]["id"] == room.mails["sales"][0].id
     assert "note" not in data
+
+
+@both
+@pytest.mark.parametrize("seconds", [0, 1, 25])
+async def test_any_number_of_messages_that_cannot_be_read_hold_up_no_later_one(
+    generation: Generation, seconds: int
+) -> None:
+    """The note counts them, and a match after them is returned after some seconds."""
+    room = mailroom(generation)
+    room.receive(*(Mail(api_time(60 - number), number, "Broken") for number in range(1, 31)), Mail(api_time(1), 99))
+
+    def fault(request: httpx2.Request) -> Fault | None:
+        is_broken = "/messages/" in request.url.path and not request.url.path.endswith(room.mails["sales"][-1].id)
+        return httpx2.Response(500, json={"detail": "oops"}) if is_broken else None
+
+    room.usual = fault
+    service, began = await served(room, generation), anyio.current_time()
+    data = await wait(service, timeout=seconds)
+    assert anyio.current_time() - began < 5
+    assert data["message"]["id"] == room.mails["sales"][-1].id
+    assert data["note"].startswith(
+        "30 of the new messages could not be read, and the newest 25 of them are among others"
+    )
+    assert len(data["others"]) == 25
+    assert (await wait(service, after=data["after"], timeout=0))["timed_out"]
+
+
+@both
+async def test_a_message_that_fails_for_a_while_is_the_answer(generation: Generation) -> None:
+    """A later one that matches is not returned before it, and stays unread meanwhile."""
+    room = mailroom(generation)
+    room.receive(Mail(api_time(9), 1), Mail(api_time(1), 2))
+    failures = [httpx2.Response(500, json={"detail": "oops"}) for _ in range(4)]
+    room.usual = lambda request: (
+        failures.pop() if failures and request.method == "GET" and request.url.path.endswith("1") else None
+    )
+    service = await served(room, generation)
+    data = await wait(service)
+    assert (data["message"]["id"], failures, "note" in data) == (room.mails["sales"][0].id, [], False)
+    assert not room.mails["sales"][1].is_read
+    data = await wait(service, after=data["after"])
+    assert data["message"]["id"] == room.mails["sales"][1].id
+    assert room.mails["sales"][1].is_read == (generation == "identity")
 
 
 async def test_a_row_without_an_id_is_passed_over() -> None:
