@@ -33,6 +33,7 @@ from inkbox_mcp.tools.messages import (
     written,
 )
 from inkbox_mcp.tools.reading import BY_GET_MESSAGE, Message, View, read_detail, restore_all_unread, shown
+from inkbox_mcp.tools.shared_reading import keep_read
 
 MOST_SPAM = 3
 LEAST = 200
@@ -170,13 +171,17 @@ class Reader:
             found[message_id] = await read_detail(self._api, self._address, message_id)
 
         self._asked += batch
-        failed = await side_by_side([id_of(message) for message in batch], get)
+        ids = [id_of(message) for message in batch]
+        if self._marks_read:
+            keep_read(self._api, self._address, ids)
+        failed = await side_by_side(ids, get)
         return found, {name: error for name, error in failed.items() if not isinstance(error, NotFound)}
 
     async def _put_back(self, messages: list[Item]) -> None:
         """Set messages back to unread that were read and are not shown."""
         if self._marks_read:
             unread = [id_of(message) for message in messages if is_unread(message)]
+            keep_read(self._api, self._address, unread, is_shown=False)
             await restore_all_unread(self._api, self._address, unread)
 
 

@@ -214,6 +214,35 @@ async def test_what_one_of_two_waits_returns_stays_read(order: tuple[str | None,
     assert room.mails["sales"][0].is_read
 
 
+@pytest.mark.parametrize(
+    ("tool", "named"), [("get_message", "message_id"), ("get_thread", "thread_id")], ids=["message", "thread"]
+)
+@pytest.mark.parametrize("is_late", [False, True], ids=["before", "meanwhile"])
+async def test_what_another_call_shows_stays_read(tool: str, named: str, is_late: bool) -> None:
+    """A wait has read the message for nothing, and sets it back to unread before or while the other call reads it."""
+    room = Mailroom(marks_read=True)
+    room.receive(mail := Mail(api_time(1), 1))
+    service = await served(room, "identity")
+
+    async def show() -> None:
+        arguments = {"email_address": "sales", named: mail.id}
+        await service.call(service.catalogues.of("identity").tools[tool], arguments, LOCAL)
+
+    async def interrupt() -> None:
+        room.usual = lambda _: None
+        tasks.start_soon(show)
+        await anyio.sleep(0.1)
+
+    # The list says that it is unread; the other call is made before it is read, or before it is set back.
+    method = "PATCH" if is_late else "GET"
+    room.usual = lambda request: (
+        interrupt if request.method == method and request.url.path.endswith(f"/messages/{mail.id}") else None
+    )
+    async with anyio.create_task_group() as tasks:
+        assert (await wait(service, contains="nothing like it", timeout=2))["timed_out"]
+    assert mail.is_read
+
+
 @pytest.mark.parametrize("contains", [None, "code"])
 async def test_a_message_is_unread_again_if_the_wait_ends_before_it_is_returned(contains: str | None) -> None:
     """The call is cancelled after the API has marked it read, and before its answer arrives."""

@@ -11,6 +11,7 @@ from inkbox_mcp.tools.conversations import NO_THREAD, GetThread, Reader, Thread
 from inkbox_mcp.tools.mailboxes import NO_MAILBOX, near_mailbox
 from inkbox_mcp.tools.messages import NO_MESSAGE, which_is_missing
 from inkbox_mcp.tools.reading import GetMessage, Message, View, read_detail, shown
+from inkbox_mcp.tools.shared_reading import keep_read
 from inkbox_mcp.tools.waiting import Wait, Waited, WaitForMessage, time_limit
 
 TOOLSET = "mail"
@@ -19,6 +20,7 @@ TOOLSET = "mail"
 @operation(READ_ONLY, lookups={NotFound: which_is_missing}, advice={NotFound: NO_MESSAGE})
 async def get_message(api: InkboxAPI, args: GetMessage) -> Message:
     """Get a message and mark it read: text, codes, links, attachments. list_messages has the ids."""
+    keep_read(api, args.email_address, [args.message_id])
     detail = await read_detail(api, args.email_address, args.message_id)
     return parse(await shown(detail, View(args.max_chars, args.offset, args.quoted, args.format)), Message)
 
