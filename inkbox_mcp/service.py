@@ -22,7 +22,7 @@ from inkbox_mcp.access.tenants import KEY_HEADER, Caller, Tenants
 from inkbox_mcp.access.waits import Waits, unless
 from inkbox_mcp.api.connection import TransportFactory
 from inkbox_mcp.api.redaction import Redaction
-from inkbox_mcp.calls import Call, Report, begin
+from inkbox_mcp.calls import Call, Report, begin, current
 from inkbox_mcp.catalogue import Catalogues
 from inkbox_mcp.discovery import SECONDS_TO_LOOK, Discovery
 from inkbox_mcp.errors import (
@@ -176,13 +176,9 @@ class Service:
                 if changed := await api.allow(args):
                     args = args.model_copy(update=changed)
                 await self._require_effect(operation, api)
-                if operation.may_ask(self.settings.confirm) and (question := await operation.question(api, args)):
-                    if asked := await ask(question):
-                        outcome = "asked"
-                        return asked
-                    state.restart()  # the human may have taken minutes
-                    await api.allow(args)
-                    await self._require_effect(operation, api)
+                if asked := await self._ask(operation, api, args, ask):
+                    outcome = "asked"
+                    return asked
                 if report and operation.reports:
                     state.reporter = Progress(report, api.redaction).report
                 run = partial(self._run, operation, api, args)
@@ -231,6 +227,31 @@ class Service:
             if self.discovery.open_to(caller).tools.get(operation.name) is not other:
                 raise
             return other, args
+
+    async def _ask(
+        self,
+        operation: Operation[Any, Any],
+        api: PinnedAPI,
+        args: Args,
+        ask: Callable[[Question], Awaitable[Asked | None]],
+    ) -> Asked | None:
+        """Ask the human before a call that needs it, and again if what the question showed has changed meanwhile.
+
+        Returns:
+            None to continue, or the question for the client to answer first.
+        """
+        question = await operation.question(api, args) if operation.may_ask(self.settings.confirm) else None
+        while question:
+            if asked := await ask(question):
+                return asked
+            current().restart()  # the human may have taken minutes
+            await api.allow(args)
+            await self._require_effect(operation, api)
+            latest = await operation.question(api, args) if operation.facts else question
+            if latest == question:
+                return None
+            question = latest
+        return None
 
     async def _wait(
         self, run: Callable[[], Awaitable[Result]], seconds: float | None, call: Call, caller: Caller

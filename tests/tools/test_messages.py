@@ -370,7 +370,7 @@ async def test_a_message_does_not_show_the_generation_of_the_api(generation: Gen
 
 
 @BOTH
-async def test_a_yes_counts_for_what_the_question_showed(generation: Generation) -> None:
+async def test_a_yes_counts_for_what_the_question_showed(generation: Generation, era: str) -> None:
     """If mail comes into the conversation while the human thinks, the question is asked anew."""
     async with inbox(generation) as desk:
         ids = desk.converse(1)
@@ -382,7 +382,7 @@ async def test_a_yes_counts_for_what_the_question_showed(generation: Generation)
             return await human(context, params)
 
         server = server_on(desk.answer, api_key=desk.person.client.headers["X-API-Key"], api_generation=generation)
-        async with Client(server, elicitation_callback=think) as client:
+        async with Client(server, mode=era, elicitation_callback=think) as client:
             arguments = {"email_address": desk.person.address, "message_id": ids[0], "whole_thread": True}
             await Agent(client).ask("delete_message", **arguments)
         assert ["(1 message)" in each for each in human.questions] == [True, False]
