@@ -3,6 +3,7 @@
 Source of the statuses and error bodies: https://inkbox.ai/docs/api/mail/mailboxes
 """
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ M = TypeVar("M", bound=BaseModel)
 
 MAX_PLACES = 10
 """The most fields that one error names."""
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 class Received(NamedTuple):
@@ -54,9 +57,8 @@ def interpret(received: Received) -> object:
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         raise UnexpectedResponse(f"Inkbox answered with a redirect ({status}), which is not followed.", status=status)
     try:
-        # In a list, names repeat and values do not: caching values too costs a third more time.
-        data: object = pydantic_core.from_json(content, allow_inf_nan=False, cache_strings="keys")
-    except ValueError:
+        data = _from_json(content)
+    except (ValueError, RecursionError):
         data = None
         if status < HTTPStatus.MULTIPLE_CHOICES:
             kind = re.match(r"[\w.+-]{1,20}/[\w.+-]{1,20}(?=;|\s|$)", headers.get("content-type", ""))
@@ -67,6 +69,26 @@ def interpret(received: Received) -> object:
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return data
     raise api_error(status, _detail(data), retry_after(headers.get("retry-after")))
+
+
+def _from_json(content: bytes) -> object:
+    """Read JSON. What is no character in it, such as half of a surrogate pair, becomes U+FFFD.
+
+    Raises:
+        ValueError: it is no JSON.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        return _parsed(content)
+    except ValueError:
+        # Strangers can write such halves, and one of them must not hide a whole list. Only this reader takes them.
+        text = json.dumps(json.loads(content.decode(errors="replace")), ensure_ascii=False)
+        return _parsed(_HALF.sub("\ufffd", text))
+
+
+def _parsed(content: bytes | str) -> object:
+    # In a list, names repeat and values do not: caching values too costs a third more time.
+    return pydantic_core.from_json(content, allow_inf_nan=False, cache_strings="keys")
 
 
 def _detail(data: object) -> object:

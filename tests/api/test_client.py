@@ -13,7 +13,7 @@ from mcp import Client
 from inkbox_mcp import __version__
 from inkbox_mcp.api.connection import MAX_RESPONSE_BYTES
 from inkbox_mcp.api.responses import Received, interpret, retry_after
-from inkbox_mcp.errors import APIError, InkboxError
+from inkbox_mcp.errors import APIError, InkboxError, UnexpectedResponse
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.settings.options import Settings
 from tests.support.agents import KEY, connect, text
@@ -89,6 +89,39 @@ async def test_an_object_where_a_list_belongs_is_an_unexpected_response() -> Non
     for body in bodies:
         async with connect(respond(200, body, {})) as agent:
             assert "something other than a list" in await agent.refused("list_mailboxes")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b'{"a": "x\\ud83dy"}', {"a": "x\ufffdy"}),
+        (b'["\\uDE00", "\\ud83d\\ud83d\\ude00"]', ["\ufffd", "\ufffd\U0001f600"]),
+        (b'{"\\ud83d": [{"b": "\\\\ud83d \\\\\\ud83d"}]}', {"\ufffd": [{"b": "\\ud83d \\\ufffd"}]}),
+        (b'["\xff", "\xed\xa0\xbd", 1.5, null, true]', ["\ufffd", "\ufffd\ufffd\ufffd", 1.5, None, True]),
+    ],
+)
+def test_what_is_no_character_hides_no_answer(written: bytes, read: object) -> None:
+    """Half of a surrogate pair, or a byte that is not UTF-8, is shown as U+FFFD; the rest is as it was."""
+    assert interpret(Received(200, {}, written)) == read
+
+
+@pytest.mark.parametrize(
+    "written", [b'["\\ud83d"', b'["\\ud83d", NaN]', b'["\\ud83d", 1e999]', b'["\\ud83d",' + b"[" * 300_000]
+)
+def test_what_is_no_json_beside_it_is_refused(written: bytes) -> None:
+    """As it is without it."""
+    with pytest.raises(UnexpectedResponse, match="other than JSON"):
+        interpret(Received(200, {}, written))
+
+
+async def test_half_of_a_pair_in_mail_hides_no_list_and_no_reason() -> None:
+    """A row is shown, and what an error says is quoted."""
+    row = b'{"id": "123e4567-e89b-42d3-a456-426614174000", "subject": "Sale \\ud83d"}'
+    async with connect(respond(200, b'{"items": [' + row + b'], "has_more": false}', {})) as agent:
+        (message,) = (await agent.ask("list_messages", email_address="sales"))["messages"]
+        assert message["subject"] == "Sale \ufffd"
+    async with connect(respond(422, b'{"detail": "No \\ud83d here"}', {})) as agent:
+        assert "No \ufffd here" in await agent.refused("get_mailbox", email_address="sales")
 
 
 async def test_a_quoted_reason_is_short_and_printable() -> None:
