@@ -151,9 +151,20 @@ def _post(url: str, message: bytes, recipients: list[str]) -> tuple[dict[str, st
             answer = loads(response.read())
     except HTTPError as error:
         with error:
-            if error.code == 404 and recipients and b"No mailbox" in error.read():
-                return {}, recipients
-            raise SettingsError(f"--url: the sandbox answered {error.code}") from None
+            reason = _reason(error.read())
+        if error.code == 404 and reason.startswith("No mailbox"):
+            named = reason.partition(": ")[2].split(", ") if "@" in reason else []
+            return {}, recipients or named
+        raise SettingsError(f"--url: the sandbox answered {error.code}{reason and f': {reason}'}") from None
     except (OSError, HTTPException, JSONDecodeError, ValueError) as error:
         raise SettingsError(f"--url: {getattr(error, 'reason', None) or error}") from None
     return answer["delivered"], answer["undeliverable"]
+
+
+def _reason(answer: bytes) -> str:
+    """Return why a sandbox refuses; empty if the answer does not say it, because something else may have answered."""
+    try:
+        detail = loads(answer)["detail"]
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return ""
+    return one_line(detail)[:600] if isinstance(detail, str) else ""

@@ -151,8 +151,8 @@ def test_smtp_port_is_a_number(port: str, capsys: pytest.CaptureFixture[str]) ->
     assert "--smtp-port" in capsys.readouterr().err
 
 
-async def test_running_sandbox_takes_mail_in_three_ways(tmp_path: Path) -> None:
-    """By SMTP, over HTTP, and by its file while it runs."""
+async def test_running_sandbox_takes_mail_in_three_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By SMTP, over HTTP, and by its file while it runs; what it refuses is said in the same words."""
     database = str(tmp_path / "x.db")
     options = ("--port", "0", "--smtp-port", "0", "--db", database, "--generation", "identity")
     async with start("sandbox", *options, home=tmp_path) as sandbox:
@@ -162,6 +162,19 @@ async def test_running_sandbox_takes_mail_in_three_ways(tmp_path: Path) -> None:
             assert (await client.post("/api/v1/identities", json={"agent_handle": "alice"})).status_code == 201
 
             def write() -> None:
+                for message, says in (
+                    (b"Subject: Hi\n\nhi", "names no recipient"),
+                    (
+                        b"To: nobody@inkboxmail.com, or@example.com\n\nhi",
+                        "no mailbox takes it: nobody@inkboxmail.com\n",
+                    ),
+                ):
+                    (tmp_path / "m.eml").write_bytes(message)
+                    assert deliver("--file", str(tmp_path / "m.eml"), "--url", url) == 1
+                    assert says in capsys.readouterr().err
+                (tmp_path / "m.eml").write_bytes(b"X: y\n" * 100_000)
+                assert deliver("--file", str(tmp_path / "m.eml"), "--to", ALICE, "--url", url) == 2
+                assert "answered 400: The headers of the message are longer" in capsys.readouterr().err
                 with smtplib.SMTP("127.0.0.1", port, timeout=10) as smtp:
                     smtp.sendmail("x@example.com", [ALICE], "Subject: smtp\r\n\r\nhi")
                 assert deliver("--to", ALICE, *SOMEONE, "--subject", "http", "--url", url) == 0

@@ -1,6 +1,7 @@
 """The bodies of sends, answers to everyone and forwards of the identity generation."""
 
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -54,6 +55,7 @@ class IdentityMessageSend(MessageSend, _Shown):
     attachments: list[InlineUpload] | None = None
     track_opens: bool = Field(False, description="Needs body_html; the sandbox does not track")
     reply_to: EmailAddress | None = None
+    thread_id: UUID | None = Field(None, description="A thread of the mailbox that the message continues")
 
     @model_validator(mode="after")
     def _needs_html(self) -> "IdentityMessageSend":

@@ -85,9 +85,10 @@ def send_message(organization: CurrentOrganization, address: Address, body: Iden
     files = [each.as_attachment() for each in body.attachments or []]
 
     def write(connection: sqlite3.Connection, mailbox: Row) -> Draft:
-        return new_draft(connection, mailbox, body, files, body.reply_to)
+        return new_draft(connection, mailbox, body, files, body.reply_to, body.thread_id)
 
-    return once.send(organization, address, write, "mail.send", body.model_dump())
+    parts = body.model_dump() | {"thread_id": body.thread_id and str(body.thread_id)}
+    return once.send(organization, address, write, "mail.send", parts)
 
 
 @router.post("/messages/{message_id}/reply-all", status_code=201, response_model=Message, responses=KEYED)

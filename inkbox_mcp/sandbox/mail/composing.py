@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime, localtime
 from uuid import uuid4
 
-from inkbox_mcp.sandbox.mail.parsing import Attachment
+from inkbox_mcp.sandbox.mail.parsing import Attachment, is_message
 from inkbox_mcp.sandbox.rows import SENDING_DOMAIN
 
 
@@ -59,13 +59,18 @@ def compose(letter: Letter) -> bytes:
         else:
             message.add_alternative(letter.html, subtype="html", cte="base64")
         _add_inline(message, inline)
+    places: dict[bytes, bytes] = {}
     for each in letter.attachments:
-        if each not in inline or letter.html is None:
+        if each.content_type == "message/rfc822" and is_message(each.content):
+            places[_make_place(message, each.filename)] = re.sub(rb"\r?\n", b"\r\n", each.content)
+        elif each not in inline or letter.html is None:
             _add(message, each)
-    if letter.wrapped is None:
-        return message.as_bytes()
-    place = _make_place(message)
-    return message.as_bytes().replace(place, letter.wrapped)
+    if letter.wrapped is not None:
+        places[_make_place(message, "forwarded.eml")] = letter.wrapped
+    written = message.as_bytes()
+    for place, content in places.items():
+        written = written.replace(place, content)
+    return written
 
 
 def _write_headers(message: EmailMessage, letter: Letter) -> None:
@@ -107,12 +112,12 @@ def _add(message: EmailMessage, attachment: Attachment) -> None:
     message.add_attachment(attachment.content, main, sub, filename=attachment.filename)
 
 
-def _make_place(message: EmailMessage) -> bytes:
+def _make_place(message: EmailMessage, filename: str) -> bytes:
     """Attach a message that is a placeholder, because the library would change or refuse what it did not write."""
     place = uuid4().hex
     part = EmailMessage(policy=policy.SMTP)
     part["Content-Type"] = "message/rfc822"
-    part["Content-Disposition"] = 'attachment; filename="forwarded.eml"'
+    part.add_header("Content-Disposition", "attachment", filename=filename)
     part.set_payload(place)
     if message.get_content_type() != "multipart/mixed":
         message.make_mixed()

@@ -5,15 +5,17 @@ import sqlite3
 from collections.abc import Sequence
 from html import escape
 from typing import Any
+from uuid import UUID
 
 from inkbox_mcp.sandbox.fields import iso_8601
-from inkbox_mcp.sandbox.mail import messages
+from inkbox_mcp.sandbox.mail import messages, threads
 from inkbox_mcp.sandbox.mail.composing import Letter
 from inkbox_mcp.sandbox.mail.headers import message_ids
 from inkbox_mcp.sandbox.mail.parsing import Attachment, parse
 from inkbox_mcp.sandbox.mail.requests import MessageForward, MessageSend
 from inkbox_mcp.sandbox.mail.sending import Draft
 from inkbox_mcp.sandbox.mail.texts import without_tags
+from inkbox_mcp.sandbox.problems import BadRequest
 from inkbox_mcp.sandbox.rows import Row
 
 
@@ -23,10 +25,19 @@ def new_draft(
     body: MessageSend,
     attachments: Sequence[Attachment],
     reply_to: str | None = None,
+    thread_id: UUID | None = None,
 ) -> Draft:
-    """Make the draft of a send; a message to answer that the mailbox does not have begins a new thread."""
+    """Make the draft of a send; a message to answer that the mailbox does not have begins a new thread.
+
+    A message that continues a thread answers its last one, if it does not name another one of it.
+    """
     reference = body.in_reply_to_message_id
     parent = messages.find_by_reference(connection, mailbox["id"], reference) if reference else None
+    if thread_id is not None:
+        thread = threads.find_thread(connection, mailbox["id"], thread_id)
+        parent = parent if reference else messages.messages_of_thread(connection, thread["id"])[-1]
+        if parent is None or parent["thread_id"] != thread["id"]:
+            raise BadRequest("The message that is answered is not in the thread")
     recipients = body.recipients
     letter = Letter(
         mailbox["email_address"],

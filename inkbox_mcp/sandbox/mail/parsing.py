@@ -142,6 +142,14 @@ def parse(raw: bytes) -> Parsed:
     )
 
 
+def is_message(content: bytes) -> bool:
+    """Whether a file can be a `message/rfc822` part: read as a message and written again, it is the same."""
+    try:
+        return _tree(content).as_bytes() == content.replace(b"\r\n", b"\n")
+    except (Unreadable, RecursionError, *UNREADABLE):
+        return False
+
+
 def _tree(raw: bytes) -> Message:
     if len(raw) > MAX_MESSAGE_BYTES:
         raise Unreadable(f"The message is larger than {MAX_MESSAGE_BYTES} bytes")

@@ -231,6 +231,34 @@ async def test_bad_option_of_a_send_is_422(alice: Person, body: dict[str, Any]) 
     await alice.send("x@example.com", status=422, **body)
 
 
+async def test_a_send_continues_a_thread(alice: Person, bobby: Person) -> None:
+    """It answers the last message of the thread, so that its recipients see it there, too."""
+    await alice.send(bobby.address, subject="Plans")
+    first = await bobby.newest()
+    sent = await bobby.send(alice.address, subject="Other words", thread_id=first["thread_id"])
+    assert sent["thread_id"] == first["thread_id"]
+    received = await alice.newest()
+    assert received["in_reply_to"] == first["message_id"]
+    (thread,) = (await alice.ask("GET", "/threads"))["items"]
+    assert (thread["id"], thread["message_count"]) == (received["thread_id"], 2)
+    key = {"Idempotency-Key": "once"}
+    for _ in range(2):
+        await bobby.send(alice.address, thread_id=first["thread_id"], headers=key)
+    assert (await bobby.ask("GET", f"/threads/{first['thread_id']}"))["message_count"] == 3
+    await bobby.send(alice.address, status=409, headers=key)
+
+
+async def test_a_send_does_not_continue_another_thread(alice: Person, bobby: Person) -> None:
+    """Neither one that the mailbox does not have, nor one without the message that it answers."""
+    sent = [await alice.send(bobby.address, subject=subject) for subject in ("a", "b")]
+    await alice.send(bobby.address, status=404, thread_id=sent[0]["id"])
+    await bobby.send(alice.address, status=404, thread_id=sent[0]["thread_id"])
+    answered = {"in_reply_to_message_id": sent[1]["message_id"]}
+    await alice.send(bobby.address, status=400, thread_id=sent[0]["thread_id"], **answered)
+    answer = await alice.send(bobby.address, thread_id=sent[1]["thread_id"], **answered)
+    assert answer["thread_id"] == sent[1]["thread_id"]
+
+
 async def test_forward_refuses_inline_images(alice: Person) -> None:
     """As the API does."""
     sent = await alice.send("x@example.com")

@@ -337,6 +337,40 @@ async def test_inline_forward_quotes_the_message_and_takes_its_attachments(alice
     assert (await alice.newest())["subject"] == "Fwd: Plan"
 
 
+@pytest.mark.parametrize("name", ["plans.eml", "Pläne.eml"])
+async def test_inline_forward_takes_messages_that_are_attached(
+    alice: Person, bobby: Person, store: Store, name: str
+) -> None:
+    """They stay messages, with their own attachments, however often they are forwarded."""
+    inner = EmailMessage()
+    inner["From"], inner["Subject"] = "dora@example.com", "Plans, für später"
+    inner.set_content("How about Friday?\nOr later, grüße")
+    inner.add_attachment(b"\0\xff" * 99, "application", "pdf", filename="plan.pdf")
+    outer = EmailMessage()
+    outer["From"], outer["To"], outer["Subject"] = "carl@example.com", alice.address, "See below"
+    outer.set_content("Here it is.")
+    outer.add_attachment(inner, filename=name)
+    store.deliver(bytes(outer))
+    received = await alice.newest()
+    for sender, recipient in ((alice, bobby), (bobby, alice), (alice, bobby)):
+        source, body = await sender.newest(), {"recipients": {"to": [recipient.address]}}
+        await sender.ask("POST", f"/messages/{source['id']}/forward", 201, json=body)
+        forwarded = await recipient.newest()
+        assert forwarded["attachment_metadata"] == received["attachment_metadata"]
+    assert forwarded["attachment_metadata"][0]["content_type"] == "message/rfc822"
+    assert forwarded["attachment_metadata"][0]["filename"] == name
+
+
+@pytest.mark.parametrize("content", [b"no message", b"", b"\xff\0", b"A: b\n\n" + b"\n--x" * 99])
+async def test_an_attachment_that_only_says_it_is_a_message_arrives_unchanged(
+    alice: Person, bobby: Person, content: bytes
+) -> None:
+    """As a file of another type, if a message would be changed."""
+    await alice.send(bobby.address, attachments=[upload("a.eml", content, "message/rfc822")])
+    (shown,) = (await bobby.newest())["attachment_metadata"]
+    assert (shown["filename"], shown["size"]) == ("a.eml", len(content))
+
+
 async def test_wrapped_forward_contains_the_message_as_it_was(alice: Person, bobby: Person, store: Store) -> None:
     """Byte by byte, also if it is not valid."""
     raw = b"From: a@b.example\r\nSubject: odd\r\nX: \xff\r\n\r\nlatin \xe9 \x00\r\n"
