@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from inkbox_mcp.access.scopes import EVERYTHING, needed
+from inkbox_mcp.access.scopes import EVERYTHING, SCOPES, needed
 from inkbox_mcp.api.generations import DEFAULT, Generation
 from inkbox_mcp.errors import InkboxError, NotOffered, OperationMoved
 from inkbox_mcp.settings.options import Settings, SettingsError
@@ -108,13 +108,16 @@ class Catalogues:
         """
         key = (generation or DEFAULT, scopes)
         if key not in self._found:
-            allowed = {name: tool for name, tool in self._all[key[0]].items() if needed(tool) in scopes}
+            allowed = {name: tool for name, tool in self._all[key[0]].items() if needed(tool) & scopes}
             left = {name: tool for name, tool in allowed.items() if not self._why_off(tool)}
             self._found[key] = Catalogue(key[0], left, self.names - left.keys())
         return self._found[key]
 
-    def scopes_for(self, name: str) -> frozenset[str]:
-        """Return the scopes that a call by this name needs; none if there is no such tool, or it is switched off."""
+    def scopes_for(self, name: str) -> frozenset[frozenset[str]]:
+        """Return what a call by this name needs: of each set of scopes one.
+
+        It is nothing if there is no such tool, or it is switched off.
+        """
         offered = [self.of(each).tools for each in GENERATIONS]
         return frozenset(needed(tools[name]) for tools in offered if name in tools)
 
@@ -178,7 +181,8 @@ class Catalogues:
         """Say why a caller cannot call a tool: it is off, or its scope is missing."""
         if why := self._why_off(operation):
             return NotOffered(why)
-        why = f"{operation.name} needs the scope {needed(operation)}, which your access token does not have"
+        scopes = " or ".join(scope for scope in SCOPES if scope in needed(operation))
+        why = f"{operation.name} needs the scope {scopes}, which your access token does not have"
         return NotOffered(why).advised(WITH_SCOPE)
 
     def _why_off(self, operation: Operation[Any, Any]) -> str:

@@ -1,7 +1,7 @@
-"""The OAuth scopes of access tokens, and which one each tool needs.
+"""The OAuth scopes of access tokens, and which ones open each tool.
 
-Tools of the toolset `mail` need a scope for mail, all others one for mailboxes. Neither pair includes one of the other:
-who may arrange mailboxes may not read what is in them.
+Tools of the toolset `mail` need a scope for mail, those of all toolsets one of either kind, all others one for
+mailboxes. Neither pair includes one of the other: who may arrange mailboxes may not read what is in them.
 """
 
 from collections.abc import Iterable
@@ -36,8 +36,9 @@ def shortest(scopes: Iterable[str]) -> list[str]:
     return [scope for scope in SCOPES if scope in every - included]
 
 
-def needed(operation: Operation[Any, Any]) -> str:
-    """Return the scope that a call of a tool needs."""
-    if operation.toolset == "mail":
-        return MAIL_READ if operation.hints.read_only else MAIL_SEND
-    return READ if operation.hints.read_only else WRITE
+def needed(operation: Operation[Any, Any]) -> frozenset[str]:
+    """Return the scopes of which a call of a tool needs one."""
+    scopes = (READ, MAIL_READ) if operation.hints.read_only else (WRITE, MAIL_SEND)
+    if operation.toolset is None:
+        return frozenset(scopes)
+    return frozenset({scopes[operation.toolset == "mail"]})

@@ -72,7 +72,7 @@ class Authentication:
         path: of the MCP endpoint. All paths that begin with it are guarded, others are open.
         required_scopes: OAuth scopes that a token needs besides one of `inkbox_mcp.access.scopes`.
         metadata_url: of the document that names the authorization server; None if clients get tokens otherwise.
-        scopes_for: returns the scopes that a call of the tool of this name needs.
+        scopes_for: returns what a call of the tool of this name needs: of each set of scopes one.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Authentication:
         path: str = "/mcp",
         required_scopes: Sequence[str] = (),
         metadata_url: str | None = None,
-        scopes_for: Callable[[str], frozenset[str]],
+        scopes_for: Callable[[str], frozenset[frozenset[str]]],
     ) -> None:
         self._app = app
         self._verifier = verifier
@@ -175,7 +175,7 @@ class Authentication:
         consent = {CHANGING} if isinstance(message, dict) and "result" in message else set[frozenset[str]]()
         match cast("object", message):
             case {"method": "tools/call", "params": {"name": str(name)}}:
-                return consent | {frozenset({scope}) for scope in self._scopes_for(name)}
+                return consent | self._scopes_for(name)
             case {"method": "tools/call"}:
                 return ALL
             case _:

@@ -44,7 +44,7 @@ def test_scopes_are_those_of_the_document() -> None:
     assert f"the scope `{MAIL_READ}` for the tools that read and wait, and `{MAIL_SEND}`" in DOCUMENT
     tools = operations("spec") | operations("identity")
     assert {name: needed(tools[name]) for name in TOOLS} == {
-        name: MAIL_READ if name in READING else MAIL_SEND for name in TOOLS
+        name: {MAIL_READ if name in READING else MAIL_SEND} for name in TOOLS
     }
 
 

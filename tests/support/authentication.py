@@ -31,7 +31,7 @@ async def is_good(judge: JWTVerifier, token: str) -> bool:
     return await judge.verify_token(token) is not None
 
 
-def scopes_for(tool: str) -> frozenset[str]:
-    """Return the scopes that a call by this name needs: of a tool of this server, or of one for letters."""
+def scopes_for(tool: str) -> frozenset[frozenset[str]]:
+    """Return what a call by this name needs, of a tool of this server or of one for letters: of each set one scope."""
     operation = {**EVERY, **LETTERS}.get(tool)
     return frozenset({needed(operation)} if operation else ())
