@@ -8,28 +8,38 @@ import unicodedata
 from dataclasses import dataclass
 from itertools import islice
 
-from inkbox_mcp.mail.code_words import CODE, ENTER, OTHER_NUMBER, PROMOTION, PURPOSE
+from inkbox_mcp.mail.code_words import CODE, ENTER, OTHER_NUMBER, PROMOTION, PURPOSE, SHOP, TO, USE
 
 MAX_CODES = 5
 MAX_LOOKED_AT = 100_000
 """Characters of the text, and 1,000 of the subject, in which codes are looked for."""
 _LEAST = 30  # points of what is shown
-_MOST_CANDIDATES = 2000
+_AIMED = 8  # points for what the mail as a whole is about, at most
+_MOST_CANDIDATES = 1000
 _MAX_LINE = 200
 _NEAR = 100  # characters on a line
 _REPLACED = re.compile(r"(?:https?://|www\.)[^\s<>\"]+|[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,255}", re.IGNORECASE)
-# Chinese and Japanese have no blanks between a word and a number.
-_LETTER = "[0-9A-Za-z\u00aa-\u02ff\u0370-\u1fff\uac00-\ud7a3]"
+# Chinese, Japanese, Thai, Lao, Burmese and Khmer have no blanks between a word and a number.
+_LETTER = "[0-9A-Za-z\u00aa-\u02ff\u0370-\u0dff\u0f00-\u0fff\u10a0-\u177f\u1800-\u1fff\uac00-\ud7a3]"
+_PARTICLE = "(?:입니다|이며|이고|이에요|을|를|으로)"  # what Korean writes directly behind a code
+_WORD_OR_AMOUNT = (
+    r"(?:[A-Za-z]{4,8}\d{1,2}|"
+    r"\d{1,5}(?:min\w{0,6}|se[ck]\w{0,6}|hrs?|hours?|days?|[kmgt]b|px|eur|usd|th|am|pm|uhr|std))"
+)
 _FORM = re.compile(
     rf"(?<!{_LETTER})(?<![/@&%$€£¥₹№+-])(?<!(?<!is )#)(?<!(?<![Cc]ode)=)(?<!\d[.,: -])"
     r"(?<![$€£¥₹№#][ ])(?<!\*\*\*)(?<!\*\*\*[ ])(?:"
     r"(?P<google>[A-Z]-\d{6})|"
+    r"(?P<long>\d{3}-\d{3}-\d{3}|\d{3}[ ]\d{3}[ ]\d{3})(?![ -]\d)|"
     r"(?P<group>\d{3}[ -]\d{3,4}|\d{4}[ -]\d{4}|\d{2}[ -]\d{2}[ -]\d{2})|"
     r"(?P<single>\d(?:[ ]{1,2}\d){3,7})|"
     r"(?P<digits>\d{4,8})|"
     r"(?P<pair>[A-Z0-9]{3,5}-[A-Z0-9]{3,5})|"
-    r"(?P<mixed>(?=[A-Z]{0,8}\d)(?=\d{0,8}[A-Z])[A-Z0-9]{5,9})"
-    rf")(?!{_LETTER})(?![:/@%=-]{_LETTER})(?![.]{_LETTER}(?<![A-Z]))"
+    r"(?P<mixed>(?=[A-Z]{0,8}\d)(?=\d{0,8}[A-Z])[A-Z0-9]{5,9})(?![a-z])|"
+    rf"(?P<loose>(?!{_WORD_OR_AMOUNT}(?!{_LETTER}))"
+    r"(?:(?=[A-Za-z]{0,8}\d)(?=\d{0,8}[A-Za-z])[A-Za-z0-9]{4,9}|"
+    r"(?=[A-Za-z]{0,5}-?[A-Za-z]{0,5}\d)[A-Za-z0-9]{3,5}-[A-Za-z0-9]{3,5}))"
+    rf")(?!(?!{_PARTICLE}){_LETTER})(?![:/@%=-]{_LETTER})(?![.]{_LETTER}(?<![A-Z]))"
     r"(?!,\d(?!\d?[ ]?[分小时時]))(?![ ]?[%€£¥₹$°])(?![ -]\d)"
 )
 _UNIT = re.compile(
@@ -39,8 +49,14 @@ _UNIT = re.compile(
 )
 _STATE = re.compile(r"\b[A-Z]{2}[ ]$")  # before a ZIP code
 # After words such as "Your code for order 4711", this says that the code follows.
-_IS = re.compile(r"(?:\b(?:lautet|is|ist|est|es|è|é)|[是为為は])[\W]{0,4}$", re.IGNORECASE)
-_IS_AFTER = re.compile(r"\W{0,4}(?:is|ist|est|es|è|é)\b|[\W]{0,4}[是为為は]", re.IGNORECASE)
+_IS_WORDS = r"lautet|is|ist|est|es|è|é|är|jest|este|є|είναι|là|adalah|ialah|هو|הוא"
+_IS = re.compile(rf"(?:\b(?:{_IS_WORDS})|คือ|है|[是为為は])[\W]{{0,4}}$", re.IGNORECASE)
+_IS_AFTER = re.compile(rf"\W{{0,4}}(?:{_IS_WORDS})\b|[\W]{{0,4}}(?:คือ|[是为為は])", re.IGNORECASE)
+# What may stand between the word for a code and a code that has the form of a year or of a word.
+_NAMES = re.compile(
+    rf"[^.!?。！？:：=]{{0,60}}(?:[:：=]|[ ]-[ ]|\b(?:{_IS_WORDS})\b|คือ|[是为為は])\W{{0,6}}", re.IGNORECASE
+)
+_QUALIFIED = re.compile(rf"(?:[\w-]|(?:{PURPOSE.pattern}|security|secret)\w{{0,12}}[ ])$", re.IGNORECASE)
 _SENTENCE = re.compile(r"[.!?][ ]|[。！？]")
 _MONTH = re.compile(
     r"(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|january|enero|janvier|gennaio|"
@@ -48,7 +64,8 @@ _MONTH = re.compile(
     re.IGNORECASE,
 )
 _AROUND = " .:*_-|\"'[](){}<>=~#`「」【】"  # a code that is alone on its line
-_POINTS = {"google": 35, "group": 18, "single": 18, "digits": 8, "pair": 6, "mixed": 6}
+_POINTS = {"google": 35, "group": 18, "long": 8, "single": 18, "digits": 8, "pair": 6, "mixed": 6, "loose": 6}
+_LIKE_OTHERS = frozenset({"long", "loose"})  # forms that a text has for many things: a code must be named
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +73,8 @@ class Code:
     """What may be a code.
 
     Attributes:
-        value: as it is to be entered: decimal digits in ASCII, without the blanks or hyphens of groups of digits.
+        value: as it is to be entered: letters as they are, decimal digits in ASCII, without the blanks or hyphens of
+            groups of digits.
         score: from 1 to 100.
         line: the line that it is in, at most 200 characters; "Subject: …" if it is in the subject.
     """
@@ -135,7 +153,9 @@ def _ascii(char: str) -> str:
 def _aim(lines: list[_Line]) -> int:
     """Return points for what the mail as a whole is about."""
     beginning = " ".join(line.plain[:300] for line in lines[:40])[:4000]
-    return (8 if PURPOSE.search(beginning) else 0) - (12 if PROMOTION.search(beginning) else 0)
+    return (_AIMED if PURPOSE.search(beginning) else 0) - (
+        12 if PROMOTION.search(beginning) or SHOP.search(beginning) else 0
+    )
 
 
 def _score(line: _Line, form: re.Match[str]) -> int:
@@ -145,9 +165,12 @@ def _score(line: _Line, form: re.Match[str]) -> int:
     alone = len(line.plain) < len(form[0]) + 40 and not line.plain.replace(form[0], "", 1).strip(_AROUND)
     score += 22 if alone else 0
     score += _words_for(line, before, after, alone=alone)
-    score -= _words_against(line, before, after, alone=alone)
-    if len(value) == 4 and value.isdigit() and 1900 <= int(value) <= 2099:
-        score -= 25
+    if score + _AIMED < _LEAST:  # most numbers of a text: the slower half need not be asked
+        return score
+    score -= _words_against(line, before, after, value, alone=alone)
+    is_year = len(value) == 4 and value.isdigit() and 1900 <= int(value) <= 2099
+    if (is_year or kind in _LIKE_OTHERS) and not _is_named(line, before, after, alone=alone):
+        score -= 25 if is_year else 100
     if kind == "digits" and len(value) == 5 and _STATE.search(before):
         score -= 40
     if _UNIT.match(after) or _MONTH.search(before) or (kind == "pair" and value.isdigit()):
@@ -159,7 +182,7 @@ def _words_for(line: _Line, before: str, after: str, *, alone: bool) -> int:
     """Return points for words that name a code or ask to enter it: before it, after it, or on the lines around."""
     sentence, rest = _SENTENCE.split(before)[-1], _SENTENCE.split(after)[0]
     above = line.above[-150:]
-    if CODE.search(sentence):
+    if CODE.search(sentence) or _is_to_use(sentence, rest):
         return 45
     if CODE.search(rest):
         return 45 if _IS_AFTER.match(rest) else 35
@@ -175,7 +198,27 @@ def _words_for(line: _Line, before: str, after: str, *, alone: bool) -> int:
     return min(points, 45)
 
 
-def _words_against(line: _Line, before: str, after: str, *, alone: bool) -> int:
+def _is_named(line: _Line, before: str, after: str, *, alone: bool) -> bool:
+    """Whether a mail says outright that something is the code, as in "PIN: 2024" and "k7f2 is your code"."""
+    *_, sentence = _SENTENCE.split(before)
+    rest, *_ = _SENTENCE.split(after)
+    *_, word = (None, *CODE.finditer(sentence))
+    if word:
+        between = sentence[word.end() :]
+        # "Code 2024" may be a name, "verification code 2024" and "passcode 2024" are none.
+        is_whole = len(word[0]) > 5 or _QUALIFIED.search(sentence[: word.start()]) is not None
+        return _NAMES.fullmatch(between) is not None or (is_whole and not between.strip(_AROUND))
+    if alone and CODE.search(line.above[-150:]):
+        return True
+    return _is_to_use(sentence, rest) or (_IS_AFTER.match(rest) and CODE.search(rest[:40])) is not None
+
+
+def _is_to_use(before: str, after: str) -> bool:
+    """Whether a sentence asks to use something for what codes are for, as in "Use 4821 to finish signing in"."""
+    return TO.match(after) is not None and USE.search(before) is not None and PURPOSE.search(after) is not None
+
+
+def _words_against(line: _Line, before: str, after: str, value: str, *, alone: bool) -> int:
     """Return points against it for words that name another number, or speak of a promotion."""
     against = 0
     near = line.above[-80:] if alone else before
@@ -189,14 +232,18 @@ def _words_against(line: _Line, before: str, after: str, *, alone: bool) -> int:
     if not alone and OTHER_NUMBER.search(after[:20]):
         against += 10
     sentence, rest = _SENTENCE.split(before)[-1], _SENTENCE.split(after)[0]
-    if PROMOTION.search(sentence + rest) or (alone and PROMOTION.search(line.above[-80:] + line.below[:80])):
+    around = line.above[-80:] + line.below[:80] if alone else ""
+    is_code = CODE.search(sentence) is not None or _is_to_use(sentence, rest)
+    # A payment, too, is confirmed at a checkout: by digits, while codes of offers are mostly words.
+    is_for_shop = SHOP.search(f"{sentence}{rest} {around}") is not None and not (is_code and value.isdigit())
+    if is_for_shop or PROMOTION.search(f"{sentence}{rest} {around}"):
         # Mail with a code can go on with an offer.
-        against += 27 if CODE.search(sentence) else 55
+        against += 27 if is_code else 55
     return against
 
 
 def _value(form: re.Match[str]) -> str:
-    if form.lastgroup in {"group", "single"}:
+    if form.lastgroup in {"group", "long", "single"}:
         return re.sub("[ -]", "", form[0])
     return form[0]
 

@@ -72,6 +72,29 @@ def test_the_mails_are_many_and_in_many_languages() -> None:
         ("code AB3D5F", "AB3D5F"),
         ("code ABC-DEF", "ABC-DEF"),
         ("G-123456 is your code", "G-123456"),
+        ("PIN: 2024", "2024"),
+        ("2024 is your OTP", "2024"),
+        ("verification code 2024", "2024"),
+        ("your code is k7f2", "k7f2"),
+        ("code: ab12cd", "ab12cd"),
+        ("login code - K7F2", "K7F2"),
+        ("Your login code\nx7Kp2m", "x7Kp2m"),
+        ("Code: k7f2-9qx1", "k7f2-9qx1"),
+        ("Your code: 482-915-233", "482915233"),
+        ("Use 4821 to finish signing in", "4821"),
+        ("Use 4821 in the app to log in", "4821"),
+        ("Verwenden Sie 482913, um sich anzumelden", "482913"),
+        ("Please enter the code 553201 at checkout", "553201"),
+        ("आपका ओटीपी 482913 है", "482913"),
+        ("सत्यापन कोड: ४८२९१३", "482913"),
+        ("인증번호는 482913입니다", "482913"),
+        ("รหัสOTPคือ482913", "482913"),
+        ("Váš ověřovací kód: 482913", "482913"),
+        ("Mã xác minh của bạn là 482913", "482913"),
+        ("Vahvistuskoodisi on 482913", "482913"),
+        ("Ο κωδικός σας: 4829", "4829"),
+        ("קוד האימות שלך הוא 482913", "482913"),
+        ("کد ورود: 48291", "48291"),
     ],
 )
 def test_every_form_of_a_code_is_given_as_it_is_entered(line: str, value: str) -> None:
@@ -88,13 +111,31 @@ def test_every_form_of_a_code_is_given_as_it_is_entered(line: str, value: str) -
         "The code opens at 12:3045",
         "Code: https://e.com/123456",
         "Code: 123456@e.com",
-        "Code: x123456y",
+        "Code: x1234567890y",
         "Code: 1.234567",
         "Code: 1234567890",
         "card ****1234",
         "order 123456",
         "Sort code 20-45-11",
         "Use promo code 482913 at checkout",
+        "Enter code SPRING24 at checkout",
+        "Enter code spring24 at checkout",
+        "Enter code 553201 at checkout to get 20% off",
+        "Your referral code is k7f2q",
+        "error code: e4021",
+        "product code: ab12cd",
+        "Your code is valid for: 10min",
+        "Code Conference 2024",
+        "In 2024 we will verify every code",
+        "Use 1500 credits to sign in",
+        "Phone: 482-915-233",
+        "The part ab12cd has a code",
+        "कूपन कोड: 482913",
+        "पिन कोड 110001",
+        "주문번호는 482913입니다",
+        "Mã đơn hàng: 482913",
+        "Kod rabatowy: LATO24",
+        "รหัสไปรษณีย์ 10110",
     ],
 )
 def test_other_numbers_are_no_codes(line: str) -> None:
@@ -147,6 +188,6 @@ def test_codes_are_short_and_sure_of_themselves_within_bounds(text: str, subject
     codes = find_codes(text, subject)
     assert len(codes) <= MAX_CODES
     for code in codes:
-        assert re.fullmatch("[0-9A-Z-]{4,11}", code.value)
+        assert re.fullmatch("[0-9A-Za-z-]{4,11}", code.value)
         assert 0 < code.score <= 100
         assert len(code.line) <= 210
