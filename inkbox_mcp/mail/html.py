@@ -9,8 +9,10 @@ from turbohtml import Document, Element, IncrementalParser, Node, Text
 
 from inkbox_mcp.mail.css import Declarations
 from inkbox_mcp.mail.flow import Flow, quoted_lines, row_of
+from inkbox_mcp.mail.lengths import PAGE, length
 from inkbox_mcp.mail.links import Anchor
-from inkbox_mcp.mail.sheets import Named, Sheet
+from inkbox_mcp.mail.selectors import Named
+from inkbox_mcp.mail.sheets import Sheet
 from inkbox_mcp.mail.styles import RESTYLED, USUAL, Seen, look
 
 MAX_HTML = 512_000
@@ -74,6 +76,8 @@ class _Frame:
     """The number of the next item, in an ordered list."""
     breaks: int = 0
     """Line breaks after it, at least."""
+    latest: Named | None = None
+    """The last element in it so far."""
 
 
 def read_html(html: str) -> Page:
@@ -159,16 +163,16 @@ class _Reader:
         tag = element.tag
         if tag == "br":
             around.flow.line_break()
-            return
-        if tag in _UNREAD:
+        if tag == "br" or tag in _UNREAD:
+            around.latest = Named(tag, _NOTHING, around.latest)
             return
         attributes = dict(map(_attribute, element.attrs.items())) if element.attrs else _NOTHING
-        named = Named(tag, attributes)
+        named = around.latest = Named(tag, attributes, around.latest)
         declared = self._sheet.declared(named, attributes.get("style", ""), self._above)
         plain = not attributes and not declared and tag not in RESTYLED
         seen = around.seen if plain else look(around.seen, tag, attributes, declared)
         if tag == "img":
-            self._write_image(around, seen, attributes)
+            self._write_image(around, seen, attributes, declared)
             return
         frame = _Frame(iter(element), seen, around.flow, tag, around.quotes, around.cells, around.anchor)
         self._open(frame, attributes, declared)
@@ -214,12 +218,16 @@ class _Reader:
             if not frame.seen.unseen or words:
                 self.anchors.append(Anchor(" ".join("".join(words).split()), href))
 
-    def _write_image(self, around: _Frame, seen: Seen, attributes: dict[str, str]) -> None:
+    def _write_image(self, around: _Frame, seen: Seen, attributes: dict[str, str], declared: Declarations) -> None:
         """Write what an image says instead of itself, as a program does that loads none."""
         words = " ".join(attributes.get("alt", "")[:_MOST_ALT].split())
-        if not words or attributes.get("width") in {"0", "1"} or attributes.get("height") in {"0", "1"}:
+        sides = [length(declared.get(name), whole=PAGE) for name in ("width", "height", "max-width", "max-height")]
+        sides += [length(attributes.get(name, "").strip(), whole=PAGE) for name in ("width", "height")]
+        if not words or any(side is not None and side <= 1 for side in sides):
             return
-        if seen.hidden or not seen.visible:
+        # The size and the color of text are not those of a picture. Without one, its words are text.
+        is_picture = attributes.get("src", "").strip().lower().startswith(("http:", "https:", "cid:", "//"))
+        if seen.undrawn or (not is_picture and seen.unseen):
             self.hidden += len(words.replace(" ", ""))
             return
         around.flow.text(f"[{words}]")

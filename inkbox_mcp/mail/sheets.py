@@ -1,59 +1,34 @@
 """Finds the declarations that apply to an element, in its `style` and in a mail's `<style>` elements.
 
-Rules count with selectors of tags, classes, ids and attributes, one below another. What stands in `@media` counts only
-if it is for every screen. Selectors of siblings and states are left out: mail has them for the faults of single
-programs.
+What stands in `@media` counts only if it is for every screen, what stands in `@supports` only if it is known to be
+supported. Selectors of states are left out.
 """
 
 import re
 from collections import defaultdict
 from typing import NamedTuple
 
-from inkbox_mcp.mail.css import Declarations, declarations, without_noise
+from inkbox_mcp.mail.css import Declarations, declarations, is_supported, without_noise
+from inkbox_mcp.mail.selectors import Compound, Named, read_selector, split_list
 
 _MOST_RULES = 2000
 _MOST_TESTS = 200_000  # of selectors on elements, in one mail
 _RELEVANT = frozenset(
-    "display visibility opacity font font-size color background background-color background-image height max-height "
-    "width max-width min-width overflow overflow-x overflow-y position left top right bottom text-indent margin-left "
-    "margin-top transform clip clip-path white-space content-visibility filter -webkit-text-fill-color".split()
+    "display visibility opacity font-size color background-color background-image background-clip height max-height "
+    "width max-width min-width overflow-x overflow-y position left top right bottom text-indent margin-left margin-top "
+    "margin-right margin-bottom letter-spacing transform scale translate zoom clip clip-path white-space "
+    "content-visibility filter -webkit-text-fill-color".split()
 )
 _EVERY_SCREEN = re.compile(
-    r"@media(?: (?:only )?(?:all|screen))?(?: (?:and )?\( ?min-(?:device-)?width ?: ?\d{1,3}px ?\))?",
-    re.IGNORECASE,
+    r"(?:(?:only )?(?:all|screen))?(?: ?(?:and )?\( ?min-(?:device-)?width ?: ?\d{1,3}(?:px)? ?\))?", re.IGNORECASE
 )
-_COMPOUND = re.compile(r"(\*|[a-z][\w-]*)?((?:[.#][\w-]+|\[[^\[\]]+\])*)", re.IGNORECASE)
-_PARTS = re.compile(r"([.#])([\w-]+)|\[\s*([\w-]+)\s*(?:([~^$*|]?=)\s*[\"']?([^\"'\]]*)[\"']?\s*)?\]")
 _NOTHING = Declarations()
 
 
-class Named:
-    """What a selector can ask of an element."""
-
-    __slots__ = ("attributes", "classes", "id", "tag")
-
-    def __init__(self, tag: str, attributes: dict[str, str]) -> None:
-        self.tag = tag
-        self.attributes = attributes
-        self.id = attributes.get("id", "").lower()
-        # Computed here and not on each test: there are many more tests than elements.
-        self.classes = frozenset(attributes["class"][:1000].lower().split() if "class" in attributes else ())
-
-
-class Compound(NamedTuple):
-    """One step of a selector, and whether its parent must be the step before it."""
-
-    tag: str
-    id: str
-    classes: frozenset[str]
-    attributes: tuple[tuple[str, str, str], ...]
-    is_child: bool
-
-
 class Rule(NamedTuple):
-    """A selector with what it declares."""
+    """A selector with what it declares; of two that match, the one of the higher rank decides."""
 
-    rank: tuple[int, int, int, int]
+    rank: tuple[tuple[int, int, int], int]
     steps: tuple[Compound, ...]
     normal: Declarations
     important: Declarations
@@ -71,9 +46,9 @@ class Sheet:
             normal, important = ({k: v for k, v in part.items() if k in _RELEVANT} for part in declarations(body))
             if not normal and not important:
                 continue
-            for selector in selectors.split(",", _MOST_RULES)[:_MOST_RULES]:
-                if count < _MOST_RULES and (rule := _rule(selector, count, normal, important)):
-                    self._rules[_key(rule.steps[-1])].append(rule)
+            for selector in split_list(selectors, _MOST_RULES):
+                if count < _MOST_RULES and (steps := read_selector(selector)):
+                    self._rules[steps[-1].key].append(Rule((_weight(steps), count), steps, normal, important))
                     count += 1
 
     def declared(self, named: Named, style: str, above: list[Named]) -> Declarations:
@@ -93,7 +68,7 @@ class Sheet:
         if named.attributes:
             keys += [f"#{named.id}", *named.classes]
         candidates = [rule for key in keys for rule in self._rules.get(key, ())]
-        self._tests -= len(candidates)
+        self._tests -= sum(rule.steps[-1].cost for rule in candidates)
         matched = sorted(
             (rule for rule in candidates if self._matches(rule.steps, named, above)), key=lambda rule: rule.rank
         )
@@ -112,21 +87,33 @@ class Sheet:
 
     def _matches(self, steps: tuple[Compound, ...], named: Named, above: list[Named]) -> bool:
         """Whether a selector matches; the nearest element that fits a step is taken for it."""
-        if not _fits(steps[-1], named):
+        if not steps[-1].fits(named):
             return False
-        at = len(above) - 1
+        at = len(above)
+        here: Named | None = named
         for place in range(len(steps) - 2, -1, -1):
-            while at >= 0 and self._tests > 0:
-                self._tests -= 1
-                if _fits(steps[place], above[at]):
-                    break
-                if steps[place + 1].is_child:
+            relation = steps[place + 1].relation
+            while self._tests > 0:
+                self._tests -= steps[place].cost
+                if relation in "+~":
+                    here = here.before if here else None
+                else:
+                    at -= 1
+                    here = above[at] if at >= 0 else None
+                if here is None:
                     return False
-                at -= 1
+                if steps[place].fits(here):
+                    break
+                if relation in ">+":
+                    return False
             else:
                 return False
-            at -= 1
         return True
+
+
+def _weight(steps: tuple[Compound, ...]) -> tuple[int, int, int]:
+    ids, classes, tags = (sum(parts) for parts in zip(*(step.weight for step in steps), strict=True))
+    return ids, classes, tags
 
 
 def _blocks(css: str) -> list[tuple[str, str]]:
@@ -141,7 +128,7 @@ def _blocks(css: str) -> list[tuple[str, str]]:
             if opened and opened[-1] != "":
                 opened.append(None)
             elif at_rule:
-                opened.append("" if _EVERY_SCREEN.fullmatch(at_rule) else None)
+                opened.append("" if _counts(at_rule) else None)
             else:
                 opened.append(prelude or None)
         elif part == "}" and opened and (selectors := opened.pop()):
@@ -150,68 +137,15 @@ def _blocks(css: str) -> list[tuple[str, str]]:
     return found
 
 
-def _rule(selector: str, order: int, normal: Declarations, important: Declarations) -> Rule | None:
-    words = selector[:300].replace("<!--", " ").replace("-->", " ").replace(">", " > ").split()
-    if not words or len(selector) > 300 or len(words) > 12:
-        return None
-    steps: list[Compound] = []
-    is_child = False
-    for word in words:
-        if word == ">":
-            is_child = True
-            continue
-        if not (found := _COMPOUND.fullmatch(word)):
-            return None
-        parts = list(_PARTS.finditer(found[2]))
-        steps.append(
-            Compound(
-                (found[1] or "*").lower(),
-                next((part[2].lower() for part in parts if part[1] == "#"), ""),
-                frozenset(part[2].lower() for part in parts if part[1] == "."),
-                tuple((part[3].lower(), part[4] or "", part[5] or "") for part in parts if part[3]),
-                is_child,
-            )
-        )
-        is_child = False
-    if not steps:
-        return None
-    ids = sum(bool(step.id) for step in steps)
-    classes = sum(len(step.classes) + len(step.attributes) for step in steps)
-    return Rule((ids, classes, sum(step.tag != "*" for step in steps), order), tuple(steps), normal, important)
-
-
-def _key(step: Compound) -> str:
-    """Return by what an element is found that a step may fit."""
-    if step.id:
-        return f"#{step.id}"
-    return min(step.classes) if step.classes else "*" if step.tag == "*" else f"<{step.tag}"
-
-
-def _fits(step: Compound, named: Named) -> bool:
-    if (
-        (step.tag not in {"*", named.tag})
-        or (step.id and step.id != named.id)
-        or (step.classes and not step.classes <= named.classes)
-    ):
-        return False
-    return all(_has(named.attributes.get(name), how, value) for name, how, value in step.attributes)
-
-
-def _has(actual: str | None, how: str, value: str) -> bool:
-    if actual is None:
-        return False
-    match how:
-        case "=":
-            return actual == value
-        case "^=":
-            return actual.startswith(value)
-        case "$=":
-            return actual.endswith(value)
-        case "*=":
-            return value in actual
-        case "~=":
-            return value in actual.split()
-        case "|=":
-            return actual == value or actual.startswith(f"{value}-")
-        case _:
+def _counts(at_rule: str) -> bool:
+    """Whether what stands in an at-rule counts in every program."""
+    name, _, condition = at_rule[1:].partition(" ")
+    match name.lower():
+        case "media":
+            return any(_EVERY_SCREEN.fullmatch(one.strip()) for one in condition.split(","))
+        case "supports":
+            return is_supported(condition)
+        case "layer":
             return True
+        case _:
+            return False

@@ -3,20 +3,27 @@
 import re
 from typing import NamedTuple
 
-from inkbox_mcp.mail.css import PX_PER_EM, Color, Declarations, color, distance, length
+from inkbox_mcp.mail.colors import SAME, Color, color, distance, old_color, one_color
+from inkbox_mcp.mail.css import Declarations
+from inkbox_mcp.mail.lengths import PAGE, PX_PER_EM, length
 
 SMALLEST = 4.0
 """CSS pixels of a font; smaller text is not read by anybody."""
 _FAINTEST = 0.1  # opacity
-_SAME = 48  # a distance of colors that cannot be told apart on a page
 _OFF_SCREEN = -400.0
-_PAGE = 600.0  # CSS pixels of its width
-RESTYLED = frozenset({"a", "font", "pre", "textarea", "listing", "xmp", "plaintext"})
+_SMALLER = {"small": 0.83, "sub": 0.83, "sup": 0.83, "big": 1.2}
+_PRE = frozenset({"pre", "textarea", "listing", "xmp", "plaintext"})
+RESTYLED = frozenset({"a", "font", "dialog", *_SMALLER, *_PRE})
 """Elements in which text looks other than around them, without any attribute."""
-_NO_SCALE = re.compile(r"scale[xy]?\(\s*0?\.?0*[,)]|translate[xy]?\(\s*-\d{3,}")
-_NO_CLIP = re.compile(r"rect\(\s*(?:0|1)(?:px)?[\s,]+(?:0|1)(?:px)?[\s,]+(?:0|1)(?:px)?[\s,]+(?:0|1)(?:px)?|"
-                      r"inset\(\s*(?:[5-9]\d|100)%|circle\(\s*0")  # fmt: skip
-_FONT_SIZE = re.compile(r"(?:^|\s)([\d.]+(?:px|pt|em|rem|%)|0)(?:/\S*)?\s")
+_COLORED = frozenset({"body", "table", "thead", "tbody", "tfoot", "tr", "td", "th"})
+"""Elements that have a background by attribute: of others, programs do not look at it."""
+_CALL = re.compile(r"([a-z0-9-]+)\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
+_PERCENT_OR_NUMBER = 1.0
+_SEPARATOR = re.compile(r"[\s,]+(?![^()]*\))")
+_SIDEWAYS = re.compile(r"-?(?:90|270)(?:\.0*)?deg|-?0?\.[27]5turn|-?1\.570?8?\d*rad")
+_NO_CLIP = re.compile(r"rect\(\s*(?:0|1)(?:px)?[\s,]+(?:0|1)(?:px)?[\s,]+(?:0|1)(?:px)?[\s,]+(?:0|1)(?:px)?\s*\)|"
+                      r"inset\(\s*(?:[5-9]\d|100)%|(?:circle|ellipse)\(\s*0(?:\.0+)?(?:px|%)?[\s)]|"
+                      r"(?:polygon|rect|xywh)\([\s,0]*(?:(?:px|%)[\s,0]*)*\)")  # fmt: skip
 _FONT_TAG = {"1": 10.0, "2": 13.0, "3": 16.0, "4": 18.0, "5": 24.0, "6": 32.0, "7": 48.0}
 
 
@@ -34,13 +41,18 @@ class Seen(NamedTuple):
     """The opacities of all elements around the text, multiplied."""
 
     @property
+    def undrawn(self) -> bool:
+        """Whether a person sees nothing of such an element, not even pictures."""
+        return self.hidden or not self.visible or self.strength <= _FAINTEST
+
+    @property
     def unseen(self) -> bool:
         """Whether a person does not see such text."""
         if self is USUAL:
             return False
-        if self.hidden or not self.visible or self.size < SMALLEST or min(self.opacity, self.strength) <= _FAINTEST:
+        if self.undrawn or self.size < SMALLEST or self.opacity <= _FAINTEST:
             return True
-        return self.color is not None and self.background is not None and distance(self.color, self.background) <= _SAME
+        return self.color is not None and self.background is not None and distance(self.color, self.background) <= SAME
 
 
 USUAL = Seen()
@@ -56,89 +68,157 @@ def look(around: Seen, tag: str, attributes: dict[str, str], declared: Declarati
         attributes: the element's, by name.
         declared: what `Sheet.declared` returns for it.
     """
-    background = _background(attributes, declared, around.background)
     size = _size(tag, attributes, declared, around.size)
-    drawn = declared.get("-webkit-text-fill-color") or declared.get("color") or attributes.get("color")
-    if not drawn and tag == "body":
-        drawn = attributes.get("text")
-    shade, opacity = around.color, around.opacity
-    if tag == "a" and not drawn:
-        shade, opacity = None, 1.0  # the program's own color of links
-    if drawn and drawn not in {"inherit", "currentcolor"}:
-        found = color(drawn.lower())
-        shade, opacity = found or (None, 1.0)
-    strength = length(declared.get("opacity"), whole=1)
+    shade, opacity = _color(around, tag, attributes, declared)
+    strength = length(declared.get("opacity"), whole=_PERCENT_OR_NUMBER)
     visibility = declared.get("visibility")
     pre = around.pre
     if space := declared.get("white-space"):
         pre = space.startswith(("pre", "break-spaces")) and space != "pre-line"
     return Seen(
-        hidden=around.hidden or _hides(attributes, declared, size),
+        hidden=around.hidden or _hides(tag, attributes, declared, size),
         visible=visibility in {"visible", "initial"} if visibility not in {None, "inherit"} else around.visible,
         size=size,
         color=shade,
         opacity=opacity,
-        background=background,
-        pre=pre or tag in RESTYLED - {"a", "font"},
+        background=_background(tag, attributes, declared, around.background, shade),
+        pre=pre or tag in _PRE,
         strength=around.strength * (1.0 if strength is None else min(max(strength, 0.0), 1.0)),
     )
 
 
-def _hides(attributes: dict[str, str], declared: Declarations, em: float) -> bool:
+def _color(around: Seen, tag: str, attributes: dict[str, str], declared: Declarations) -> tuple[Color | None, float]:
+    """Return the color of text, None if it is not known, and its opacity."""
+    drawn = declared.get("-webkit-text-fill-color") or declared.get("color")
+    if declared.get("background-clip") == "text":
+        return None, 1.0  # it is filled with the background
+    if drawn in {"inherit", "currentcolor", "unset", "revert", "revert-layer"}:
+        return around.color, around.opacity
+    if drawn:
+        return ((0, 0, 0), 1.0) if drawn == "initial" else color(drawn) or (None, 1.0)
+    name = {"font": "color", "body": "text"}.get(tag)
+    if name and (old := old_color(attributes.get(name, ""))):
+        return old, 1.0
+    # The program's own color of links.
+    return (None, 1.0) if tag == "a" else (around.color, around.opacity)
+
+
+def _hides(tag: str, attributes: dict[str, str], declared: Declarations, em: float) -> bool:
     """Whether an element and all that is in it is not drawn."""
     display = declared.get("display")
-    if (
-        display == "none"
-        or ("hidden" in attributes and display is None)
-        or declared.get("content-visibility") == "hidden"
-    ):
+    is_closed = "hidden" in attributes or (tag == "dialog" and "open" not in attributes)
+    if display == "none" or (is_closed and display is None) or declared.get("content-visibility") == "hidden":
         return True
-    opacity = length(declared.get("opacity"), whole=1)
+    opacity = length(declared.get("opacity"), whole=_PERCENT_OR_NUMBER)
     if opacity is not None and opacity <= _FAINTEST:
         return True
-    if "hidden" in f"{declared.get('overflow')} {declared.get('overflow-x')} {declared.get('overflow-y')}" or (
-        declared.get("overflow") == "clip"
-    ):
-        names = ["height", "max-height", "max-width"]
-        # Tables that fit every screen have no width, but a least one.
-        names += [] if "min-width" in declared else ["width"]
-        sizes = (length(declared.get(name), em, _PAGE) for name in names)
-        if any(size is not None and size <= 1 for size in sizes):
-            return True
+    return (
+        _is_cut_off(declared, em)
+        or _is_moved_away(declared, em)
+        or _is_transformed(declared, em)
+        or _is_filtered(declared, em)
+        or _NO_CLIP.search(f"{declared.get('clip')} {declared.get('clip-path')}") is not None
+    )
+
+
+def _is_cut_off(declared: Declarations, em: float) -> bool:
+    """Whether a box without room shows nothing of what goes beyond it."""
+    if {declared.get("overflow-x", "visible"), declared.get("overflow-y", "visible")} <= {
+        "visible", "initial", "unset", "revert", "revert-layer", "inherit",
+    }:  # fmt: skip
+        return False
+    names = ["height", "max-height", "max-width"]
+    # Tables that fit every screen have no width, but a least one.
+    names += [] if "min-width" in declared else ["width"]
+    sizes = (length(declared.get(name), em, PAGE) for name in names)
+    return any(size is not None and size <= 1 for size in sizes)
+
+
+def _is_moved_away(declared: Declarations, em: float) -> bool:
     moved = ["text-indent", "margin-top"]
     if not declared.get("left", "").endswith("%"):  # that is how boxes are put in the middle
         moved.append("margin-left")
-    if declared.get("position") in {"absolute", "fixed", "relative"}:
+    if declared.get("position") in {"absolute", "fixed", "relative", "sticky"}:
         moved += ["left", "top", "right", "bottom"]
-    if any((to := length(declared.get(name), em)) is not None and to <= _OFF_SCREEN for name in moved):
+    lengths = [length(declared.get(name), em) for name in moved]
+    lengths += [length(part, em) for part in _SEPARATOR.split(declared.get("translate", ""))[:2]]
+    spacing = length(declared.get("letter-spacing"), em)
+    return any(to is not None and to <= _OFF_SCREEN for to in lengths) or (
+        spacing is not None and spacing <= -em / 2  # the letters stand on one another
+    )
+
+
+def _is_transformed(declared: Declarations, em: float) -> bool:
+    """Whether a box is made too small to be read, turned to its edge, or moved away."""
+    zoom = length(declared.get("zoom"), whole=1)
+    if zoom and zoom * em < SMALLEST:
         return True
-    if _NO_SCALE.search(declared.get("transform", "")) or "opacity(0)" in declared.get("filter", ""):
-        return True
-    return bool(_NO_CLIP.search(declared.get("clip", "") + declared.get("clip-path", "")))
+    calls = [(found[1], _SEPARATOR.split(found[2].strip())) for found in _CALL.finditer(declared.get("transform", ""))]
+    if "scale" in declared:
+        calls.append(("scale", _SEPARATOR.split(declared["scale"])))
+    for name, values in calls:
+        numbers = [length(value, em, 1) for value in values]
+        if name.startswith("scale"):
+            factors = numbers[:2]
+        elif name.startswith("matrix"):
+            width, height = (0, 3) if name == "matrix" else (0, 5)
+            factors = [numbers[at] for at in (width, height) if at < len(numbers) and not any(numbers[1:3])]
+        else:
+            factors = []
+        if any(factor is not None and abs(factor) * em < SMALLEST for factor in factors):
+            return True
+        if name.startswith("translate") and any(
+            (to := length(value, em)) is not None and to <= _OFF_SCREEN for value in values
+        ):
+            return True
+        if name in {"rotatex", "rotatey"} and _SIDEWAYS.fullmatch(values[0]):
+            return True
+    return False
+
+
+def _is_filtered(declared: Declarations, em: float) -> bool:
+    for found in _CALL.finditer(declared.get("filter", "")):
+        much = length(found[2].strip(), em, 1)
+        if much is not None and (
+            (found[1] == "opacity" and much <= _FAINTEST)
+            or (found[1] == "contrast" and much <= _FAINTEST)
+            or (found[1] == "blur" and much >= em / 2)
+        ):
+            return True
+    return False
 
 
 def _size(tag: str, attributes: dict[str, str], declared: Declarations, around: float) -> float:
     value = declared.get("font-size")
-    if value is None and (found := _FONT_SIZE.search(declared.get("font", ""))):
-        value = found[1]
-    if value is not None:
-        size = length(value, around, around)
-        # A word, such as "medium", or a function is a size that can be read.
-        is_readable = value not in {"inherit", "larger", "smaller"} and (value[:1].isalpha())
-        return size if size is not None else PX_PER_EM if is_readable else around
-    return _FONT_TAG.get(attributes.get("size", ""), around) if tag == "font" else around
+    if value is None:
+        return _FONT_TAG.get(attributes.get("size", ""), around) if tag == "font" else around * _SMALLER.get(tag, 1)
+    if value in {"smaller", "larger"}:
+        return around * (0.83 if value == "smaller" else 1.2)
+    size = length(value, around, around)
+    # A word, such as "medium", or a function is a size that can be read.
+    is_readable = value not in {"inherit", "unset"} and value[:1].isalpha()
+    return size if size is not None else PX_PER_EM if is_readable else around
 
 
-def _background(attributes: dict[str, str], declared: Declarations, around: Color | None) -> Color | None:
+def _background(
+    tag: str, attributes: dict[str, str], declared: Declarations, around: Color | None, text: Color | None
+) -> Color | None:
     """Return the color behind an element; None if it is a picture or not understood."""
-    value = declared.get("background-color") or declared.get("background") or attributes.get("bgcolor", "").lower()
-    pictures = declared.get("background", "") + declared.get("background-image", "")
-    if "url(" in pictures or "gradient(" in pictures or "background" in attributes:
+    picture = declared.get("background-image", "none")
+    has_old = tag in _COLORED
+    if "(" in picture:
+        return one_color(picture)
+    if has_old and "background" in attributes and "background-image" not in declared:
         return None
-    if not value or value in {"none", "inherit", "initial", "unset"}:
+    value = declared.get("background-color")
+    if value is None:
+        old = old_color(attributes.get("bgcolor", "")) if has_old else None
+        return old or around
+    if value in {"inherit", "initial", "unset", "revert", "revert-layer"}:
         return around
-    found = color(value) or next(filter(None, map(color, value.split()[:6])), None)
-    if found is None:
+    if value == "currentcolor":
+        return text
+    if not (found := color(value)):
         return None
     shade, opacity = found
     return around if opacity <= _FAINTEST else shade if opacity > 0.5 else None

@@ -9,7 +9,7 @@ import pytest
 
 from inkbox_mcp.mail.html import MAX_HTML, read_html
 from inkbox_mcp.mail.links import find_links
-from inkbox_mcp.mail.sheets import Named
+from inkbox_mcp.mail.selectors import Named
 from tests.support.bombs import bombs
 from tests.support.processes import PATIENCE
 

@@ -59,13 +59,37 @@ def _of_the_maximum() -> Iterator[tuple[str, str]]:
         "<style>" + "div div div x div div{color:red}" * 5_000 + "</style>" + "<div>" * 60_000,
     )
     yield "long selectors", f"<style>{'a,' * 120_000}b{{color:red}}</style>" + "<a>x</a>" * 20_000
+    for selector in ("i~b~u~p", "i+p", "i~p:not(.x)", ":nth-child(7n+1)", ":not(:not(:not(p)))"):
+        yield (
+            f"many elements and {selector}",
+            f"<style>{f'{selector}{{color:red}}' * 2_000}</style>" + "<i></i><p>" * 30_000,
+        )
+    for opened in (":not(", "[a", "p:is(a,", "(a)", "i~"):
+        yield f"a selector of {opened}", f"<style>{_filled(opened)}{{color:red}}</style><p>x"
+        yield f"selectors of {opened}", f"<style>{f'{opened * 40},' * 3_000}{{color:red}}</style><p>x"
     yield "a long at-rule", f"<style>@media{' ' * 400_000}x{{}}</style>"
     yield "braces", f"<style>{'{' * 500_000}"
     yield "media in media", f"<style>{'@media{' * 70_000}"
     yield "open strings and comments", f"<style>{'a{b:' + chr(34) + '/*' + chr(39)}" + "a{b:\"'/*url(" * 40_000
-    for css in ("color:red;", ";", "a:url(", "/*", '"', "'", "\\", "!important", "font:1px ", "rgb(", "-"):
+    for css in (
+        "color:red;",
+        ";",
+        "a:url(",
+        "/*",
+        '"',
+        "'",
+        "\\",
+        "!important",
+        "font:1px ",
+        "rgb(",
+        "-",
+        "calc(",
+        "(1)",
+        "1 ",
+    ):
         yield f"a style of {css}", f"<p style='{_filled(css)}'>x"
-        yield f"a long value of {css}", f"<p style='transform:{_filled(css)}'>x"
+        for name in ("transform", "font-size", "background", "margin"):
+            yield f"a long {name} of {css}", f"<p style='{name}:{_filled(css)}'>x"
     yield "a class of many", f"<p class='{_filled('x ')}'>x"
 
 
