@@ -1,13 +1,13 @@
 """Finds the links of a mail, says where they lead, and puts first what a mail was sent for. Nothing is opened."""
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 from urllib.parse import unquote
 
+from inkbox_mcp.mail.hosts import named_hosts, site, split_url
 from inkbox_mcp.text import one_line
 
 MAX_LINKS = 10
@@ -81,19 +81,6 @@ _IN_TEXT = re.compile(
     re.IGNORECASE,
 )
 _TRAILING = ".,;:!?'*_~|…\u2019\u201d"
-_NAMED_HOST = re.compile(r"(?<![\w@.-])(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62}(?![\w@-])")
-# Between other letters, the last two end a sentence.
-_DOTS = re.compile("[\uff0e\u2024]|(?<=[0-9A-Za-z])[\u3002\uff61](?=[0-9A-Za-z])")
-_FILES = frozenset(
-    "pdf doc docx xls xlsx ppt pptx odt ods zip rar gz png jpg jpeg gif svg webp txt csv html htm xml json ics eml mp3 "
-    "mp4 mov exe dmg py js ts md".split()
-)
-_SECOND_LEVEL = frozenset("ac co com edu gob gov govt go gv ltd me mil ne net nom or org plc sch".split())
-_SHARED = frozenset(
-    "github.io gitlab.io pages.dev workers.dev web.app firebaseapp.com herokuapp.com netlify.app vercel.app "
-    "blogspot.com wordpress.com azurewebsites.net amazonaws.com cloudfront.net appspot.com onrender.com glitch.me "
-    "wixsite.com weebly.com myshopify.com sharepoint.com ngrok.io ngrok.app trycloudflare.com".split()
-)
 
 
 def find_links(text: str, anchors: Iterable[Anchor] = ()) -> Links:
@@ -119,53 +106,15 @@ def find_links(text: str, anchors: Iterable[Anchor] = ()) -> Links:
 
 
 def _link(href: str, label: str, *, is_shown: bool) -> Link | None:
-    if not (parts := _split(href)):
+    if not (parts := split_url(href)):
         return None
     url, host, user = parts
     line = one_line(label[: 4 * MAX_LABEL])
     shown = line if len(line) <= MAX_LABEL else f"{line[: MAX_LABEL - 1]}…"
     if shown == url:
         shown = ""
-    misleading = "." in user or (is_shown and any(_site(name) != _site(host) for name in _named_hosts(line)))
+    misleading = "." in user or (is_shown and any(site(name) != site(host) for name in named_hosts(line, host)))
     return Link(url, host, shown, _kind(line, url), misleading)
-
-
-def _split(href: str) -> tuple[str, str, str] | None:
-    """Return a URL, its host and its user information as a browser reads it; None if it does not lead to a website."""
-    href = re.sub(
-        r"[\x00-\x20\x7f]", lambda sign: "" if sign[0] in "\t\n\r" else "%20", href.strip("".join(map(chr, range(33))))
-    )
-    scheme, colon, rest = href.partition(":")
-    if not colon or scheme.lower() not in {"http", "https"}:
-        return None
-    rest = rest.lstrip("/\\")
-    end = min((at for at in map(rest.find, "/\\?#") if at >= 0), default=len(rest))
-    authority, tail = rest[:end], rest[end:]
-    if tail.startswith("\\"):
-        tail = f"/{tail[1:]}"
-    user, _, place = authority.rpartition("@")
-    name, port = place, ""
-    if (found := re.fullmatch(r"(.*):(\d{0,5})", place)) and not place.endswith("]"):
-        name, port = found[1], found[2]
-    host = ascii_host(name)
-    if host is None:
-        return None
-    shown_user = f"{user}@" if user else ""
-    url = f"{scheme.lower()}://{shown_user}{host}{f':{port}' if port else ''}{tail}"
-    return url, host, unquote(user)
-
-
-def ascii_host(name: str) -> str | None:
-    """Return a host in lower case, an international name in its "xn--" form; None if it is none."""
-    if not 0 < len(name) <= 255:
-        return None
-    plain = unicodedata.normalize("NFKC", unquote(name)).lower().replace("\u3002", ".")
-    labels = [
-        label if label.isascii() else f"xn--{label.encode('punycode', 'replace').decode('ascii')}"
-        for label in plain.rstrip(".").split(".")
-    ]
-    host = ".".join(labels)
-    return host if all(labels) and re.fullmatch(r"[a-z0-9_.-]{1,253}|\[[0-9a-f:.]{2,45}\]", host) else None
 
 
 def _in_text(text: str) -> Iterable[tuple[str, str, bool]]:
@@ -205,26 +154,6 @@ def _without_trailing(url: str) -> str:
             break
         end -= 1
     return url[:end]
-
-
-def _named_hosts(label: str) -> list[str]:
-    # Full-width and one-dot-leader dots look like others; browsers take most of them for dots.
-    label = _DOTS.sub(".", label)
-    hosts: list[str] = []
-    for found in _NAMED_HOST.finditer(label):
-        is_url = label.endswith("://", 0, found.start())
-        if (host := ascii_host(found[0])) and (is_url or found[0].rpartition(".")[2].lower() not in _FILES):
-            hosts.append(host)
-    return hosts
-
-
-def _site(host: str) -> str:
-    """Return the part of a host that one owner has: the last two labels, or three below such as co.uk."""
-    labels = host.split(".")
-    last = ".".join(labels[-2:])
-    if last in _SHARED or (len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL):
-        return ".".join(labels[-3:])
-    return last
 
 
 def _kind(label: str, url: str) -> Kind:
