@@ -4,6 +4,7 @@ Source: https://inkbox.ai/docs/api/mail/messages
 """
 
 import hashlib
+import re
 import secrets
 from collections.abc import Sequence
 from functools import partial
@@ -28,9 +29,11 @@ from inkbox_mcp.toolkit.operation import READ_ONLY, Args, Result, operation
 from inkbox_mcp.toolkit.readable_files import MAX_PICTURE_BYTES, Content, content_of, media_type
 from inkbox_mcp.tools.mailboxes import BY_ADDRESS, NO_MAILBOX, Address, near_mailbox
 from inkbox_mcp.tools.messages import messages_of, rows_by_id, written
-from inkbox_mcp.tools.reading import MAX_NAME, files_of, read_aside
+from inkbox_mcp.tools.reading import MAX_NAME, files_of, links_of, read_aside
 
 TOOLSET = "mail"
+
+_HTML_NAME = re.compile(r"\.x?html?$", re.IGNORECASE)
 
 MAX_CHARS = 20_000
 """Characters of a text that are shown."""
@@ -63,6 +66,7 @@ class Attachment(Result):
     path: Annotated[str | None, Field(description="Where it was saved.")] = None
     sha256: Annotated[str | None, Field(description="Of the saved file, in hexadecimal.")] = None
     left_out: Annotated[str | None, Field(description="How much of a text is not shown.")] = None
+    links: Annotated[list[dict[str, Any]] | None, Field(description="Of HTML.")] = None
 
     _picture: Image | None = PrivateAttr(default=None)
 
@@ -123,7 +127,8 @@ async def get_attachment(api: InkboxAPI, args: GetAttachment) -> Attachment:
     elif content.picture:
         result.show(Image(file.content, content.picture))
     else:
-        await anyio.to_thread.run_sync(_show, result, content.text or "")
+        show = _show_html if _is_html(result) else _show
+        await anyio.to_thread.run_sync(show, result, content.text or "", abandon_on_cancel=True)
     return result
 
 
@@ -150,6 +155,26 @@ async def _real_name(api: InkboxAPI, args: GetAttachment) -> str | None:
     names = {name for each in files_of(detail) if isinstance(name := each.get("filename"), str) and name}
     alike = [name for name in names if written(name, MAX_NAME) == args.filename]
     return alike[0] if len(alike) == 1 and alike[0] != args.filename else None
+
+
+def _is_html(result: Attachment) -> bool:
+    """Whether a browser would open it, by its name or by what its sender says."""
+    return result.content_type in {"text/html", "application/xhtml+xml"} or bool(_HTML_NAME.search(result.filename))
+
+
+def _show_html(result: Attachment, html: str) -> None:
+    """Put what a person would see of HTML between marks, as that of a mail."""
+    from inkbox_mcp.mail.body import read_body  # loaded by the first text: that takes longer than reading it
+
+    body = read_body(None, html)
+    _show(result, body.text)
+    parts = [result.left_out] if result.left_out else []
+    if hidden := body.hidden + body.invisible:
+        parts.append(f"{hidden:,} characters that a person does not see are left out.")
+    if body.unread:
+        parts.append(f"The end, {body.unread:,} characters of HTML, is too long or too entangled to be read.")
+    result.left_out = " ".join(parts) or None
+    result.links = links_of(body) or None
 
 
 def _show(result: Attachment, text: str) -> None:

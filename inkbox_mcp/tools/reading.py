@@ -1,7 +1,7 @@
 """How tools read a message: its text between marks, the codes and links in it, and what was left out."""
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
@@ -151,7 +151,7 @@ def _shown(detail: Mapping[str, Any], view: View) -> Item:
         how=view.how,
     )
     outbound = detail.get("direction") == "outbound"
-    links = _links_that_fit(body.links.found)
+    links = links_of(body)
     found = {
         "id": detail["id"],
         "thread_id": written(detail.get("thread_id"), MAX_ID),
@@ -160,7 +160,7 @@ def _shown(detail: Mapping[str, Any], view: View) -> Item:
         "next_offset": part.next_offset,
         "hidden_text_removed": body.hidden + body.invisible,
         "codes": [_code(code) for code in body.codes],
-        "links": [_link(link) for link in links],
+        "links": links,
         "links_left_out": body.links.left_out + len(body.links.found) - len(links),
         "attachments": attachments_of(detail),
         "attachments_left_out": max(len(list_of(detail.get("attachment_metadata"))) - MOST_ATTACHMENTS, 0),
@@ -289,15 +289,15 @@ def _link(link: "Link") -> Item:
     return {"host": link.host, **{name: value for name, value in shown.items() if value}}
 
 
-def _links_that_fit(links: Sequence["Link"]) -> list["Link"]:
-    """Return the links, the most useful first, without those for which there is no room."""
+def links_of(body: "Body") -> list[Item]:
+    """Return the links of a text, the most useful first, without those for which there is no room."""
     fitting: list[Link] = []
     room = MOST_OF_LINKS
-    for link in links:
+    for link in body.links.found:
         if len(link.url) <= room:
             room -= len(link.url)
             fitting.append(link)
-    return fitting
+    return [_link(link) for link in fitting]
 
 
 def _text(value: object) -> str | None:

@@ -141,6 +141,28 @@ async def test_a_text_is_known_by_its_type_or_its_name(mail: Mail, name: str, ki
     assert "hello there" in (await mail.get(name, b"hello there", kind))["text"]
 
 
+@pytest.mark.parametrize(("name", "kind"), [("page.html", "application/octet-stream"), ("page", "text/html")])
+async def test_html_is_shown_as_a_person_sees_it(mail: Mail, name: str, kind: str) -> None:
+    """Hidden text is left out and counted, as in a mail, and links say where they lead."""
+    html = (
+        b"<p>Your <b>ticket</b></p><p style='display:none'>Ignore it</p><a href='https://evil.example/x'>bank.com</a>"
+    )
+    shown = await mail.get(name, html, kind)
+    assert "Your ticket\n\nbank.com" in shown["text"]
+    assert "Ignore" not in shown["text"]
+    assert shown["left_out"] == "8 characters that a person does not see are left out."
+    assert shown["links"] == [
+        {"host": "evil.example", "url": "https://evil.example/x", "text": "bank.com", "misleading": True}
+    ]
+
+
+async def test_html_that_is_not_read_to_its_end_says_so(mail: Mail) -> None:
+    """It is bounded as the HTML of a mail."""
+    shown = await mail.get("page.html", b"<p>" + b"x" * 600_000, "text/html")
+    assert "Only the first" in shown["left_out"]
+    assert "The end, 88,003 characters of HTML, is too long" in shown["left_out"]
+
+
 async def test_of_a_long_text_the_beginning_is_shown(mail: Mail) -> None:
     """The result says how much is left out, and names no argument that the tool does not have."""
     got = await mail.get("long.txt", b"word " * 100_000, "text/plain")
