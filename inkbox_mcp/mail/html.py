@@ -19,6 +19,9 @@ MAX_HTML = 512_000
 """Characters of HTML that are read."""
 _PIECE = 2048  # characters that the parser gets at once: other threads can run in between
 _PARSER_SECONDS = 0.1  # of processor time; sound HTML of the maximum size takes 0.03 at most
+MAX_SECONDS = 10.0
+"""For the walk through the tree, by the clock. It takes less than one, but other threads can take turns from it."""
+_NODES_AT_ONCE = 500  # between two looks at the clock
 _MOST_NODES = 60_000
 _MOST_ANCHORS = 2_000
 _MOST_ALT = 200
@@ -80,17 +83,18 @@ class _Frame:
     """The last element in it so far."""
 
 
-def read_html(html: str) -> Page:
+def read_html(html: str, *, seconds: float = MAX_SECONDS) -> Page:
     """Read HTML as a person would see it, with no regard to its correctness.
 
     The work is bounded: of HTML that is longer or more entangled than any real mail, the end is not read.
 
     Args:
         html: a document or a part of one.
+        seconds: that its tree may take; what is not read by then is left out.
     """
     document, unread = _parse(html[:MAX_HTML])
     reader = _Reader(document)
-    unread += reader.read() + max(len(html) - MAX_HTML, 0)
+    unread += reader.read(seconds) + max(len(html) - MAX_HTML, 0)
     return Page(reader.text, tuple(reader.anchors), reader.hidden, unread)
 
 
@@ -129,8 +133,9 @@ class _Reader:
     def text(self) -> str:
         return self._flow.finish()
 
-    def read(self) -> int:
+    def read(self, seconds: float) -> int:
         """Walk to the end, and return how many characters of text were not reached."""
+        deadline = time.monotonic() + seconds
         nodes = reached = 0
         while self._frames:
             frame = self._frames[-1]
@@ -140,7 +145,7 @@ class _Reader:
                 del self._above[-1:]
                 continue
             nodes += 1
-            if nodes > _MOST_NODES:
+            if nodes > _MOST_NODES or (nodes % _NODES_AT_ONCE == 0 and time.monotonic() >= deadline):
                 while self._frames:
                     self._leave(self._frames.pop())
                 return max(len(self._document.text) - reached, 1)

@@ -172,7 +172,7 @@ def _show_html(result: Attachment, html: str) -> None:
     if hidden := body.hidden + body.invisible:
         parts.append(f"{hidden:,} characters that a person does not see are left out.")
     if body.unread:
-        parts.append(f"The end, {body.unread:,} characters of HTML, is too long or too entangled to be read.")
+        parts.append(f"The end, {body.unread:,} characters of HTML, is too long or too entangled to be read in time.")
     result.left_out = " ".join(parts) or None
     result.links = links_of(body) or None
 

@@ -53,7 +53,7 @@ BY_GET_MESSAGE = "get_message with its id and "
 """What another tool writes before an argument that shows more."""
 _QUOTES = "… {count:,} quoted characters were left out: {how}quoted=true shows them"
 _NO_HTML = 'This mail has no HTML: format="text" shows its text.'
-_UNREAD = "… the end of this mail, {count:,} characters, is too long or too entangled to be read"
+_UNREAD = "… the end of this mail, {count:,} characters, is too long or too entangled to be read in time"
 
 
 class GetMessage(Args):

@@ -66,6 +66,15 @@ def test_entangled_html_is_cut_and_says_so() -> None:
     assert page.text.startswith("x\n\nx")
 
 
+def test_html_for_which_there_is_no_time_is_cut_and_says_so() -> None:
+    """Beside busy threads, the bounds of work are not enough: a call would go on for long."""
+    html = "<p>x" * 2000
+    page = read_html(html, seconds=0)
+    assert page.text.startswith("x\n\nx")
+    assert page.unread + page.text.count("x") == read_html(html).text.count("x")
+    assert read_html("<p>x", seconds=0).unread == 0
+
+
 def test_of_many_bodies_only_the_first_is_one() -> None:
     """Giving the attributes of each to the first would take the square of their number."""
     page = read_html("<body bgcolor=black><font color=white>a</font><body hidden>b")
