@@ -13,6 +13,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})(?:e[+-]?\d{1,2})
 _SHADES = re.compile(
     r"(?:rgba?|hsla?|hwb|lab|lch|oklab|oklch|color)\([^()]{0,100}\)|#[0-9a-f]{3,8}|(?<![\w(-])[a-z]{3,20}(?![\w(-])"
 )
+_NOT_ALL = re.compile(r"url\(|image|var\(|env\(|mix\(|light-dark\(")
 _FUNCTION = re.compile(r"(?:rgba?|hsla?|hwb|(?:ok)?lab|(?:ok)?lch|color)\([^()]*\)")
 _OF_NUMBERS = frozenset("rgb rgba hsl hsla hwb".split())
 _LATER = frozenset("lab lch oklab oklch color color-mix light-dark device-cmyk contrast-color var env".split())
@@ -105,7 +106,7 @@ def old_color(value: str) -> Color | None:
 
 def one_color(picture: str) -> Color | None:
     """Return the color of a gradient whose colors look the same; None for another picture."""
-    if "url(" in picture or "image" in picture or "gradient(" not in picture:
+    if "gradient(" not in picture or _NOT_ALL.search(picture):
         return None
     words = [found[0] for found in _SHADES.finditer(picture[:300])]
     shades = [shade for word in words if (shade := color(word)) or "(" in word or "#" in word]

@@ -29,8 +29,10 @@ _PART = re.compile(r"[^\s()]*\([^()]*(?:\([^()]*\)[^()]*)*\)|[^\s()]+")
 _OVERFLOW = frozenset("visible hidden clip scroll auto overlay".split())
 _LENGTHS = frozenset(
     "height max-height min-height width max-width min-width left top right bottom text-indent margin-left margin-top "
-    "margin-right margin-bottom letter-spacing".split()
+    "margin-right margin-bottom letter-spacing line-height".split()
 )
+_SIZES = frozenset("height max-height min-height width max-width min-width line-height font-size".split())
+"""Properties that are not negative."""
 _WORDS: dict[str, frozenset[str]] = {
     "visibility": frozenset({"visible", "hidden", "collapse"}),
     "position": frozenset({"static", "relative", "absolute", "fixed", "sticky"}),
@@ -169,7 +171,9 @@ def _is_valid(name: str, value: str) -> bool:
     if name in _COLORS:
         return is_color(value)
     if name in _LENGTHS or name == "font-size":
-        return value in _WORDS[name] or length(value, whole=1) is not None or _FUNCTION.match(value) is not None
+        size = length(value, whole=1)
+        is_size = size is not None and (size >= 0 or name not in _SIZES)
+        return value in _WORDS[name] or is_size or _FUNCTION.match(value) is not None
     return not value.isalpha() or name not in _WORDS or value in _WORDS[name]
 
 

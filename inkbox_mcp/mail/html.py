@@ -12,7 +12,7 @@ from inkbox_mcp.mail.flow import Flow, quoted_lines, row_of
 from inkbox_mcp.mail.lengths import PAGE, length
 from inkbox_mcp.mail.links import Anchor
 from inkbox_mcp.mail.selectors import Named
-from inkbox_mcp.mail.sheets import Sheet
+from inkbox_mcp.mail.sheets import Sheet, is_for_every_screen
 from inkbox_mcp.mail.styles import RESTYLED, USUAL, Seen, look
 
 MAX_HTML = 512_000
@@ -124,7 +124,7 @@ class _Reader:
         self.anchors: list[Anchor] = []
         self.hidden = 0
         self._document = document
-        self._sheet = Sheet([style.text for style in document.find_all("style", limit=_MOST_SHEETS)])
+        self._sheet = Sheet([each.text for each in document.find_all("style", limit=_MOST_SHEETS) if _counts(each)])
         self._flow = Flow()
         self._frames = [_Frame(iter(document), USUAL, self._flow)]
         self._above: list[Named] = []
@@ -238,6 +238,14 @@ class _Reader:
         around.flow.text(f"[{words}]")
         if around.anchor:
             around.anchor[1].append(words)
+
+
+def _counts(style: Element) -> bool:
+    """Whether a `<style>` is read by every program, on every screen."""
+    attributes = dict(map(_attribute, style.attrs.items()))
+    return is_for_every_screen(attributes.get("media", "")) and (
+        attributes.get("type", "").strip().lower() in {"", "text/css"}
+    )
 
 
 def _attribute(pair: tuple[str, str | list[str] | None]) -> tuple[str, str]:

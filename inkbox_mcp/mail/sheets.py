@@ -16,7 +16,7 @@ _MOST_TESTS = 200_000  # of selectors on elements, in one mail
 _RELEVANT = frozenset(
     "display visibility opacity font-size color background-color background-image background-clip height max-height "
     "width max-width min-width overflow-x overflow-y position left top right bottom text-indent margin-left margin-top "
-    "margin-right margin-bottom letter-spacing transform scale translate zoom clip clip-path white-space "
+    "margin-right margin-bottom letter-spacing line-height transform scale translate zoom clip clip-path white-space "
     "content-visibility filter -webkit-text-fill-color".split()
 )
 _EVERY_SCREEN = re.compile(
@@ -137,12 +137,17 @@ def _blocks(css: str) -> list[tuple[str, str]]:
     return found
 
 
+def is_for_every_screen(media: str) -> bool:
+    """Whether a list of media, as in `@media` and the attribute `media`, has all screens in it."""
+    return any(_EVERY_SCREEN.fullmatch(" ".join(one.split())) for one in media[:200].split(","))
+
+
 def _counts(at_rule: str) -> bool:
     """Whether what stands in an at-rule counts in every program."""
     name, _, condition = at_rule[1:].partition(" ")
     match name.lower():
         case "media":
-            return any(_EVERY_SCREEN.fullmatch(one.strip()) for one in condition.split(","))
+            return is_for_every_screen(condition)
         case "supports":
             return is_supported(condition)
         case "layer":

@@ -17,6 +17,7 @@ RESTYLED = frozenset({"a", "font", "dialog", *_SMALLER, *_PRE})
 """Elements in which text looks other than around them, without any attribute."""
 _COLORED = frozenset({"body", "table", "thead", "tbody", "tfoot", "tr", "td", "th"})
 """Elements that have a background by attribute: of others, programs do not look at it."""
+_OF_TABLES = _COLORED - {"body"}
 _CALL = re.compile(r"([a-z0-9-]+)\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
 _PERCENT_OR_NUMBER = 1.0
 _SEPARATOR = re.compile(r"[\s,]+(?![^()]*\))")
@@ -113,7 +114,7 @@ def _hides(tag: str, attributes: dict[str, str], declared: Declarations, em: flo
     if opacity is not None and opacity <= _FAINTEST:
         return True
     return (
-        _is_cut_off(declared, em)
+        _is_cut_off(tag, declared, em)
         or _is_moved_away(declared, em)
         or _is_transformed(declared, em)
         or _is_filtered(declared, em)
@@ -121,8 +122,10 @@ def _hides(tag: str, attributes: dict[str, str], declared: Declarations, em: flo
     )
 
 
-def _is_cut_off(declared: Declarations, em: float) -> bool:
+def _is_cut_off(tag: str, declared: Declarations, em: float) -> bool:
     """Whether a box without room shows nothing of what goes beyond it."""
+    if tag in _OF_TABLES and not declared.get("display", "").startswith(("block", "inline", "flex", "grid")):
+        return False  # tables make room for what is in them
     if {declared.get("overflow-x", "visible"), declared.get("overflow-y", "visible")} <= {
         "visible", "initial", "unset", "revert", "revert-layer", "inherit",
     }:  # fmt: skip
@@ -130,17 +133,22 @@ def _is_cut_off(declared: Declarations, em: float) -> bool:
     names = ["height", "max-height", "max-width"]
     # Tables that fit every screen have no width, but a least one.
     names += [] if "min-width" in declared else ["width"]
-    sizes = (length(declared.get(name), em, PAGE) for name in names)
-    return any(size is not None and size <= 1 for size in sizes)
+    sizes = [length(declared.get(name), em, PAGE) for name in names]
+    if "height" not in declared and "min-height" not in declared:
+        line = declared.get("line-height", "normal")
+        sizes.append(length(f"{line}em" if line[-1].isdigit() or line[-1] == "." else line, em, em))
+    indent = length(declared.get("text-indent"), em, PAGE)
+    is_out = indent is not None and indent >= PAGE and declared.get("white-space") == "nowrap"
+    return is_out or any(size is not None and size <= 1 for size in sizes)
 
 
 def _is_moved_away(declared: Declarations, em: float) -> bool:
-    moved = ["text-indent", "margin-top"]
+    moved = ["margin-top"]
     if not declared.get("left", "").endswith("%"):  # that is how boxes are put in the middle
         moved.append("margin-left")
     if declared.get("position") in {"absolute", "fixed", "relative", "sticky"}:
         moved += ["left", "top", "right", "bottom"]
-    lengths = [length(declared.get(name), em) for name in moved]
+    lengths = [length(declared.get("text-indent"), em, PAGE), *(length(declared.get(name), em) for name in moved)]
     lengths += [length(part, em) for part in _SEPARATOR.split(declared.get("translate", ""))[:2]]
     spacing = length(declared.get("letter-spacing"), em)
     return any(to is not None and to <= _OFF_SCREEN for to in lengths) or (
