@@ -1,12 +1,16 @@
 """Fixtures that the tests share."""
 
+import gc
+import json
 import os
 import sys
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import hypothesis
+import jsonschema
 import pytest
 import stamina
 
@@ -42,6 +46,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if collection_path.name == "test_schemathesis.py" and not loaded else None
 
 
+def pytest_collection_finish() -> None:
+    """Leave the tests themselves out of each garbage collection: they live as long as the process."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True, optionalhook=True)
 def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
     """Start three workers on two cores, because one of them usually waits for a process or a timer."""
@@ -75,6 +85,23 @@ def no_public_authorities(tmp_path_factory: pytest.TempPathFactory) -> Generator
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SSL_CERT_FILE", raising=False)
         patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("authorities")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def schemas_are_checked_once() -> Generator[None]:
+    """Check each schema once: each new client checks those of the tools it calls, a fifth of all that tests compute."""
+    check = jsonschema.Draft202012Validator.check_schema
+    valid: set[str] = set()
+
+    def check_once(schema: Any, *arguments: Any, **options: Any) -> None:
+        written = json.dumps([schema, repr((arguments, options))])
+        if written not in valid:
+            check(schema, *arguments, **options)
+            valid.add(written)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsonschema.Draft202012Validator, "check_schema", check_once)
         yield
 
 
