@@ -62,7 +62,7 @@ WITHOUT_LINK = mail_with(LINK, "soon")
     "wrong",
     [
         replace(CREATE, check=never),
-        replace(GONE, error=None),
+        pytest.param(replace(GONE, error=None), marks=pytest.mark.slow),
     ],
     ids=["another result", "an error"],
 )
@@ -81,7 +81,7 @@ async def test_a_step_that_answers_otherwise_stops_the_tour_with_status_1(
     [
         (replace(WAIT, mail=mail_with(CODE, "111222")), '"value": "111222"'),
         (replace(BRIEF, mail=()), '"timed_out": true'),
-        (replace(BRIEF, tool="get_mailbox"), "← error: "),
+        pytest.param(replace(BRIEF, tool="get_mailbox"), "← error: ", marks=pytest.mark.slow),
         pytest.param(replace(BRIEF, mail=TO_NOBODY), "✉ inkbox-mcp: no mailbox takes it", marks=pytest.mark.slow),
         pytest.param(replace(BRIEF, mail=FROM_OTHERS), '"timed_out": true', marks=pytest.mark.slow),
         pytest.param(replace(WAIT, mail=WITHOUT_CODE), '"timed_out": false', marks=pytest.mark.slow),

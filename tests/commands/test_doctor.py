@@ -217,7 +217,10 @@ async def test_certificates_that_cannot_be_read_are_told(monkeypatch: pytest.Mon
     assert "the certificates that SSL_CERT_FILE names cannot be read" in checks["network"].found
 
 
-@pytest.mark.parametrize(("arguments", "status"), [(["--sandbox", "--sandbox-db", ":memory:"], 0), ([], 1)])
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["--sandbox", "--sandbox-db", ":memory:"], 0), pytest.param([], 1, marks=pytest.mark.slow)],
+)
 async def test_the_command_prints_one_screen_or_json(tmp_path: Path, arguments: list[str], status: int) -> None:
     """The exit status tells scripts whether all checks passed."""
     offline = "http://127.0.0.1:1"

@@ -11,7 +11,15 @@ from tests.support.extra_tools import serve_extra, wait_over_http
 from tests.support.processes import PATIENCE
 
 
-@pytest.mark.parametrize("arguments", [(), ("--stateless",)], ids=["sessions", "stateless"])
+@pytest.mark.parametrize(
+    ("arguments", "era"),
+    [
+        pytest.param((), "auto", marks=pytest.mark.slow),
+        ((), "legacy"),
+        (("--stateless",), "auto"),
+        pytest.param(("--stateless",), "legacy", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_drain_does_not_wait_for_a_call_that_waits(
     arguments: tuple[str, ...], era: str, tmp_path: Path
 ) -> None:

@@ -137,7 +137,11 @@ async def test_a_server_that_no_balancer_asks_ends_when_its_calls_have(tmp_path:
 
 @pytest.mark.parametrize(
     ("first", "last"),
-    [(None, signal.SIGINT), (signal.SIGTERM, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM)],
+    [
+        (None, signal.SIGINT),
+        pytest.param(signal.SIGTERM, signal.SIGINT, marks=pytest.mark.slow),
+        (signal.SIGTERM, signal.SIGTERM),
+    ],
 )
 async def test_sigint_and_a_second_signal_wait_for_no_balancer(
     first: signal.Signals | None, last: signal.Signals, tmp_path: Path

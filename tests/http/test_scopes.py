@@ -15,6 +15,7 @@ from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.toolkit.operation import Operation
 from inkbox_mcp.tools import operations
 from tests.support.agents import connect_http
+from tests.support.alike import ERAS_ALIKE
 from tests.support.authorization_server import AUDIENCE, Issuer
 from tests.support.catalogue import EVERY, SPEC
 from tests.support.extra_tools import serve_extra
@@ -32,6 +33,7 @@ SERVED: dict[str, Operation[Any, Any]] = {
 }
 
 
+@ERAS_ALIKE
 async def test_a_token_shows_and_opens_what_its_scopes_are_for(era: str, issuer: Issuer, tmp_path: Path) -> None:
     """A call of any other tool is answered 403, with a challenge that names its scope beside those of the token."""
     oauth = ("--auth-issuer", issuer.url, "--auth-audience", AUDIENCE)

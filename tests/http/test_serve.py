@@ -12,6 +12,7 @@ from mcp import Client, MCPError
 
 from inkbox_mcp import __version__
 from tests.support.agents import KEY, Agent
+from tests.support.alike import ERAS_ALIKE, SIGNALS_ALIKE
 from tests.support.event_streams import open_stream
 from tests.support.http_in_process import serve_in_process
 from tests.support.messages import HEADERS, INITIALIZE
@@ -20,9 +21,8 @@ from tests.support.shared_servers import SharedHTTP
 
 pytestmark = pytest.mark.posix
 
-BOTH_SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 
-
+@ERAS_ALIKE
 async def test_a_mailbox_lives_from_creation_to_deletion(era: str, tmp_path: Path) -> None:
     """The test uses a real client of each era, a real port and the embedded sandbox."""
     async with serve_http("--sandbox", home=tmp_path) as (_, origin), Client(f"{origin}/mcp", mode=era) as client:
@@ -109,7 +109,7 @@ async def test_garbage_does_not_kill_it(tmp_path: Path) -> None:
             assert (await Agent(client).ask("list_mailboxes"))["total"] == 0
 
 
-@BOTH_SIGNALS
+@SIGNALS_ALIKE
 async def test_a_signal_ends_it_while_a_client_holds_a_stream_open(number: signal.Signals, tmp_path: Path) -> None:
     """An event stream never ends by itself, so the server closes it, and logs nothing."""
     async with serve_http("--sandbox", home=tmp_path) as (server, origin), open_stream(origin):
@@ -125,7 +125,9 @@ async def test_more_signals_do_not_spoil_the_end(tmp_path: Path) -> None:
         assert await server.end() == (0, "", "")
 
 
-@pytest.mark.parametrize(("number", "era"), [(signal.SIGINT, "legacy"), (signal.SIGTERM, "auto")])
+@pytest.mark.parametrize(
+    ("number", "era"), [pytest.param(signal.SIGINT, "legacy", marks=pytest.mark.slow), (signal.SIGTERM, "auto")]
+)
 async def test_a_signal_cancels_the_call_under_way_when_its_time_is_over(
     number: signal.Signals, era: str, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ from inkbox_mcp.toolkit.near import SHORTLIST, nearest
 from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Result, operation
 from inkbox_mcp.toolkit.paging import matching
 from tests.support.agents import KEY, Agent, connect, text
+from tests.support.alike import ERAS_ALIKE, choices
 from tests.support.catalogue import EVERY
 from tests.support.cold_starts import answers_of_the_sdk, record
 from tests.support.conversations import conversation
@@ -207,7 +208,7 @@ async def test_over_http_every_flood_has_a_short_answer(stateless: bool, shared_
             assert b'"total":0' in (await http.post("/mcp", content=body(modern=modern), headers=headers)).content
 
 
-@pytest.mark.parametrize("era", ["2025-11-25", "2026-07-28"])
+@pytest.mark.parametrize("era", choices(["2025-11-25", "2026-07-28"], {"2025-11-25"}))
 def test_over_stdio_every_flood_has_a_short_answer(era: str, tmp_path: Path) -> None:
     """The direct implementation gives the same kind of answer as the SDK."""
     floods = [body(**flood, modern=era == "2026-07-28") + b"\n" for flood in WIRE.values()]
@@ -338,6 +339,7 @@ FLOODED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("flood", FLOODED)
 @pytest.mark.parametrize("tool", WRITES)
+@ERAS_ALIKE
 async def test_a_change_that_is_answered_with_too_much_is_reported_as_done(era: str, tool: str, flood: str) -> None:
     """An error would make the model repeat the change. The result names the tool that shows the omitted fields."""
     whole = {**MAILBOX, "agent_handle": "sales", "mailbox": MAILBOX, **FLOODED[flood]}

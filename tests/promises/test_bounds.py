@@ -54,7 +54,15 @@ async def by(way: str, mode: str, url: str, home: Path) -> AsyncGenerator[Agent]
                 yield agent
 
 
-@pytest.mark.parametrize("way", ["in process", "stdio", "http"])
+@pytest.mark.parametrize(
+    ("way", "era"),
+    [
+        *[("in process", era) for era in ("auto", "legacy")],
+        *[("http", era) for era in ("auto", "legacy")],
+        ("stdio", "auto"),
+        pytest.param("stdio", "legacy", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_call_that_waits_holds_nobody_up_and_ends_when_its_client_cancels_it(
     way: str, era: str, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ from inkbox_mcp.http.spelling import OneSpelling
 from inkbox_mcp.protocol.server import server_of
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
+from tests.support.alike import ERAS_ALIKE
 from tests.support.authorization_server import Issuer, serve_issuer
 from tests.support.messages import CALL, CALL_HEADERS, ENVELOPE
 from tests.support.processes import PATIENCE, serve_http, stdio_agent
@@ -415,6 +416,7 @@ async def test_no_request_becomes_a_websocket(shared_http: SharedHTTP) -> None:
     assert (await server.ask(let_in, "GET"))[0] == 400
 
 
+@ERAS_ALIKE
 async def test_a_cursor_that_was_never_given_is_refused(era: str, tmp_path: Path, shared_http: SharedHTTP) -> None:
     """Otherwise the list would begin again for ever. Stdio is tested without and with a recording."""
     cursors = ("", "x", "0", "é" * 2000)

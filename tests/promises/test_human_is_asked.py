@@ -971,9 +971,12 @@ async def test_one_tenants_acceptance_never_counts_for_another(options: tuple[st
         assert again["resultType"] == "input_required"
 
 
+NEVER_ASKS = pytest.param({"INKBOX_MCP_CONFIRM": "never"}, False, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("variables", "warns"),
-    [({}, True), ({"INKBOX_MCP_REQUEST_STATE_KEYS": SHARED}, False), ({"INKBOX_MCP_CONFIRM": "never"}, False)],
+    [({}, True), ({"INKBOX_MCP_REQUEST_STATE_KEYS": SHARED}, False), NEVER_ASKS],
     ids=["without", "with", "never asks"],
 )
 async def test_beyond_loopback_a_server_without_shared_keys_says_so_once(

@@ -16,6 +16,7 @@ from inkbox_mcp.sandbox import Generation
 from inkbox_mcp.text import visible
 from inkbox_mcp.toolkit.bounds import MAX_RESULT
 from tests.support.agents import Agent, connect, text
+from tests.support.alike import GENERATIONS_ALIKE, choices
 from tests.support.bombs import bombs
 from tests.support.catalogue import CATALOGUES
 from tests.support.humans import Human
@@ -115,7 +116,7 @@ BODIES = {
 }
 
 
-@BOTH
+@GENERATIONS_ALIKE
 @pytest.mark.parametrize("name", BODIES)
 @pytest.mark.parametrize("kind", ["text", "html"])
 async def test_a_body_stays_between_its_marks(generation: Generation, name: str, kind: str) -> None:
@@ -171,7 +172,7 @@ HEADERS = {
 }
 
 
-@BOTH
+@GENERATIONS_ALIKE
 @pytest.mark.parametrize("name", HEADERS)
 @pytest.mark.parametrize("field", ["subject", "snippet", "from_address", "from_display_name", "to_addresses", "status"])
 async def test_headers_and_rows_are_short_lines(generation: Generation, field: str, name: str) -> None:
@@ -209,10 +210,8 @@ FIELDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("generation", ["spec", pytest.param("identity", marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    "field", [field if field in UNLIKE else pytest.param(field, marks=pytest.mark.slow) for field in FIELDS]
-)
+@GENERATIONS_ALIKE
+@pytest.mark.parametrize("field", choices(FIELDS, {*FIELDS} - UNLIKE))
 async def test_a_field_of_any_shape_is_data_and_no_bug(generation: Generation, field: str) -> None:
     """Missing, null, of another type, nested or huge: the rest of the message is shown, and every schema holds."""
     calls = CALLS if field not in {"thread_id", "id"} else [each for each in CALLS if each[0] != "update_messages"]
@@ -241,7 +240,7 @@ async def test_a_message_of_nothing_is_shown_as_such(generation: Generation) -> 
         assert (thread["message_count"], thread["messages"]) == (1, [])
 
 
-@BOTH
+@GENERATIONS_ALIKE
 @pytest.mark.parametrize(
     ("fields", "most"),
     [

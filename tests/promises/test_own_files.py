@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from inkbox_mcp.cache.writing import MOST_KEPT, keep
+from tests.support.alike import choices
 from tests.support.processes import COMMAND, PATIENCE, environment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="nothing is kept there")
@@ -69,7 +70,9 @@ def our_names_for_files(cache: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("make", [foreign_names, our_names_for_others_to_read, our_names_for_files])
+@pytest.mark.parametrize(
+    "make", choices([foreign_names, our_names_for_others_to_read, our_names_for_files], {our_names_for_files})
+)
 def test_a_folder_of_somebody_else_loses_nothing(make: Callable[[Path], Path], tmp_path: Path) -> None:
     """The server deletes old recordings when there are many, so each folder holds more than that."""
     folder = make(tmp_path)
@@ -248,7 +251,10 @@ def test_what_is_written_is_for_this_user_only(tmp_path: Path) -> None:
     assert len(modes) == 4
 
 
-@pytest.mark.parametrize("options", [(), ("--sandbox",), ("--sandbox", "--sandbox-db", ":memory:")], ids=str)
+OPTIONS = [(), ("--sandbox",), ("--sandbox", "--sandbox-db", ":memory:")]
+
+
+@pytest.mark.parametrize("options", choices(OPTIONS, OPTIONS[2:]), ids=str)
 def test_a_home_that_does_not_exist_is_not_made(options: tuple[str, ...], tmp_path: Path) -> None:
     """The server needs no home. If the sandbox's file would be in it, one line reports the error."""
     home = tmp_path / "missing"

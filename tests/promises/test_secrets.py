@@ -348,7 +348,15 @@ IN_A_PROCESS = [
 ]
 
 
-@pytest.mark.parametrize("way", ["stdio", "http"])
+@pytest.mark.parametrize(
+    ("way", "era"),
+    [
+        ("stdio", "auto"),
+        ("http", "legacy"),
+        pytest.param("stdio", "legacy", marks=pytest.mark.slow),
+        pytest.param("http", "auto", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_process_at_log_level_debug_writes_neither_key_nor_arguments(
     way: str, era: str, tmp_path: Path
 ) -> None:

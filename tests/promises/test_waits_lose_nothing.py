@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from inkbox_mcp.access.tenants import LOCAL
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.service import Service
+from tests.support.alike import GENERATIONS_ALIKE
 from tests.support.mailroom import Fault, Mail, Mailroom, api_time
 from tests.support.time_lapse import TIME_LAPSE
 from tests.support.waits import GENERATIONS, Generation, served, wait
@@ -112,7 +113,7 @@ def burst(random: Random, count: int, first: int = 0, *, late: float = 0.0, wron
     return mails[:count]
 
 
-@both
+@GENERATIONS_ALIKE
 @pytest.mark.parametrize("share", [0.0, 0.15])
 async def test_200_mails_in_bursts_are_read_once_each(generation: Generation, share: float) -> None:
     """Some are visible up to five seconds late, and some requests fail; calls are cancelled and servers restarted."""
@@ -124,7 +125,7 @@ async def test_200_mails_in_bursts_are_read_once_each(generation: Generation, sh
         assert sorted(await walk(room, generation, random)) == wanted
 
 
-@both
+@GENERATIONS_ALIKE
 async def test_200_mails_that_are_there_are_read_in_order(generation: Generation) -> None:
     """All have one of few times, so that the ids decide."""
     room, random = mailroom(generation), Random(1)

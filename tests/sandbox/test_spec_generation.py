@@ -755,7 +755,7 @@ def test_processes_share_a_file_from_its_first_moment(tmp_path: Path) -> None:
     """Processes may create the file concurrently, and each mailbox is made by exactly one of them."""
     path, key = tmp_path / "inkbox.db", new_key()
     command = [executable, "-c", OPEN_AND_CREATE, str(path), key]
-    processes = [Popen(command, stdin=PIPE, stdout=PIPE, text=True) for _ in range(4)]
+    processes = [Popen(command, stdin=PIPE, stdout=PIPE, text=True) for _ in range(2)]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

@@ -21,6 +21,7 @@ from inkbox_mcp.stdio.warm_start import Beginning
 from inkbox_mcp.telemetry.metrics import Metrics
 from inkbox_mcp.toolkit import progress
 from tests.support.agents import KEY
+from tests.support.alike import choices
 from tests.support.cold_starts import answers_of_the_sdk, record
 from tests.support.conversations import ACCEPTED, HELLO, Wire, conversation, served
 from tests.support.extra_tools import offering
@@ -88,10 +89,12 @@ def same_every_time(answers: list[bytes]) -> list[bytes]:
 
 LATEST = [HANDSHAKE_PROTOCOL_VERSIONS[-1], MODERN_PROTOCOL_VERSIONS[-1]]
 EARLIER = [*HANDSHAKE_PROTOCOL_VERSIONS[:-1], *MODERN_PROTOCOL_VERSIONS[:-1]]
-ERAS = [*LATEST, *(pytest.param(era, marks=pytest.mark.slow) for era in EARLIER)]
+LATEST_ALIKE = choices(LATEST, LATEST[:1])
+"""For tests of whole processes, which take a second each."""
+ERAS = [*LATEST, *choices(EARLIER, EARLIER)]
 
 
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("era", [*LATEST_ALIKE, *choices(EARLIER, EARLIER)])
 def test_plain_calls_are_answered_with_the_bytes_of_the_sdk_and_without_it(era: str, tmp_path: Path) -> None:
     """The calls include some that fail."""
     lines = [*opening(era), *said(era, PLAIN)]
@@ -104,7 +107,7 @@ def test_plain_calls_are_answered_with_the_bytes_of_the_sdk_and_without_it(era: 
     assert "mcp" not in loaded(tmp_path, lines)
 
 
-@pytest.mark.parametrize("era", LATEST)
+@pytest.mark.parametrize("era", LATEST_ALIKE)
 def test_whatever_is_more_than_a_plain_call_is_answered_by_the_sdk(era: str, tmp_path: Path) -> None:
     """Plain calls in between keep working."""
     get = {"params": GET}
@@ -325,7 +328,7 @@ def test_a_request_that_is_called_like_a_notification_is_answered_by_the_sdk(tmp
     assert (json.loads(answer)["id"], json.loads(answer)["error"]["code"]) == (9, -32601)
 
 
-@pytest.mark.parametrize("era", LATEST)
+@pytest.mark.parametrize("era", LATEST_ALIKE)
 def test_a_client_whose_name_is_no_utf8_is_served(era: str, tmp_path: Path) -> None:
     """The SDK accepts such a name, so a recording may contain it."""
     lines = [line.replace(b'"test"', b'"t\xff"') for line in opening(era)]

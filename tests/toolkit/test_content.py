@@ -14,6 +14,7 @@ from mcp.types import CallToolResult, ImageContent, ResourceLink, TextContent
 from inkbox_mcp.toolkit.bounds import MAX_RESULT
 from inkbox_mcp.toolkit.content import Image, Link, Text, size
 from tests.support.agents import KEY
+from tests.support.alike import choices
 from tests.support.extra_tools import extra_stdio, in_process, offering
 from tests.support.extra_tools.tools.trial import Shown, make_all, show_all
 from tests.support.http_in_process import serve_service
@@ -47,7 +48,9 @@ async def shown(era: str, tool: str = "show_all", **arguments: Any) -> CallToolR
         return await client.call_tool(tool, arguments)
 
 
-@pytest.mark.parametrize("way", [in_process, extra_stdio, extra_http], ids=lambda way: way.__name__)
+@pytest.mark.parametrize(
+    "way", choices([in_process, extra_stdio, extra_http], {extra_stdio}), ids=lambda way: way.__name__
+)
 async def test_a_client_gets_texts_images_and_links(way: Any, era: str, tmp_path: Path) -> None:
     """The blocks follow the data, which the first block repeats as JSON text."""
     async with way(era, tmp_path) as client:

@@ -9,6 +9,7 @@ import pytest
 
 from inkbox_mcp.sandbox import Store, Unreadable
 from tests.sandbox.mail.people import Person, upload
+from tests.support.alike import GENERATIONS_ALIKE
 
 DELIVERIES = "/sandbox/deliveries"
 RAW = {"Content-Type": "message/rfc822"}
@@ -247,6 +248,7 @@ LARGE: dict[str, Callable[[], bytes]] = {
 }
 
 
+@GENERATIONS_ALIKE
 @pytest.mark.parametrize("name", LARGE)
 async def test_large_message_is_stored(alice: Person, store: Store, name: str) -> None:
     """And can be read."""
