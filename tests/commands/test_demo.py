@@ -80,7 +80,7 @@ async def test_a_step_that_answers_otherwise_stops_the_tour_with_status_1(
     ("wait", "reason"),
     [
         (replace(WAIT, mail=mail_with(CODE, "111222")), '"value": "111222"'),
-        (replace(BRIEF, mail=()), '"timed_out": true'),
+        pytest.param(replace(BRIEF, mail=()), '"timed_out": true', marks=pytest.mark.slow),
         pytest.param(replace(BRIEF, tool="get_mailbox"), "← error: ", marks=pytest.mark.slow),
         pytest.param(replace(BRIEF, mail=TO_NOBODY), "✉ inkbox-mcp: no mailbox takes it", marks=pytest.mark.slow),
         pytest.param(replace(BRIEF, mail=FROM_OTHERS), '"timed_out": true', marks=pytest.mark.slow),

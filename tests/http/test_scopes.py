@@ -21,6 +21,7 @@ from tests.support.catalogue import EVERY, SPEC
 from tests.support.extra_tools import serve_extra
 from tests.support.extra_tools.tools import trial
 from tests.support.extra_tools.tools.letters import get_letter, send_letter
+from tests.support.http_in_process import serve_in_process
 from tests.support.messages import HEADERS
 
 SETS = [frozenset(some) for size in range(5) for some in combinations(SCOPES, size)]
@@ -62,10 +63,10 @@ async def test_a_token_shows_and_opens_what_its_scopes_are_for(era: str, issuer:
                         assert f'scope="{wanted}"' in answer.headers["WWW-Authenticate"]
 
 
-async def test_a_token_without_any_of_the_scopes_does_not_connect(issuer: Issuer, tmp_path: Path) -> None:
+async def test_a_token_without_any_of_the_scopes_does_not_connect(issuer: Issuer) -> None:
     """Another scope of the same issuer is none of this server's."""
     async with (
-        serve_extra("--auth-issuer", issuer.url, "--auth-audience", AUDIENCE, home=tmp_path) as (_, origin),
+        serve_in_process("--sandbox", "--auth-issuer", issuer.url, "--auth-audience", AUDIENCE) as origin,
         httpx2.AsyncClient(base_url=origin, headers=HEADERS) as http,
     ):
         metadata = (await http.get("/.well-known/oauth-protected-resource/mcp")).json()

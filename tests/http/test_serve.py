@@ -92,9 +92,10 @@ async def test_a_web_page_cannot_reach_it_through_the_users_browser(shared_http:
             assert (await Agent(client).ask("list_mailboxes"))["total"] == 0
 
 
-async def test_garbage_does_not_kill_it(tmp_path: Path) -> None:
+async def test_garbage_does_not_kill_it(shared_http: SharedHTTP) -> None:
     """Every malformed request gets a client error, and the next client is served."""
-    async with serve_http("--sandbox", home=tmp_path) as (_, origin), httpx2.AsyncClient(base_url=origin) as http:
+    origin = shared_http()
+    async with httpx2.AsyncClient(base_url=origin) as http:
         for method in ("GET", "DELETE", "POST", "PUT", "NONSENSE"):
             for headers in ({}, HEADERS, {**HEADERS, "Mcp-Session-Id": "none", "MCP-Protocol-Version": "1999-01-01"}):
                 for body in (b"", b"\xff{", b"[]", b'{"jsonrpc":"2.0"}'):

@@ -26,8 +26,9 @@ from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
 from tests.support.alike import ERAS_ALIKE
 from tests.support.authorization_server import Issuer, serve_issuer
+from tests.support.http_in_process import serve_in_process
 from tests.support.messages import CALL, CALL_HEADERS, ENVELOPE
-from tests.support.processes import PATIENCE, serve_http, stdio_agent
+from tests.support.processes import PATIENCE, stdio_agent
 from tests.support.raw_requests import GOOD, message
 from tests.support.shared_servers import SharedHTTP
 
@@ -56,9 +57,9 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def endpoint(home: Path, *options: str, **variables: str) -> AsyncGenerator[Endpoint]:
-    """Serve a sandbox."""
-    async with serve_http("--sandbox", "--sandbox-db", ":memory:", *options, home=home, **variables) as (_, origin):
+async def endpoint(*options: str, **variables: str) -> AsyncGenerator[Endpoint]:
+    """Serve a sandbox in this process."""
+    async with serve_in_process("--sandbox", "--sandbox-db", ":memory:", *options, **variables) as origin:
         yield Endpoint(origin)
 
 
@@ -141,7 +142,7 @@ async def test_a_server_that_lets_two_hosts_through_changes_nothing(headers: Any
     assert sent[0]["status"] == 421
 
 
-async def test_pages_of_other_origins_read_no_path(tmp_path: Path) -> None:
+async def test_pages_of_other_origins_read_no_path() -> None:
     """The scheme and the host of an origin are compared without case."""
     own = [
         "http://localhost:3000",
@@ -163,7 +164,7 @@ async def test_pages_of_other_origins_read_no_path(tmp_path: Path) -> None:
         "localhost",
         "://localhost",
     ]
-    async with endpoint(tmp_path, "--metrics", "--allowed-origins", "https://app.example") as server:
+    async with endpoint("--metrics", "--allowed-origins", "https://app.example") as server:
         for origin in own:
             assert (await server.ask(get("/metrics", "Host: localhost", f"Origin: {origin}"), "GET"))[0] == 200, origin
         for path in ("/metrics", "/healthz", "/mcp"):
@@ -174,10 +175,10 @@ async def test_pages_of_other_origins_read_no_path(tmp_path: Path) -> None:
             assert (await server.ask(two, "GET"))[0] == 403
 
 
-async def test_beyond_loopback_probes_name_the_server_by_its_address_and_others_by_its_name(tmp_path: Path) -> None:
+async def test_beyond_loopback_probes_name_the_server_by_its_address_and_others_by_its_name() -> None:
     """This applies once hosts are allowed. A host with a port is allowed on that port only."""
     options = ("--host", "0.0.0.0", "--metrics", "--allowed-hosts", "MCP.Example.com.,[2001:db8::1],other.example:8443")
-    async with endpoint(tmp_path, *options, INKBOX_MCP_TOKEN=TOKEN) as server:
+    async with endpoint(*options, INKBOX_MCP_TOKEN=TOKEN) as server:
 
         async def status(path: str, host: str) -> int:
             return (await server.ask(get(path, f"Host: {host}"), "GET"))[0]

@@ -115,7 +115,7 @@ sys.exit(main())
     [
         (signal.SIGINT, []),
         (signal.SIGTERM, ["--http", "--port", "0"]),
-        (signal.SIGTERM, ["sandbox", "--port", "0", "--db", ":memory:"]),
+        pytest.param(signal.SIGTERM, ["sandbox", "--port", "0", "--db", ":memory:"], marks=pytest.mark.slow),
     ],
 )
 async def test_a_signal_ends_it_while_it_is_still_loading(
@@ -127,7 +127,9 @@ async def test_a_signal_ends_it_while_it_is_still_loading(
         assert await server.end() == (0, "", "")
 
 
-@pytest.mark.parametrize("arguments", [[], ["--http", "--port", "0"]], ids=["stdio", "http"])
+@pytest.mark.parametrize(
+    "arguments", [[], pytest.param(["--http", "--port", "0"], marks=pytest.mark.slow)], ids=["stdio", "http"]
+)
 async def test_sigint_ends_it_although_the_shell_that_started_it_ignores_it(
     arguments: list[str], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,14 @@ async def extra_stateless(era: str, home: Path) -> AsyncGenerator[Client]:
 WAYS = [in_process, extra_stdio, extra_http, extra_stateless]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize(
+    ("way", "era"),
+    [
+        *product(WAYS, ["auto"]),
+        *product([in_process, extra_http, extra_stateless], ["legacy"]),
+        pytest.param(extra_stdio, "legacy", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_client_that_asks_hears_each_step_before_the_answer(way: Any, era: str, tmp_path: Path) -> None:
     """A client that does not ask receives only the answer."""
     ear = Listener()
