@@ -23,6 +23,7 @@ from tests.support.agents import KEY, connect
 from tests.support.extra_tools import offering
 from tests.support.extra_tools.tools.trial import Waited, Waiting, wait_for_nothing
 from tests.support.processes import PATIENCE
+from tests.support.time_lapse import TIME_LAPSE
 
 
 @pytest.mark.parametrize("given", ["gateway-7", "0af7651916cd43dd8448eb211c80319c", "a/b:c.d+e=f@g_h", "x" * 128])
@@ -146,6 +147,7 @@ async def test_requests_and_their_repetitions_end_with_the_time_limit() -> None:
     assert codes == ["rate_limited", "unreachable"]
 
 
+@pytest.mark.parametrize("anyio_backend", [TIME_LAPSE], ids=["time lapse"])
 async def test_a_tool_that_does_not_answer_when_its_time_is_over_is_ended() -> None:
     """A tool that ignores its deadline is stopped, and the error tells the model that it may call again."""
     service = offering(wait_for_nothing)

@@ -22,6 +22,7 @@ from tests.support.agents import KEY, Agent
 from tests.support.catalogue import IDENTITY, SPEC
 from tests.support.moving import WEBHOOKS, Moving
 from tests.support.processes import PATIENCE
+from tests.support.time_lapse import TIME_LAPSE
 
 BASE = "https://inkbox.ai"
 
@@ -108,6 +109,7 @@ async def test_without_an_answer_the_list_is_that_of_the_specification_and_may_n
     assert result.ttl_ms > 0
 
 
+@pytest.mark.parametrize("anyio_backend", [TIME_LAPSE], ids=["time lapse"])
 async def test_a_look_takes_at_most_a_moment(home: Path) -> None:
     """A server whose Inkbox does not answer must not keep its client waiting."""
 

@@ -18,6 +18,7 @@ from tests.support.extra_tools import offering, wait_over_http
 from tests.support.extra_tools.tools.trial import Waited, Waiting, count_steps, wait_for_nothing
 from tests.support.http_in_process import serve_service
 from tests.support.processes import PATIENCE
+from tests.support.time_lapse import TIME_LAPSE
 
 OTHER = replace(LOCAL, name="other")
 FOREVER = {"seconds": 3600.0}
@@ -99,6 +100,7 @@ ENDS: dict[str, tuple[Operation[Any, Any], dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.parametrize("anyio_backend", [TIME_LAPSE], ids=["time lapse"])
 @pytest.mark.parametrize(("tool", "arguments", "outcome"), ENDS.values(), ids=ENDS)
 async def test_a_wait_counts_until_it_ends(tool: Operation[Any, Any], arguments: dict[str, Any], outcome: str) -> None:
     """However it ends, the next one may wait."""

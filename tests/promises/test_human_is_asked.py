@@ -478,7 +478,16 @@ EXACTLY: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), EXACTLY, ids=["long", "escaped"])
+@pytest.mark.parametrize(
+    ("arguments", "message", "era"),
+    [
+        (*EXACTLY[0], "auto"),
+        (*EXACTLY[0], "legacy"),
+        (*EXACTLY[1], "auto"),
+        pytest.param(*EXACTLY[1], "legacy", marks=pytest.mark.slow),
+    ],
+    ids=["long-auto", "long-legacy", "escaped-auto", "escaped-legacy"],
+)
 async def test_the_form_has_one_field_and_the_whole_question(arguments: dict[str, Any], message: str, era: str) -> None:
     """Clients of both eras show the same."""
     api = httpx2.MockTransport(objects("spec", []))
