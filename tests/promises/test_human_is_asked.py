@@ -985,7 +985,7 @@ NEVER_ASKS = pytest.param({"INKBOX_MCP_CONFIRM": "never"}, False, marks=pytest.m
 
 @pytest.mark.parametrize(
     ("variables", "warns"),
-    [({}, True), ({"INKBOX_MCP_REQUEST_STATE_KEYS": SHARED}, False), NEVER_ASKS],
+    [({}, True), pytest.param({"INKBOX_MCP_REQUEST_STATE_KEYS": SHARED}, False, marks=pytest.mark.slow), NEVER_ASKS],
     ids=["without", "with", "never asks"],
 )
 async def test_beyond_loopback_a_server_without_shared_keys_says_so_once(

@@ -71,7 +71,11 @@ def our_names_for_files(cache: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "make", choices([foreign_names, our_names_for_others_to_read, our_names_for_files], {our_names_for_files})
+    "make",
+    choices(
+        [foreign_names, our_names_for_others_to_read, our_names_for_files],
+        {our_names_for_others_to_read, our_names_for_files},
+    ),
 )
 def test_a_folder_of_somebody_else_loses_nothing(make: Callable[[Path], Path], tmp_path: Path) -> None:
     """The server deletes old recordings when there are many, so each folder holds more than that."""
@@ -244,11 +248,13 @@ def test_the_newest_recordings_stay(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_for_this_user_only(tmp_path: Path) -> None:
-    """This includes every folder that is made for a recording."""
-    serve(tmp_path)
+    """This includes every folder that is made for a recording, which shows a user's client, but not the key."""
+    serve(tmp_path, INKBOX_API_KEY="ApiKey_x.top-secret")
     modes = {path: mode & 0o777 for path, mode in everything(tmp_path).items()}
     assert set(modes.values()) == {0o700, 0o600}
     assert len(modes) == 4
+    (recording,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert b"secret" not in recording.read_bytes()
 
 
 OPTIONS = [(), ("--sandbox",), ("--sandbox", "--sandbox-db", ":memory:")]

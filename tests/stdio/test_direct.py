@@ -306,6 +306,7 @@ async def test_an_answer_that_the_client_reads_late_is_not_followed_by_another()
     assert 0 < len(answered) == len(set(answered))
 
 
+@pytest.mark.slow
 def test_the_end_of_input_is_heard_although_the_client_does_not_read(tmp_path: Path) -> None:
     """The answers to its pings are more than the pipe holds."""
     lines = legacy("2025-11-25")

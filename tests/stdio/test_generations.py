@@ -70,18 +70,6 @@ def test_the_first_start_looks_and_the_second_one_is_answered_from_a_recording(
         assert len(requests) == 1
 
 
-def test_what_another_process_has_learnt_changes_the_recording(tmp_path: Path) -> None:
-    """A recording of the old list must not answer after the organization has moved."""
-    lines = legacy("2025-11-25")
-    with inkbox(404) as (variables, _):
-        loaded(tmp_path, lines, **variables)
-        assert "inkbox_mcp.service" not in loaded(tmp_path, lines, **variables)
-        (memory,) = (tmp_path / ".cache" / "inkbox-mcp" / "generations").iterdir()
-        assert memory.read_text() == "spec"
-        memory.write_text("identity")
-        assert "inkbox_mcp.service" in loaded(tmp_path, lines, **variables)
-
-
 FOREIGN: dict[str, Callable[[Path], object]] = {
     "a folder": lambda place: place.mkdir(),
     "a link to nothing": lambda place: place.symlink_to("nothing"),
@@ -97,11 +85,12 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "kind", [kind if kind == "a link to nothing" else pytest.param(kind, marks=pytest.mark.slow) for kind in FOREIGN]
 )
 def test_what_is_foreign_among_the_generations_hides_no_other(kind: str, tmp_path: Path) -> None:
-    """A recording still depends on what can be read, and is still found."""
+    """A recording is still found, and does not answer after another process has learnt that the organization moved."""
     lines = legacy("2025-11-25")
     with inkbox(404) as (variables, _):
         loaded(tmp_path, lines, **variables)
         (memory,) = (tmp_path / ".cache" / "inkbox-mcp" / "generations").iterdir()
+        assert memory.read_text() == "spec"
         FOREIGN[kind](memory.with_name("0"))
         loaded(tmp_path, lines, **variables)
         assert "inkbox_mcp.service" not in loaded(tmp_path, lines, **variables)
@@ -112,7 +101,7 @@ def test_what_is_foreign_among_the_generations_hides_no_other(kind: str, tmp_pat
 def test_without_an_answer_nothing_is_recorded(tmp_path: Path) -> None:
     """The list may be wrong, so the next start looks again."""
     lines = legacy("2025-11-25")
-    nobody = {"INKBOX_BASE_URL": "http://127.0.0.1:1", "INKBOX_API_KEY": KEY, "INKBOX_MCP_TIMEOUT": "0.1"}
+    nobody = {"INKBOX_BASE_URL": "http://127.0.0.1:1", "INKBOX_API_KEY": KEY, "INKBOX_MCP_TIMEOUT": "0.5"}
     for _ in range(2):
         assert "inkbox_mcp.service" in loaded(tmp_path, lines, **nobody)
     assert not (tmp_path / ".cache").exists()

@@ -281,11 +281,12 @@ async def test_quieter_levels_log_no_calls(tmp_path: Path) -> None:
 async def test_a_sandbox_database_that_cannot_be_used_is_explained_by_the_call(tmp_path: Path) -> None:
     """The server keeps running, and the error names the file."""
     path = str(tmp_path)
-    async with stdio_agent("--sandbox", "--sandbox-db", path, home=tmp_path) as agent:
+    async with connect(sandbox=True, sandbox_db=path) as agent:
         assert path in await agent.refused("list_mailboxes")
         assert (await agent.client.list_tools()).tools
 
 
+@pytest.mark.slow
 async def test_it_serves_without_a_home_directory() -> None:
     """Containers and service accounts may lack a home that can be written."""
     async with start("--sandbox", "--sandbox-db", ":memory:", home=Path("/dev/null")) as server:
