@@ -285,7 +285,7 @@ ENCODINGS: list[dict[str, str]] = [
     [
         (["doctor"], 1),
         pytest.param(["tools"], 0, marks=pytest.mark.slow),
-        (["tools", "--json"], 0),
+        pytest.param(["tools", "--json"], 0, marks=pytest.mark.slow),
         (["--help"], 0),
         (["--→"], 2),
     ],

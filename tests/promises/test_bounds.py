@@ -110,7 +110,7 @@ async def test_cancelling_a_change_releases_what_it_locked(era: str) -> None:
     [
         STALLED_BEFORE,
         Fault(answers=b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10_000),
-        Fault(answers=b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n["),
+        pytest.param(Fault(answers=b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n["), marks=pytest.mark.slow),
     ],
     ids=["silent", "only hints", "short body"],
 )
