@@ -81,11 +81,11 @@ class FormClient:
         return await self._say(id=1, method="tools/call", params=params)
 
     async def form(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Call a tool that asks; return the parameters of its form."""
+        """Call a tool that asks; return the parameters of its form, without what the SDK adds while it traces."""
         asked = await self.call(tool, arguments)
         (request,) = asked["result"]["inputRequests"].values() if self._modern else (asked,)
         assert request["method"] == "elicitation/create"
-        return request["params"]
+        return {name: value for name, value in request["params"].items() if name != "_meta"}
 
     async def answer(self, tool: str, arguments: dict[str, Any], answer: Any, **others: Any) -> dict[str, Any]:
         """Call a tool that asks and answer its form; return the server's next message.
