@@ -279,7 +279,7 @@ def whole(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(204)
     *_, parent, last = request.url.path.split("/")
     if parent == "webhooks":
-        return httpx2.Response(404)
+        return httpx2.Response(404, json={"detail": "Not Found"})
     if last == "status":
         return httpx2.Response(200, json={"restrictions": {"max_sends_per_day": 5, "allowed_recipients": []}})
     if last == "whoami":
@@ -291,6 +291,7 @@ def whole(request: httpx2.Request) -> httpx2.Response:
 
 @given(key=st.sampled_from(sorted(OPERATIONS)), arguments=arguments)
 @example(key="list_webhooks", arguments={"email_address": "sales@inkboxmail.com"})
+@example(key="create_identity", arguments={"agent_handle": "5"})
 async def test_any_arguments_end_in_a_valid_result_or_an_error(key: str, arguments: dict[str, Any]) -> None:
     """No arguments may crash the server or reach other paths of the API, and every result must fit its schema."""
     tool = OPERATIONS[key].name
