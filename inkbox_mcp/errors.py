@@ -2,6 +2,7 @@
 
     InkboxError
     ├── InvalidArguments        the call's arguments break the tool's rules
+    ├── KeyReused               the idempotency key stands for another message
     ├── NotAllowed              the operator's limits
     ├── NoConsent               the human was asked
     │   ├── Declined            and the answer was not a yes
@@ -127,6 +128,19 @@ class InvalidArguments(InkboxError):
 
     def _what(self, about: About, /) -> str:
         return str(self) if isinstance(self._write, str) else self._write(about)
+
+
+class KeyReused(InkboxError):
+    """The idempotency key was used for another message; nothing was sent."""
+
+    code = "idempotency_key_reused"
+    advice = (
+        "Nothing was sent. If this is a new message, call again with a new idempotency_key, or without one. "
+        "If it is the same one, pass the same arguments as before."
+    )
+
+    def __init__(self) -> None:
+        super().__init__("this idempotency_key was used for another message of this mailbox.")
 
 
 class NotAllowed(InkboxError):
@@ -378,6 +392,17 @@ class APIError(InkboxError):
         what = f"Inkbox answered {status_line(status)}{f': {reason}' if reason else '.'}"
         super().__init__(what, status=status, retry_after=retry_after)
         self.detail = detail
+
+    @property
+    def reason(self) -> str | None:
+        """The API's name of the reason, in each of the places where it may be."""
+        detail: object = self.detail
+        for each in cast("list[object]", detail) if isinstance(detail, list) else [detail]:
+            members = cast("dict[str, object]", each) if isinstance(each, dict) else {}
+            for name in ("error", "code"):
+                if isinstance(found := members.get(name), str):
+                    return found
+        return None
 
 
 class Unauthorized(APIError):

@@ -1,6 +1,6 @@
 """The Inkbox REST API as one key sees it: its verbs, what follows a lost answer, and the API's generation."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
@@ -19,6 +19,7 @@ from inkbox_mcp.api.polling import Poll, Polls
 from inkbox_mcp.api.redaction import Redaction
 from inkbox_mcp.api.responses import interpret, parse, read_list
 from inkbox_mcp.api.retries import is_lost, repeated
+from inkbox_mcp.api.sending import Outgoing, Sending, Sent
 from inkbox_mcp.calls import current
 from inkbox_mcp.errors import (
     APIError,
@@ -29,6 +30,7 @@ from inkbox_mcp.errors import (
     OutcomeUnknown,
     ServerError,
     TooLarge,
+    Unavailable,
     UnexpectedResponse,
 )
 
@@ -68,6 +70,7 @@ class InkboxAPI:
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
         self._polls = Polls()
         self._creations = Creations()
+        self._sending = Sending(self)
         self._turns = anyio.CapacityLimiter(share) if share else None
         self._files = anyio.CapacityLimiter(FILES_AT_ONCE)
         self.redaction = Redaction(api_key.get_secret_value() if api_key else None)
@@ -92,15 +95,16 @@ class InkboxAPI:
         """
         return self._polls.of(name)
 
-    async def get(self, path: Path, model: type[M], *, once: bool = False) -> M:
+    async def get(self, path: Path, model: type[M], *, once: bool = False, key: str | None = None) -> M:
         """GET one object.
 
         Args:
             path: of the object.
             model: what the API answers.
             once: leave it to the caller to ask again after a failure.
+            key: the `Idempotency-Key` that is looked up.
         """
-        return await self._send("GET", path, lambda data: parse(data, model), once=once)
+        return await self._send("GET", path, lambda data: parse(data, model), once=once, headers=_keyed(key))
 
     async def get_list(self, path: Path) -> list[dict[str, Any]]:
         """GET a bare array of objects. They are not validated: the caller validates those that it returns."""
@@ -109,6 +113,34 @@ class InkboxAPI:
     async def post(self, path: Path, body: Mapping[str, Any], model: type[M]) -> M:
         """POST a body. Does not look for what a lost request made; `create` does."""
         return await self._send("POST", path, lambda data: parse(data, model), body)
+
+    async def send(self, outgoing: Outgoing) -> Sent:
+        """Send a message at most once; see `inkbox_mcp.api.sending`.
+
+        Raises:
+            NotAllowed: a recipient is one that the operator does not allow.
+            OutcomeUnknown: the message may or may not have left.
+            InkboxError: it has not.
+        """
+        self.permit_recipients(outgoing.recipients)
+        async with self.alone(outgoing.likeness):
+            if await self.generation(again=not self.known.is_confirmed) == "identity":
+                return await self._sending.with_key(outgoing)
+            return await self._sending.without_key(outgoing)
+
+    async def post_message(self, path: Path, body: Mapping[str, Any], model: type[M], key: str | None = None) -> M:
+        """POST a message to be sent, and repeat that where it is safe. Only `send` sends it at most once.
+
+        Args:
+            path: of the messages, or of the message to forward.
+            body: the message.
+            model: what the API answers.
+            key: its `Idempotency-Key`; without one, a refusal may be one after the message left.
+        """
+        headers = {**_keyed(key), "Prefer": "idempotency-replay"} if key else None
+        return await self._send(
+            "POST", path, lambda data: parse(data, model), body, unique=key is not None, headers=headers
+        )
 
     async def patch(self, path: Path, body: Mapping[str, Any], model: type[M]) -> M:
         """PATCH the supplied fields and return the changed object."""
@@ -208,6 +240,26 @@ class InkboxAPI:
             NotAllowed: the request may be about an object that the operator does not allow.
         """
 
+    def permit_recipients(self, addresses: Sequence[str]) -> None:
+        """Refuse recipients that mail must not go to. This class refuses none.
+
+        Args:
+            addresses: of a message.
+
+        Raises:
+            NotAllowed: the operator does not allow one of them.
+        """
+
+    async def count_recipients(self, number: int) -> None:
+        """Count recipients before a message is sent. This class does not.
+
+        Args:
+            number: of the message's recipients.
+
+        Raises:
+            TooManyRecipients: with these, they are more than the operator allows.
+        """
+
     def check(self, method: str, path: Path, data: object) -> None:
         """Refuse an answer that must not be passed on. This class refuses none.
 
@@ -243,6 +295,7 @@ class InkboxAPI:
         *,
         unique: bool = True,
         once: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> T:
         """Send a request, repeat it where that is safe unless it is to be sent once, and read the answer."""
         self.permit(path)
@@ -253,7 +306,7 @@ class InkboxAPI:
         async def attempt(number: int) -> T:
             try:
                 async with turn(call, self._turns), turn(call, self._connection.turns):
-                    received = await self._connection.exchange(call, key, method, path, body, number)
+                    received = await self._connection.exchange(call, key, method, path, body, number, headers)
                 data = interpret(received)
                 if _may_show_generation(path) and (shown := generation_of(data)):
                     self.known.learn(shown)
@@ -263,7 +316,7 @@ class InkboxAPI:
                 if method == "GET":
                     call.missing.add(path)
                 raise
-            except (UnexpectedResponse, ServerError) as error:
+            except (UnexpectedResponse, ServerError, Unavailable) as error:
                 if not is_lost(method, error):
                     raise
                 raise OutcomeUnknown(str(error), status=error.status) from error
@@ -275,6 +328,10 @@ def _may_show_generation(path: Path) -> bool:
     """Whether an answer is about a mailbox or an identity; messages and threads have fields of the same names."""
     is_mail = path.template.startswith(f"{MAILBOXES}/{{}}/")
     return path.startswith((MAILBOXES, IDENTITIES)) and not is_mail
+
+
+def _keyed(key: str | None) -> dict[str, str]:
+    return {"Idempotency-Key": key} if key else {}
 
 
 def _ignore(_: object) -> None:

@@ -79,7 +79,14 @@ class Connection:
                 await opened.aclose()
 
     async def exchange(
-        self, call: Call, key: SecretStr, method: str, path: Path, body: Mapping[str, Any] | None, attempt: int
+        self,
+        call: Call,
+        key: SecretStr,
+        method: str,
+        path: Path,
+        body: Mapping[str, Any] | None,
+        attempt: int,
+        headers: Mapping[str, str] | None = None,
     ) -> Received:
         """Send one request and return the answer as it came.
 
@@ -90,6 +97,7 @@ class Connection:
             path: below the base URL.
             body: sent as JSON.
             attempt: which attempt this is, from 1.
+            headers: of this request alone.
 
         Raises:
             UnexpectedResponse: the answer cannot be decompressed, or is too large.
@@ -108,7 +116,7 @@ class Connection:
                     method,
                     _url(self._base_url + path),
                     json=body,
-                    headers=_HEADERS | own | exchange.headers,
+                    headers={**_HEADERS, **own, **exchange.headers, **(headers or {})},
                     extensions={"timeout": timeout.as_dict()},
                 )
                 response = await transport.handle_async_request(request)

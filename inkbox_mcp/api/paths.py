@@ -32,6 +32,7 @@ IDENTITIES = Path("/api/v1/identities")
 WEBHOOKS = Path("/api/v1/webhooks/subscriptions")
 WHOAMI = Path("/api/whoami")
 SIGNUP = Path("/api/v1/agent-signup/status")
+SEND_LOOKUP = Path("/api/v1/message-sends/lookup")
 
 
 def path(resource: Path, *segments: str) -> Path:

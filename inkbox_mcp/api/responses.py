@@ -92,10 +92,15 @@ def _parsed(content: bytes | str) -> object:
 
 
 def _detail(data: object) -> object:
-    """Return the reason from an error's body, with the advice for agents that newer answers have beside it."""
+    """Return the reason from an error's body, with the advice for agents that newer answers have beside it.
+
+    Some answers have no `detail`, and the members of the reason in its place.
+    """
     if not isinstance(data, dict):
         return None
     body = cast("dict[str, object]", data)
+    if not body.get("detail") and (bare := {name: body[name] for name in ("error", "message") if body.get(name)}):
+        body = {**body, "detail": bare}
     found = [body[key] for key in ("detail", "agent_support") if body.get(key)]
     return found[0] if len(found) == 1 else found or None
 

@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ATTEMPTS = 3
+AMBIGUOUS = "send_outcome_ambiguous"
+"""The reason of a 503 after which a message may have left."""
 MAX_PAUSE = 1.0
 """The most seconds between two attempts, unless the API sends Retry-After."""
 
@@ -139,13 +141,16 @@ def may_repeat(method: str, error: InkboxError, *, unique: bool = True) -> bool:
             return method == "GET" and error.status in {HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}
 
 
-def is_lost(method: str, error: UnexpectedResponse | ServerError) -> bool:
+def is_lost(method: str, error: UnexpectedResponse | ServerError | Unavailable) -> bool:
     """Whether the change may have been made although the answer does not show it.
 
-    A success that is only too large shows it for PATCH and DELETE. For POST it does not: the new object is needed.
+    A 503 says that it was not, but for one whose reason is `AMBIGUOUS`. A success that is only too large shows it for
+    PATCH and DELETE. For POST it does not: the new object is needed.
     """
     if method == "GET" or (method != "POST" and isinstance(error, TooLarge) and error.of_success):
         return False
+    if isinstance(error, Unavailable):
+        return error.reason == AMBIGUOUS
     status = error.status or 0
     return method == "POST" or status in {HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT} or 200 <= status < 300
 
