@@ -34,7 +34,9 @@ class Call:
         clock: the least seconds by which the API's clock is ahead of `anyio.current_time()`; None before a first date.
         ending: set when the server is about to stop, so that a waiting call can answer in time; None for other calls.
         reporter: sends progress reports to the client; None if it wants none, or the call has ended.
-        attachments_dir: the folder in which the call may save files; None if it may not.
+        attachments_dir: the folder in which the call may save files, and from which it may send some; None if there is
+            none.
+        plan: what the call is about to do, as its question shows it; None if it was not worked out yet.
     """
 
     timeout: float
@@ -45,6 +47,7 @@ class Call:
     ending: anyio.Event | None = None
     reporter: Report | None = None
     attachments_dir: Path | None = None
+    plan: object = None
 
     def __post_init__(self) -> None:
         self.restart()

@@ -240,14 +240,15 @@ class Service:
         Returns:
             None to continue, or the question for the client to answer first.
         """
-        question = await operation.question(api, args) if operation.may_ask(self.settings.confirm) else None
+        confirm = self.settings.confirm
+        question = await operation.question(api, args, confirm) if operation.may_ask(confirm) else None
         while question:
             if asked := await ask(question):
                 return asked
             current().restart()  # the human may have taken minutes
             await api.allow(args)
             await self._require_effect(operation, api)
-            latest = await operation.question(api, args) if operation.facts else question
+            latest = await operation.question(api, args, confirm) if operation.facts else question
             if latest == question:
                 return None
             question = latest

@@ -27,6 +27,6 @@ def declaration(operation: Operation[Any, Any], catalogue: Catalogue) -> Tool:
             read_only_hint=operation.hints.read_only,
             destructive_hint=operation.hints.destructive,
             idempotent_hint=operation.hints.idempotent,
-            open_world_hint=False,
+            open_world_hint=operation.hints.open_world,
         ),
     )

@@ -27,11 +27,12 @@ from inkbox_mcp.toolkit.schema import argument_schema, result_schema
 
 @dataclass(frozen=True)
 class Hints:
-    """MCP's hints about a tool's effects. All our tools work in a closed world."""
+    """MCP's hints about a tool's effects. An open world is one of people who are no part of the organization."""
 
     read_only: bool = False
     destructive: bool = False
     idempotent: bool = False
+    open_world: bool = False
 
     @property
     def is_final(self) -> bool:
@@ -43,6 +44,7 @@ READ_ONLY = Hints(read_only=True, idempotent=True)
 ADDITIVE = Hints()
 IDEMPOTENT = Hints(idempotent=True)
 DESTRUCTIVE = Hints(destructive=True, idempotent=True)
+SENDING = Hints(open_world=True)
 
 DEFAULT_TOOLSET = "mailboxes"
 """The toolset of the tools in a file that names none."""
@@ -87,6 +89,9 @@ LookUp = Callable[[InkboxAPI, Any, Any], Awaitable[str | None]]
 
 Confirm = str | Callable[[Any], str | None] | None
 
+Unasked = bool | Callable[[InkboxAPI, Any], Awaitable[bool]]
+"""Whether a call with these arguments needs no question where the operator does not want one before every call."""
+
 Facts = Callable[[InkboxAPI, Any], Awaitable[Mapping[str, str]]]
 """Asks the API for what a question shows beside the arguments, by the names that the question has in braces."""
 
@@ -102,12 +107,13 @@ class Operation(Generic[A, R]):
         function: the coroutine function that calls the API.
         args: the model of its arguments.
         result: the model of its result.
-        hints: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE.
+        hints: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE, SENDING.
         advice: what to do next after an error of a class, if the operation knows better than the class.
         lookups: functions that ask the API for better advice after an error of a class.
         confirm: the question to the human, with arguments in braces; if it depends on the arguments, a function of them
             that returns it.
         facts: asks the API for what the question shows beside the arguments.
+        unasked: whether a call needs no question with `--confirm auto`, or a function that finds that out.
         moved: the tool and arguments to use in a generation of the API that has no tool of this name.
         changes: the names of arguments that name the changed things. Calls that change the same thing take turns.
         max_result: the most bytes of a result's text and content blocks.
@@ -130,6 +136,7 @@ class Operation(Generic[A, R]):
     moved: str
     max_result: int
     facts: Facts | None = None
+    unasked: Unasked = False
     waits: TimeLimit = None
     reports: bool = False
 
@@ -176,7 +183,7 @@ class Operation(Generic[A, R]):
 
     def may_ask(self, confirm: str) -> bool:
         """Whether a call may need the human's consent; `confirm` is the operator's `--confirm`."""
-        return confirm != "never" and self.confirm is not None
+        return confirm != "never" and self.confirm is not None and not (confirm == "auto" and self.unasked is True)
 
     def is_plain(self, confirm: str, *, wants_progress: bool) -> bool:
         """Whether a call needs nothing from its client but to read the answer.
@@ -221,8 +228,13 @@ class Operation(Generic[A, R]):
                     error.looked_up = await look_up(api, args, error)
             raise
 
-    async def question(self, api: InkboxAPI, args: A) -> Question | None:
+    async def question(self, api: InkboxAPI, args: A, confirm: str = "always") -> Question | None:
         """Return the question to the human before this call, if any.
+
+        Args:
+            api: of the caller.
+            args: of the call.
+            confirm: the operator's `--confirm`.
 
         Raises:
             InkboxError: what the question shows could not be read.
@@ -233,6 +245,8 @@ class Operation(Generic[A, R]):
         if self.facts is None:
             return question(self.name, template, args.supplied())
         async with self._looking_up(api, args):
+            if confirm == "auto" and callable(self.unasked) and await self.unasked(api, args):
+                return None
             facts = await self.facts(api, args)
         return question(self.name, template, {**facts, **args.supplied()})
 
@@ -261,6 +275,7 @@ def operation(
     changes: tuple[str, ...] = (),
     moved: str = "",
     facts: Facts | None = None,
+    unasked: Unasked = False,
     max_result: int = MAX_RESULT,
     waits: TimeLimit = None,
     reports: bool = False,
@@ -268,13 +283,15 @@ def operation(
     """Make a tool of an `async def verb_noun(api, args: Args) -> Result`.
 
     Args:
-        hints: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE.
+        hints: one of READ_ONLY, ADDITIVE, IDEMPOTENT, DESTRUCTIVE, SENDING.
         advice: what the model should do next after an error of a class.
         lookups: functions of the API, the arguments and the error, which return better advice or None.
         confirm: the question to the human before the call, such as `Delete {email_address}?`; see `Operation`.
         changes: the names of arguments that name the changed things.
         moved: the tool and arguments to use in a generation of the API that has no tool of this name.
         facts: a function of the API and the arguments that returns what the question shows beside them.
+        unasked: whether a call needs no question with `--confirm auto`, or a function of the API and the arguments
+            that finds that out.
         max_result: bytes of a result's text and its content blocks.
         waits: for a tool that waits until something happens, the seconds that a call may take, or a function of the
             arguments that returns them. `Call.pause` returns False when the tool must answer.
@@ -303,6 +320,7 @@ def operation(
             moved,
             max_result,
             facts,
+            unasked,
             waits,
             reports,
         )

@@ -11,13 +11,24 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Formatter
-from typing import Any
+from typing import Any, Self
 
 from inkbox_mcp.text import one_line
 
 # Quotes and characters that look like them. They are escaped, so that nothing in a value looks like its end.
 _QUOTES = frozenset("\"'`´\\ʹʺʻʼʽˈˊˋ′″‴‵‶‷⁗〃＂＇")  # noqa: RUF001  # look-alikes are what it lists
 _BLANK = frozenset("\u2800\u3164\uffa0\u115f\u1160")
+
+
+class Lines(str):
+    """Whole lines of a question, which it shows as people write them, with their quotation marks."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, *lines: str) -> Self:
+        """Make lines; what would break one, or cannot be seen, is removed from it."""
+        return cls("\n".join(map(one_line, lines)))
 
 
 @dataclass(frozen=True)
@@ -41,9 +52,13 @@ def question(operation: str, template: str, arguments: Mapping[str, Any]) -> Que
         template: the question, with arguments in braces.
         arguments: as they will be sent, without omitted ones.
     """
-    text = template.format_map({name: escaped(str(value)) for name, value in arguments.items()})
+    text = template.format_map({name: _shown(value) for name, value in arguments.items()})
     asked = json.dumps([operation, template, arguments], sort_keys=True, separators=(",", ":"))
     return Question(text, hashlib.sha256(asked.encode()).hexdigest())
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, Lines) else escaped(str(value))
 
 
 def arguments_in(template: str) -> set[str]:
