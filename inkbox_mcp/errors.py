@@ -394,15 +394,18 @@ class APIError(InkboxError):
         self.detail = detail
 
     @property
+    def members(self) -> dict[str, object]:
+        """The members of the API's reason; none if it is no object."""
+        detail: object = self.detail
+        listed = cast("list[object]", detail) if isinstance(detail, list) else [detail]
+        objects = [cast("dict[str, object]", each) for each in listed if isinstance(each, dict)]
+        return objects[0] if objects else {}
+
+    @property
     def reason(self) -> str | None:
         """The API's name of the reason, in each of the places where it may be."""
-        detail: object = self.detail
-        for each in cast("list[object]", detail) if isinstance(detail, list) else [detail]:
-            members = cast("dict[str, object]", each) if isinstance(each, dict) else {}
-            for name in ("error", "code"):
-                if isinstance(found := members.get(name), str):
-                    return found
-        return None
+        names = (self.members.get(name) for name in ("error", "code"))
+        return next((name for name in names if isinstance(name, str)), None)
 
 
 class Unauthorized(APIError):

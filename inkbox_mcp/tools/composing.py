@@ -1,0 +1,240 @@
+"""What a call is about to send, and what its question shows of it.
+
+A call works it out once: after a question, exactly what it showed is sent.
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path as File
+from typing import Any, cast
+
+import anyio.to_thread
+
+from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.paths import MAILBOXES, Path, path
+from inkbox_mcp.api.sending import Outgoing, SendOperation
+from inkbox_mcp.calls import current
+from inkbox_mcp.errors import InvalidArguments
+from inkbox_mcp.text import one_line
+from inkbox_mcp.toolkit.attached_files import AttachedFile, attached
+from inkbox_mcp.toolkit.bounds import cut
+from inkbox_mcp.toolkit.mail_fields import MAX_SUBJECT
+from inkbox_mcp.toolkit.operation import Result
+from inkbox_mcp.toolkit.questions import Lines
+from inkbox_mcp.tools.addressing import Recipients, author_of, everyone_of, people_of
+from inkbox_mcp.tools.conversations import WholeThread, threads_of
+from inkbox_mcp.tools.messages import Item, messages_of
+from inkbox_mcp.tools.reading import attachments_of, body_of, read_aside
+
+EXCERPT = 300
+"""Characters of a text that a question shows."""
+_ANSWERED = re.compile(r"\s*(?:re|aw|sv|antw|odp|rif|回复|返信)\s*[::]", re.IGNORECASE)
+_FORWARDED = re.compile(r"\s*(?:fwd?|wg|tr|rv|i|转发|転送)\s*[::]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What a call sends.
+
+    Attributes:
+        outgoing: what the API is asked for.
+        mailbox: the full address that it is sent from.
+        files: what is attached: the name, the type and the size of each.
+        source: the message that is answered or forwarded; None for a new one.
+    """
+
+    outgoing: Outgoing
+    mailbox: str
+    files: Sequence[Item] = ()
+    source: Item | None = None
+
+
+Write = Callable[[InkboxAPI, Any], Awaitable[Letter]]
+
+
+async def planned(api: InkboxAPI, args: Any, write: Write) -> Letter:
+    """Return what this call sends."""
+    call = current()
+    if call.plan is None:
+        call.plan = await write(api, args)
+    return cast("Letter", call.plan)
+
+
+async def new_letter(api: InkboxAPI, args: Any) -> Letter:
+    """Work out a message of its own."""
+    mailbox = await _mailbox(api, args)
+    return await _written(api, args, mailbox, Recipients.of(args.to, args.cc, args.bcc), args.subject)
+
+
+async def answer_letter(api: InkboxAPI, args: Any) -> Letter:
+    """Work out the answer to a message."""
+    mailbox = await _mailbox(api, args)
+    source = await read_aside(api, args.email_address, args.message_id)
+    recipients = everyone_of(source, mailbox.email_address) if args.reply_all else author_of(source)
+    return await _written(api, args, mailbox, recipients, _with("Re: ", _ANSWERED, source), source)
+
+
+async def forward_letter(api: InkboxAPI, args: Any) -> Letter:
+    """Work out what forwards a message with its attachments."""
+    mailbox = await _mailbox(api, args)
+    source = await read_aside(api, args.email_address, args.message_id)
+    body = {"mode": "inline", "include_original_attachments": True, **_texts(args)}
+    outgoing = _outgoing(
+        api,
+        args,
+        mailbox,
+        Recipients.of(args.to),
+        subject=_with("Fwd: ", _FORWARDED, source),
+        operation="mail.forward",
+        place=messages_of(args.email_address, args.message_id, Path("forward")),
+        body=body,
+    )
+    return Letter(outgoing, mailbox.email_address, attachments_of(source), source)
+
+
+async def _written(
+    api: InkboxAPI, args: Any, mailbox: "_Mailbox", recipients: Recipients, subject: str, source: Item | None = None
+) -> Letter:
+    """Work out a message with a text and files of its own."""
+    if not _texts(args):
+        raise InvalidArguments("text: is required, unless there is html. Nothing was sent.")
+    api.permit_recipients(recipients.everyone)  # before files are read
+    files, uploads = await _read(args.attachments or ())
+    answered = source and source.get("message_id")
+    body = {
+        **_texts(args),
+        **({"in_reply_to_message_id": answered} if answered else {}),
+        **({"attachments": uploads} if uploads else {}),
+    }
+    outgoing = _outgoing(
+        api,
+        args,
+        mailbox,
+        recipients,
+        subject=subject,
+        operation="mail.send",
+        place=messages_of(args.email_address),
+        body=body,
+        attachments=[f"{each.sha256} {each.content_type} {each.filename}" for each in files],
+    )
+    shown: list[Item] = [
+        {"filename": each.filename, "content_type": each.content_type, "size": len(each.content)} for each in files
+    ]
+    return Letter(outgoing, mailbox.email_address, shown, source)
+
+
+def _outgoing(
+    api: InkboxAPI,
+    args: Any,
+    mailbox: "_Mailbox",
+    recipients: Recipients,
+    *,
+    subject: str,
+    operation: SendOperation,
+    place: Path,
+    body: Item,
+    attachments: Sequence[str] = (),
+) -> Outgoing:
+    api.permit_recipients(recipients.everyone)
+    return Outgoing(
+        operation=operation,
+        place=place,
+        body={"recipients": recipients.lists(), "subject": subject, **body},
+        mailbox_id=mailbox.id,
+        sent=messages_of(args.email_address),
+        to=recipients.to,
+        cc=recipients.cc,
+        bcc=recipients.bcc,
+        subject=subject,
+        key=args.idempotency_key,
+        attachments=attachments,
+    )
+
+
+class _Mailbox(Result):
+    id: str
+    email_address: str
+
+
+async def _mailbox(api: InkboxAPI, args: Any) -> _Mailbox:
+    """Get the mailbox. Its answer has the time by the API's clock, too."""
+    return await api.get(path(MAILBOXES, args.email_address), _Mailbox)
+
+
+async def _read(sources: Sequence[str]) -> tuple[list[AttachedFile], list[Item]]:
+    """Read what is to be attached, in a thread; also in the form that the API takes."""
+    if not sources:
+        return [], []
+    return await anyio.to_thread.run_sync(_attached, sources, current().attachments_dir, abandon_on_cancel=True)
+
+
+def _attached(sources: Sequence[str], folder: File | None) -> tuple[list[AttachedFile], list[Item]]:
+    files = attached(sources, folder)
+    return files, [_upload(each) for each in files]
+
+
+def _upload(file: AttachedFile) -> Item:
+    content = b64encode(file.content).decode()
+    return {"filename": file.filename, "content_type": file.content_type, "content_base64": content}
+
+
+def _texts(args: Any) -> dict[str, str]:
+    """Return the bodies of a call, by the API's names."""
+    texts = {"body_text": args.text, "body_html": getattr(args, "html", None)}
+    return {name: text for name, text in texts.items() if text}
+
+
+def _with(prefix: str, known: re.Pattern[str], source: Item) -> str:
+    """Return the subject of a message with a prefix, unless it has one of this kind."""
+    subject = one_line(str(source.get("subject") or "")[: 2 * MAX_SUBJECT])
+    return cut(subject if known.match(subject) else f"{prefix}{subject}".strip(), MAX_SUBJECT)
+
+
+async def stays_in_thread(api: InkboxAPI, args: Any, letter: Letter) -> bool:
+    """Whether a message goes only to people who wrote or received messages of its thread."""
+    source = letter.source or {}
+    to = {address.casefold() for address in letter.outgoing.recipients}
+    if to <= people_of([source]):
+        return True
+    if not (thread_id := source.get("thread_id")):
+        return False
+    thread = await api.get(threads_of(args.email_address, str(thread_id)), WholeThread)
+    return to <= people_of(thread.messages)
+
+
+QUESTION = "{what}\nFrom: {mailbox}\n{recipients}\nSubject: {title}\nAttachments: {files}\n{excerpts}"
+"""The question before a message is sent."""
+
+
+async def facts_of(args: Any, letter: Letter, what: str) -> Mapping[str, str]:
+    """Return what the question shows of a message, and what an answer to it stands for.
+
+    Args:
+        args: of the call.
+        letter: the message.
+        what: the first line.
+    """
+    outgoing = letter.outgoing
+    lists = {"To": outgoing.to, "Cc": outgoing.cc, "Bcc": outgoing.bcc}
+    files = [f"{each.get('filename', '(no name)')} ({each.get('size', 0):,} bytes)" for each in letter.files]
+    return {
+        "what": Lines.of(what),
+        "mailbox": letter.mailbox,
+        "recipients": Lines.of(*(f"{name}: {', '.join(some)}" for name, some in lists.items() if some)),
+        "title": Lines.of(outgoing.subject),
+        "files": Lines.of(", ".join(files) or "none"),
+        "excerpts": Lines.of(*await _excerpts(args)),
+        "content": outgoing.content,
+    }
+
+
+async def _excerpts(args: Any) -> list[str]:
+    """Return the begin of the text, and of what people see of the HTML."""
+    texts = _texts(args)
+    lines = [f"Text: {cut(one_line(texts['body_text'][: 4 * EXCERPT]), EXCERPT)}"] if "body_text" in texts else []
+    if "body_html" in texts:
+        seen = await body_of({"body_html": texts["body_html"]})
+        lines.append(f"HTML: {cut(one_line(seen.text[: 4 * EXCERPT]), EXCERPT)}")
+    return lines or ["Text: none of its own"]
