@@ -5,9 +5,10 @@ import shlex
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import anyio
 from mcp import Client, MCPError, StdioServerParameters
@@ -77,14 +78,22 @@ async def _tour(client: Client, steps: Sequence[Step], database: str) -> bool:
     """Make the calls until a result is not as expected."""
     tools = (await client.list_tools()).tools
     _say(_wrapped(f"Started the server over stdio; it offers {', '.join(tool.name for tool in tools)}.\n"))
-    for number, step in enumerate(steps, start=1):
+    kept: dict[str, str] = {}
+    for number, each in enumerate(steps, start=1):
+        step = replace(each, arguments={name: _filled(value, kept) for name, value in each.arguments.items()})
         _say(f"{number}. {step.says}\n   → {step.tool} {json.dumps(step.arguments)}")
         result = await _call(client, step, database)
         _say(_marked("←", _answer(result)) + "\n")
         if not _as_expected(step, result):
             _say("   That is not what should have happened: the tour stops here.")
             return False
+        kept |= {name: find(result.structured_content or {}) for name, find in step.keeps.items()}
     return True
+
+
+def _filled(value: Any, kept: Mapping[str, str]) -> Any:
+    """Return an argument with what was kept in place of its name."""
+    return kept.get(value[1:-1], value) if isinstance(value, str) and value[:1] == "{" else value
 
 
 async def _call(client: Client, step: Step, database: str) -> CallToolResult:

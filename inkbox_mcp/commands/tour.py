@@ -1,6 +1,6 @@
-"""The calls of `inkbox-mcp demo`: a mailbox's whole life, then a code that comes by mail."""
+"""The calls of `inkbox-mcp demo`: a mailbox's whole life, then a code that comes by mail, and an answer to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,10 @@ class Step:
     Attributes:
         says: what it is for.
         tool: the name of the tool.
-        arguments: of the call.
+        arguments: of the call; what an earlier step keeps stands in them in braces.
         error: the code of the error that is expected; None for a result.
         check: whether a result is the expected one.
+        keeps: what later steps need of a result, by name.
         mail: options of `inkbox-mcp sandbox deliver`, for mail that comes from outside while the call waits.
     """
 
@@ -25,6 +26,7 @@ class Step:
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
     error: str | None = None
     check: Check = lambda _: True
+    keeps: Mapping[str, Callable[[dict[str, Any]], str]] = field(default_factory=dict[str, Any])
     mail: tuple[str, ...] = ()
 
 
@@ -32,10 +34,11 @@ ADDRESS = "sales.team@inkboxmail.com"
 WEBHOOK = "https://example.com/inkbox-events"
 
 OTHER = "support@inkboxmail.com"
+SENDER = "hello@acme.example"
 CODE = "482913"
 LINK = "https://acme.example/confirm?token=7f3a9c"
 MAIL = (
-    *("--to", OTHER, "--from", "no-reply@acme.example", "--subject", "Confirm your address"),
+    *("--to", OTHER, "--from", SENDER, "--subject", "Confirm your address"),
     *("--text", f"Your code is {CODE}. Or confirm your address here: {LINK}"),
 )
 
@@ -101,8 +104,35 @@ SIGN_UP = (
         "wait_for_message",
         {"email_address": OTHER, "sender": "acme.example"},
         check=_has_code_and_link,
+        keeps={
+            "message": lambda waited: waited["message"]["id"],
+            "thread": lambda waited: waited["message"]["thread_id"],
+        },
         mail=MAIL,
     ),
 )
 
-STEPS = (*LIFE, *SIGN_UP)
+ANSWER = "I have confirmed the address. Thank you!"
+
+ANSWERS = (
+    Step(
+        "Answer the mail: to its sender, in its conversation.",
+        "reply_to_message",
+        {"email_address": OTHER, "message_id": "{message}", "text": ANSWER},
+        check=lambda sent: sent["to"] == [SENDER] and "replayed" not in sent,
+    ),
+    Step(
+        "Was it sent? An agent that is not sure calls again, and no second mail leaves.",
+        "reply_to_message",
+        {"email_address": OTHER, "message_id": "{message}", "text": ANSWER},
+        check=lambda sent: sent["replayed"],
+    ),
+    Step(
+        "Read the conversation.",
+        "get_thread",
+        {"email_address": OTHER, "thread_id": "{thread}"},
+        check=lambda thread: len(thread["messages"]) == 2 and ANSWER in thread["messages"][1]["text"],
+    ),
+)
+
+STEPS = (*LIFE, *SIGN_UP, *ANSWERS)
