@@ -18,7 +18,7 @@ from mcp.types import INVALID_PARAMS, INVALID_REQUEST
 from pydantic_core import from_json
 
 MAX_CARRIED = 1 << 20
-"""The most characters of carried arguments. The longest useful ones have a quarter of it."""
+"""The most characters of carried arguments. Larger ones get an error of the protocol, which names the half too."""
 
 # Random, so that no client can hide arguments from what is between it and the server.
 _CARRIER = f"arguments {secrets.token_hex(16)}"

@@ -55,10 +55,13 @@ class Args(BaseModel):
 
     An optional argument is declared `X | None = None`. None means omitted: clients that must send every argument send
     null or an empty string. Only for the names in `nullable` is null a value for the API, and not beside an argument
-    that is sent as omitted: then the client fills in what the model left out.
+    that is sent as omitted: then the client fills in what the model left out. For the names in `never_empty` an empty
+    string is no omission, but a mistake that the argument's type explains.
 
     Attributes:
         nullable: the names of arguments whose null is a value.
+        never_empty: the names of optional arguments whose empty string is refused, because a call without them does
+            something else than the caller may expect.
         invented: names of arguments that models invent for this tool, each with the clause that says what does it, or
             that it cannot be done. It also answers their synonyms, and is left out if it names a tool that is off.
     """
@@ -66,6 +69,7 @@ class Args(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
     nullable: ClassVar[frozenset[str]] = frozenset()
+    never_empty: ClassVar[frozenset[str]] = frozenset()
     invented: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @classmethod
@@ -87,17 +91,18 @@ class Args(BaseModel):
     def _is_omitted(cls, name: str, value: object) -> bool:
         if name not in cls.model_fields:
             return name in INJECTED
+        if value is None:
+            return name not in cls.nullable
         # For a required argument, an empty string may be a mistake that its type explains.
-        return (value is None and name not in cls.nullable) or (
-            value == "" and not cls.model_fields[name].is_required()
-        )
+        return value == "" and name not in cls.never_empty and not cls.model_fields[name].is_required()
 
     @field_validator("*", mode="before")
     @classmethod
     def _understand(cls, value: object, info: ValidationInfo) -> object:
         """Bring a value into the form of its type; the limits hold for what comes out, too."""
-        meant = understood(value, _forms(cls)[str(info.field_name)])
-        if meant is not value and (problem := excess(meant)):
+        form = _forms(cls)[str(info.field_name)]
+        meant = understood(value, form)
+        if meant is not value and (problem := excess(meant, form.most_bytes)):
             raise ValueError(problem)
         return meant
 
@@ -111,7 +116,7 @@ A = TypeVar("A", bound=Args)
 
 @cache
 def _forms(model: type[Args]) -> Mapping[str, Form]:
-    return {name: form_of(field.annotation) for name, field in model.model_fields.items()}
+    return {name: form_of(field.annotation, field.metadata) for name, field in model.model_fields.items()}
 
 
 def checked(model: type[A], tool: str, given: Mapping[str, Any]) -> A:
@@ -127,7 +132,10 @@ def checked(model: type[A], tool: str, given: Mapping[str, Any]) -> A:
     """
     if len(given) > MAX_ARGUMENTS:
         raise InvalidArguments(partial(_too_many, model, tool, given))
-    too_large = {name: problem for name, value in given.items() if (problem := excess(value))}
+    forms, other = _forms(model), Form()
+    too_large = {
+        name: problem for name, value in given.items() if (problem := excess(value, forms.get(name, other).most_bytes))
+    }
     try:
         return model.model_validate({**given, **dict.fromkeys(too_large, _TOO_LARGE)})
     except ValidationError as error:

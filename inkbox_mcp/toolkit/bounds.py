@@ -5,6 +5,7 @@ client, or an error. Checking here is fast. `inkbox_mcp.protocol.overload` limit
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ MAX_ARGUMENTS = 64
 """The most arguments of a call. Tools take at most four, and some clients add their own."""
 
 MAX_STRING = 4096
-"""The most bytes of a string in UTF-8. The longest useful one is a URL of 2,048 characters."""
+"""The most bytes of a string in UTF-8, where its type has no `MaxBytes`. The longest is a URL of 2,048 characters."""
 
 MAX_ITEMS = 64
 """The most items of a list. The longest useful one has an item for each type of event."""
@@ -32,20 +33,34 @@ MAX_RESULT = 400_000
 """The most bytes of a result's text: about 100,000 tokens of English, more than most models can use."""
 
 
-def excess(value: object) -> str | None:
+@dataclass(frozen=True, slots=True)
+class MaxBytes:
+    """The most bytes of a string in UTF-8, where `MAX_STRING` is too few. Put it into the metadata of `Annotated`.
+
+    A whole call still has to fit into a message: 4 MB over HTTP, 16 MB over stdio.
+    """
+
+    most: int
+
+
+def excess(value: object, most: int = MAX_STRING) -> str | None:
     """Explain why the value of an argument is too large; return None if it is not.
 
     Objects are not inspected, because no tool takes them.
+
+    Args:
+        value: of the argument.
+        most: bytes of a string, also of one in a list.
     """
     match value:
-        case str() if _is_long(value):
-            return f"must be at most {MAX_STRING:,} bytes"
+        case str() if _is_long(value, most):
+            return f"must be at most {most:,} bytes"
         case list() if len(items := cast("list[object]", value)) > MAX_ITEMS:
             return f"must have at most {MAX_ITEMS} items, not {len(items):,}"
         case list():
-            long = (place for place, item in enumerate(cast("list[object]", value)) if _is_long(item))
+            long = (place for place, item in enumerate(cast("list[object]", value)) if _is_long(item, most))
             place = next(long, None)
-            return None if place is None else f"item {place} must be at most {MAX_STRING:,} bytes"
+            return None if place is None else f"item {place} must be at most {most:,} bytes"
         case _:
             return None
 
@@ -79,10 +94,10 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def _is_long(value: object) -> bool:
-    if not isinstance(value, str) or len(value) <= MAX_STRING // 4:
+def _is_long(value: object, most: int) -> bool:
+    if not isinstance(value, str) or len(value) <= most // 4:
         return False
-    return len(value) > MAX_STRING or len(value.encode("utf-8", "surrogatepass")) > MAX_STRING
+    return len(value) > most or len(value.encode("utf-8", "surrogatepass")) > most
 
 
 def _is_small(name: str, value: object) -> bool:
@@ -93,7 +108,7 @@ def _is_small(name: str, value: object) -> bool:
 
 def _shortened(value: object) -> object:
     match value:
-        case str() if _is_long(value):
+        case str() if _is_long(value, MAX_STRING):
             return value.encode("utf-8", "replace")[:MAX_STRING].decode("utf-8", "ignore") + "…"
         case list():
             kept: list[object] = []

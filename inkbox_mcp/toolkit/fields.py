@@ -12,12 +12,13 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from inkbox_mcp.text import MAX_URL, first_hidden, first_unseen, quoted
+from inkbox_mcp.text import MAX_URL, quoted
 from inkbox_mcp.toolkit.addresses import address_in
 from inkbox_mcp.toolkit.forms import Separable, boolean, trimmed, whole_number
 from inkbox_mcp.toolkit.handles import existing_handle, new_handle
 from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.paging import decode_cursor
+from inkbox_mcp.toolkit.plain_text import plain_line, refuse_at, shown_line, without_controls, without_encoded_words
 from inkbox_mcp.toolkit.webhook_guard import NO_WEBHOOK, webhook_url
 
 _LOCAL_PART = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
@@ -29,35 +30,16 @@ _ID = re.compile(r"[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
 _ADDRESS = re.compile(r"[^\s(\[{<,;:/](@\s*[^\s@]|\s+@\s*[^\s@]+[.\u3002]\w)")
 # Brackets that look like "<" and ">". A name with an @ and such a bracket looks like an address.
 _BRACKETS = re.compile("[<>\u02c2\u02c3\u1433\u1438\u2039\u203a\u3008-\u300b\u00ab\u00bb\u27e8-\u27eb\u276c-\u2771]")
-_ENCODED_WORD = re.compile(r"=\s*\?.*\?\s*=|=\?[^?]*\?[bq]\?", re.IGNORECASE)
 
 _SPACES = frozenset(" \u3000")  # of Latin and of East Asian writing
 _NOTHING = frozenset({"false", "nil", "null", "undefined", "unsubscribe"})  # said for `NO_WEBHOOK`
-_CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 LIST_ITEM_LENGTH = 100
-
-
-def _one_line(text: str) -> str:
-    """Refuse hidden characters and line breaks.
-
-    They are not removed silently: a cleaned value would differ from the one that the caller meant.
-    """
-    return _refuse(text, first_unseen(text))
-
-
-def _refuse(text: str, position: int | None) -> str:
-    if position is not None:
-        raise ValueError(
-            "hidden characters, line breaks and blanks other than a space are not allowed "
-            f"(U+{ord(text[position]):04X} at position {position}); write it without them"
-        )
-    return text
 
 
 def _display_name(text: str) -> str:
     """Refuse hidden characters, and text that makes a mail program show another sender."""
-    _refuse(text, first_hidden(text))
-    _refuse(text, next((at for at, char in enumerate(text) if char.isspace() and char not in _SPACES), None))
+    shown_line(text)
+    refuse_at(text, next((at for at, char in enumerate(text) if char.isspace() and char not in _SPACES), None))
     if not any(unicodedata.category(char)[0] in "LNPS" for char in text):
         raise ValueError("must have a letter, a digit or a sign that can be seen")
     plain = unicodedata.normalize("NFKC", text)  # people read full-width characters like normal ones
@@ -65,9 +47,7 @@ def _display_name(text: str) -> str:
         raise ValueError(
             "must not contain an email address, because people would take it for the sender's; write the name alone"
         )
-    if _ENCODED_WORD.search(plain):
-        raise ValueError('must not be an encoded word ("=?utf-8?...?="); write the name itself')
-    return text
+    return without_encoded_words(text)
 
 
 def _list_item(text: str) -> str:
@@ -112,26 +92,21 @@ def _webhook_url_or_none(text: str) -> str:
     return word if word == NO_WEBHOOK else webhook_url(text)
 
 
-def _without_controls(text: str) -> str:
-    """Refuse control characters, line breaks, and halves of characters."""
-    return _refuse(text, next((at for at, char in enumerate(text) if unicodedata.category(char) in _CONTROLS), None))
-
-
 def _one_address(value: object) -> object:
     """Take the address out of the notations of mail programs, with nothing hidden in what is left out."""
-    return address_in(_one_line(value)) if isinstance(value, str) else value
+    return address_in(plain_line(value)) if isinstance(value, str) else value
 
 
 _Trimmed: Final = BeforeValidator(trimmed)
 """For types of one line. Blanks around it are not meant; inside it they are refused."""
 
-Text = Annotated[str, Mark.PLAIN, _Trimmed, AfterValidator(_one_line)]
+Text = Annotated[str, Mark.PLAIN, _Trimmed, AfterValidator(plain_line)]
 """One line of text that the operator's limits do not concern."""
 
 ListItem = Annotated[Text, Separable.BY_COMMAS, AfterValidator(_list_item)]
 """One line of a list, of at most `LIST_ITEM_LENGTH` characters, such as the name of an event."""
 
-_AnyHandle = Annotated[str, Field(min_length=1, max_length=255), _Trimmed, AfterValidator(_one_line)]
+_AnyHandle = Annotated[str, Field(min_length=1, max_length=255), _Trimmed, AfterValidator(plain_line)]
 _Handle = Annotated[_AnyHandle, AfterValidator(existing_handle)]
 
 AgentHandle = Annotated[_Handle, Mark.HANDLE]
@@ -148,7 +123,7 @@ LocalPart = Annotated[
     Mark.NEW_LOCAL_PART,
     Field(min_length=1, max_length=64),
     _Trimmed,
-    AfterValidator(_one_line),
+    AfterValidator(plain_line),
     AfterValidator(_local_part),
 ]
 """The part before the @ of a mailbox that the call creates; None for a random one."""
@@ -166,7 +141,7 @@ MailboxAddress = Annotated[
 DisplayName = Annotated[str, Mark.PLAIN, Field(max_length=255), _Trimmed, AfterValidator(_display_name)]
 """The sender name people see."""
 
-_URL = Annotated[str, Mark.WEBHOOK_URL, Field(max_length=MAX_URL), _Trimmed, AfterValidator(_one_line)]
+_URL = Annotated[str, Mark.WEBHOOK_URL, Field(max_length=MAX_URL), _Trimmed, AfterValidator(plain_line)]
 
 WebhookURL = Annotated[_URL, AfterValidator(webhook_url)]
 """An https URL on the public internet, see `inkbox_mcp.toolkit.webhook_guard`."""
@@ -189,13 +164,13 @@ WithMailbox = Annotated[Boolean, Mark.WITH_MAILBOX]
 ResourceID = Annotated[Text, Separable.BY_COMMAS, AfterValidator(_uuid)]
 """A UUID."""
 
-FileName = Annotated[str, Mark.PLAIN, Field(min_length=1, max_length=255), _Trimmed, AfterValidator(_without_controls)]
+FileName = Annotated[str, Mark.PLAIN, Field(min_length=1, max_length=255), _Trimmed, AfterValidator(without_controls)]
 """The name of a file as a mail has it. Characters that are only invisible may be a part of it."""
 
 PageSize = Annotated[WholeNumber, Field(ge=1, le=200)]
 """The number of items of a page."""
 
-SearchText = Annotated[str, Mark.PLAIN, Field(max_length=320), _Trimmed, AfterValidator(_one_line)]
+SearchText = Annotated[str, Mark.PLAIN, Field(max_length=320), _Trimmed, AfterValidator(plain_line)]
 """Text to look for; empty finds everything."""
 
 Cursor = Annotated[Text, AfterValidator(_cursor)]

@@ -1,19 +1,27 @@
-"""Makes a name that a stranger chose into the name of a file on this machine, on every system and for every reader.
+"""Names of files, on every system and for every reader: made harmless, or refused, and what they say of a file.
 
 What a person sees is what the system acts on: no hidden or bidirectional characters, no folders, no names that a system
 takes for devices or streams, and none that hide a file.
 """
 
+import mimetypes
 import re
+import unicodedata
 from collections.abc import Iterator
+from functools import cache
 from itertools import count
 
 from inkbox_mcp.mail.visible import visible_text
-from inkbox_mcp.text import one_line
+from inkbox_mcp.text import first_hidden, one_line
 
 NAMELESS = "attachment"
 MAX_BYTES = 150
 """Bytes of a name in UTF-8; systems take 255, and encrypting ones 143 to 175."""
+
+MAX_NAME = 255
+"""Characters of the name of an attachment."""
+
+UNKNOWN_TYPE = "application/octet-stream"
 
 _LONGEST_EXTENSION = 20
 _LONGEST_READ = 4096
@@ -25,6 +33,68 @@ _RESERVED = re.compile(
     r"|(?:desktop|autorun)\.(?:ini|inf)$",
     re.IGNORECASE,
 )
+
+# Which Inkbox does not send.
+_NEVER_SENT = re.compile(r"\.(?:exe|bat|scr)$", re.IGNORECASE)
+_COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
+# Frequent in mail, and not known to every Python that is supported.
+_OPEN_XML, _OPEN_DOCUMENT = "application/vnd.openxmlformats-officedocument.", "application/vnd.oasis.opendocument."
+_MORE_TYPES = {
+    ".7z": "application/x-7z-compressed",
+    ".docx": f"{_OPEN_XML}wordprocessingml.document",
+    ".xlsx": f"{_OPEN_XML}spreadsheetml.sheet",
+    ".pptx": f"{_OPEN_XML}presentationml.presentation",
+    ".odt": f"{_OPEN_DOCUMENT}text",
+    ".ods": f"{_OPEN_DOCUMENT}spreadsheet",
+    ".odp": f"{_OPEN_DOCUMENT}presentation",
+    ".epub": "application/epub+zip",
+    ".heic": "image/heic",
+    ".ics": "text/calendar",
+    ".md": "text/markdown",
+    ".rtf": "application/rtf",
+    ".webp": "image/webp",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+}
+
+
+def require_plain_name(name: str) -> None:
+    """Refuse the name of a file or folder that is hidden, or that a system or a mail program takes for something else.
+
+    It decides by the name alone, so that nothing can be learnt about what is on the disk.
+
+    Raises:
+        ValueError: a sentence for a model, about "a name".
+    """
+    if not 1 <= len(name) <= MAX_NAME:
+        raise ValueError(f"has a name that is empty or longer than {MAX_NAME} characters")
+    if first_hidden(name) is not None:
+        raise ValueError("has a name with hidden characters or line breaks; rename the file")
+    if name[0] in ".~" or name[-1] == "." or name != name.strip():
+        raise ValueError('has a name that begins with ".", "~" or a blank, or ends with "." or a blank')
+    if re.search(r"[/\\]", name) or _REFUSED.search(name) or _RESERVED.match(name):
+        raise ValueError('has a name with one of /\\<>:"|?*, or one that Windows reserves; rename the file')
+
+
+def is_never_sent(name: str) -> bool:
+    """Whether a file is of a type that Inkbox does not send, by the end of its name."""
+    plain = unicodedata.normalize("NFKC", name)  # people read full-width characters like normal ones
+    return _NEVER_SENT.search(plain) is not None
+
+
+def content_type_of(name: str) -> str:
+    """Return the media type that a name stands for, whatever else the system knows; `UNKNOWN_TYPE` for others."""
+    kind, compression = _types().guess_type(name)
+    return _COMPRESSED.get(compression, UNKNOWN_TYPE) if compression else kind or UNKNOWN_TYPE
+
+
+@cache
+def _types() -> mimetypes.MimeTypes:
+    """Return the types of the standard library, without the files that systems add to them."""
+    types = mimetypes.MimeTypes()
+    for extension, kind in _MORE_TYPES.items():
+        types.add_type(kind, extension)
+    return types
 
 
 def safe_name(name: str) -> str:

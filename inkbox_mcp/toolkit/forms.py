@@ -5,11 +5,13 @@ Only the form may differ. A value that could mean something else stays as it is,
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+
+from inkbox_mcp.toolkit.bounds import MAX_STRING, MaxBytes
 
 _BLANKS = "\t\n\v\f\r \xa0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """Spaces of all scripts, and what moves to another place on a page. The others of `str.strip` are hidden characters."""
@@ -32,24 +34,34 @@ class Form:
         words: the values of an argument that takes these words only, such as "active".
         items: the form of the items of an argument that takes a list, and no text beside it.
         separable: whether one text can contain several values of the type.
+        most_bytes: of a text, or of each item of a list.
     """
 
     words: tuple[str, ...] = ()
     items: "Form | None" = None
     separable: bool = False
+    most_bytes: int = MAX_STRING
 
 
-def form_of(kind: Any) -> Form:
-    """Return the form of an argument's type."""
-    arms = [arm for arm in _arms(kind, ()) if arm[0] is not NoneType]
+def form_of(kind: Any, metadata: Iterable[object] = ()) -> Form:
+    """Return the form of an argument's type.
+
+    Args:
+        kind: the type.
+        metadata: what pydantic took out of the `Annotated` around it.
+    """
+    arms = [arm for arm in _arms(kind, (*metadata,)) if arm[0] is not NoneType]
     if arms and all(get_origin(arm) is Literal for arm, _ in arms):
         words = [word for arm, _ in arms for word in get_args(arm) if word is not None]
         return Form(words=tuple(words) if all(isinstance(word, str) for word in words) else ())
     if len(arms) != 1:
         return Form()
-    ((arm, metadata),) = arms
-    items = get_args(arm) if get_origin(arm) is list else ()
-    return Form(items=form_of(items[0]) if items else None, separable=Separable.BY_COMMAS in metadata)
+    ((arm, found),) = arms
+    if get_origin(arm) is list and get_args(arm):
+        items = form_of(get_args(arm)[0])
+        return Form(items=items, most_bytes=items.most_bytes)
+    most = next((bound.most for bound in found if isinstance(bound, MaxBytes)), MAX_STRING)
+    return Form(separable=Separable.BY_COMMAS in found, most_bytes=most)
 
 
 def understood(value: object, form: Form) -> object:

@@ -1,7 +1,8 @@
 """Marks in the types of arguments, which say what a text names. The operator's limits use them.
 
-`inkbox_mcp.toolkit.fields` has the types. Limits find an argument by its mark, whatever its name, alone, optional or in
-a list. An argument with text and without a mark cannot be declared, so no tool can bypass the limits.
+`inkbox_mcp.toolkit.fields` and `mail_fields` have the types. Limits find an argument by its mark, whatever its name,
+alone, optional or in a list. An argument with text and without a mark cannot be declared, so no tool can bypass the
+limits.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,9 +15,9 @@ from pydantic import BaseModel
 from pydantic.errors import PydanticUndefinedAnnotation
 
 _WHAT_TO_USE = (
-    "use AgentHandle, MailboxAddress, LocalPart or WebhookURL of inkbox_mcp.toolkit.fields for what the operator's "
-    "limits are about; for text that names none of these, use another type of that module, such as Text, or "
-    "Annotated[str, Mark.PLAIN]"
+    "use AgentHandle, MailboxAddress, LocalPart or WebhookURL of inkbox_mcp.toolkit.fields, or Recipient of "
+    "inkbox_mcp.toolkit.mail_fields, for what the operator's limits are about; for text that names none of these, use "
+    "another type of these modules, such as Text, or Annotated[str, Mark.PLAIN]"
 )
 
 
@@ -29,6 +30,7 @@ class Mark(Enum):
     ADDRESS = "a mailbox that exists; sent in the form that was compared"
     NEW_LOCAL_PART = "the address of a mailbox that the call makes; None for a random one"
     WEBHOOK_URL = "where mail events go"
+    RECIPIENT = "whom mail goes to"
     PLAIN = "nothing that the operator limits"
     WITH_MAILBOX = "not text: a switch that is on if the call makes a mailbox"
 

@@ -145,6 +145,7 @@ class Operation(Generic[A, R]):
         text = [name for name, mark in marks(self.args).items() if mark is not Mark.WITH_MAILBOX]
         self._require_arguments("changes", self.changes, text)
         self._require_arguments("nullable", self.args.nullable, self.args.model_fields)
+        self._require_arguments("never_empty", self.args.never_empty, self.args.model_fields)
         if isinstance(self.confirm, str) and self.facts is None:
             self._require_arguments("confirm", arguments_in(self.confirm), self.args.model_fields)
 

@@ -12,12 +12,12 @@ import httpx2
 import jsonschema
 import pytest
 from mcp import MCPError
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.errors import InvalidArguments, quote_detail
 from inkbox_mcp.protocol.overload import is_overloaded
-from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_ITEMS, MAX_PROBLEMS, MAX_RESULT, MAX_STRING
+from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_ITEMS, MAX_PROBLEMS, MAX_RESULT, MAX_STRING, MaxBytes
 from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.near import SHORTLIST, nearest
 from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Result, operation
@@ -35,6 +35,7 @@ from tests.support.shared_servers import SharedHTTP
 from tests.support.stdio_sessions import whole
 
 OPERATIONS = EVERY
+LongText = Annotated[str, Mark.PLAIN, MaxBytes(10_000)]
 MAX_ERROR = 4096
 """Bytes of an error about arguments."""
 
@@ -146,6 +147,45 @@ def test_too_many_arguments_and_large_values_are_never_validated() -> None:
     assert not any(isinstance(line, str | list) for line in Seen.said)
     Seen.said.clear()
     assert get_seen.parse({"line": "é" * 2048}).supplied() == {"line": "é" * 2048}
+
+
+def test_a_type_may_take_more_than_others_and_what_is_larger_is_never_validated() -> None:
+    """The limit is of the type, wherever it stands; other arguments of the tool keep theirs."""
+
+    class Long(Args):
+        said: ClassVar[list[Any]] = []
+        body: LongText
+        html: Annotated[LongText | None, Field(description="Optional.")] = None
+        files: Annotated[list[LongText] | None, Field(max_length=9)] = None
+        line: Annotated[str, Mark.PLAIN] | None = None
+
+        @model_validator(mode="before")
+        @classmethod
+        def note(cls, data: dict[str, Any]) -> dict[str, Any]:
+            cls.said += [value for value in data.values() if isinstance(value, str | list)]
+            return data
+
+    @operation(READ_ONLY)
+    async def get_long(api: InkboxAPI, args: Long) -> Result:
+        raise NotImplementedError
+
+    most = "é" * 5_000
+    for more in ({"html": most}, {"files": [most] * 9}, {"files": most}):
+        given = {"body": most, **more}
+        assert get_long.parse(given).supplied() == {**given, **({"files": [most]} if more == {"files": most} else {})}
+    Long.said.clear()
+    with pytest.raises(InvalidArguments) as caught:
+        get_long.parse({"body": f"{most}x", "html": f"{most}x", "files": [most, f"{most}x"], "line": "é" * 2049})
+    for problem in ("body: must be", "html: must be", "files: item 1 must be"):
+        assert f"{problem} at most 10,000 bytes" in str(caught.value)
+    assert "line: must be at most 4,096 bytes" in str(caught.value)
+    with pytest.raises(InvalidArguments, match="files: must be at most 10,000 bytes"):
+        get_long.parse({"body": "x", "files": json.dumps([most, most])})
+    with pytest.raises(InvalidArguments, match="files: must have at most 64 items, not 65"):
+        get_long.parse({"body": "x", "files": ["x"] * (MAX_ITEMS + 1)})
+    with pytest.raises(InvalidArguments, match="unknown argument 'x'"):
+        get_long.parse({"body": "x", "x": most})
+    assert {*Long.said} == {"x"}
 
 
 def test_a_value_that_is_too_large_is_named_beside_what_else_is_wrong() -> None:

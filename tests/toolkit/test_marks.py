@@ -14,7 +14,7 @@ from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypeAliasType, TypedDict
 
 from inkbox_mcp.api.client import InkboxAPI
-from inkbox_mcp.toolkit import fields
+from inkbox_mcp.toolkit import fields, mail_fields
 from inkbox_mcp.toolkit.fields import (
     AgentHandle,
     Boolean,
@@ -31,6 +31,7 @@ from inkbox_mcp.toolkit.fields import (
     WebhookURL,
     WithMailbox,
 )
+from inkbox_mcp.toolkit.mail_fields import Recipient
 from inkbox_mcp.toolkit.marks import Mark, marked, marks, texts
 from inkbox_mcp.toolkit.operation import ADDITIVE, DESTRUCTIVE, READ_ONLY, Args, Operation, Result, operation
 from tests.support.catalogue import EVERY
@@ -125,6 +126,7 @@ MARKED: list[tuple[Any, Mark]] = [
     (AgentHandle | None, Mark.HANDLE),
     (LocalPart | None, Mark.NEW_LOCAL_PART),
     (list[WebhookURL], Mark.WEBHOOK_URL),
+    (list[Recipient], Mark.RECIPIENT),
     (Text, Mark.PLAIN),
     (list[ListItem], Mark.PLAIN),
     (DisplayName | None, Mark.PLAIN),
@@ -284,10 +286,11 @@ def test_texts_are_listed_with_their_places() -> None:
 
 
 def test_every_type_of_text_is_marked() -> None:
-    """Every text type in `fields` has a mark, so an argument that uses it is marked."""
-    shared = {name: kind for name, kind in vars(fields).items() if name[0].isupper() and hasattr(kind, "__metadata__")}
+    """Every text type in `fields` and `mail_fields` has a mark, so an argument that uses it is marked."""
+    names = {**vars(fields), **vars(mail_fields)}
+    shared = {name: kind for name, kind in names.items() if name[0].isupper() and hasattr(kind, "__metadata__")}
     of_text = {name: kind for name, kind in shared.items() if kind.__origin__ is str}
-    assert {"AgentHandle", "MailboxAddress", "WebhookURL", "DisplayName", "Cursor"} <= {*of_text}
+    assert {"AgentHandle", "MailboxAddress", "WebhookURL", "DisplayName", "Cursor", "Recipient"} <= {*of_text}
     for name, kind in of_text.items():
         model = create_model("Arguments", __base__=Args, one=(kind, ...), local_part=(LocalPart, ...))
         assert "one" in marks(model), name
@@ -297,7 +300,7 @@ def test_every_type_of_text_is_marked() -> None:
 def test_no_argument_that_sounds_like_a_name_is_plain_text(name: str) -> None:
     """The operator's limits apply only to arguments with marks of addresses, handles and URLs."""
     for argument, mark in marks(EVERY[name].args).items():
-        sounds = argument.endswith(("handle", "address", "local_part", "url"))
+        sounds = argument.endswith(("handle", "address", "local_part", "url")) or argument in {"to", "cc", "bcc"}
         assert (mark not in {Mark.PLAIN, Mark.WITH_MAILBOX}) is sounds, argument
 
 
@@ -348,4 +351,15 @@ def test_null_has_a_meaning_only_for_arguments_that_there_are() -> None:
         hook: WebhookURL | None = None
 
     with pytest.raises(TypeError, match="nullable names webhook, and can name hook"):
+        declare(Misspelt)
+
+
+def test_only_arguments_that_there_are_can_be_refused_when_they_are_empty() -> None:
+    """The empty string of a misspelt argument would count as omitted."""
+
+    class Misspelt(Args):
+        never_empty: ClassVar[frozenset[str]] = frozenset({"webhook"})
+        hook: WebhookURL | None = None
+
+    with pytest.raises(TypeError, match="never_empty names webhook, and can name hook"):
         declare(Misspelt)
