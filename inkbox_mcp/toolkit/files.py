@@ -8,23 +8,18 @@ was opened, and a link is never followed. All functions block: run them in a thr
 import errno
 import os
 import secrets
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 from inkbox_mcp.errors import NotSaved
 from inkbox_mcp.toolkit.file_names import numbered, safe_name
+from inkbox_mcp.toolkit.folders import NO_LINK, OpenFolder, opened
 
 MOST_OF_ONE_NAME = 1000
 """Files of one name in the folder."""
 
-_HAS_DESCRIPTORS = {os.open, os.link, os.stat, os.unlink} <= os.supports_dir_fd
-_LINK = getattr(os, "O_NOFOLLOW", 0)
-_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _LINK
-# Parent folders, such as /home, may be executable but not readable.
-_ON_THE_WAY = _FOLDER | getattr(os, "O_PATH", 0)
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _LINK | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _FOLLOWS = os.link not in os.supports_follow_symlinks
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 """Why a file system, such as FAT, has no second names for files."""
@@ -45,23 +40,18 @@ def save(folder: Path, name: str, content: bytes) -> Path:
         NotSaved: it cannot be written; nothing is left of it.
     """
     try:
-        with _opened(folder) as place:
-            return folder / place.add(safe_name(name), content)
+        with opened(folder) as place:
+            return folder / _Saving(place).add(safe_name(name), content)
     except OSError as error:
         raise NotSaved(_why(error)) from None
 
 
-class _Folder:
-    """An open folder.
+class _Saving:
+    """Writes files into an open folder."""
 
-    Args:
-        path: of the folder.
-        descriptor: of the folder; None where the system takes paths only.
-    """
-
-    def __init__(self, path: Path, descriptor: int | None) -> None:
-        self._path = path
-        self._descriptor = descriptor
+    def __init__(self, folder: OpenFolder) -> None:
+        self._at = folder.at
+        self._descriptor = folder.descriptor
 
     def add(self, name: str, content: bytes) -> str:
         """Write a new file and return its name.
@@ -115,35 +105,6 @@ class _Folder:
         except OSError:
             os.unlink(self._at(name), dir_fd=here)
             raise
-
-    def _at(self, name: str) -> str:
-        return name if self._descriptor is not None else str(self._path / name)
-
-
-@contextmanager
-def _opened(folder: Path) -> Generator[_Folder]:
-    """Open a folder, each one on the way by itself, so that none can be replaced by a link.
-
-    Raises:
-        OSError: it is missing, no folder, or a link is on the way.
-    """
-    if not _HAS_DESCRIPTORS:
-        if folder.resolve(strict=True) != folder:
-            raise NotADirectoryError(errno.ENOTDIR, "a link is on the way")
-        yield _Folder(folder, None)
-        return
-    *way, last = folder.parts
-    descriptor = None
-    try:
-        for part in [*way, last]:
-            inner = os.open(part, _FOLDER if part is last else _ON_THE_WAY, dir_fd=descriptor)
-            if descriptor is not None:
-                os.close(descriptor)
-            descriptor = inner
-        yield _Folder(folder, descriptor)
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
 
 
 def _why(error: OSError) -> str:
