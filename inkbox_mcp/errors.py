@@ -29,7 +29,8 @@
         ├── Conflict            409
         ├── Invalid             422
         ├── RateLimited         429
-        │   └── OverLimit       this server's own limit, without asking the API
+        │   ├── OverLimit       this server's own limit, without asking the API
+        │   └── TooManyRecipients  its limit of recipients in an hour, too
         ├── Unavailable         503
         └── ServerError         any other 5xx
 
@@ -71,8 +72,8 @@ class InkboxError(Exception):
 
     code: ClassVar[str] = "error"
     advice: ClassVar[str] = ""
-    retryable: ClassVar[bool] = False
-    is_tempting: ClassVar[bool] = False
+    retryable: bool = False
+    is_tempting: bool = False
 
     def __init__(self, what: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(what)
@@ -477,6 +478,31 @@ class OverLimit(RateLimited):
     def __init__(self, rate: str, wait: float) -> None:
         InkboxError.__init__(self, f"this server's limit of {rate} per caller was reached.", retry_after=wait)
         self.detail = None
+
+
+class TooManyRecipients(RateLimited):
+    """The operator's limit of recipients in an hour does not allow a message; nothing was sent.
+
+    Args:
+        number: of the message's recipients.
+        most: that an Inkbox key may have in an hour.
+        wait: seconds until the message may be sent; None if it never may, because it has more than `most`.
+    """
+
+    code = "too_many_recipients"
+
+    def __init__(self, number: int, most: int, wait: float | None) -> None:
+        has = f"the message has {number} recipient{'' if number == 1 else 's'}"
+        if wait is None:
+            what = f"{has}, and this server allows {most} in an hour, so it can never be sent."
+            remedy = "who can ask the operator of this server for more"
+            self.retryable, self.is_tempting = False, True
+        else:
+            what = f"{has}, and fewer are left of the {most} that this server allows in an hour."
+            remedy = "who can wait, or ask the operator of this server for more"
+        InkboxError.__init__(self, what, retry_after=wait)
+        self.detail = None
+        self.looked_up = f"Nothing was sent. Tell the user, {remedy}; do not split the message."
 
 
 class Unavailable(APIError):

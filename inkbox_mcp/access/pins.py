@@ -1,24 +1,29 @@
-"""The operator's limits on which agents' mailboxes a server touches.
+"""The operator's limits on which agents' mailboxes a server touches, and whom their mail goes to.
 
 `--allow-handles` and `--allow-addresses` pin a server to its own agents, with glob patterns. Names that do not match
 are refused before a request is sent, and removed from lists. With handles alone, the addresses of these handles'
 mailboxes are allowed, which needs a request for the identities. With addresses, only these are allowed.
+
+`--allow-recipients` is about addresses that mail goes to: those in arguments, and those that an answer of the API names
+to whom a reply goes.
 """
 
-from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import unquote
 
 from pydantic import SecretStr
 
+from inkbox_mcp.access.patterns import Patterns, RecipientPatterns
+from inkbox_mcp.access.recipients import RecipientCount
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.connection import Connection
 from inkbox_mcp.api.generations import KnownGeneration, address_of
-from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, SIGNUP, WEBHOOKS, WHOAMI, Path
+from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, SEND_LOOKUP, SIGNUP, WEBHOOKS, WHOAMI, Path
 from inkbox_mcp.api.paths import path as path_to
 from inkbox_mcp.api.responses import read_list
-from inkbox_mcp.errors import NotAllowed, NotFound
+from inkbox_mcp.errors import NotAllowed, NotConfigured, NotFound
+from inkbox_mcp.text import MAX_ADDRESS, quoted
 from inkbox_mcp.toolkit.addresses import DOMAIN
 from inkbox_mcp.toolkit.marks import Mark, marked, marks, texts
 from inkbox_mcp.toolkit.operation import Args, Result
@@ -26,8 +31,9 @@ from inkbox_mcp.toolkit.webhook_guard import NO_WEBHOOK, webhook_host
 
 _IDENTITY, _MAILBOX = path_to(IDENTITIES, ""), path_to(MAILBOXES, "")
 _LISTS = frozenset({IDENTITIES.template, MAILBOXES.template})
-# Tools look up a subscription's mailbox first, which is checked. `whoami` and the signup are about the key.
-_UNCHECKED = frozenset({WHOAMI.template, SIGNUP.template, WEBHOOKS.template, path_to(WEBHOOKS, "").template})
+# Tools look up a subscription's mailbox first, which is checked. `whoami` and the signup are about the key. The look-up
+# of a sent message is about a key that the call itself made, for a mailbox that was checked when the message was sent.
+_UNCHECKED = frozenset(path.template for path in (WHOAMI, SIGNUP, WEBHOOKS, path_to(WEBHOOKS, ""), SEND_LOOKUP))
 # The address in the path decides, and it is sent in full; messages do not show the address of their mailbox.
 _MAIL = f"{_MAILBOX.template}/"
 _CHECKED = _LISTS | {path.template for path in (_IDENTITY, _MAILBOX, path_to(IDENTITIES, "", Path("mailbox")))}
@@ -44,6 +50,8 @@ class PinnedAPI(InkboxAPI):
         handles: patterns of allowed handles.
         addresses: patterns of allowed addresses. A local part alone counts as an address of Inkbox's domain.
         webhook_hosts: patterns of allowed hosts of webhook URLs.
+        recipients: patterns of allowed addresses to send mail to.
+        count: counts the recipients of each key.
     """
 
     def __init__(
@@ -56,11 +64,15 @@ class PinnedAPI(InkboxAPI):
         handles: Iterable[str],
         addresses: Iterable[str],
         webhook_hosts: Iterable[str],
+        recipients: Iterable[str],
+        count: RecipientCount,
     ) -> None:
         super().__init__(connection, api_key, share, known)
         self._handles = Patterns(handles)
         self._addresses = Patterns(addresses)
         self._webhook_hosts = Patterns(webhook_hosts)
+        self._recipients = RecipientPatterns(recipients)
+        self._count = count
         self._is_pinned = bool(self._handles or self._addresses)
 
     @property
@@ -82,6 +94,8 @@ class PinnedAPI(InkboxAPI):
         Raises:
             NotAllowed: naming the argument and the patterns.
         """
+        for argument, address in marked(args, Mark.RECIPIENT):
+            self._recipients.require(argument, address)
         owners = marked(args, Mark.HANDLE, Mark.NEW_HANDLE, Mark.NEW_OWNER)
         for argument, handle in owners:
             self._handles.require(argument, handle)
@@ -144,6 +158,26 @@ class PinnedAPI(InkboxAPI):
         elif path.startswith(_MAILBOX):
             self._addresses.require("email_address", _full(_name(path, _MAILBOX)))
 
+    def permit_recipients(self, addresses: Sequence[str]) -> None:
+        """Refuse recipients that the operator does not allow.
+
+        Raises:
+            NotAllowed: names the first of them, and the patterns.
+        """
+        for address in addresses:
+            if not self._recipients.match(address):
+                raise NotAllowed(f"the recipient {quoted(address, MAX_ADDRESS)}", str(self._recipients))
+
+    async def count_recipients(self, number: int) -> None:
+        """Count the recipients of a message for this key.
+
+        Raises:
+            TooManyRecipients: the operator's limit does not allow so many now.
+        """
+        if self._api_key is None:
+            raise NotConfigured
+        await self._count.add(self._api_key, number)
+
     def check(self, method: str, path: Path, data: object) -> None:
         """Refuse an answer about an object that is not allowed, because the API may understand a name differently.
 
@@ -196,31 +230,6 @@ class PinnedAPI(InkboxAPI):
 
     async def _addresses_of_handles(self) -> set[str]:
         return {_full(address_of(identity) or "") for identity in await self.get_list(IDENTITIES)}
-
-
-class Patterns(tuple[str, ...]):
-    """Glob patterns, as written or in lower case. No patterns match everything.
-
-    The value's case is not changed: the API may distinguish values that differ in case only.
-    """
-
-    __slots__ = ()
-
-    def match(self, value: str) -> bool:
-        """Whether a value matches one of the patterns."""
-        return not self or any(fnmatchcase(value, form) for pattern in self for form in (pattern, pattern.lower()))
-
-    def require(self, argument: str, value: str) -> None:
-        """Refuse the value of an argument that does not match.
-
-        Raises:
-            NotAllowed: names the argument and the patterns.
-        """
-        if not self.match(value):
-            raise NotAllowed(argument, str(self))
-
-    def __str__(self) -> str:
-        return " or ".join(self)
 
 
 def _no_rule(path: Path) -> NotAllowed:

@@ -1,4 +1,4 @@
-"""Limits the calls of each tenant by a sliding window, in memory or shared by replicas through Redis.
+"""Limits what each tenant does, such as its calls, by a sliding window, in memory or shared by replicas through Redis.
 
 The window counts the calls of the current fixed window, plus those of the previous one in proportion to its overlap
 with the sliding window. Fixed windows alone would allow twice the rate around their boundary. A log of all calls would
@@ -31,13 +31,14 @@ _CONNECTIONS = 16
 
 
 class RateLimit:
-    """A limit of calls for each tenant.
+    """A limit of calls, or of something else that is counted, for each tenant.
 
     While Redis does not answer, this process counts in its own memory.
 
     Args:
         rate: see `inkbox_mcp.settings.values.Rate`.
         store: the URL of a Redis that replicas share; None for memory.
+        counted: what is counted, if not calls: a word that keeps it apart in the store.
         metrics: counts failures of the store.
         clock: monotonic seconds.
 
@@ -51,11 +52,13 @@ class RateLimit:
         rate: Rate,
         store: str | None = None,
         *,
+        counted: str = "",
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._rate = rate
         self._memory = _Memory(rate, clock)
-        self._redis = _Redis(rate, store) if store else None
+        self._redis = _Redis(rate, store, counted) if store else None
         self._metrics = metrics or Metrics()
         self._clock = clock
         self._ask_again_at: float | None = None
@@ -66,24 +69,28 @@ class RateLimit:
             with anyio.move_on_after(1, shield=True):
                 await self._redis.aclose()
 
-    async def take(self, tenant: str) -> float | None:
-        """Count one call of a tenant, if the limit allows it.
+    async def take(self, tenant: str, count: int = 1) -> float | None:
+        """Count a call of a tenant, or several things at once, if the limit allows all of them.
 
         Args:
             tenant: identifies the tenant.
+            count: how many; of a number that is not allowed as a whole, none is counted.
 
         Returns:
-            None if the call was counted; otherwise the seconds until it may be made, in tenths and never 0.
+            None if all were counted; otherwise the seconds until they may be, in tenths and never 0. Infinite if they
+            never may, because the rate has fewer.
         """
+        if count > self._rate.calls:
+            return math.inf
         store_was_lost = self._ask_again_at is not None
         if not self._redis or not self._is_time_to_ask():
-            return self._memory.take(tenant)
+            return self._memory.take(tenant, count)
         try:
             with anyio.fail_after(STORE_PATIENCE):
-                wait = await self._redis.take(tenant)
+                wait = await self._redis.take(tenant, count)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the store, calls go on
             self._lose_store(error)
-            return self._memory.take(tenant)
+            return self._memory.take(tenant, count)
         # An answer to a request from before the failure does not show that the store works again.
         if store_was_lost and self._ask_again_at is not None:
             self._ask_again_at = None
@@ -117,24 +124,24 @@ class _Memory:
         self._previous: dict[str, int] = {}
         self._current: dict[str, int] = {}
 
-    def take(self, tenant: str) -> float | None:
+    def take(self, tenant: str, count: int) -> float | None:
         window, passed = divmod(self._clock(), self._rate.seconds)
         if window != self._window:
             self._previous = self._current if window == self._window + 1 else {}
             self._current, self._window = {}, window
-        count = self._current.get(tenant, 0)
-        wait = _wait(self._rate, self._previous.get(tenant, 0), count, self._rate.seconds - passed)
+        taken = self._current.get(tenant, 0)
+        wait = _wait(self._rate, self._previous.get(tenant, 0), taken, self._rate.seconds - passed, count)
         if wait is None:
-            if not count and len(self._current) >= MAX_TENANTS:
+            if not taken and len(self._current) >= MAX_TENANTS:
                 self._current.clear()  # invented tenants gain nothing by this: each has a new window anyway
-            self._current[tenant] = count + 1
+            self._current[tenant] = taken + count
         return wait
 
 
 class _Redis:
     """Windows in Redis, shared by replicas."""
 
-    def __init__(self, rate: Rate, url: str) -> None:
+    def __init__(self, rate: Rate, url: str, counted: str) -> None:
         try:
             from limits.aio.storage import RedisStorage
             from redis.asyncio import BlockingConnectionPool
@@ -154,37 +161,41 @@ class _Redis:
         options: dict[str, Any] = {"connection_pool": self._pool}
         self._storage = RedisStorage("redis://", implementation="redispy", key_prefix="inkbox-mcp", **options)
         self._rate = rate
+        self._suffix = f"/{rate.calls}/{rate.seconds}{counted and f'/{counted}'}"
 
     async def aclose(self) -> None:
         await self._pool.aclose()
 
-    async def take(self, tenant: str) -> float | None:
+    async def take(self, tenant: str, count: int) -> float | None:
         calls, seconds = self._rate.calls, self._rate.seconds
         # Hashed, because others can read the store, and a name may be long.
-        key = f"{sha256(tenant.encode()).hexdigest()[:32]}/{calls}/{seconds}"
-        if await self._storage.acquire_sliding_window_entry(key, calls, seconds):
+        key = f"{sha256(tenant.encode()).hexdigest()[:32]}{self._suffix}"
+        if await self._storage.acquire_sliding_window_entry(key, calls, seconds, count):
             return None
         previous, previous_left, current, current_left = await self._storage.get_sliding_window(key, seconds)
         # Redis keeps a window for twice its length: as the current and as the previous one.
         left = max(current_left - seconds, 0) if current_left else previous_left
-        return _wait(self._rate, previous, current, left) or _tenths(0)
+        return _wait(self._rate, previous, current, left, count) or _tenths(0)
 
 
-def _wait(rate: Rate, previous: int, current: int, left: float) -> float | None:
-    """Return the seconds until one more call is allowed; None for now.
+def _wait(rate: Rate, previous: int, current: int, left: float, count: int) -> float | None:
+    """Return the seconds until so many more calls are allowed; None for now.
 
     Args:
         rate: the limit.
         previous: calls in the previous window.
         current: calls in the current window.
         left: seconds until the current window ends.
+        count: calls to add, at most those of the rate.
     """
-    calls, seconds = rate.calls, rate.seconds
-    if int(previous * left / seconds) + current < calls:
+    seconds = rate.seconds
+    enough = rate.calls - count + 1  # with so many calls before them, they are not allowed
+    if int(previous * left / seconds) + current < enough:
         return None
-    if current >= calls:
-        return _tenths(left)
-    return _tenths(left - (calls - current) * seconds / previous)
+    if current < enough:
+        return _tenths(left - (enough - current) * seconds / previous)
+    # When the current window has become the previous one, its calls count less and less.
+    return _tenths(left + seconds - enough * seconds / current)
 
 
 def _tenths(seconds: float) -> float:

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from inkbox_mcp.access.generations import recall, remember
 from inkbox_mcp.access.pins import PinnedAPI
 from inkbox_mcp.access.rate_limits import RateLimit
+from inkbox_mcp.access.recipients import RecipientCount
 from inkbox_mcp.access.scopes import EVERYTHING
 from inkbox_mcp.api.connection import Connection, TransportFactory
 from inkbox_mcp.api.embedded import SandboxTransport
@@ -72,7 +73,7 @@ class Tenants:
         metrics: counts requests and refusals.
 
     Raises:
-        SettingsError: the store of the rate limit cannot be used.
+        SettingsError: the store of the limits cannot be used.
     """
 
     def __init__(
@@ -89,13 +90,13 @@ class Tenants:
             transport=transport,
             metrics=self._metrics,
         )
+        self._limit, self._recipients = _limits(settings, self._metrics)
         own = SANDBOX_KEY if settings.sandbox else settings.api_key
         self._own = self._api(own, None, self._known_of(own))
         self._own_problem = None if own is None else not_a_key(own.get_secret_value())
         self._by_key: OrderedDict[str, PinnedAPI] = OrderedDict()
         self._in_use: WeakValueDictionary[str, PinnedAPI] = WeakValueDictionary()
         self._known: WeakValueDictionary[str, KnownGeneration] = WeakValueDictionary()
-        self._limit = _rate_limit(settings, self._metrics)
         self._metrics.limited_to(settings.max_concurrency)
 
     async def __aenter__(self) -> Self:
@@ -105,6 +106,7 @@ class Tenants:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._connection.aclose()
+        await self._recipients.aclose()
         if self._limit:
             await self._limit.aclose()
 
@@ -172,6 +174,8 @@ class Tenants:
             handles=settings.allow_handles,
             addresses=settings.allow_addresses,
             webhook_hosts=settings.allow_webhook_hosts,
+            recipients=settings.allow_recipients,
+            count=self._recipients,  # of all keys, so that a key's count outlives its API object
         )
 
 
@@ -190,11 +194,12 @@ def _single_key(keys: tuple[str, ...]) -> str | None:
     return key
 
 
-def _rate_limit(settings: Settings, metrics: Metrics) -> RateLimit | None:
-    if settings.rate_limit is None:
-        return None
-    store = settings.rate_limit_store
+def _limits(settings: Settings, metrics: Metrics) -> tuple[RateLimit | None, RecipientCount]:
+    """Make the limits of calls and of recipients, which count in the same store."""
+    rate, store = settings.rate_limit, settings.rate_limit_store
+    url = store.get_secret_value() if store else None
     try:
-        return RateLimit(settings.rate_limit, store.get_secret_value() if store else None, metrics=metrics)
+        calls = RateLimit(rate, url, metrics=metrics) if rate else None
+        return calls, RecipientCount(settings.max_recipients_per_hour, url, metrics=metrics)
     except ValueError as error:
         raise SettingsError(f"--rate-limit-store: {error}") from None

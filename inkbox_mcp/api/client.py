@@ -241,23 +241,23 @@ class InkboxAPI:
         """
 
     def permit_recipients(self, addresses: Sequence[str]) -> None:
-        """Refuse recipients that mail must not go to. This class refuses none.
+        """Refuse recipients of a message that must not be sent. This class refuses none.
 
         Args:
-            addresses: of a message.
+            addresses: all that the message goes to: To, Cc and Bcc, also those that a reply gets from a message.
 
         Raises:
             NotAllowed: the operator does not allow one of them.
         """
 
     async def count_recipients(self, number: int) -> None:
-        """Count recipients before a message is sent. This class does not.
+        """Count the recipients of a message before it is sent, once for all attempts. This class refuses none.
 
         Args:
-            number: of the message's recipients.
+            number: of recipients, in To, Cc and Bcc together.
 
         Raises:
-            TooManyRecipients: with these, they are more than the operator allows.
+            TooManyRecipients: the operator's limit does not allow so many now; none was counted.
         """
 
     def check(self, method: str, path: Path, data: object) -> None:

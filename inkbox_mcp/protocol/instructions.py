@@ -1,6 +1,6 @@
 """The instructions of the server: what a model reads before the list of tools."""
 
-from inkbox_mcp.access.pins import Patterns
+from inkbox_mcp.access.patterns import Patterns
 from inkbox_mcp.access.scopes import CHANGING, EVERYTHING, shortest
 from inkbox_mcp.access.tenants import Caller
 from inkbox_mcp.service import Service

@@ -31,6 +31,7 @@ from inkbox_mcp.settings.values import (
     LowerCase,
     Names,
     Origins,
+    Recipients,
     Scopes,
     StateKeys,
     StoreURL,
@@ -170,7 +171,7 @@ class Settings(BaseModel):
     rate_limit_store: Annotated[
         StoreURL | None,
         Group.LIMITS,
-        Field(description="A Redis in which replicas share the rate limit, such as redis://redis."),
+        Field(description="A Redis in which replicas share the counts of calls and recipients, such as redis://redis."),
     ] = None
     metrics: Annotated[bool, Mark.HTTP, Group.OPERATION, Field(description="Serve Prometheus metrics at /metrics.")] = (
         False
@@ -205,7 +206,10 @@ class Settings(BaseModel):
     confirm: Annotated[
         Confirm,
         Group.LIMITS,
-        Field(description="Ask before deleting or redirecting mail: `auto` (if the client can), `always`, `never`."),
+        Field(
+            description="Ask before deleting, redirecting or sending mail: `auto` (if the client can; before sending "
+            "only where a reply or a forward goes to people outside the thread), `always`, `never`."
+        ),
     ] = "auto"
     confirm_timeout: Annotated[
         float,
@@ -227,10 +231,25 @@ class Settings(BaseModel):
     allow_webhook_hosts: Annotated[
         Hosts, Mark.LIMIT, Group.LIMITS, Field(description="Let webhooks go to these hosts only (globs).")
     ] = ()
+    allow_recipients: Annotated[
+        Recipients, Mark.LIMIT, Group.LIMITS, Field(description="Send mail to these addresses only (globs).")
+    ] = ()
+    max_recipients_per_hour: Annotated[
+        int,
+        Group.LIMITS,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="Recipients (To, Cc and Bcc) that the messages of one Inkbox key may have in an hour.",
+        ),
+    ] = 100
     attachments_dir: Annotated[
         Folder | None,
         Group.LIMITS,
-        Field(description="An existing folder in which attachments may be saved; not with --http. Default: none."),
+        Field(
+            description="An existing folder in which attachments may be saved, and from which files may be sent; not "
+            "with --http. Default: none."
+        ),
     ] = None
     no_warm_start: Annotated[
         bool, Group.OPERATION, Field(description="Load everything at each start, and keep no recording for the next.")
@@ -274,8 +293,6 @@ class Settings(BaseModel):
             yield from self._http_contradictions()
         if self.sandbox:
             yield from self._sandbox_contradictions()
-        if self.rate_limit_store and not self.rate_limit:
-            yield "--rate-limit-store needs --rate-limit"
         if self.rate_limit_store and not (find_spec("limits") and find_spec("redis")):
             yield "--rate-limit-store needs an extra: pip install 'inkbox-mcp[rate-limit]'"
 

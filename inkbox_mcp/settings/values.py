@@ -18,6 +18,10 @@ HOST_AND_PORT = r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]*|\*))?"
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
+# Of characters that a plain address or a glob can have; the domain has a dot, or something that may be one.
+_RECIPIENT_PATTERN = re.compile(
+    r"[\w.#$&'*+/=?^`{|}~\[\]!-]+@(?=.*[.*?\[])[a-zA-Z0-9*?\[!-][a-zA-Z0-9.*?\[\]!-]*(?<!\.)", re.ASCII
+)
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -185,6 +189,13 @@ def _addresses(patterns: tuple[str, ...]) -> tuple[str, ...]:
     return patterns
 
 
+def _recipients(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    # Others match nothing, or more than is meant: *acme.com would match an address at evilacme.com.
+    if not all(_RECIPIENT_PATTERN.fullmatch(pattern) for pattern in patterns):
+        raise ValueError("must be addresses such as jane@example.com, or patterns such as *@example.com, in ASCII")
+    return patterns
+
+
 def _hosts(patterns: tuple[str, ...]) -> tuple[str, ...]:
     if any("/" in pattern or re.fullmatch(r"[^:]+:[0-9]*", pattern) for pattern in patterns):
         raise ValueError("must be hosts such as hooks.example.com or *.example.com, without https:// or port")
@@ -227,6 +238,7 @@ Folder = Annotated[Path, BeforeValidator(_folder)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Handles = Annotated[Names, AfterValidator(_handles)]
 Addresses = Annotated[Names, AfterValidator(_addresses)]
+Recipients = Annotated[Names, AfterValidator(_recipients)]
 Hosts = Annotated[Names, AfterValidator(_hosts)]
 HostNames = Annotated[Names, AfterValidator(_host_names)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_origins)]

@@ -1,6 +1,7 @@
 """The limit on a tenant's calls, kept in memory or shared by replicas through a real Redis."""
 
 import logging
+import math
 import subprocess
 import sys
 import time
@@ -147,6 +148,54 @@ async def test_whoever_waits_as_told_is_let_through(calls: int, seconds: int, pa
         assert await limit.take("acme") is None
 
 
+async def test_several_at_once_are_counted_whole_or_not_at_all() -> None:
+    """What is refused uses up nothing, so that less still goes through."""
+    clock = Clock()
+    limit = RateLimit(Rate.parse("10/h"), clock=clock)
+    assert await limit.take("acme", 8) is None
+    for _ in range(3):
+        assert await limit.take("acme", 3)
+    assert await limit.take("acme", 2) is None
+    assert await limit.take("acme")
+    assert await limit.take("other", 10) is None
+
+
+async def test_more_at_once_than_the_rate_has_can_never_be() -> None:
+    """However long the caller waits; the answer costs nothing of the rate."""
+    clock = Clock()
+    limit = RateLimit(Rate.parse("10/h"), clock=clock)
+    for _ in range(3):
+        assert await limit.take("acme", 11) == math.inf
+        clock.now += 7200
+    assert await limit.take("acme", 10) is None
+
+
+@given(
+    st.integers(1, 50),
+    st.integers(1, 100),
+    st.lists(st.tuples(st.floats(0, 30), st.integers(1, 50)), min_size=1, max_size=60),
+)
+async def test_whoever_waits_as_told_is_let_through_with_several(
+    most: int, seconds: int, takes: list[tuple[float, int]]
+) -> None:
+    """The wait may last beyond the end of the window: then the old ones must have become few enough."""
+    clock = Clock()
+    limit = RateLimit(Rate.parse(f"{most}/{seconds}s"), clock=clock)
+    for pause, count in takes:
+        clock.now += pause
+        wait = await limit.take("acme", count)
+        assert (wait == math.inf) == (count > most)
+        if wait is None or wait == math.inf:
+            continue
+        assert 0.1 <= wait <= 2 * seconds + 0.1
+        if wait > 0.2:
+            clock.now += wait - 0.12
+            assert await limit.take("acme", count)
+            wait = 0.12
+        clock.now += wait
+        assert await limit.take("acme", count) is None
+
+
 @given(st.lists(st.floats(0, 3), max_size=200))
 async def test_no_stretch_of_time_has_twice_the_calls(pauses: list[float]) -> None:
     """Two counters per tenant only estimate the rate; this bounds the error for any pattern of calls."""
@@ -290,6 +339,45 @@ async def test_the_wait_that_redis_tells_is_right(calls: int, tmp_path: Path) ->
             assert 0 < wait <= 1.1
             await anyio.sleep(wait)
             assert await limit.take("acme") is None
+
+
+@pytest.mark.slow
+async def test_replicas_count_several_at_once_whole_or_not_at_all(tmp_path: Path) -> None:
+    """And more than the rate has never, which is the same answer as without a store."""
+    with redis_on_socket(tmp_path) as (_, url):
+        async with limit_of("10/h", url) as one, limit_of("10/h", url) as other:
+            assert await one.take("acme", 11) == math.inf
+            assert await one.take("acme", 8) is None
+            wait = await other.take("acme", 4)
+            assert wait
+            # The 8 must first be of the previous window, and then count as 6.
+            assert 3600 < wait <= 4050.1
+            assert await other.take("acme", 2) is None
+            assert await one.take("acme")
+
+
+@pytest.mark.slow
+async def test_the_wait_for_several_that_redis_tells_is_right(tmp_path: Path) -> None:
+    """It lasts longer than the window, because what is in it must count less first."""
+    with redis_on_socket(tmp_path) as (_, url):
+        async with limit_of("4/s", url) as limit:
+            assert await limit.take("acme", 4) is None
+            wait = await limit.take("acme", 3)
+            assert wait
+            assert 0 < wait <= 1.6
+            await anyio.sleep(wait)
+            assert await limit.take("acme", 3) is None
+
+
+@pytest.mark.slow
+async def test_what_is_counted_is_kept_apart_in_the_store(tmp_path: Path) -> None:
+    """Two limits of one rate and for one tenant have nothing in common."""
+    with redis_on_socket(tmp_path) as (_, url):
+        things = RateLimit(Rate.parse("3/h"), url, counted="things")
+        async with limit_of("3/h", url) as calls:
+            assert await taken(calls, 9) == 3
+            assert await taken(things, 9) == 3
+            await things.aclose()
 
 
 @pytest.mark.slow

@@ -85,6 +85,7 @@ LISTED = {
     "allow_handles": ("sales-*", "support"),
     "allow_addresses": ("a@inkboxmail.com", "b@inkboxmail.com"),
     "allow_webhook_hosts": ("one.example", "*.two.example"),
+    "allow_recipients": ("jane@one.example", "*@two.example"),
 }
 
 

@@ -25,7 +25,6 @@ NEEDED: dict[str, dict[str, str]] = {
     "auth_scopes": OAUTH,
     "stateless": {"http": "true"},
     "metrics": {"http": "true"},
-    "rate_limit_store": {"rate_limit": "1/s"},
 }
 
 
@@ -134,7 +133,6 @@ def test_a_host_that_is_no_address_is_refused(host: str, config: Path) -> None:
         ({"auth_scopes": "staff", "http": "1"}, "--auth-scopes needs --auth-issuer"),
         ({"token": TOKEN, **OAUTH}, "INKBOX_MCP_TOKEN and --auth-issuer"),
         ({"api_key": KEY, "per_request_keys": "1", "http": "1"}, "must not have an Inkbox key of its own"),
-        ({"rate_limit_store": "redis://redis"}, "--rate-limit-store needs --rate-limit"),
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(flags: dict[str, str], named: str, config: Path) -> None:
@@ -160,6 +158,18 @@ def test_a_store_that_is_no_redis_is_refused_without_its_password(url: str, conf
     )
     settings = load({"rate_limit": "1/s", "rate_limit_store": "redis://:top-secret@redis"}, {}, config)
     assert "secret" not in repr(settings)
+
+
+def test_a_store_counts_recipients_also_without_a_rate_limit(config: Path) -> None:
+    """Replicas share the limit of recipients, which every server has."""
+    assert load({"rate_limit_store": "redis://redis"}, {}, config).rate_limit is None
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "1.5", "1000001", "", "many"])
+def test_a_number_of_recipients_that_is_none_is_refused(number: str, config: Path) -> None:
+    """It is no way to allow any number: a server that may send nothing has no such tools."""
+    assert refusal(config, {"max_recipients_per_hour": number}).startswith("--max-recipients-per-hour: ")
+    assert load({}, {}, config).max_recipients_per_hour == 100
 
 
 def test_a_flag_wins_over_the_environment_and_the_environment_over_the_file(config: Path) -> None:

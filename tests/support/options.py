@@ -41,6 +41,8 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "allow_handles": ("sales-*", ("sales-*",)),
     "allow_addresses": ("sales-*@inkboxmail.com", ("sales-*@inkboxmail.com",)),
     "allow_webhook_hosts": ("hooks.example.com", ("hooks.example.com",)),
+    "allow_recipients": ("*@example.com", ("*@example.com",)),
+    "max_recipients_per_hour": ("7", 7),
     "attachments_dir": (gettempdir(), Path(gettempdir()).resolve()),
     "no_warm_start": ("true", True),
     "log_level": ("DEBUG", "debug"),
