@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from inkbox_mcp.access.scopes import MAIL_READ, MAIL_SEND, needed
-from inkbox_mcp.errors import TooManyWaits
+from inkbox_mcp.errors import TooManyRecipients, TooManyWaits
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.tools import attachments, operations
 from tests.support.agents import connect
@@ -49,9 +49,12 @@ def test_scopes_are_those_of_the_document() -> None:
 
 
 def test_the_numbers_of_the_operators_choices_are_those_of_the_code() -> None:
-    """The default of `--max-waits`, its error, and what is shown of an attachment."""
+    """The defaults of two limits, their errors, and what is shown of an attachment."""
     most = Settings.model_fields["max_waits"].default
     assert f"may have at the same time, {most} unless it says otherwise" in DOCUMENT
     assert f"with `{TooManyWaits.code}`" in DOCUMENT
+    recipients = Settings.model_fields["max_recipients_per_hour"].default
+    assert re.search(rf"may have in an hour, {recipients} unless it\s+says otherwise", DOCUMENT)
+    assert f"and `{TooManyRecipients.code}` says when" in DOCUMENT
     assert f"texts of up to {attachments.MAX_CHARS:,} characters" in DOCUMENT
     assert f"pictures of up to {attachments.MAX_PICTURE_BYTES // 10**6} MB" in DOCUMENT

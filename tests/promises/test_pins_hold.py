@@ -13,7 +13,7 @@ from pydantic import Field
 
 from inkbox_mcp.access.tenants import LOCAL
 from inkbox_mcp.api.client import InkboxAPI
-from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, WEBHOOKS, WHOAMI, Path, path
+from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, SEND_LOOKUP, WEBHOOKS, WHOAMI, Path, path
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Generation, Store, create_app
 from inkbox_mcp.service import Answer, Service
@@ -29,6 +29,7 @@ from inkbox_mcp.toolkit.fields import (
     WebhookURLOrNone,
     WithMailbox,
 )
+from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.operation import ADDITIVE, READ_ONLY, Args, Operation, Result, operation
 from tests.support.agents import KEY, Agent, Handler, connect, text
 from tests.support.humans import Human
@@ -267,6 +268,18 @@ class SendsTwice(Sends):
     copy_to: MailboxAddress | None = None
 
 
+Addressee = Annotated[str, Mark.RECIPIENT]
+
+
+class Mails(Args):
+    """Recipients, under names that no tool uses."""
+
+    mailbox: MailboxAddress | None = None
+    whom: list[Addressee] | None = None
+    hidden: list[Addressee | None] | None = None
+    best_friend: Addressee | None = None
+
+
 class Moves(Args):
     """Handles, under names that no tool uses."""
 
@@ -325,6 +338,12 @@ async def get_sent(api: InkboxAPI, args: Sends) -> Ran:
 
 @operation(ADDITIVE)
 async def send_twice(api: InkboxAPI, args: SendsTwice) -> Ran:
+    """Return the arguments of the call."""
+    return Ran(given=args.supplied())
+
+
+@operation(ADDITIVE)
+async def mail_all(api: InkboxAPI, args: Mails) -> Ran:
     """Return the arguments of the call."""
     return Ran(given=args.supplied())
 
@@ -491,6 +510,64 @@ async def test_a_webhook_is_compared_whatever_it_is_called(arguments: dict[str, 
     async with future(allow_webhook_hosts="hooks.example.com") as server:
         assert f"{place} is outside" in (await server.call(hook_all, **arguments)).text
         assert not (await server.call(hook_all, first="https://hooks.example.com/")).is_error
+
+
+@pytest.mark.parametrize("more", [{}, ADDRESSES, HANDLES], ids=["alone", "addresses", "handles"])
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        ({"whom": ["jane@example.com", "evil@example.org"]}, "whom.1"),
+        ({"whom": ["jane@example.com"], "hidden": [None, "evil@example.org"]}, "hidden.1"),
+        ({"best_friend": "jane@example.com,evil@example.org"}, "best_friend"),
+        ({"best_friend": "ours"}, "best_friend"),
+    ],
+)
+async def test_a_recipient_is_compared_whatever_it_is_called(
+    more: dict[str, str], arguments: dict[str, Any], place: str
+) -> None:
+    """No request is sent before that, whatever else is limited; the mailbox that sends is another matter."""
+    async with future(allow_recipients="*@Example.com", **more) as server:
+        message = (await server.call(mail_all, mailbox="ours", **arguments)).text
+        assert message.startswith(
+            f"mail_all failed: {place} is outside what this server's operator allows (*@Example.com). Nothing was sent."
+        )
+        assert server.inkbox.requests == []
+        assert not (await server.call(mail_all, mailbox="ours", whom=["Jane@EXAMPLE.com"])).is_error
+
+
+async def test_a_recipient_that_a_tool_found_in_a_message_is_compared_too() -> None:
+    """Whoever wrote the message chose where a reply goes."""
+
+    async def reply(api: InkboxAPI) -> None:
+        api.permit_recipients(["jane@example.com", '"jane@example.com"@example.org'])
+        await api.post(path(MAILBOXES, "ours@inkboxmail.com", MESSAGES), {}, Result)
+
+    async with future(allow_recipients="*@example.com") as server:
+        message = await server.run(reply)
+        assert "the recipient \"'jane@example.com'@example.org\" is outside" in (message or "")
+        assert server.inkbox.requests == []
+
+
+async def test_recipients_are_counted_before_anything_is_sent() -> None:
+    """What is over the limit is refused with an error that a program understands."""
+
+    async def send(api: InkboxAPI) -> None:
+        await api.count_recipients(3)
+        await api.get_list(IDENTITIES)
+
+    async with future(max_recipients_per_hour=5) as server:
+        assert await server.run(send) is None
+        sent = len(server.inkbox.requests)
+        assert "the message has 3 recipients, and fewer are left of the 5" in (await server.run(send) or "")
+        assert len(server.inkbox.requests) == sent
+
+
+@pytest.mark.parametrize("limit", [ADDRESSES, HANDLES], ids=["addresses", "handles"])
+async def test_what_became_of_a_sent_message_can_be_looked_up(limit: dict[str, str]) -> None:
+    """The look-up is about a key that the call itself made."""
+    async with future(**limit) as server:
+        await server.run(lambda api: api.get(SEND_LOOKUP.where(idempotency_key="x"), Result))
+        assert server.inkbox.requests == ["GET /api/v1/message-sends/lookup?idempotency_key=x"]
 
 
 async def test_an_unsubscription_has_no_host_to_compare() -> None:
