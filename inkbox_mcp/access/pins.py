@@ -32,7 +32,7 @@ from inkbox_mcp.toolkit.webhook_guard import NO_WEBHOOK, webhook_host
 _IDENTITY, _MAILBOX = path_to(IDENTITIES, ""), path_to(MAILBOXES, "")
 _LISTS = frozenset({IDENTITIES.template, MAILBOXES.template})
 # Tools look up a subscription's mailbox first, which is checked. `whoami` and the signup are about the key. The look-up
-# of a sent message is about a key that the call itself made, for a mailbox that was checked when the message was sent.
+# of a sent message names the id of a mailbox that the call has checked, and the key of its own message.
 _UNCHECKED = frozenset(path.template for path in (WHOAMI, SIGNUP, WEBHOOKS, path_to(WEBHOOKS, ""), SEND_LOOKUP))
 # The address in the path decides, and it is sent in full; messages do not show the address of their mailbox.
 _MAIL = f"{_MAILBOX.template}/"

@@ -564,10 +564,10 @@ async def test_recipients_are_counted_before_anything_is_sent() -> None:
 
 @pytest.mark.parametrize("limit", [ADDRESSES, HANDLES], ids=["addresses", "handles"])
 async def test_what_became_of_a_sent_message_can_be_looked_up(limit: dict[str, str]) -> None:
-    """The look-up is about a key that the call itself made."""
+    """The look-up names the id of a mailbox that the call has already checked, and no address."""
     async with future(**limit) as server:
-        await server.run(lambda api: api.get(SEND_LOOKUP.where(idempotency_key="x"), Result))
-        assert server.inkbox.requests == ["GET /api/v1/message-sends/lookup?idempotency_key=x"]
+        await server.run(lambda api: api.get(SEND_LOOKUP.where(sender_id="1"), Result))
+        assert server.inkbox.requests == ["GET /api/v1/message-sends/lookup?sender_id=1"]
 
 
 async def test_an_unsubscription_has_no_host_to_compare() -> None:
