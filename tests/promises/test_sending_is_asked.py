@@ -62,7 +62,7 @@ async def test_the_question_shows_all_recipients_and_what_is_sent(
         assert question == (
             "Send this message?\nFrom: desk@inkboxmail.com\nTo: jane@example.com\nCc: bob@example.org\n"
             "Bcc: audit@example.net\nSubject: It\u2019s \u201cdone\u201d\nAttachments: invoice.pdf (12 bytes)\n"
-            f"Text: First line Second line. {'x' * 272}\u2026\nHTML: Seen"
+            f"Text: First line Second line. {'x' * 275}\u2026\nHTML: Seen"
         )
         assert len(await sent(desk)) == 1
 
