@@ -18,7 +18,7 @@ from inkbox_mcp.toolkit.rows import ListArgs, page_of
 from inkbox_mcp.tools.identities import by_address, if_it_was_meant
 from inkbox_mcp.tools.lists import get_lists
 
-Address = Annotated[MailboxAddress, Field(description="Its full address, or the part before the @.")]
+Address = Annotated[MailboxAddress, Field(description="Address, or its part before the @.")]
 
 DELETED_MAILBOX = "No active mailbox has this address; it may be deleted already."
 NO_MAILBOX = "No active mailbox has this address. Next: call list_mailboxes to see those that exist."

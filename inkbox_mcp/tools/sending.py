@@ -54,16 +54,16 @@ REPLAYED = (
 )
 
 People = Annotated[list[Recipient], Field(max_length=MOST_RECIPIENTS)]
+To = Annotated[People, Field(min_length=1, description="1-50 email addresses.")]
 Files = Annotated[
     list[AttachmentSource],
-    Field(
-        max_length=MOST_FILES, description="Files of the attachments folder, or data:TYPE;name=NAME;base64,... URLs."
-    ),
+    Field(max_length=MOST_FILES, description="Paths, or data:TYPE;name=NAME;base64,..."),
 ]
-Text = Annotated[MailBody | None, Field(description="Plain text.")]
-Key = Annotated[IdempotencyKey | None, Field(description="Repeat with the same: sent once. New: sent again.")]
+Text = Annotated[MailBody | None, Field(description="Plain text; or pass html.")]
+HTML = Annotated[MailBody | None, Field(description="Beside text, or alone.")]
+Key = Annotated[IdempotencyKey | None, Field(description="Sent once for each key.")]
 
-KEY = frozenset({"idempotency_key"})
+_KEY = frozenset({"idempotency_key"})
 _INVENTED: Mapping[str, str] = {
     **dict.fromkeys(("body", "message", "content", "body_text"), "pass it as text"),
     **dict.fromkeys(("body_html",), "pass it as html"),
@@ -75,7 +75,7 @@ _INVENTED: Mapping[str, str] = {
 
 
 class SendMessage(Args):
-    never_empty: ClassVar = KEY
+    never_empty: ClassVar = _KEY
     invented: ClassVar = {
         **OF_MAILBOX,
         **_INVENTED,
@@ -84,22 +84,25 @@ class SendMessage(Args):
     }
 
     email_address: Address
-    to: Annotated[list[Recipient], Field(min_length=1, max_length=MOST_RECIPIENTS, description="1-50 addresses.")]
-    subject: MailSubject
+    to: To
+    subject: Annotated[MailSubject, Field(description="At most 998 characters.")]
     text: Text = None
-    html: Annotated[MailBody | None, Field(description="The same as HTML, if it needs any.")] = None
-    cc: People | None = None
-    bcc: People | None = None
+    html: HTML = None
+    cc: Annotated[People | None, Field(description="Addresses for copies.")] = None
+    bcc: Annotated[People | None, Field(description="Hidden from the others.")] = None
     attachments: Files | None = None
     idempotency_key: Key = None
 
 
 class ReplyToMessage(Args):
-    never_empty: ClassVar = KEY
+    never_empty: ClassVar = _KEY
     invented: ClassVar = {
         **{name: clause for name, clause in BY_MESSAGE.items() if name not in _INVENTED},
         **_INVENTED,
-        **dict.fromkeys(("to", "cc", "bcc", "recipients"), "an answer goes to its people; send_message to others"),
+        **dict.fromkeys(
+            ("to", "cc", "bcc", "recipients"),
+            "an answer goes to the people of its message; call send_message to write to others",
+        ),
         "subject": "an answer has the subject of its message",
         **dict.fromkeys(("all", "replyAll", "everyone"), "pass it as reply_all"),
     }
@@ -107,14 +110,14 @@ class ReplyToMessage(Args):
     email_address: Address
     message_id: MessageID
     text: Text = None
-    html: MailBody | None = None
-    reply_all: Annotated[Boolean, Field(description="To all its people. Default: its sender.")] = False
+    html: HTML = None
+    reply_all: Annotated[Boolean, Field(description="To all its people. Default: false.")] = False
     attachments: Files | None = None
     idempotency_key: Key = None
 
 
 class ForwardMessage(Args):
-    never_empty: ClassVar = KEY
+    never_empty: ClassVar = _KEY
     invented: ClassVar = {
         **{name: clause for name, clause in BY_MESSAGE.items() if name not in _INVENTED and name != "to"},
         **_INVENTED,
@@ -126,8 +129,8 @@ class ForwardMessage(Args):
 
     email_address: Address
     message_id: MessageID
-    to: Annotated[list[Recipient], Field(min_length=1, max_length=MOST_RECIPIENTS, description="1-50 addresses.")]
-    text: Annotated[MailBody | None, Field(description="A note above it.")] = None
+    to: To
+    text: Annotated[MailBody | None, Field(description="A note above its text.")] = None
     idempotency_key: Key = None
 
 
@@ -206,10 +209,7 @@ async def _stays(write: Any, api: InkboxAPI, args: Any) -> bool:
     advice={NotFound: NO_MAILBOX},
 )
 async def send_message(api: InkboxAPI, args: SendMessage) -> SentMessage:
-    """Send a new message. To answer one, call reply_to_message.
-
-    The same message again within 10 minutes is not sent, but shown as replayed.
-    """
+    """Send a new message; the same leaves once in 10 minutes. reply_to_message answers."""
     return await _send(api, await planned(api, args, new_letter))
 
 
@@ -222,10 +222,7 @@ async def send_message(api: InkboxAPI, args: SendMessage) -> SentMessage:
     advice={NotFound: NO_MESSAGE},
 )
 async def reply_to_message(api: InkboxAPI, args: ReplyToMessage) -> SentMessage:
-    """Answer a message, in its conversation. The result shows to whom.
-
-    The same answer again within 10 minutes is not sent, but shown as replayed.
-    """
+    """Answer a message; the same leaves once in 10 minutes. list_messages has ids."""
     return await _send(api, await planned(api, args, answer_letter))
 
 
@@ -238,10 +235,7 @@ async def reply_to_message(api: InkboxAPI, args: ReplyToMessage) -> SentMessage:
     advice={NotFound: NO_MESSAGE},
 )
 async def forward_message(api: InkboxAPI, args: ForwardMessage) -> SentMessage:
-    """Forward a message with its attachments to other people, in a new conversation.
-
-    The same again within 10 minutes is not sent, but shown as replayed.
-    """
+    """Forward a message with its attachments. list_messages has ids."""
     return await _send(api, await planned(api, args, forward_letter))
 
 

@@ -200,6 +200,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "get_attachment": {"message_id": ID, "filename": "a.txt"},
     "get_thread": {"thread_id": ID},
     "wait_for_message": {"timeout": 0},
+    "send_message": {"to": ["jane@example.com"], "subject": "Hello", "text": "Hi"},
+    "reply_to_message": {"message_id": ID, "text": "Hi"},
+    "forward_message": {"message_id": ID, "to": ["jane@example.com"]},
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from tests.support.agents import Agent, text
 from tests.support.catalogue import CATALOGUES
 
-_PROPOSAL = re.compile(r"\bcall (?P<tool>[a-z]+_[a-z]+|whoami)(?: with (?P<arguments>[^.;(]+))?", re.IGNORECASE)
+_PROPOSAL = re.compile(r"\bcall (?P<tool>[a-z]+(?:_[a-z]+)+|whoami)(?: with (?P<arguments>[^.;(]+))?", re.IGNORECASE)
 _ARGUMENT = re.compile(r"(?P<another>another |that )?(?P<name>[a-z]+(?:_[a-z]+)+|status)")
 _NAMED = re.compile(r'agent_handle "([^"]+)"')
 _MEANT = re.compile(r'Did you mean "([^"]+)"')
