@@ -133,8 +133,6 @@ def _why(error: OSError) -> str:
             return _NOT_THERE
         case errno.ENOTDIR | errno.ELOOP | errno.EMLINK:  # EMLINK: a link, for FreeBSD
             return "is behind a link or a file in place of a folder; links are not followed, so pass the file itself"
-        case errno.ENXIO | errno.EISDIR:
-            return "is a folder, a device or a pipe; pass the path of a file"
         case errno.EACCES | errno.EPERM:
             return "cannot be read by this server; tell the user"
         case _:

@@ -93,14 +93,22 @@ def opened_file(folder: Path, names: tuple[str, ...]) -> Generator[BufferedReade
     with opened(folder.joinpath(*way)) as place:
         if place.descriptor is None:
             _require_no_link(place.path / name)
+        # A device may do something when it is opened, and a pipe lets its writer go on.
+        _require_regular(os.stat(place.at(name), dir_fd=place.descriptor, follow_symlinks=False))
         descriptor = os.open(place.at(name), _FILE, dir_fd=place.descriptor)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise NoRegularFile(errno.EINVAL, "not a regular file")
+        _require_regular(os.fstat(descriptor))
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             yield file
     finally:
         os.close(descriptor)
+
+
+def _require_regular(found: os.stat_result) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ELOOP, "a link")
+    if not stat.S_ISREG(found.st_mode):
+        raise NoRegularFile(errno.EINVAL, "not a regular file")
 
 
 def _require_no_link(path: Path) -> None:
