@@ -240,14 +240,41 @@ def test_a_refused_file_leaves_nothing_open(place: Path) -> None:
     """A server that runs for long would have no descriptors left."""
     os.mkfifo(place / "pipe")
     (place / "link").symlink_to("../secret.txt")
-    lowest = os.open(place, os.O_RDONLY)
-    os.close(lowest)
-    for source in ("pipe", "sub", "link", "link/x", "gone", "sub/gone", "mine.txt/x"):
+    with (place / "large").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    before = len([*Path("/dev/fd").iterdir()])
+    for source in ("pipe", "sub", "link", "link/x", "gone", "sub/gone", "mine.txt/x", "large"):
         refusal(place, source)
     assert attached(["sub/mine.txt"], place)[0].content == b"mine"
-    again = os.open(place, os.O_RDONLY)
-    os.close(again)
-    assert again == lowest
+    assert len([*Path("/dev/fd").iterdir()]) == before
+
+
+@pytest.mark.linux
+def test_where_the_system_takes_paths_only_no_link_is_followed_either(place: Path) -> None:
+    """Windows has no descriptors of folders, and no flag against links."""
+    (place / "link").symlink_to("../secret.txt")
+    (place / "way").symlink_to("../outside")
+    program = (
+        "import os, sys; from pathlib import Path\n"
+        "os.supports_dir_fd.clear()\n"
+        "del os.O_NOFOLLOW, os.O_DIRECTORY, os.O_NONBLOCK, os.O_NOCTTY, os.O_CLOEXEC, os.O_PATH\n"
+        "from inkbox_mcp.errors import InvalidArguments; from inkbox_mcp.toolkit.attached_files import attached\n"
+        "folder = Path(sys.argv[1])\n"
+        "print(attached(['sub/mine.txt', str(folder / 'empty')], folder)[0].content.decode())\n"
+        "for name in ('link', 'way/mine.txt', 'gone', 'sub'):\n"
+        "    try: attached([name], folder)\n"
+        "    except InvalidArguments as error: print(str(error).split('; ')[0])\n"
+    )
+    (place / "empty").touch()
+    command = [sys.executable, "-c", program, str(place)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert ended.stdout.splitlines() == [
+        "mine",
+        f"attachments.0: {LINK}",
+        f"attachments.0: {LINK}",
+        "attachments.0: is no file in the folder for attachments",
+        "attachments.0: is a folder, a device or a pipe",
+    ]
 
 
 FLIPS: dict[str, tuple[str, str, str]] = {

@@ -3,15 +3,20 @@
 import base64
 import subprocess
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from email_validator import validate_email
 from hypothesis import example, given
 from hypothesis import strategies as st
+from mcp import Client
 from pydantic import create_model
 
 from inkbox_mcp.errors import InvalidArguments
+from inkbox_mcp.protocol.server import server_of
 from inkbox_mcp.toolkit.arguments import Args, checked
 from inkbox_mcp.toolkit.data_urls import MAX_DATA
 from inkbox_mcp.toolkit.mail_fields import (
@@ -24,6 +29,10 @@ from inkbox_mcp.toolkit.mail_fields import (
     Recipient,
     recipient,
 )
+from tests.support.agents import text
+from tests.support.extra_tools import extra_stdio, offering
+from tests.support.extra_tools.tools.letters import send_letter
+from tests.support.http_in_process import serve_service
 
 BREAKS = ["\r\n", "\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\0", "\x7f"]
 
@@ -128,17 +137,17 @@ hostile = st.lists(
 @example("a@evil.com, b@acme.com")
 @example('"a@evil.com, b" <b@acme.com>')
 @example('a@evil.com"@acme.com')
-def test_an_address_of_a_stranger_is_one_or_refused(text: str) -> None:
+def test_an_address_of_a_stranger_is_one_or_refused(written: str) -> None:
     """What comes out is ASCII, stands in the text alone, and is an address for those who read it anew."""
     try:
-        found = recipient(text)
+        found = recipient(written)
     except ValueError:
         return
     assert found.isascii()
     assert found.count("@") == 1
     assert not {*found} & {*' "<>,;:()[]\\\r\n\t\0'}
     assert recipient(found) == found == validate_email(found, check_deliverability=False).ascii_email
-    assert not ("evil" in found and "acme" in text) or "a@evil.com" not in text or "b@acme.com" not in text
+    assert not ("a@evil.com" in written and "b@acme.com" in written)
 
 
 def test_the_package_that_checks_addresses_is_loaded_by_the_first_address() -> None:
@@ -268,3 +277,33 @@ def test_another_source_is_refused(source: object, why: str) -> None:
     assert message.startswith("one: ")
     assert why in message
     assert len(message) < 400
+
+
+@asynccontextmanager
+async def within(era: str, _: Path) -> AsyncGenerator[Client]:
+    """Connect a client to a server in this process."""
+    async with Client(server_of(offering(send_letter)), mode=era) as client:
+        yield client
+
+
+@asynccontextmanager
+async def over_http(era: str, _: Path) -> AsyncGenerator[Client]:
+    """Connect a client over HTTP."""
+    async with (
+        serve_service(offering(send_letter, http=True)) as origin,
+        Client(f"{origin}/mcp", mode=era) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("way", [within, extra_stdio, over_http], ids=lambda way: way.__name__)
+async def test_the_longest_mail_reaches_its_tool_on_every_way(way: Any, era: str, tmp_path: Path) -> None:
+    """Two bodies and twenty files of the most bytes; what is longer is explained by the tool."""
+    file = url(bytes(MAX_DATA))
+    longest = {"text": "x" * MAX_BODY, "html": "é" * (MAX_BODY // 2), "attachments": [file] * 20}
+    async with way(era, tmp_path) as client:
+        sent = await client.call_tool("send_letter", longest)
+        assert (sent.structured_content or {})["characters"] == MAX_BODY + MAX_BODY // 2 + 20 * len(file)
+        refused = await client.call_tool("send_letter", {**longest, "text": "é" * MAX_BODY})
+        assert refused.is_error
+        assert "text: must be at most 200,000 bytes" in text(refused)
