@@ -9,7 +9,7 @@ import hashlib
 import os
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from inkbox_mcp.errors import InvalidArguments, NotConfigured
@@ -38,7 +38,7 @@ class AttachedFile:
 
     filename: str
     content_type: str
-    content: bytes
+    content: bytes = field(repr=False)
     sha256: str
 
 
