@@ -14,12 +14,13 @@ from inkbox_mcp.api.connection import Connection, in_time, turn
 from inkbox_mcp.api.creation import Creations
 from inkbox_mcp.api.downloads import Fetched
 from inkbox_mcp.api.generations import Generation, KnownGeneration, generation_of
+from inkbox_mcp.api.outgoing import Outgoing, Sent
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, WEBHOOKS, Path
 from inkbox_mcp.api.polling import Poll, Polls
 from inkbox_mcp.api.redaction import Redaction
 from inkbox_mcp.api.responses import interpret, parse, read_list
 from inkbox_mcp.api.retries import is_lost, repeated
-from inkbox_mcp.api.sending import Outgoing, Sending, Sent
+from inkbox_mcp.api.sending import Sending
 from inkbox_mcp.calls import current
 from inkbox_mcp.errors import (
     APIError,
@@ -123,23 +124,37 @@ class InkboxAPI:
             InkboxError: it has not.
         """
         self.permit_recipients(outgoing.recipients)
-        async with self.alone(outgoing.likeness):
-            if await self.generation(again=not self.known.is_confirmed) == "identity":
+        own = [outgoing.own_name] if outgoing.own_name else []
+        async with self.alone(outgoing.likeness, *own):
+            # What is a repetition depends on the API's clock, which an answer shows.
+            again = not self.known.is_confirmed or current().clock is None
+            if await self.generation(again=again) == "identity":
                 return await self._sending.with_key(outgoing)
             return await self._sending.without_key(outgoing)
 
-    async def post_message(self, path: Path, body: Mapping[str, Any], model: type[M], key: str | None = None) -> M:
-        """POST a message to be sent, and repeat that where it is safe. Only `send` sends it at most once.
+    async def post_message(
+        self, path: Path, body: Mapping[str, Any], model: type[M], key: str | None = None, number: int = 1
+    ) -> M:
+        """POST a message to be sent. Only `send` sends it at most once.
 
         Args:
             path: of the messages, or of the message to forward.
             body: the message.
             model: what the API answers.
-            key: its `Idempotency-Key`; without one, a refusal may be one after the message left.
+            key: its `Idempotency-Key`; the caller repeats the request. Without one it is repeated here, if nothing can
+                have been sent; a refusal may be one after the message left.
+            number: which request under the key this is, from 1.
         """
         headers = {**_keyed(key), "Prefer": "idempotency-replay"} if key else None
         return await self._send(
-            "POST", path, lambda data: parse(data, model), body, unique=key is not None, headers=headers
+            "POST",
+            path,
+            lambda data: parse(data, model),
+            body,
+            unique=False,
+            once=key is not None,
+            number=number,
+            headers=headers,
         )
 
     async def patch(self, path: Path, body: Mapping[str, Any], model: type[M]) -> M:
@@ -295,6 +310,7 @@ class InkboxAPI:
         *,
         unique: bool = True,
         once: bool = False,
+        number: int = 1,
         headers: Mapping[str, str] | None = None,
     ) -> T:
         """Send a request, repeat it where that is safe unless it is to be sent once, and read the answer."""
@@ -319,9 +335,9 @@ class InkboxAPI:
             except (UnexpectedResponse, ServerError, Unavailable) as error:
                 if not is_lost(method, error):
                     raise
-                raise OutcomeUnknown(str(error), status=error.status) from error
+                raise OutcomeUnknown(str(error), status=error.status, retry_after=error.retry_after) from error
 
-        return await (attempt(1) if once else repeated(call, method, attempt, unique=unique))
+        return await (attempt(number) if once else repeated(call, method, attempt, unique=unique))
 
 
 def _may_show_generation(path: Path) -> bool:

@@ -3,64 +3,69 @@
 The identity generation has idempotency keys: under one key at most one message leaves. The key is the caller's own, or
 it is made of the message and the `WINDOW` of the API's clock, so that a repetition has the same key, and the same
 message of tomorrow has another one. A window may end between a call and its repetition; so the key of the window before
-is looked up first.
+is looked up first. The look-up does not show a request that still runs. So no request with a window's key begins after
+the window, and the look-up waits until the next one is a few seconds old.
 
 The spec generation has no keys, and a lost request must not be repeated. So one with the same recipients and subject is
 looked for among the mailbox's sent messages: before a message is sent for the first time, and after its answer was
 lost. Texts are not compared, because the API adds a footer to some.
 
-This process also remembers what it sent. Calls that send the same take turns.
+This process also remembers what it tried to send, from before the request: a call may be cancelled, and its request
+still be carried out. Calls that send what looks the same take turns.
 """
 
-import hashlib
-import json
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from math import inf
 from time import time
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import stamina
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
-from inkbox_mcp.api.paths import SEND_LOOKUP, Path, path
-from inkbox_mcp.api.retries import ATTEMPTS
+from inkbox_mcp.api.outgoing import Outgoing, Sent, SentMessage, hashed
+from inkbox_mcp.api.paths import SEND_LOOKUP, path
+from inkbox_mcp.api.retries import ATTEMPTS, after_lost
 from inkbox_mcp.calls import current
-from inkbox_mcp.errors import Conflict, InkboxError, KeyReused, NotFound, OutcomeUnknown, Unavailable
-from inkbox_mcp.mail.positions import moment
+from inkbox_mcp.errors import (
+    Conflict,
+    InkboxError,
+    KeyReused,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    Unavailable,
+    Unreachable,
+)
 
 if TYPE_CHECKING:
     from inkbox_mcp.api.client import InkboxAPI
 
-K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 WINDOW = 600.0
 """Seconds in which the same message is taken for a repetition."""
+SETTLING = 6.0
+"""Seconds after a window in which a request with its key may still run."""
 PAUSES = (0.25, 0.75)
 """Seconds before each further look for a message whose answer was lost, because the request may still be running."""
 PAUSE_IN_PROGRESS = 0.5
-"""Seconds before the same key is tried again, if the API is working on it and does not say how long."""
+"""The least seconds before the same key is tried again while the API is working on it."""
 MOST_TRIES = 100
 """Requests under the same key while the API is working on it."""
 REMEMBERED = 1000
-"""Messages that a process remembers with each key."""
-PAGE, MOST_PAGES = 50, 5
+"""Messages that a process remembers."""
+PAGE, MOST_PAGES = 100, 10
 """Sent messages that a page of the API's list has, and the most pages that are searched."""
 _SKEW = 1.0
 """HTTP dates have no fractions of a second."""
-
-SendOperation = Literal["mail.send", "mail.forward"]
-
-
-class SentMessage(BaseModel):
-    """A message as the API accepted or lists it."""
-
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
-
-    id: str
+_IN_PROGRESS, _RESULT_UNAVAILABLE, _REUSED = (
+    "idempotency_in_progress",
+    "result_unavailable",
+    "idempotency_key_reused",
+)
 
 
 class _Page(BaseModel):
@@ -76,75 +81,30 @@ class _Found(BaseModel):
     message_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message to be sent.
+@dataclass(slots=True)
+class _Attempt:
+    """A message that this process tried to send.
 
     Attributes:
-        operation: the API's name of what is asked for; each has keys of its own.
-        place: the path that it is posted to.
-        body: what is posted.
-        mailbox_id: the id of the mailbox that it is sent from.
-        sent: the path of the mailbox's messages.
-        to: addresses; so are `cc` and `bcc`.
-        subject: as it will be sent.
-        key: the caller's own idempotency key.
-        attachments: the SHA-256 of each attachment, which stand for their contents.
+        content: what tells it from other messages.
+        likeness: what it has in common with those that look like it.
+        key: the idempotency key that it was sent under.
+        since: the time by the API's clock before which it cannot have left, in seconds since 1970.
+        at: when it was tried first, or when it left, in seconds of the event loop's clock.
+        message: as the API shows it; None if it may or may not have left.
     """
 
-    operation: SendOperation
-    place: Path
-    body: Mapping[str, Any] = field(repr=False)
-    mailbox_id: str
-    sent: Path
-    to: Sequence[str]
-    subject: str
-    cc: Sequence[str] = ()
-    bcc: Sequence[str] = ()
-    key: str | None = None
-    attachments: Sequence[str] = ()
+    content: str
+    likeness: str
+    key: str | None
+    since: float
+    at: float
+    message: SentMessage | None = None
 
     @property
-    def recipients(self) -> list[str]:
-        """All addresses."""
-        return [*self.to, *self.cc, *self.bcc]
-
-    @property
-    def content(self) -> str:
-        """What tells it from other messages: a hash of everything that is posted."""
-        body = {name: value for name, value in self.body.items() if not name.endswith("attachments")}
-        body["attached"] = [*self.attachments]
-        return _hash(self.operation, self.place, body)
-
-    @property
-    def likeness(self) -> str:
-        """What it has in common with messages that look like it in a list: a hash of recipients and subject."""
-        return _hash(self.sent, *self._outside())
-
-    def is_like(self, message: Mapping[str, Any]) -> bool:
-        """Whether a sent message has the same recipients, as far as it shows them, and the same subject."""
-        to, cc, bcc, subject = self._outside()
-        shown = [_addresses(message.get(name)) for name in ("to_addresses", "cc_addresses")]
-        hidden = _addresses(message["bcc_addresses"]) if "bcc_addresses" in message else bcc
-        return [*shown, hidden, _plain(message.get("subject"))] == [to, cc, bcc, subject]
-
-    def _outside(self) -> tuple[list[str], list[str], list[str], str]:
-        return _addresses(self.to), _addresses(self.cc), _addresses(self.bcc), _plain(self.subject)
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What became of a message.
-
-    Attributes:
-        message: as the API shows it.
-        replayed: whether it had left before this call, which sent nothing.
-        recovered: whether its answer was lost, and it was found afterwards.
-    """
-
-    message: SentMessage
-    replayed: bool = False
-    recovered: bool = False
+    def is_recent(self) -> bool:
+        """Whether the same message is taken for a repetition of it."""
+        return anyio.current_time() - self.at < WINDOW
 
 
 class Sending:
@@ -156,8 +116,7 @@ class Sending:
 
     def __init__(self, api: "InkboxAPI") -> None:
         self._api = api
-        self._by_content: OrderedDict[str, tuple[float, SentMessage]] = OrderedDict()
-        self._by_key: OrderedDict[tuple[str, str], tuple[str, SentMessage]] = OrderedDict()
+        self._attempts: OrderedDict[str, _Attempt] = OrderedDict()
         self._ids: OrderedDict[str, None] = OrderedDict()
 
     async def with_key(self, outgoing: Outgoing) -> Sent:
@@ -168,71 +127,97 @@ class Sending:
             OutcomeUnknown: the message may or may not have left.
             InkboxError: it has not.
         """
-        started = _now()
-        key, before = outgoing.key, None
+        content, now = outgoing.content, _now()
+        known = self._known(outgoing, content)
+        if known and known.message:
+            return Sent(known.message, replayed=True)
+        key, end = outgoing.key, inf
         if key is None:
-            window = int(started // WINDOW)
-            key, earlier = _key(outgoing, window), _key(outgoing, window - 1)
-            before = self._recent(outgoing) or await self._look_up(outgoing, earlier)
-            if before and not _is_older(before, started - WINDOW):
-                return self._remember(outgoing, Sent(before, replayed=True))
-        await self._api.count_recipients(len(outgoing.recipients))
-        message, lost = await self._post_until_known(outgoing, key)
-        if message is None:
-            try:
-                message = await self._look_up(outgoing, key)
-            except InkboxError as error:
-                raise _unknown(lost or error, key) from None
-        if message is None:
-            if isinstance(lost, Unavailable):  # nothing was sent under the key
-                raise lost
-            raise _unknown(lost, key)
-        replayed = message.id in self._ids or _is_older(message, started - _SKEW)
-        return self._remember(outgoing, Sent(message, replayed=replayed, recovered=bool(lost) and not replayed))
+            end = anyio.current_time() + WINDOW - now % WINDOW
+            key = (known and known.key) or _key(content, now)
+            # A clock that is read from whole seconds may have shown the window before.
+            others = {_key(content, now - ago) for ago in (0.0, WINDOW, WINDOW + SETTLING)} - {key}
+            if before := await self._earlier(outgoing, others, now):
+                return Sent(before, replayed=True)
+            if anyio.current_time() >= end:
+                return await self.with_key(outgoing)
+        if not known:  # otherwise they were counted then
+            await self._api.count_recipients(len(outgoing.recipients))
+        attempt = known or self._begin(outgoing, content, key)
+        try:
+            message, failures = await self._post_until_known(outgoing, key, end)
+            message = message or await self._look_up_lost(outgoing, key, failures, now)
+        except OutcomeUnknown:
+            raise
+        except InkboxError:
+            if not known:
+                self._forget(attempt)
+            raise
+        replayed = message.id in self._ids or message.is_older(now - _SKEW)
+        self._remember(attempt, message)
+        return Sent(message, replayed=replayed, recovered=failures.in_doubt and not replayed)
+
+    async def _earlier(self, outgoing: Outgoing, keys: set[str], now: float) -> SentMessage | None:
+        """Return the message of the last `WINDOW` that was sent under one of the keys.
+
+        Raises:
+            Unreachable: the call ends before that can be known.
+        """
+        if (early := SETTLING - now % WINDOW) > 0:
+            if early >= current().remaining:
+                raise Unreachable("the same message may be on its way, so nothing was sent.", retry_after=round(early))
+            await _pause(early)
+        for key in keys:
+            message = await self._look_up(outgoing, key)
+            if message and not message.is_older(now - WINDOW):
+                return message
+        return None
 
     async def _post_until_known(
-        self, outgoing: Outgoing, key: str
-    ) -> tuple[SentMessage | None, OutcomeUnknown | Unavailable | None]:
+        self, outgoing: Outgoing, key: str, end: float
+    ) -> tuple[SentMessage | None, "_Failures"]:
         """Post a message under a key until it is accepted, and return it; None if the look-up must show it.
 
-        Returns:
-            The message, and the last error after which it may have been accepted.
+        Args:
+            outgoing: the message.
+            key: the idempotency key.
+            end: when no further request under the key may begin, in seconds of the event loop's clock.
 
         Raises:
             InkboxError: it was not accepted.
         """
-        lost: OutcomeUnknown | None = None
-        for number in range(ATTEMPTS):
-            await _pause(0.25 * 2**number if number else 0)
+        failures = _Failures()
+        for number in range(1, MOST_TRIES + 1):
             try:
-                return await self._post(outgoing, key), lost
-            except OutcomeUnknown as error:
-                lost = error
-            except Unavailable as error:
-                return None, lost or error
+                message = await self._api.post_message(outgoing.place, outgoing.body, SentMessage, key, number)
             except InkboxError as error:
-                if lost is None:
-                    raise
-                return None, OutcomeUnknown(f"{lost} Another attempt failed: {error}", status=error.status)
-        return None, lost
-
-    async def _post(self, outgoing: Outgoing, key: str) -> SentMessage:
-        """Post a message under a key, and wait while the API is working on the same one."""
-        call = current()
-        for _ in range(MOST_TRIES):
-            try:
-                return await self._api.post_message(outgoing.place, outgoing.body, SentMessage, key)
-            except Conflict as error:
-                if error.reason == "idempotency_key_reused":
+                pause = failures.note(error)
+                if outgoing.key and _reason(error) == _REUSED:
                     raise KeyReused from None
-                pause = PAUSE_IN_PROGRESS if error.retry_after is None else error.retry_after
-                if error.reason == "idempotency_in_progress" and pause < call.remaining / 2:
-                    await _pause(pause)
-                elif error.reason in {"idempotency_in_progress", "result_unavailable"}:
-                    raise OutcomeUnknown(str(error), status=error.status) from None
-                else:
+                if pause is None and not failures.in_doubt:
                     raise
-        raise OutcomeUnknown("Inkbox is still working on the same message.")
+            else:
+                return message, failures
+            # The look-up needs time too.
+            if pause is None or pause >= current().remaining / 2 or anyio.current_time() + pause >= end:
+                break
+            await _pause(pause)
+        if failures.in_doubt or failures.last is None:
+            return None, failures
+        raise failures.last
+
+    async def _look_up_lost(self, outgoing: Outgoing, key: str, failures: "_Failures", since: float) -> SentMessage:
+        """Return the message that was sent under a key, although no answer shows it."""
+        try:
+            found = await self._look_up(outgoing, key)
+        except InkboxError as error:
+            raise _unknown(failures.summary or error, key) from None
+        if found is None and failures.lost is None and failures.last:  # nothing was sent under the key
+            raise failures.last
+        # The caller's own key may stand for another message, which the look-up does not compare.
+        if found and (outgoing.key is None or (outgoing.is_like(found) and not found.is_older(since - _SKEW))):
+            return found
+        raise _unknown(failures.summary, key)
 
     async def _look_up(self, outgoing: Outgoing, key: str) -> SentMessage | None:
         """Return the message that was sent under a key; None if there is none."""
@@ -254,71 +239,168 @@ class Sending:
             OutcomeUnknown: the message may or may not have left.
             InkboxError: it has not.
         """
-        if before := await self._before(outgoing):
-            return self._remember(outgoing, Sent(before, replayed=True))
+        content = outgoing.content
+        known = self._known(outgoing, content)
+        if before := (known and known.message) or await self._before(outgoing, known):
+            return Sent(before, replayed=True)
         await self._api.count_recipients(len(outgoing.recipients))
-        started = _now()
+        attempt, lost = known or self._begin(outgoing, content), False
         try:
             message = await self._api.post_message(outgoing.place, outgoing.body, SentMessage)
         except (OutcomeUnknown, Unavailable) as error:
-            if found := await self._find_lost(outgoing, started - _SKEW):
-                return self._remember(outgoing, Sent(found, recovered=True))
-            raise _unknown(error) from None
-        return self._remember(outgoing, Sent(message))
+            lost, message = True, await self._find_lost(outgoing, attempt)
+            if message is None:
+                raise _unknown(error) from None
+        except InkboxError:
+            if not known:
+                self._forget(attempt)
+            raise
+        self._remember(attempt, message)
+        return Sent(message, recovered=lost)
 
-    async def _before(self, outgoing: Outgoing) -> SentMessage | None:
-        """Return the message of which this one is a repetition, if any."""
-        if outgoing.key is None:
-            return self._recent(outgoing) or await self._find(outgoing, _now() - WINDOW)
-        content, message = self._by_key.get((outgoing.mailbox_id, outgoing.key), ("", None))
-        if message and content != outgoing.content:
-            raise KeyReused
-        return message
+    async def _before(self, outgoing: Outgoing, known: _Attempt | None) -> SentMessage | None:
+        """Return the message of which this one is a repetition, if any.
 
-    async def _find_lost(self, outgoing: Outgoing, since: float) -> SentMessage | None:
-        """Look for a message whose answer was lost, and again after each pause."""
+        Args:
+            outgoing: the message.
+            known: an attempt of this process to send it, whose outcome is unknown.
+
+        Raises:
+            OutcomeUnknown: there are messages, and it cannot be known whether this one is among them.
+        """
+        if known is None:
+            if outgoing.key:
+                return None
+            return next(iter(await self._find(outgoing, _now() - WINDOW)), None)
+        found = await self._find_patiently(outgoing, known.since if outgoing.key else _now() - WINDOW)
+        if found and self._are_of(found, known):
+            self._remember(known, found[0])
+        elif found and outgoing.key:
+            raise _unknown(OutcomeUnknown("Inkbox has several messages that look like this one."))
+        return next(iter(found), None)
+
+    async def _find_lost(self, outgoing: Outgoing, attempt: _Attempt) -> SentMessage | None:
+        """Return the message of an attempt whose answer was lost; None if it is not known."""
         try:
-            found = await self._find(outgoing, since)
-            for pause in PAUSES:
-                if found or current().remaining < 2 * pause:
-                    break
-                await _pause(pause)
-                found = await self._find(outgoing, since)
+            found = await self._find_patiently(outgoing, attempt.since)
         except InkboxError:
             return None
+        return found[0] if found and self._are_of(found, attempt) else None
+
+    def _are_of(self, found: list[SentMessage], attempt: _Attempt) -> bool:
+        """Whether messages that look like an attempt's are its one and only, and of nothing else on its way."""
+        others = (
+            other
+            for other in self._attempts.values()
+            if other is not attempt and other.message is None and other.is_recent
+        )
+        return (
+            len(found) == 1
+            and found[0].made is not None
+            and not found[0].is_older(attempt.since)
+            and all(other.likeness != attempt.likeness for other in others)
+        )
+
+    async def _find_patiently(self, outgoing: Outgoing, since: float) -> list[SentMessage]:
+        """Look for messages like this one, and again after each pause if there are none."""
+        found = await self._find(outgoing, since)
+        for pause in PAUSES:
+            if found or current().remaining < 2 * pause:
+                break
+            await _pause(pause)
+            found = await self._find(outgoing, since)
         return found
 
-    async def _find(self, outgoing: Outgoing, since: float) -> SentMessage | None:
-        """Return the newest sent message like this one that this process did not send."""
-        cursor = None
+    async def _find(self, outgoing: Outgoing, since: float) -> list[SentMessage]:
+        """Return at most two sent messages like this one, newest first, without those that this process knows."""
+        cursor, found = None, list[SentMessage]()
         for _ in range(MOST_PAGES):
             page = await self._api.get(outgoing.sent.where(direction="outbound", limit=PAGE, cursor=cursor), _Page)
             for message in page.items:
-                if _is_older(message, since):
-                    return None
-                if message.id in self._ids or not outgoing.is_like(message.model_dump()):
+                if message.is_older(since):
+                    return found
+                if message.id in self._ids or not outgoing.is_like(message):
                     continue
                 with suppress(NotFound):  # it was deleted since
-                    whole = await self._api.get(path(outgoing.sent, message.id), SentMessage)
-                    if outgoing.is_like(whole.model_dump()):
-                        return message
+                    if outgoing.is_like(await self._api.get(path(outgoing.sent, message.id), SentMessage)):
+                        found.append(message)
+                if len(found) > 1:
+                    return found
             cursor = page.next_cursor
             if not cursor:
-                return None
-        return None
+                break
+        return found
 
-    def _recent(self, outgoing: Outgoing) -> SentMessage | None:
-        """Return the same message, if this process has sent it within the `WINDOW`."""
-        at, message = self._by_content.get(outgoing.content, (0.0, None))
-        return message if anyio.current_time() - at < WINDOW else None
+    def _known(self, outgoing: Outgoing, content: str) -> _Attempt | None:
+        """Return what this process knows of the same message: under its own key, or within the `WINDOW`.
 
-    def _remember(self, outgoing: Outgoing, sent: Sent) -> Sent:
-        if not sent.replayed or outgoing.content not in self._by_content:
-            _keep(self._by_content, outgoing.content, (anyio.current_time(), sent.message))
-        if outgoing.key:
-            _keep(self._by_key, (outgoing.mailbox_id, outgoing.key), (outgoing.content, sent.message))
-        _keep(self._ids, sent.message.id, None)
-        return sent
+        Raises:
+            KeyReused: the caller's key stands for another message.
+        """
+        attempt = self._attempts.get(outgoing.own_name or content)
+        if attempt is None or not (outgoing.key or attempt.is_recent):
+            return None
+        if attempt.content != content:
+            raise KeyReused
+        return attempt
+
+    def _begin(self, outgoing: Outgoing, content: str, key: str | None = None) -> _Attempt:
+        """Remember a message that is about to be sent."""
+        attempt = _Attempt(content, outgoing.likeness, key, _now() - _SKEW, anyio.current_time())
+        _keep(self._attempts, outgoing.own_name or content, attempt)
+        return attempt
+
+    def _remember(self, attempt: _Attempt, message: SentMessage) -> None:
+        """Remember that a message has left, for calls without a key too."""
+        attempt.message, attempt.at = message, anyio.current_time()
+        other = self._attempts.get(attempt.content)
+        if other is None or other.message or not other.is_recent:
+            _keep(self._attempts, attempt.content, attempt)
+        _keep(self._ids, message.id, None)
+
+    def _forget(self, attempt: _Attempt) -> None:
+        """Forget a message that has not left."""
+        for name in [name for name, each in self._attempts.items() if each is attempt]:
+            del self._attempts[name]
+
+
+@dataclass(slots=True)
+class _Failures:
+    """What is known from requests under one key that failed.
+
+    Attributes:
+        last: the last error.
+        lost: the last one after which the message may have left, or may still leave.
+        in_doubt: whether the message may have left.
+        count: how many there were, without those that met another request at work.
+    """
+
+    last: InkboxError | None = None
+    lost: OutcomeUnknown | None = None
+    in_doubt: bool = False
+    count: int = 0
+
+    def note(self, error: InkboxError) -> float | None:
+        """Take an error, and return the seconds until the next request; None if there is to be none."""
+        reason = _reason(error)
+        if reason in {_IN_PROGRESS, _RESULT_UNAVAILABLE}:
+            error = OutcomeUnknown(str(error), status=error.status, retry_after=error.retry_after)
+        self.last = error
+        if isinstance(error, OutcomeUnknown):
+            self.lost = error
+        self.in_doubt = self.in_doubt or isinstance(error, OutcomeUnknown | Unavailable)
+        if reason == _IN_PROGRESS:
+            return max(error.retry_after or 0.0, PAUSE_IN_PROGRESS)
+        self.count += 1
+        is_temporary = isinstance(error, OutcomeUnknown | Unavailable | RateLimited | Unreachable)
+        if not is_temporary or reason or self.count == ATTEMPTS:
+            return None
+        return 0.25 * 2 ** (self.count - 1) if error.retry_after is None else error.retry_after
+
+    @property
+    def summary(self) -> InkboxError | None:
+        """What to say about them."""
+        return self.last if self.last is self.lost or self.last is None else after_lost(self.lost, self.last)
 
 
 def _now() -> float:
@@ -327,34 +409,16 @@ def _now() -> float:
     return time() if clock is None else anyio.current_time() + clock
 
 
-def _is_older(message: SentMessage, than: float) -> bool:
-    """Whether a message was made before a time in seconds since 1970; one without a time was not."""
-    made = moment(getattr(message, "created_at", None))
-    return made is not None and made / 1_000_000 < than
+def _reason(error: InkboxError) -> str | None:
+    return error.reason if isinstance(error, Conflict) else None
 
 
-def _key(outgoing: Outgoing, window: int) -> str:
-    return f"inkbox-mcp-{_hash(outgoing.mailbox_id, outgoing.content, window)[:40]}"
+def _key(content: str, moment: float) -> str:
+    """Return the key of a message and the window of a moment."""
+    return f"inkbox-mcp-{hashed(content, int(moment // WINDOW))[:40]}"
 
 
-def _hash(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _addresses(value: object) -> list[str]:
-    """Return addresses in a form that can be compared."""
-    return (
-        sorted({str(each).casefold() for each in cast("list[object]", value)})
-        if isinstance(value, list | tuple)
-        else []
-    )
-
-
-def _plain(subject: object) -> str:
-    return " ".join(str(subject or "").split())
-
-
-def _keep(kept: OrderedDict[K, V], name: K, value: V) -> None:
+def _keep(kept: OrderedDict[str, V], name: str, value: V) -> None:
     """Remember a value, in place of the oldest one."""
     kept[name] = value
     kept.move_to_end(name)
