@@ -39,12 +39,12 @@ def path(resource: Path, *segments: str) -> Path:
     """Join a resource's path and further segments; a name can never leave its segment.
 
     Args:
-        resource: such as `IDENTITIES`.
+        resource: such as `IDENTITIES`, or a path below it.
         segments: names from arguments, and fixed words of the API as `Path`, such as `Path("messages/search")`.
     """
     template = [segment.template if isinstance(segment, Path) else "{}" for segment in segments]
     full = [segment if isinstance(segment, Path) else _escaped(segment) for segment in segments]
-    return Path("/".join([resource, *full]), "/".join([resource, *template]))
+    return Path("/".join([resource, *full]), "/".join([resource.template, *template]))
 
 
 def _written(value: str | int | bool | Sequence[str]) -> str | int | Sequence[str]:

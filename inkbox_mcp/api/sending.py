@@ -154,7 +154,7 @@ class Sending:
                 self._forget(attempt)
             raise
         replayed = message.id in self._ids or message.is_older(now - _SKEW)
-        self._remember(attempt, message)
+        self._remember(attempt, message, replayed=replayed)
         return Sent(message, replayed=replayed, recovered=failures.in_doubt and not replayed)
 
     async def _earlier(self, outgoing: Outgoing, keys: set[str], now: float) -> SentMessage | None:
@@ -274,7 +274,7 @@ class Sending:
             return next(iter(await self._find(outgoing, _now() - WINDOW)), None)
         found = await self._find_patiently(outgoing, known.since if outgoing.key else _now() - WINDOW)
         if found and self._are_of(found, known):
-            self._remember(known, found[0])
+            self._remember(known, found[0], replayed=True)
         elif found and outgoing.key:
             raise _unknown(OutcomeUnknown("Inkbox has several messages that look like this one."))
         return next(iter(found), None)
@@ -350,9 +350,10 @@ class Sending:
         _keep(self._attempts, outgoing.own_name or content, attempt)
         return attempt
 
-    def _remember(self, attempt: _Attempt, message: SentMessage) -> None:
+    def _remember(self, attempt: _Attempt, message: SentMessage, *, replayed: bool = False) -> None:
         """Remember that a message has left, for calls without a key too."""
-        attempt.message, attempt.at = message, anyio.current_time()
+        ago = _now() - message.made if replayed and message.made else 0.0
+        attempt.message, attempt.at = message, anyio.current_time() - max(ago, 0.0)
         other = self._attempts.get(attempt.content)
         if other is None or other.message or not other.is_recent:
             _keep(self._attempts, attempt.content, attempt)

@@ -97,7 +97,8 @@ class Left:
         call: the id of the call that sent it.
         key: the idempotency key.
         operation: `mail.send` or `mail.forward`.
-        time: when it left, in seconds of the event loop's clock; it is also when it was created.
+        posted: when its request came, in seconds of the event loop's clock.
+        time: when it left; it is also when it was created.
         visible: since when the list shows it.
     """
 
@@ -107,6 +108,7 @@ class Left:
     call: str
     key: str | None
     operation: str
+    posted: float
     time: float
     visible: float
 
@@ -204,18 +206,18 @@ class Outbox:
                     return self._refusal("idempotency_key_reused")
                 return self._accepted(first) if self.keeps_results else self._refusal("result_unavailable")
         if effect == 0:
-            return self._accepted(self._leave(request, name, body))
+            return self._accepted(self._leave(request, name, body, anyio.current_time()))
         if key:
             self._working.add(name)
-        asyncio.get_running_loop().call_later(effect, self._leave, request, name, body)
+        asyncio.get_running_loop().call_later(effect, self._leave, request, name, body, anyio.current_time())
         return None
 
-    def _leave(self, request: httpx2.Request, name: tuple[str, str, str], body: dict[str, Any]) -> Left:
+    def _leave(self, request: httpx2.Request, name: tuple[str, str, str], body: dict[str, Any], posted: float) -> Left:
         self._working.discard(name)
         mailbox, operation, key = name
         now = asyncio.get_running_loop().time()
         call = request.headers["X-Request-ID"]
-        mail = Left(len(self.left) + 1, mailbox, body, call, key or None, operation, now, now + self.late())
+        mail = Left(len(self.left) + 1, mailbox, body, call, key or None, operation, posted, now, now + self.late())
         self.left.append(mail)
         return mail
 
