@@ -146,6 +146,7 @@ class Sending:
         attempt = known or self._begin(outgoing, content, key)
         try:
             message, failures = await self._post_until_known(outgoing, key, end)
+            lost = message is None or failures.lost is not None
             message = message or await self._look_up_lost(outgoing, key, failures, now)
         except OutcomeUnknown:
             raise
@@ -155,7 +156,7 @@ class Sending:
             raise
         replayed = message.id in self._ids or message.is_older(now - _SKEW)
         self._remember(attempt, message, replayed=replayed)
-        return Sent(message, replayed=replayed, recovered=failures.in_doubt and not replayed)
+        return Sent(message, replayed=replayed, recovered=lost and not replayed)
 
     async def _earlier(self, outgoing: Outgoing, keys: set[str], now: float) -> SentMessage | None:
         """Return the message of the last `WINDOW` that was sent under one of the keys.

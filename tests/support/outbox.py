@@ -364,7 +364,7 @@ def process(outbox: Outbox) -> InkboxAPI:
 
 
 async def send(
-    api: InkboxAPI, content: Content, key: str | None = None, *, timeout: float = 30, began: list[Call] | None = None
+    api: InkboxAPI, content: Content, key: str | None = None, *, seconds: float = 30, began: list[Call] | None = None
 ) -> Sent:
     """Send as a tool does: look at the mailbox first.
 
@@ -372,10 +372,10 @@ async def send(
         api: of the process.
         content: what to send.
         key: the caller's own idempotency key.
-        timeout: seconds that the call may take.
+        seconds: that the call may take.
         began: takes the call.
     """
-    with begin(timeout) as call:
+    with begin(seconds) as call:
         if began is not None:
             began.append(call)
         await api.get(path(MAILBOXES, content.mailbox), _Mailbox)
