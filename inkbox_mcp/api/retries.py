@@ -10,10 +10,13 @@ A request is sent at most `ATTEMPTS` times, all within the deadline of its tool 
 | unreadable success | no | yes: idempotent | no: `inkbox_mcp.api.creation` looks first |
 | other 5xx, redirect | no | no | no: it may have been done |
 | anything else | no | no | no |
+
+A message with an idempotency key is repeated by `inkbox_mcp.api.sending`, as `Failures` says.
 """
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -38,6 +41,10 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ATTEMPTS = 3
+IN_PROGRESS, RESULT_UNAVAILABLE, REUSED = "idempotency_in_progress", "result_unavailable", "idempotency_key_reused"
+"""The reasons of a 409 that is about an idempotency key."""
+PAUSE_IN_PROGRESS = 0.5
+"""The least seconds before the same key is tried again while the API is working on it."""
 AMBIGUOUS = "send_outcome_ambiguous"
 """The reason of a 503 after which a message may have left."""
 MAX_PAUSE = 1.0
@@ -160,3 +167,51 @@ def after_lost(lost: OutcomeUnknown | None, error: InkboxError) -> InkboxError:
     if lost is None or (isinstance(error, TooLarge) and error.of_success):
         return error
     return OutcomeUnknown(f"{lost} Another attempt failed: {error}", status=error.status, retry_after=error.retry_after)
+
+
+@dataclass(slots=True)
+class Failures:
+    """What is known from requests under one key that failed.
+
+    Attributes:
+        last: the last error.
+        lost: the last one after which the message may have left, or may still leave.
+        in_doubt: whether the message may have left.
+        count: how many there were, without those that met another request at work.
+    """
+
+    last: InkboxError | None = None
+    lost: OutcomeUnknown | None = None
+    in_doubt: bool = False
+    count: int = 0
+
+    def note(self, error: InkboxError) -> float | None:
+        """Take an error, and return the seconds until the next request; None if there is to be none.
+
+        Args:
+            error: of the latest request.
+        """
+        reason = reason_of(error)
+        if reason in {IN_PROGRESS, RESULT_UNAVAILABLE}:
+            error = OutcomeUnknown(str(error), status=error.status, retry_after=error.retry_after)
+        self.last = error
+        if isinstance(error, OutcomeUnknown):
+            self.lost = error
+        self.in_doubt = self.in_doubt or isinstance(error, OutcomeUnknown | Unavailable)
+        if reason == IN_PROGRESS:
+            return max(error.retry_after or 0.0, PAUSE_IN_PROGRESS)
+        self.count += 1
+        is_temporary = isinstance(error, OutcomeUnknown | Unavailable | RateLimited | Unreachable)
+        if not is_temporary or reason or self.count == ATTEMPTS:
+            return None
+        return 0.25 * 2 ** (self.count - 1) if error.retry_after is None else error.retry_after
+
+    @property
+    def summary(self) -> InkboxError | None:
+        """What to say about them."""
+        return self.last if self.last is self.lost or self.last is None else after_lost(self.lost, self.last)
+
+
+def reason_of(error: InkboxError) -> str | None:
+    """Return the API's name of the reason of a conflict."""
+    return error.reason if isinstance(error, Conflict) else None

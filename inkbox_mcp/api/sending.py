@@ -14,58 +14,32 @@ This process also remembers what it tried to send, from before the request: a ca
 still be carried out. Calls that send what looks the same take turns.
 """
 
-from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
 from math import inf
-from time import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import anyio
 import stamina
 from pydantic import BaseModel
 
+from inkbox_mcp.api.attempts import SKEW, WINDOW, Attempt, Attempts, api_time
 from inkbox_mcp.api.outgoing import Outgoing, Sent, SentMessage, hashed
 from inkbox_mcp.api.paths import SEND_LOOKUP, path
-from inkbox_mcp.api.retries import ATTEMPTS, after_lost
+from inkbox_mcp.api.retries import REUSED, Failures, reason_of
 from inkbox_mcp.calls import current
-from inkbox_mcp.errors import (
-    Conflict,
-    InkboxError,
-    KeyReused,
-    NotFound,
-    OutcomeUnknown,
-    RateLimited,
-    Unavailable,
-    Unreachable,
-)
+from inkbox_mcp.errors import InkboxError, KeyReused, NotFound, OutcomeUnknown, Unavailable, Unreachable
 
 if TYPE_CHECKING:
     from inkbox_mcp.api.client import InkboxAPI
 
-V = TypeVar("V")
-
-WINDOW = 600.0
-"""Seconds in which the same message is taken for a repetition."""
 SETTLING = 6.0
 """Seconds after a window in which a request with its key may still run."""
 PAUSES = (0.25, 0.75)
 """Seconds before each further look for a message whose answer was lost, because the request may still be running."""
-PAUSE_IN_PROGRESS = 0.5
-"""The least seconds before the same key is tried again while the API is working on it."""
 MOST_TRIES = 100
 """Requests under the same key while the API is working on it."""
-REMEMBERED = 1000
-"""Messages that a process remembers."""
 PAGE, MOST_PAGES = 100, 10
 """Sent messages that a page of the API's list has, and the most pages that are searched."""
-_SKEW = 1.0
-"""HTTP dates have no fractions of a second."""
-_IN_PROGRESS, _RESULT_UNAVAILABLE, _REUSED = (
-    "idempotency_in_progress",
-    "result_unavailable",
-    "idempotency_key_reused",
-)
 
 
 class _Page(BaseModel):
@@ -81,32 +55,6 @@ class _Found(BaseModel):
     message_id: str
 
 
-@dataclass(slots=True)
-class _Attempt:
-    """A message that this process tried to send.
-
-    Attributes:
-        content: what tells it from other messages.
-        likeness: what it has in common with those that look like it.
-        key: the idempotency key that it was sent under.
-        since: the time by the API's clock before which it cannot have left, in seconds since 1970.
-        at: when it was tried first, or when it left, in seconds of the event loop's clock.
-        message: as the API shows it; None if it may or may not have left.
-    """
-
-    content: str
-    likeness: str
-    key: str | None
-    since: float
-    at: float
-    message: SentMessage | None = None
-
-    @property
-    def is_recent(self) -> bool:
-        """Whether the same message is taken for a repetition of it."""
-        return anyio.current_time() - self.at < WINDOW
-
-
 class Sending:
     """Sends messages with one Inkbox key, and remembers them.
 
@@ -116,8 +64,7 @@ class Sending:
 
     def __init__(self, api: "InkboxAPI") -> None:
         self._api = api
-        self._attempts: OrderedDict[str, _Attempt] = OrderedDict()
-        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._attempts = Attempts()
 
     async def with_key(self, outgoing: Outgoing) -> Sent:
         """Send a message where the API has idempotency keys.
@@ -127,8 +74,8 @@ class Sending:
             OutcomeUnknown: the message may or may not have left.
             InkboxError: it has not.
         """
-        content, now = outgoing.content, _now()
-        known = self._known(outgoing, content)
+        content, now = outgoing.content, api_time()
+        known = self._attempts.known(outgoing, content)
         if known and known.message:
             return Sent(known.message, replayed=True)
         key, end = outgoing.key, inf
@@ -143,7 +90,7 @@ class Sending:
                 return await self.with_key(outgoing)
         if not known:  # otherwise they were counted then
             await self._api.count_recipients(len(outgoing.recipients))
-        attempt = known or self._begin(outgoing, content, key)
+        attempt = known or self._attempts.begin(outgoing, content, key)
         try:
             message, failures = await self._post_until_known(outgoing, key, end)
             lost = message is None or failures.lost is not None
@@ -152,10 +99,10 @@ class Sending:
             raise
         except InkboxError:
             if not known:
-                self._forget(attempt)
+                self._attempts.forget(attempt)
             raise
-        replayed = message.id in self._ids or message.is_older(now - _SKEW)
-        self._remember(attempt, message, replayed=replayed)
+        replayed = self._attempts.has_sent(message.id) or message.is_older(now - SKEW)
+        self._attempts.remember(attempt, message, replayed=replayed)
         return Sent(message, replayed=replayed, recovered=lost and not replayed)
 
     async def _earlier(self, outgoing: Outgoing, keys: set[str], now: float) -> SentMessage | None:
@@ -166,7 +113,8 @@ class Sending:
         """
         if (early := SETTLING - now % WINDOW) > 0:
             if early >= current().remaining:
-                raise Unreachable("the same message may be on its way, so nothing was sent.", retry_after=round(early))
+                error = Unreachable("the same message may be on its way from a moment ago.", retry_after=round(early))
+                raise error.advised("Nothing was sent.")
             await _pause(early)
         for key in keys:
             message = await self._look_up(outgoing, key)
@@ -174,9 +122,7 @@ class Sending:
                 return message
         return None
 
-    async def _post_until_known(
-        self, outgoing: Outgoing, key: str, end: float
-    ) -> tuple[SentMessage | None, "_Failures"]:
+    async def _post_until_known(self, outgoing: Outgoing, key: str, end: float) -> tuple[SentMessage | None, Failures]:
         """Post a message under a key until it is accepted, and return it; None if the look-up must show it.
 
         Args:
@@ -187,13 +133,13 @@ class Sending:
         Raises:
             InkboxError: it was not accepted.
         """
-        failures = _Failures()
+        failures = Failures()
         for number in range(1, MOST_TRIES + 1):
             try:
                 message = await self._api.post_message(outgoing.place, outgoing.body, SentMessage, key, number)
             except InkboxError as error:
                 pause = failures.note(error)
-                if outgoing.key and _reason(error) == _REUSED:
+                if outgoing.key and reason_of(error) == REUSED:
                     raise KeyReused from None
                 if pause is None and not failures.in_doubt:
                     raise
@@ -207,7 +153,7 @@ class Sending:
             return None, failures
         raise failures.last
 
-    async def _look_up_lost(self, outgoing: Outgoing, key: str, failures: "_Failures", since: float) -> SentMessage:
+    async def _look_up_lost(self, outgoing: Outgoing, key: str, failures: Failures, since: float) -> SentMessage:
         """Return the message that was sent under a key, although no answer shows it."""
         try:
             found = await self._look_up(outgoing, key)
@@ -216,7 +162,7 @@ class Sending:
         if found is None and failures.lost is None and failures.last:  # nothing was sent under the key
             raise failures.last
         # The caller's own key may stand for another message, which the look-up does not compare.
-        if found and (outgoing.key is None or (outgoing.is_like(found) and not found.is_older(since - _SKEW))):
+        if found and (outgoing.key is None or (outgoing.is_like(found) and not found.is_older(since - SKEW))):
             return found
         raise _unknown(failures.summary, key)
 
@@ -241,11 +187,11 @@ class Sending:
             InkboxError: it has not.
         """
         content = outgoing.content
-        known = self._known(outgoing, content)
+        known = self._attempts.known(outgoing, content)
         if before := (known and known.message) or await self._before(outgoing, known):
             return Sent(before, replayed=True)
         await self._api.count_recipients(len(outgoing.recipients))
-        attempt, lost = known or self._begin(outgoing, content), False
+        attempt, lost = known or self._attempts.begin(outgoing, content), False
         try:
             message = await self._api.post_message(outgoing.place, outgoing.body, SentMessage)
         except (OutcomeUnknown, Unavailable) as error:
@@ -254,12 +200,12 @@ class Sending:
                 raise _unknown(error) from None
         except InkboxError:
             if not known:
-                self._forget(attempt)
+                self._attempts.forget(attempt)
             raise
-        self._remember(attempt, message)
+        self._attempts.remember(attempt, message)
         return Sent(message, recovered=lost)
 
-    async def _before(self, outgoing: Outgoing, known: _Attempt | None) -> SentMessage | None:
+    async def _before(self, outgoing: Outgoing, known: Attempt | None) -> SentMessage | None:
         """Return the message of which this one is a repetition, if any.
 
         Args:
@@ -272,35 +218,21 @@ class Sending:
         if known is None:
             if outgoing.key:
                 return None
-            return next(iter(await self._find(outgoing, _now() - WINDOW)), None)
-        found = await self._find_patiently(outgoing, known.since if outgoing.key else _now() - WINDOW)
-        if found and self._are_of(found, known):
-            self._remember(known, found[0], replayed=True)
+            return next(iter(await self._find(outgoing, api_time() - WINDOW)), None)
+        found = await self._find_patiently(outgoing, known.since if outgoing.key else api_time() - WINDOW)
+        if found and self._attempts.are_of(found, known):
+            self._attempts.remember(known, found[0], replayed=True)
         elif found and outgoing.key:
             raise _unknown(OutcomeUnknown("Inkbox has several messages that look like this one."))
         return next(iter(found), None)
 
-    async def _find_lost(self, outgoing: Outgoing, attempt: _Attempt) -> SentMessage | None:
+    async def _find_lost(self, outgoing: Outgoing, attempt: Attempt) -> SentMessage | None:
         """Return the message of an attempt whose answer was lost; None if it is not known."""
         try:
             found = await self._find_patiently(outgoing, attempt.since)
         except InkboxError:
             return None
-        return found[0] if found and self._are_of(found, attempt) else None
-
-    def _are_of(self, found: list[SentMessage], attempt: _Attempt) -> bool:
-        """Whether messages that look like an attempt's are its one and only, and of nothing else on its way."""
-        others = (
-            other
-            for other in self._attempts.values()
-            if other is not attempt and other.message is None and other.is_recent
-        )
-        return (
-            len(found) == 1
-            and found[0].made is not None
-            and not found[0].is_older(attempt.since)
-            and all(other.likeness != attempt.likeness for other in others)
-        )
+        return found[0] if found and self._attempts.are_of(found, attempt) else None
 
     async def _find_patiently(self, outgoing: Outgoing, since: float) -> list[SentMessage]:
         """Look for messages like this one, and again after each pause if there are none."""
@@ -320,7 +252,7 @@ class Sending:
             for message in page.items:
                 if message.is_older(since):
                     return found
-                if message.id in self._ids or not outgoing.is_like(message):
+                if self._attempts.has_sent(message.id) or not outgoing.is_like(message):
                     continue
                 with suppress(NotFound):  # it was deleted since
                     if outgoing.is_like(await self._api.get(path(outgoing.sent, message.id), SentMessage)):
@@ -332,100 +264,10 @@ class Sending:
                 break
         return found
 
-    def _known(self, outgoing: Outgoing, content: str) -> _Attempt | None:
-        """Return what this process knows of the same message: under its own key, or within the `WINDOW`.
-
-        Raises:
-            KeyReused: the caller's key stands for another message.
-        """
-        attempt = self._attempts.get(outgoing.own_name or content)
-        if attempt is None or not (outgoing.key or attempt.is_recent):
-            return None
-        if attempt.content != content:
-            raise KeyReused
-        return attempt
-
-    def _begin(self, outgoing: Outgoing, content: str, key: str | None = None) -> _Attempt:
-        """Remember a message that is about to be sent."""
-        attempt = _Attempt(content, outgoing.likeness, key, _now() - _SKEW, anyio.current_time())
-        _keep(self._attempts, outgoing.own_name or content, attempt)
-        return attempt
-
-    def _remember(self, attempt: _Attempt, message: SentMessage, *, replayed: bool = False) -> None:
-        """Remember that a message has left, for calls without a key too."""
-        ago = _now() - message.made if replayed and message.made else 0.0
-        attempt.message, attempt.at = message, anyio.current_time() - max(ago, 0.0)
-        other = self._attempts.get(attempt.content)
-        if other is None or other.message or not other.is_recent:
-            _keep(self._attempts, attempt.content, attempt)
-        _keep(self._ids, message.id, None)
-
-    def _forget(self, attempt: _Attempt) -> None:
-        """Forget a message that has not left."""
-        for name in [name for name, each in self._attempts.items() if each is attempt]:
-            del self._attempts[name]
-
-
-@dataclass(slots=True)
-class _Failures:
-    """What is known from requests under one key that failed.
-
-    Attributes:
-        last: the last error.
-        lost: the last one after which the message may have left, or may still leave.
-        in_doubt: whether the message may have left.
-        count: how many there were, without those that met another request at work.
-    """
-
-    last: InkboxError | None = None
-    lost: OutcomeUnknown | None = None
-    in_doubt: bool = False
-    count: int = 0
-
-    def note(self, error: InkboxError) -> float | None:
-        """Take an error, and return the seconds until the next request; None if there is to be none."""
-        reason = _reason(error)
-        if reason in {_IN_PROGRESS, _RESULT_UNAVAILABLE}:
-            error = OutcomeUnknown(str(error), status=error.status, retry_after=error.retry_after)
-        self.last = error
-        if isinstance(error, OutcomeUnknown):
-            self.lost = error
-        self.in_doubt = self.in_doubt or isinstance(error, OutcomeUnknown | Unavailable)
-        if reason == _IN_PROGRESS:
-            return max(error.retry_after or 0.0, PAUSE_IN_PROGRESS)
-        self.count += 1
-        is_temporary = isinstance(error, OutcomeUnknown | Unavailable | RateLimited | Unreachable)
-        if not is_temporary or reason or self.count == ATTEMPTS:
-            return None
-        return 0.25 * 2 ** (self.count - 1) if error.retry_after is None else error.retry_after
-
-    @property
-    def summary(self) -> InkboxError | None:
-        """What to say about them."""
-        return self.last if self.last is self.lost or self.last is None else after_lost(self.lost, self.last)
-
-
-def _now() -> float:
-    """Return the time by the API's clock if an answer of this call was dated, in seconds since 1970."""
-    clock = current().clock
-    return time() if clock is None else anyio.current_time() + clock
-
-
-def _reason(error: InkboxError) -> str | None:
-    return error.reason if isinstance(error, Conflict) else None
-
 
 def _key(content: str, moment: float) -> str:
     """Return the key of a message and the window of a moment."""
     return f"inkbox-mcp-{hashed(content, int(moment // WINDOW))[:40]}"
-
-
-def _keep(kept: OrderedDict[str, V], name: str, value: V) -> None:
-    """Remember a value, in place of the oldest one."""
-    kept[name] = value
-    kept.move_to_end(name)
-    if len(kept) > REMEMBERED:
-        kept.popitem(last=False)
 
 
 async def _pause(seconds: float) -> None:

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 import stamina
 
+from inkbox_mcp.api.attempts import WINDOW
 from inkbox_mcp.api.client import InkboxAPI
-from inkbox_mcp.api.sending import WINDOW
 from inkbox_mcp.calls import Call, begin
 from inkbox_mcp.errors import InkboxError, OutcomeUnknown, RateLimited, Unreachable
 from tests.support.outbox import (
