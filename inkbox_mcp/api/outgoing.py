@@ -54,7 +54,8 @@ class Outgoing:
         to: addresses; so are `cc` and `bcc`.
         subject: as it will be sent.
         key: the caller's own idempotency key.
-        attachments: the SHA-256 of each attachment, with its name and type; they stand for what is posted of it.
+        attachments: the SHA-256 of each attachment, with its name and type; they stand for the attachments of the body,
+            which are large.
     """
 
     operation: SendOperation
@@ -82,7 +83,7 @@ class Outgoing:
     @property
     def content(self) -> str:
         """What tells it from other messages: a hash of the mailbox and everything that is posted."""
-        body = {name: value for name, value in self.body.items() if name not in _FILES}
+        body = {name: value for name, value in self.body.items() if name not in _FILES or not self.attachments}
         # A mailbox has its id alone; it can be called by several names.
         below = self.place.removeprefix(self.sent)
         return hashed(self.operation, self.mailbox_id, below, body, [*self.attachments])

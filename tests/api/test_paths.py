@@ -24,6 +24,14 @@ def test_a_name_stays_in_its_segment(address: str, message: str) -> None:
     assert made.template == f"{MAILBOXES}/{{}}/messages/{{}}/reply/all"
 
 
+def test_a_path_below_a_path_has_no_name_in_its_template_either() -> None:
+    """Templates tell which answers are about mail, and are shown in traces."""
+    messages = path(MAILBOXES, "sales", Path("messages"))
+    assert (
+        path(messages, "7").template == path(messages.where(limit=1), "7").template == f"{MAILBOXES}/{{}}/messages/{{}}"
+    )
+
+
 @pytest.mark.parametrize(
     ("query", "written"),
     [

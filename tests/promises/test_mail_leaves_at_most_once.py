@@ -363,6 +363,18 @@ async def test_a_request_that_still_runs_when_its_window_has_ended_is_waited_for
     assert len(outbox.left) == 1
 
 
+async def test_a_request_that_runs_for_long_is_repeated_under_its_key_by_the_same_process() -> None:
+    """The process knows the key of the window before; the API says that it is at work."""
+    outbox = Outbox("identity", faults=[Fault("late", 15.0, lambda: None)])
+    await to_the_end_of_the_window(outbox, 0.3)
+    api = process(outbox)
+    with anyio.move_on_after(0.2):
+        await send(api, REPORT)
+    await anyio.sleep(0.3)
+    assert await outcome(api) in {"recovered", "replayed"}
+    assert len({*outbox.keys}) == len(outbox.left) == 1
+
+
 async def test_where_that_cannot_be_waited_for_nothing_is_sent() -> None:
     """The caller is told how long to wait."""
     outbox = Outbox("identity")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qs
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
@@ -132,6 +132,7 @@ class Outbox:
         late: seconds until the list shows a new message.
         keeps_results: whether a key that was used is answered by the first answer, and not by `result_unavailable`.
         dated: whether answers have the API's date.
+        timed: whether messages have the time when they were made.
         requests: the method and the path of each request.
         looked_before: when each call was shown the list last before it sent, in seconds of the event loop's clock.
         met_fault: the ids of the calls that met a fault.
@@ -147,6 +148,7 @@ class Outbox:
     late: Callable[[], float] = lambda: 0.0
     keeps_results: bool = True
     dated: bool = True
+    timed: bool = True
     requests: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     keys: list[str | None] = field(default_factory=list[str | None])
     looked_before: dict[str, float] = field(default_factory=dict[str, float])
@@ -243,7 +245,7 @@ class Outbox:
             "subject": mail.body["subject"],
             "direction": "outbound",
             "status": "queued",
-            "created_at": made.isoformat(),
+            "created_at": made.isoformat() if self.timed else "yesterday",
         }
 
     def _read(self, request: httpx2.Request) -> httpx2.Response:
@@ -357,10 +359,13 @@ class _Mailbox(BaseModel):
     id: str
 
 
-def process(outbox: Outbox) -> InkboxAPI:
+A = TypeVar("A", bound=InkboxAPI)
+
+
+def process(outbox: Outbox, api: Callable[[Connection, SecretStr], A] = InkboxAPI) -> A:
     """Start a process that remembers nothing."""
     connection = Connection("https://inkbox.example", concurrency=32, transport=lambda: httpx2.MockTransport(outbox))
-    return InkboxAPI(connection, SecretStr(KEY))
+    return api(connection, SecretStr(KEY))
 
 
 async def send(
