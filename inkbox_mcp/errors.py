@@ -284,13 +284,18 @@ class CallerLeft(InkboxError):
 
 
 class OutcomeUnknown(InkboxError):
-    """A change was sent and no answer came back: it may or may not have happened."""
+    """A change was sent and no answer came back: it may or may not have happened.
+
+    Attributes:
+        is_safe_to_repeat: whether the advice is a repetition that cannot make the change twice.
+    """
 
     code = "outcome_unknown"
     advice = "The change may or may not have been made. Check before repeating the call."
+    is_safe_to_repeat = False
 
     def _retry_sentence(self) -> str:
-        return "Try again only if it did not work."
+        return "" if self.is_safe_to_repeat else "Try again only if it did not work."
 
 
 class UnexpectedResponse(InkboxError):

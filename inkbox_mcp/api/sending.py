@@ -279,6 +279,7 @@ def _unknown(lost: InkboxError | None, key: str | None = None) -> OutcomeUnknown
     """Say that a message may have left, and what can be done about it."""
     error = OutcomeUnknown(str(lost), status=lost and lost.status, retry_after=lost and lost.retry_after)
     if key:
+        error.is_safe_to_repeat = True
         return error.advised(
             f'The message may or may not have left. Call again with the same arguments and idempotency_key "{key}": '
             "then it leaves at most once."
