@@ -177,12 +177,14 @@ class Failures:
         last: the last error.
         lost: the last one after which the message may have left, or may still leave.
         in_doubt: whether the message may have left.
+        is_known: whether the API knows the same message under the key, but not what it answered.
         count: how many there were, without those that met another request at work.
     """
 
     last: InkboxError | None = None
     lost: OutcomeUnknown | None = None
     in_doubt: bool = False
+    is_known: bool = False
     count: int = 0
 
     def note(self, error: InkboxError) -> float | None:
@@ -194,7 +196,7 @@ class Failures:
         reason = reason_of(error)
         if reason in {IN_PROGRESS, RESULT_UNAVAILABLE}:
             error = OutcomeUnknown(str(error), status=error.status, retry_after=error.retry_after)
-        self.last = error
+        self.last, self.is_known = error, reason == RESULT_UNAVAILABLE
         if isinstance(error, OutcomeUnknown):
             self.lost = error
         self.in_doubt = self.in_doubt or isinstance(error, OutcomeUnknown | Unavailable)

@@ -39,7 +39,7 @@ class Fault:
         effect: seconds after which it is carried out; None if it is not.
         answer: makes what comes back: an answer, a broken connection, or None for nothing at all; without this
             function, it is the true answer.
-        delay: seconds before that.
+        delay: seconds before that; an answer is dated before them.
     """
 
     name: str
@@ -177,6 +177,7 @@ class Outbox:
         if fault is not FINE:
             self.met_fault.add(request.headers["X-Request-ID"])
         result = self._post(request, fault.effect) if is_post else None
+        date = formatdate(self.now, usegmt=True)
         await anyio.sleep(fault.delay)
         if fault.answer is None:
             answer: httpx2.Response | Exception | None = result or self._read(request)
@@ -188,7 +189,7 @@ class Outbox:
             raise answer
         assert answer is not None
         if self.dated:
-            answer.headers["Date"] = formatdate(self.now, usegmt=True)
+            answer.headers["Date"] = date
         return answer
 
     def _post(self, request: httpx2.Request, effect: float | None) -> httpx2.Response | None:
