@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -12,9 +13,20 @@ import pytest
 
 from inkbox_mcp.catalogue import GENERATIONS
 from inkbox_mcp.sandbox import Generation, Store, create_app
+from tests.journeys.mail_jobs import MAIL_JOBS, do_mail_job
 from tests.support.agents import Agent, connect
+from tests.support.correspondence import LETTERS
 
 pytestmark = pytest.mark.parametrize("generation", GENERATIONS)
+
+CALLS = {
+    "get a code": ["wait_for_message"],
+    "answer a customer": ["list_messages", "get_message", "reply_to_message"],
+    "save an invoice": ["list_messages", "get_message", "get_attachment"],
+    "what is unread": ["list_messages"],
+    "hand over": ["list_messages", "get_thread", "forward_message", "update_messages"],
+}
+"""The calls that each job takes: one to find the mail, one to read it, and one for each thing that is done."""
 
 
 @dataclass
@@ -118,3 +130,13 @@ async def test_a_conversation_is_read_in_two_calls(generation: Generation) -> No
         assert done["messages"] == [{"id": row["id"], "changed": True}]
         (archived,) = (await mail.call("list_threads", folder="archive"))["threads"]
         assert archived["id"] == row["thread_id"]
+
+
+@pytest.mark.parametrize("name", MAIL_JOBS)
+async def test_a_job_takes_its_calls_and_ends_with_a_right_answer(
+    name: str, generation: Generation, tmp_path: Path
+) -> None:
+    """Among twenty mails, some of which are alike. The job checks what it reads and what was done."""
+    mails = [bytes(letter.written()) for letter in LETTERS]
+    desk = await do_mail_job(MAIL_JOBS[name], generation, tmp_path, mails)
+    assert desk.calls == CALLS[name]
