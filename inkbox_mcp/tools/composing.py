@@ -13,8 +13,8 @@ from typing import Any, cast
 import anyio.to_thread
 
 from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.outgoing import Outgoing, SendOperation
 from inkbox_mcp.api.paths import MAILBOXES, Path, path
-from inkbox_mcp.api.sending import Outgoing, SendOperation
 from inkbox_mcp.calls import current
 from inkbox_mcp.errors import InvalidArguments
 from inkbox_mcp.text import one_line
@@ -25,7 +25,7 @@ from inkbox_mcp.toolkit.operation import Result
 from inkbox_mcp.toolkit.questions import Lines
 from inkbox_mcp.tools.addressing import Recipients, author_of, everyone_of, people_of
 from inkbox_mcp.tools.conversations import WholeThread, threads_of
-from inkbox_mcp.tools.messages import Item, messages_of
+from inkbox_mcp.tools.messages import Item, messages_of, rows_by_id
 from inkbox_mcp.tools.reading import attachments_of, body_of, read_aside
 
 EXCERPT = 300
@@ -71,7 +71,7 @@ async def new_letter(api: InkboxAPI, args: Any) -> Letter:
 async def answer_letter(api: InkboxAPI, args: Any) -> Letter:
     """Work out the answer to a message."""
     mailbox = await _mailbox(api, args)
-    source = await read_aside(api, args.email_address, args.message_id)
+    source = await _source(api, args)
     recipients = everyone_of(source, mailbox.email_address) if args.reply_all else author_of(source)
     return await _written(api, args, mailbox, recipients, _with("Re: ", _ANSWERED, source), source)
 
@@ -79,7 +79,7 @@ async def answer_letter(api: InkboxAPI, args: Any) -> Letter:
 async def forward_letter(api: InkboxAPI, args: Any) -> Letter:
     """Work out what forwards a message with its attachments."""
     mailbox = await _mailbox(api, args)
-    source = await read_aside(api, args.email_address, args.message_id)
+    source = await _source(api, args)
     body = {"mode": "inline", "include_original_attachments": True, **_texts(args)}
     outgoing = _outgoing(
         api,
@@ -161,6 +161,12 @@ class _Mailbox(Result):
 async def _mailbox(api: InkboxAPI, args: Any) -> _Mailbox:
     """Get the mailbox. Its answer has the time by the API's clock, too."""
     return await api.get(path(MAILBOXES, args.email_address), _Mailbox)
+
+
+async def _source(api: InkboxAPI, args: Any) -> Item:
+    """Get the message that is answered or forwarded. It stays as unread as it was."""
+    listed = await rows_by_id(api, args.email_address, [args.message_id])
+    return await read_aside(api, args.email_address, args.message_id, listed.get(args.message_id))
 
 
 async def _read(sources: Sequence[str]) -> tuple[list[AttachedFile], list[Item]]:
