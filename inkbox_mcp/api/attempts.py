@@ -102,7 +102,7 @@ class Attempts:
         ago = api_time() - message.made if replayed and message.made else 0.0
         attempt.message, attempt.at = message, anyio.current_time() - max(ago, 0.0)
         other = self._known.get(attempt.content)
-        if other is None or other.message or not other.is_recent:
+        if other is None or not other.is_recent or (other.message and other.at <= attempt.at):
             _keep(self._known, attempt.content, attempt)
         _keep(self._ids, message.id, None)
 
