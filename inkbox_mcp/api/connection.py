@@ -1,5 +1,6 @@
 """The HTTP connection to one Inkbox API, shared by all keys: pool, concurrency limit, deadlines, transport errors."""
 
+import json
 import re
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -111,12 +112,15 @@ class Connection:
             # Connecting must time out before the call does: only then is it certain that nothing was sent.
             timeout = httpx2.Timeout(remaining, connect=min(CONNECT_SECONDS, remaining * 0.9))
             with self._observed(method, path, attempt) as exchange, anyio.fail_after(remaining):
+                # The default, ASCII alone, is five times as fast, and attachments are large.
+                content = None if body is None else json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+                kind = {} if body is None else {"Content-Type": "application/json"}
                 own = {"X-API-Key": key.get_secret_value(), "X-Request-ID": call.request_id}
                 request = httpx2.Request(
                     method,
                     _url(self._base_url + path),
-                    json=body,
-                    headers={**_HEADERS, **own, **exchange.headers, **(headers or {})},
+                    content=content,
+                    headers={**_HEADERS, **kind, **own, **exchange.headers, **(headers or {})},
                     extensions={"timeout": timeout.as_dict()},
                 )
                 response = await transport.handle_async_request(request)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx2
 import pytest
 
 from inkbox_mcp.api import attempts
@@ -14,6 +15,7 @@ from inkbox_mcp.errors import Forbidden, KeyReused, NotAllowed, OutcomeUnknown
 from tests.support.outbox import (
     CUT_AFTER,
     CUT_BEFORE,
+    FINE,
     Content,
     Fault,
     Outbox,
@@ -140,6 +142,21 @@ async def test_a_process_remembers_a_limited_number() -> None:
         assert memory.known(outgoing(), "1") is not None
         assert not memory.has_sent("0")
         assert memory.has_sent("1")
+
+
+async def test_a_body_is_posted_in_ascii() -> None:
+    """Large ones would hold up other calls for several times as long."""
+    bodies: list[bytes] = []
+
+    def keep(request: httpx2.Request) -> Fault:
+        bodies.append(request.content)
+        return FINE
+
+    outbox, text = Outbox("identity", usual=keep), Content("Grüße, 世界 😀")
+    await send(process(outbox), text)
+    assert text.is_in(outbox.left[0])
+    assert all(body.isascii() for body in bodies)
+    assert b"".join(bodies).count(b"{") == 2  # requests without a body have none
 
 
 class Counting(InkboxAPI):

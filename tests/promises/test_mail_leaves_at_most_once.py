@@ -130,7 +130,7 @@ class World:
         return made
 
 
-def troubles(random: Random, share: float, generation: Generation) -> Callable[[httpx2.Request], Fault]:
+def troubles(random: Random, share: float) -> Callable[[httpx2.Request], Fault]:
     """Return faults for a share of the requests."""
 
     def fault(request: httpx2.Request) -> Fault:
@@ -146,7 +146,7 @@ async def a_sequence(generation: Generation, seed: int) -> World:
     random = Random(f"{generation} {seed}")
     outbox = Outbox(generation, shape=random.choice(SHAPES), ahead=random.choice([-7200.0, 0.0, 43_211.7]))
     outbox.keeps_results = random.random() < 0.7
-    outbox.usual = troubles(random, random.choice([0.0, 0.2, 0.5]), generation)
+    outbox.usual = troubles(random, random.choice([0.0, 0.2, 0.5]))
     slow_list = random.choice([0.0, 0.0, 0.5, 4.0])
     outbox.late = lambda: random.uniform(0, slow_list)
     world, contents = World(outbox, random), random.sample(CONTENTS, 2)
@@ -200,7 +200,7 @@ def groups(made: list[Made]) -> list[list[Made]]:
     for each in sorted(made, key=lambda each: each.began):
         if each.key is None:
             start = starts.get(each.content, -1e9)
-            if each.began - start > WINDOW:
+            if each.began - start >= WINDOW:
                 start = starts[each.content] = each.began
             name: object = (each.content, start)
         else:
@@ -217,7 +217,7 @@ def is_excused(world: World, again: Left, first: Left) -> bool:
     """
     by_id = {made.id: made for made in world.made}
     sender, repeater = by_id[first.call], by_id[again.call]
-    if repeater.key is None and again.posted - sender.began > WINDOW:
+    if repeater.key is None and again.posted - sender.began >= WINDOW:
         return True  # the call began before the 10 minutes were over, and sent after them
     if world.outbox.generation == "identity":
         return False
@@ -252,7 +252,7 @@ def judge_answer(world: World, made: Made, own: list[Left], message: Left | None
             if world.outbox.generation == "identity" or made.key:
                 same = [each for each in world.made if (each.process, each.key) == (made.process, made.key)]
                 assert made.content.is_in(message) or any(is_mistaken(world, each, message) for each in same)
-            assert made.content.likeness[:5] == _content_of(world, message).likeness[:5]
+            assert made.content.likeness == _content_of(world, message).likeness
         case _:
             assert own == [], made
 
@@ -289,7 +289,7 @@ async def test_any_sequence_of_calls_and_faults_sends_each_message_once(generati
 
 @pytest.mark.slow
 @both
-@pytest.mark.parametrize("thousand", range(5))
+@pytest.mark.parametrize("thousand", range(2))
 async def test_thousands_of_sequences_send_each_message_once(generation: Generation, thousand: int) -> None:
     """More examples find rarer sequences."""
     await sequences(generation, range(1000 * thousand + 120, 1000 * thousand + 1120))

@@ -125,7 +125,8 @@ class Outbox:
     Attributes:
         generation: of the API.
         left: what left, oldest first.
-        faults: of the next requests that send; then those of the next other requests.
+        faults: of the next requests that send.
+        reading_faults: of the next other requests.
         usual: the fault of each request for which there is no other.
         shape: where a refusal has its reason.
         ahead: seconds by which the API's clock is ahead of `EPOCH`.
@@ -134,8 +135,8 @@ class Outbox:
         dated: whether answers have the API's date.
         timed: whether messages have the time when they were made.
         requests: the method and the path of each request.
+        keys: the idempotency key of each request that sends.
         looked_before: when each call was shown the list last before it sent, in seconds of the event loop's clock.
-        met_fault: the ids of the calls that met a fault.
     """
 
     generation: Generation
@@ -152,7 +153,6 @@ class Outbox:
     requests: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     keys: list[str | None] = field(default_factory=list[str | None])
     looked_before: dict[str, float] = field(default_factory=dict[str, float])
-    met_fault: set[str] = field(default_factory=set[str])
     _posting: set[str] = field(default_factory=set[str])
     _working: set[tuple[str, ...]] = field(default_factory=set[tuple[str, ...]])
 
@@ -174,8 +174,6 @@ class Outbox:
             self._posting.add(request.headers["X-Request-ID"])
         scripted = self.faults if is_post else self.reading_faults
         fault = scripted.pop(0) if scripted else self.usual(request)
-        if fault is not FINE:
-            self.met_fault.add(request.headers["X-Request-ID"])
         result = self._post(request, fault.effect) if is_post else None
         date = formatdate(self.now, usegmt=True)
         await anyio.sleep(fault.delay)
