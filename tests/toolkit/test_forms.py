@@ -128,12 +128,15 @@ def test_any_text_for_a_list_is_a_list_of_lines_or_an_error(written: str) -> Non
 
 def test_every_list_of_every_tool_takes_text() -> None:
     """Tools get this by the type of the argument."""
-    known = {"email_address": "a", "webhook_url": "https://e.com", "agent_handle": "a"}
+    uuid = "aaaa1111-2222-4333-8444-000000000000"
+    known = {"email_address": "a", "webhook_url": "https://e.com", "agent_handle": "a", "message_id": uuid}
+    known |= {"to": "jane@example.com", "subject": "Hello"}
+    items = {"message_ids": uuid, "event_types": "message.sent", "attachments": "a.txt"}
     for operation in EVERY.values():
         for name, field in operation.input_schema["properties"].items():
             if field.get("type") == "array":
                 given = {key: value for key, value in known.items() if key in operation.args.model_fields}
-                item = "aaaa1111-2222-4333-8444-000000000000" if name.endswith("_ids") else "message.sent"
+                item = items.get(name, "jane@example.com")
                 for written in (item, f'["{item}"]'):
                     assert operation.parse({**given, name: written}).supplied()[name] == [item]
 
