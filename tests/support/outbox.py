@@ -132,9 +132,7 @@ class Outbox:
         ahead: seconds by which the API's clock is ahead of `EPOCH`.
         late: seconds until the list shows a new message.
         keeps_results: whether a key that was used is answered by the first answer, and not by `result_unavailable`.
-        dated: whether answers have the API's date.
         timed: whether messages have the time when they were made.
-        requests: the method and the path of each request.
         keys: the idempotency key of each request that sends.
         looked_before: when each call was shown the list last before it sent, in seconds of the event loop's clock.
     """
@@ -148,9 +146,7 @@ class Outbox:
     ahead: float = 0.0
     late: Callable[[], float] = lambda: 0.0
     keeps_results: bool = True
-    dated: bool = True
     timed: bool = True
-    requests: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     keys: list[str | None] = field(default_factory=list[str | None])
     looked_before: dict[str, float] = field(default_factory=dict[str, float])
     _posting: set[str] = field(default_factory=set[str])
@@ -167,7 +163,6 @@ class Outbox:
 
     async def __call__(self, request: httpx2.Request) -> httpx2.Response:
         """Answer a request."""
-        self.requests.append((request.method, request.url.raw_path.decode()))
         is_post = request.method == "POST"
         if is_post:
             self.keys.append(request.headers.get("Idempotency-Key"))
@@ -186,8 +181,7 @@ class Outbox:
         if isinstance(answer, Exception):
             raise answer
         assert answer is not None
-        if self.dated:
-            answer.headers["Date"] = date
+        answer.headers["Date"] = date
         return answer
 
     def _post(self, request: httpx2.Request, effect: float | None) -> httpx2.Response | None:
