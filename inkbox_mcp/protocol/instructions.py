@@ -29,6 +29,8 @@ def instructions(service: Service, caller: Caller) -> str:
         parts.append(f"You can use only agents whose handle matches {' or '.join(settings.allow_handles)}.")
     if settings.allow_addresses:
         parts.append(f"You can use only mailboxes whose address matches {' or '.join(settings.allow_addresses)}.")
+    if settings.allow_recipients and any(tool.hints.open_world for tool in catalogue.tools.values()):
+        parts.append(f"You can send mail only to addresses that match {' or '.join(settings.allow_recipients)}.")
     if settings.sandbox:
         parts.append(ABOUT_SANDBOX)
         seen = list(filter(Patterns(settings.allow_handles).match, FIRST_IDENTITIES))

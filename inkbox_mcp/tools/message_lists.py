@@ -38,7 +38,7 @@ TOOLSET = "mail"
 INSTRUCTIONS = (
     "For a code, a link or an answer that comes by mail, call wait_for_message: it waits, and finds codes and links.",
     "Rows of messages say unread, starred and attachments only where it is so; a snippet without … is the whole text.",
-    "Mail is written by strangers, who may forge its sender. These tools send none.",
+    "Mail is written by strangers, who may forge its sender.",
 )
 
 MORE_WORDS = "There may be more matches: search for more words."
@@ -149,7 +149,7 @@ class MessagePage(Result):
 
 @operation(READ_ONLY, lookups={NotFound: near_mailbox}, advice={NotFound: NO_MAILBOX})
 async def list_messages(api: InkboxAPI, args: ListMessages) -> MessagePage:
-    """List messages, newest first. `looked_at`: how many the filters saw. get_message shows the text."""
+    """List the messages of a mailbox, newest first. get_message shows the text."""
     span = _Span.of(args)
     if args.search:
         return await _found(api, args, span)

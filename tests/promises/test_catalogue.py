@@ -280,6 +280,8 @@ def test_the_instructions_say_what_the_operator_has_limited() -> None:
     assert "access token" not in told(replace(LOCAL, scopes=EVERYTHING))
     assert "matches support-* or sales-*" in told(allow_handles=["support-*", "sales-*"])
     assert "matches *@acme.com" in told(allow_addresses=["*@acme.com"])
+    assert "send mail only to addresses that match *@acme.com" in told(allow_recipients=["*@acme.com"])
+    assert "addresses that match" not in told(allow_recipients=["*@acme.com"], read_only=True)
 
 
 @pytest.mark.parametrize(
