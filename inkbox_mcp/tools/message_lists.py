@@ -149,7 +149,7 @@ class MessagePage(Result):
 
 @operation(READ_ONLY, lookups={NotFound: near_mailbox}, advice={NotFound: NO_MAILBOX})
 async def list_messages(api: InkboxAPI, args: ListMessages) -> MessagePage:
-    """List the messages of a mailbox, newest first. get_message shows the text."""
+    """List messages of a mailbox, newest first. get_message shows the text."""
     span = _Span.of(args)
     if args.search:
         return await _found(api, args, span)

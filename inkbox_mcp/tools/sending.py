@@ -65,7 +65,7 @@ Files = Annotated[
 ]
 Text = Annotated[MailBody | None, Field(description="Plain text; or pass html.")]
 HTML = Annotated[MailBody | None, Field(description="Beside text, or alone.")]
-Key = Annotated[IdempotencyKey | None, Field(description="Sent once for each key.")]
+Key = Annotated[IdempotencyKey | None, Field(description="Sent once under a key.")]
 
 _KEY = frozenset({"idempotency_key"})
 _INVENTED: Mapping[str, str] = {
@@ -239,7 +239,7 @@ async def reply_to_message(api: InkboxAPI, args: ReplyToMessage) -> SentMessage:
     advice={NotFound: NO_MESSAGE},
 )
 async def forward_message(api: InkboxAPI, args: ForwardMessage) -> SentMessage:
-    """Forward one message, with its attachments, once in 10 minutes. list_messages has ids."""
+    """Forward one message and its files, once in 10 minutes. list_messages has ids."""
     return await _send(api, await planned(api, args, forward_letter))
 
 

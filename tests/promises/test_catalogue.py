@@ -35,6 +35,9 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 README = Path(__file__).parent.parent.parent / "README.md"
 UPDATE = bool(os.environ.get("UPDATE_SNAPSHOTS"))
 MOST_READ = 600
+MOST_READ_OF_MAIL = 730
+"""Of the tools for mail alone; a mail has more parts than a mailbox."""
+MOST_READ_OF_ALL = 15_000
 VERBS = {
     *("create", "get", "list", "update", "delete", "link", "unlink"),
     *("send", "reply_to", "forward", "search", "wait_for"),
@@ -181,6 +184,13 @@ async def test_the_list_fits_its_budget(era: str, generation: Any) -> None:
     )
     print(f"\n{table}")  # noqa: T201 - shown with `pytest -s`
     assert average <= MOST_READ, table
+    mail = [
+        bytes_
+        for name, bytes_ in zip(CATALOGUES[generation].tools, read, strict=True)
+        if CATALOGUES[generation].tools[name].toolset == "mail"
+    ]
+    assert sum(mail) / len(mail) <= MOST_READ_OF_MAIL, table
+    assert sum(read) <= MOST_READ_OF_ALL, table
     assert f"at most {MOST_READ} bytes per tool" in " ".join(README.read_text(encoding="utf-8").split())
 
 
