@@ -94,9 +94,10 @@ async def test_no_other_tool_sends_anything(generation: Generation) -> None:
         for name, tool in operations(generation).items():
             if tool.toolset != "mail" or name in SENDING:
                 continue
-            known = {"message_id": message_id, "message_ids": [message_id], "thread_id": thread_id, "filename": "x"}
+            known: dict[str, Any] = {"message_id": message_id, "message_ids": [message_id], "thread_id": thread_id}
+            known |= {"filename": "x", "is_read": True, "timeout": 0}
             arguments = {key: value for key, value in known.items() if key in tool.args.model_fields}
-            await desk.call(name, **arguments, **({"is_read": True} if name == "update_messages" else {}))
+            await desk.call(name, **arguments)
         assert outbox.posted == []
 
 
