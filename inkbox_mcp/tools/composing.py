@@ -31,6 +31,7 @@ from inkbox_mcp.tools.reading import attachments_of, body_of, read_aside
 EXCERPT = 300
 """Characters of a text that a question shows."""
 _ANSWERED = re.compile(r"\s*(?:re|aw|sv|antw|odp|rif|回复|返信)\s*[::]", re.IGNORECASE)
+_MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,998}")
 _FORWARDED = re.compile(r"\s*(?:fwd?|wg|tr|rv|i|转发|転送)\s*[::]", re.IGNORECASE)
 
 
@@ -102,12 +103,7 @@ async def _written(
         raise InvalidArguments("text: is required, unless there is html. Nothing was sent.")
     api.permit_recipients(recipients.everyone)  # before files are read
     files, uploads = await _read(args.attachments or ())
-    answered = source and source.get("message_id")
-    body = {
-        **_texts(args),
-        **({"in_reply_to_message_id": answered} if answered else {}),
-        **({"attachments": uploads} if uploads else {}),
-    }
+    body = {**_texts(args), **_answering(source), **({"attachments": uploads} if uploads else {})}
     outgoing = _outgoing(
         api,
         args,
@@ -186,6 +182,13 @@ def _upload(file: AttachedFile) -> Item:
     return {"filename": file.filename, "content_type": file.content_type, "content_base64": content}
 
 
+def _answering(source: Item | None) -> Item:
+    """Return how the API is told which message is answered. A stranger chose this id, so it must be plain."""
+    message_id = source and source.get("message_id")
+    is_plain = isinstance(message_id, str) and _MESSAGE_ID.fullmatch(message_id)
+    return {"in_reply_to_message_id": message_id} if is_plain else {}
+
+
 def _texts(args: Any) -> dict[str, str]:
     """Return the bodies of a call, by the API's names."""
     texts = {"body_text": args.text, "body_html": getattr(args, "html", None)}
@@ -231,16 +234,22 @@ async def facts_of(args: Any, letter: Letter, what: str) -> Mapping[str, str]:
         "recipients": Lines.of(*(f"{name}: {', '.join(some)}" for name, some in lists.items() if some)),
         "title": Lines.of(outgoing.subject),
         "files": Lines.of(", ".join(files) or "none"),
-        "excerpts": Lines.of(*await _excerpts(args)),
+        "excerpts": Lines.of(*await _excerpts(args, letter)),
         "content": outgoing.content,
     }
 
 
-async def _excerpts(args: Any) -> list[str]:
-    """Return the begin of the text, and of what people see of the HTML."""
-    texts = _texts(args)
-    lines = [f"Text: {cut(one_line(texts['body_text'][: 4 * EXCERPT]), EXCERPT)}"] if "body_text" in texts else []
+async def _excerpts(args: Any, letter: Letter) -> list[str]:
+    """Return the begin of the text, of what people see of the HTML, and of a message that is forwarded."""
+    texts, lines = _texts(args), list[str]()
+    if "body_text" in texts:
+        lines.append(f"Text: {_excerpt(texts['body_text'])}")
     if "body_html" in texts:
-        seen = await body_of({"body_html": texts["body_html"]})
-        lines.append(f"HTML: {cut(one_line(seen.text[: 4 * EXCERPT]), EXCERPT)}")
-    return lines or ["Text: none of its own"]
+        lines.append(f"HTML: {_excerpt((await body_of({'body_html': texts['body_html']})).text)}")
+    if letter.source and letter.outgoing.operation == "mail.forward":
+        lines.append(f"Message: {_excerpt((await body_of(letter.source)).text)}")
+    return lines
+
+
+def _excerpt(text: str) -> str:
+    return cut(one_line(text[: 4 * EXCERPT]), EXCERPT)

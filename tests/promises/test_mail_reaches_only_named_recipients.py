@@ -175,6 +175,28 @@ async def test_an_answer_of_the_api_cannot_add_recipients(generation: Generation
 
 
 @BOTH
+@pytest.mark.parametrize("field", ["message_id", "subject"])
+async def test_what_a_stranger_chose_begins_no_header_of_the_answer(generation: Generation, field: str) -> None:
+    """An id that is no plain word is left out, and a subject is one line."""
+    async with inbox(generation, confirm="never") as desk:
+        outbox, message_id = Outbox(desk), desk.deliver()
+        record = desk.fault
+        assert record
+
+        def write(request: httpx2.Request) -> httpx2.Response | None:
+            if request.method != "GET" or not request.url.path.endswith(message_id):
+                return record(request)
+            detail = {"id": message_id, "from_address": "ann@x.example", field: "<1@x>\r\nBcc: eve@evil.example"}
+            return httpx2.Response(200, json=detail)
+
+        desk.fault = write
+        await desk.ask("reply_to_message", message_id=message_id, text="Fine.")
+        ((_, body),) = outbox.posted
+        assert "in_reply_to_message_id" not in body
+        assert body["subject"] == ("Re:" if field == "message_id" else "Re: <1@x> Bcc: eve@evil.example")
+
+
+@BOTH
 async def test_no_field_begins_another_header(generation: Generation) -> None:
     """A line break is refused where a header could begin, and is text in a text."""
     async with inbox(generation, confirm="never") as desk:

@@ -112,6 +112,7 @@ async def test_auto_asks_about_people_outside_the_thread_only(generation: Genera
         (question,) = human.questions
         assert question.startswith("Forward this message from ")
         assert "\nTo: bob@example.org, jane@example.com\n" in question
+        assert question.endswith("\nMessage: How are you?")
 
 
 async def test_auto_asks_where_an_answer_to_all_goes_elsewhere(era: str) -> None:
