@@ -3,21 +3,19 @@
 # pyright: reportMissingTypeStubs=false
 # The SDK is annotated but does not say so with a py.typed file.
 
-import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from socket import socket
 from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-import uvicorn
 from inkbox import Inkbox
 from inkbox.exceptions import InkboxAPIError, RecipientBlockedError
 from inkbox.mail.resources.messages import MessagesResource
 from inkbox.mail.resources.threads import ThreadsResource
 
 from inkbox_mcp.sandbox import Store, create_app
+from tests.support.sandbox_ports import serving
 
 
 def new_key() -> str:
@@ -28,15 +26,8 @@ def new_key() -> str:
 @pytest.fixture(scope="module")
 def base_url() -> Iterator[str]:
     """A sandbox on a free port, stopped cleanly."""
-    with Store(":memory:") as store, socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()  # from now on connections wait for the server and are not refused
-        server = uvicorn.Server(uvicorn.Config(create_app(store), log_config=None, lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with Store(":memory:") as store, serving(create_app(store)) as base_url:
+        yield base_url
 
 
 @pytest.fixture
