@@ -78,6 +78,11 @@ def forward(inkbox: Any, address: str, message_id: str, message: dict[str, Any])
     return outcome(lambda: resource(inkbox, "messages").forward(address, message_id, **message))
 
 
+def reply_all(inkbox: Any, address: str, message_id: str, message: dict[str, Any]) -> dict[str, Any]:
+    """Answer a message to everyone, as only late SDKs can, and return what `send` does."""
+    return outcome(lambda: resource(inkbox, "messages").reply_all(address, message_id, **message))
+
+
 def outcome(call: Any) -> dict[str, Any]:
     """Return the id of the message that a call makes, or the name and status of its error."""
     try:

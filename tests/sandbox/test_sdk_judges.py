@@ -285,6 +285,30 @@ async def test_a_message_is_posted_as_the_sdk_posts_it(court: Court) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("generation", ["identity"], scope="module")
+async def test_an_answer_to_all_goes_to_whom_the_sdk_answers(court: Court) -> None:
+    """Where the sender asks for answers elsewhere, and to a message of one's own."""
+    ann, bob, eve = court.sdk("create", "ann", "bob", "eve")
+    plan = court.sdk("send", ann, {"to": [bob, "x@example.com"], "cc": [eve, "y@example.com"], "subject": "Plan"})
+    asked = court.sdk("read", bob)[0][0]["id"]
+    court.sdk("reply_all", bob, asked, {"body_text": "Yes.", "reply_to": "desk@example.com"})
+    answered = court.sdk("read", ann)[0][1]["id"]
+    async with court.agent() as agent:
+        for message_id in (answered, plan["id"]):
+            arguments = {"message_id": message_id, "text": "Fine.", "reply_all": True}
+            await agent.ask("reply_to_message", email_address=ann, **arguments)
+            court.sdk("reply_all", ann, message_id, {"body_text": "Fine."})
+    names = ("to_addresses", "cc_addresses", "subject", "in_reply_to", "references", "thread_id", "body_text")
+    elsewhere, elsewhere_by_sdk, own, own_by_sdk = (
+        {name: each[name] for name in names} for each in court.sdk("read", ann)[0][2:]
+    )
+    assert elsewhere["to_addresses"][0] == "desk@example.com"
+    assert own["to_addresses"] == [bob, "x@example.com"]
+    assert elsewhere == elsewhere_by_sdk
+    assert own == own_by_sdk
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("generation", ["identity"], scope="module")
 async def test_what_a_tool_sent_under_a_key_the_sdk_does_not_send_again(court: Court) -> None:
     """The same message is answered by the first one, and another one is refused."""
     (ann,) = court.sdk("create", "ann")
@@ -304,6 +328,8 @@ async def test_what_the_sdk_sent_under_a_key_a_tool_does_not_send_again(court: C
     """The result is the first message and says so, if it is of some time ago; another message is refused."""
     (ann,) = court.sdk("create", "ann")
     sent = court.sdk("send", ann, OF_SDK)
+    async with court.agent() as agent:
+        assert (await agent.ask("send_message", email_address=ann, **OF_TOOL))["id"] == sent["id"]
     with court.store.transaction() as connection:
         connection.execute(
             "UPDATE idempotency_keys SET answer ="
@@ -317,3 +343,23 @@ async def test_what_the_sdk_sent_under_a_key_a_tool_does_not_send_again(court: C
         refused = await agent.refused("send_message", email_address=ann, **{**OF_TOOL, "text": "43"})
         assert "was used for another message" in refused
     assert [each["id"] for each in court.sdk("read", ann)[0]] == [sent["id"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("generation", ["identity"], scope="module")
+async def test_keys_of_answers_and_forwards_are_the_keys_of_the_sdk(court: Court) -> None:
+    """A forward has keys of its own; the SDK's forward without a subject is other input than the tool's."""
+    (ann,) = court.sdk("create", "ann")
+    source = court.sdk("send", ann, {"to": ["bob@example.com"], "subject": "Bill", "body_text": "42"})["id"]
+    named = court.sdk("read", ann)[0][0]["message_id"]
+    ofs = {"email_address": ann, "message_id": source, "idempotency_key": "k"}
+    async with court.agent() as agent:
+        answer = await agent.ask("reply_to_message", **ofs, text="Paid?")
+        forwarded = await agent.ask("forward_message", **ofs, to=["eve@example.com"], text="See")
+    written = {"to": ["bob@example.com"], "subject": "Re: Bill", "body_text": "Paid?", "in_reply_to_message_id": named}
+    assert court.sdk("send", ann, {**written, "idempotency_key": "k"}) == {"id": answer["id"]}
+    passed = {"to": ["eve@example.com"], "body_text": "See", "idempotency_key": "k"}
+    assert court.sdk("forward", ann, source, {**passed, "subject": "Fwd: Bill"}) == {"id": forwarded["id"]}
+    refused = court.sdk("forward", ann, source, passed)
+    assert refused == {"error": "IdempotencyKeyReusedError", "status": 409}
+    assert len(court.sdk("read", ann)[0]) == 3
