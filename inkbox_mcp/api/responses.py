@@ -99,8 +99,8 @@ def _detail(data: object) -> object:
     if not isinstance(data, dict):
         return None
     body = cast("dict[str, object]", data)
-    if not body.get("detail") and (bare := {name: body[name] for name in ("error", "message") if body.get(name)}):
-        body = {**body, "detail": bare}
+    if not body.get("detail") and not body.keys().isdisjoint(("error", "code", "message")):
+        body = {**body, "detail": {name: value for name, value in body.items() if name != "agent_support"}}
     found = [body[key] for key in ("detail", "agent_support") if body.get(key)]
     return found[0] if len(found) == 1 else found or None
 

@@ -42,14 +42,14 @@ PAGE, MOST_PAGES = 100, 10
 """Sent messages that a page of the API's list has, and the most pages that are searched."""
 
 
-class _Page(BaseModel):
+class SentPage(BaseModel):
     """A page of the API's list of sent messages."""
 
     items: list[SentMessage]
     next_cursor: str | None = None
 
 
-class _Found(BaseModel):
+class SendLookup(BaseModel):
     """What a look-up of a key answers."""
 
     message_id: str
@@ -171,7 +171,7 @@ class Sending:
         """Return the message that was sent under a key; None if there is none."""
         where = SEND_LOOKUP.where(sender_kind="mailbox", sender_id=outgoing.mailbox_id, operation=outgoing.operation)
         try:
-            found = await self._api.get(where, _Found, key=key)
+            found = await self._api.get(where, SendLookup, key=key)
         except NotFound:
             return None
         try:
@@ -249,7 +249,7 @@ class Sending:
         """Return at most two sent messages like this one, newest first, without those that this process knows."""
         cursor, found = None, list[SentMessage]()
         for _ in range(MOST_PAGES):
-            page = await self._api.get(outgoing.sent.where(direction="outbound", limit=PAGE, cursor=cursor), _Page)
+            page = await self._api.get(outgoing.sent.where(direction="outbound", limit=PAGE, cursor=cursor), SentPage)
             for message in page.items:
                 if message.is_older(since):
                     return found

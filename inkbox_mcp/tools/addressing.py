@@ -43,7 +43,10 @@ def author_of(message: Item) -> Recipients:
         InvalidArguments: the message names somebody who has no address.
     """
     is_own = message.get("direction") == "outbound"
-    return Recipients.of(_checked(message.get("to_addresses") if is_own else [message.get("from_address")]))
+    found = Recipients.of(_checked(message.get("to_addresses") if is_own else [message.get("from_address")]))
+    if not found.to:
+        raise _unanswerable("names nobody who can be answered")
+    return found
 
 
 def everyone_of(message: Item, own: str) -> Recipients:
@@ -61,11 +64,9 @@ def everyone_of(message: Item, own: str) -> Recipients:
         lists = cast("Item", resolved)
         found = Recipients.of(_checked(lists.get("to")), _checked(lists.get("cc")))
     else:
-        author = () if message.get("direction") == "outbound" else author_of(message).to
-        others = (
-            [each for each in addresses if each.casefold() != own.casefold()]
-            for addresses in ((*author, *_checked(message.get("to_addresses"))), _checked(message.get("cc_addresses")))
-        )
+        author = [] if message.get("direction") == "outbound" else _checked([message.get("from_address")])
+        named = [*author, *_checked(message.get("to_addresses"))], _checked(message.get("cc_addresses"))
+        others = ([each for each in some if each.casefold() != own.casefold()] for some in named)
         found = Recipients.of(*others)
     return found if found.to else author_of(message)  # of mail to oneself
 
@@ -82,15 +83,17 @@ def people_of(messages: Sequence[Item]) -> frozenset[str]:
 def _checked(addresses: Any) -> list[str]:
     """Return the addresses that a stranger's message names, in the form in which mail is sent to them."""
     found: list[str] = []
-    for address in list_of(addresses):
+    for address in filter(None, list_of(addresses)):
         try:
             found.append(recipient(str(address)))
         except ValueError:
-            raise InvalidArguments(
-                f"{quoted(str(address), 200)} is among the people of this message, and mail cannot be sent to it. "
-                "Nothing was sent. Ask the user whom to write to, and call send_message."
-            ) from None
+            raise _unanswerable(f"names {quoted(str(address), 200)}, which mail cannot be sent to") from None
     return found
+
+
+def _unanswerable(why: str) -> InvalidArguments:
+    error = InvalidArguments(f"this message {why}.")
+    return error.advised("Nothing was sent. Ask the user whom to write to, and call send_message.")
 
 
 def _new(seen: set[str], addresses: Iterable[str]) -> Iterable[str]:

@@ -96,7 +96,7 @@ async def forward_letter(api: InkboxAPI, args: Any) -> Letter:
 
 
 async def _written(
-    api: InkboxAPI, args: Any, mailbox: "_Mailbox", recipients: Recipients, subject: str, source: Item | None = None
+    api: InkboxAPI, args: Any, mailbox: "Mailbox", recipients: Recipients, subject: str, source: Item | None = None
 ) -> Letter:
     """Work out a message with a text and files of its own."""
     if not _texts(args):
@@ -124,7 +124,7 @@ async def _written(
 def _outgoing(
     api: InkboxAPI,
     args: Any,
-    mailbox: "_Mailbox",
+    mailbox: "Mailbox",
     recipients: Recipients,
     *,
     subject: str,
@@ -149,14 +149,16 @@ def _outgoing(
     )
 
 
-class _Mailbox(Result):
+class Mailbox(Result):
+    """The mailbox that a message is sent from."""
+
     id: str
     email_address: str
 
 
-async def _mailbox(api: InkboxAPI, args: Any) -> _Mailbox:
+async def _mailbox(api: InkboxAPI, args: Any) -> Mailbox:
     """Get the mailbox. Its answer has the time by the API's clock, too."""
-    return await api.get(path(MAILBOXES, args.email_address), _Mailbox)
+    return await api.get(path(MAILBOXES, args.email_address), Mailbox)
 
 
 async def _source(api: InkboxAPI, args: Any) -> Item:

@@ -182,6 +182,8 @@ async def _why_refused(api: InkboxAPI, args: Any, error: APIError) -> str | None
             return "Nothing was sent. Send fewer or smaller attachments, or a link."
         case str(reason), HTTPStatus.TOO_MANY_REQUESTS if "limit" in reason:
             return "Nothing was sent. The plan allows no more recipients for now. Tell the user."
+        case _, int(status) if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return "Nothing was sent. The fault is on Inkbox's side."  # otherwise the outcome were unknown
         case _:
             return None
 
