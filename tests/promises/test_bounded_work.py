@@ -231,7 +231,7 @@ WIRE: dict[str, dict[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("stateless", [False, True], ids=["sessions", "stateless"])
+@pytest.mark.parametrize("stateless", choices([False, True], {False}), ids=["sessions", "stateless"])
 async def test_over_http_every_flood_has_a_short_answer(stateless: bool, shared_http: SharedHTTP) -> None:
     """Clients of both protocol eras get a short answer, and the server still answers the next call."""
     origin = shared_http(*(["--stateless"] if stateless else []))
