@@ -28,6 +28,7 @@ def cells(table: str) -> dict[str, list[float]]:
     return {name: [float(number) for number in numbers] for name, *numbers in rows}
 
 
+@pytest.mark.slow
 async def test_the_document_shows_what_a_model_reads() -> None:
     """Run with UPDATE_SNAPSHOTS=1 to accept a change. The last digit may differ, as ids and times do."""
     now = shown(await measure())

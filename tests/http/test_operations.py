@@ -355,6 +355,7 @@ async def test_the_log_does_not_repeat_what_strangers_send(tmp_path: Path) -> No
     assert len(said) < 500
 
 
+@pytest.mark.slow
 async def test_at_the_end_connections_that_wait_for_nothing_are_closed_first(tmp_path: Path) -> None:
     """A call that came on an idle connection after the last call had finished would be cut off."""
     held = Hold()

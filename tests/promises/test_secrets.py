@@ -352,7 +352,7 @@ IN_A_PROCESS = [
     ("way", "era"),
     [
         ("stdio", "auto"),
-        ("http", "legacy"),
+        pytest.param("http", "legacy", marks=pytest.mark.slow),
         pytest.param("stdio", "legacy", marks=pytest.mark.slow),
         pytest.param("http", "auto", marks=pytest.mark.slow),
     ],

@@ -293,6 +293,7 @@ def _is_served(address: tuple[str, int]) -> bool:
         return healthy(connection)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
 async def test_it_takes_more_descriptors_than_a_shell_gives_where_it_may(tmp_path: Path) -> None:
     """A thousand waiting calls must not make the server refuse another one."""

@@ -216,6 +216,7 @@ def flood(wire: Wire) -> int:
     return -(-asked // len(LIST))
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_is_not_listened_to_either_and_loses_nothing(tmp_path: Path) -> None:
     """Otherwise its answers would fill the memory; once it reads, it gets all of them whole."""
     with piped(tmp_path) as wire:
