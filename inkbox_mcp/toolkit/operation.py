@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema
+from pydantic_core.core_schema import list_schema
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.errors import About, InkboxError
@@ -68,7 +69,10 @@ class Result(BaseModel):
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Add the fields in `also`."""
         published = handler(core_schema)
-        also = {name: handler(TypeAdapter[Any](kind).core_schema) for name, kind in cls.also.items()}
+        # As an item of a list, because the handler itself would leave out what a result in `also` adds.
+        also = {
+            name: handler(list_schema(TypeAdapter[Any](kind).core_schema))["items"] for name, kind in cls.also.items()
+        }
         whole = handler.resolve_ref_schema(published)
         whole["properties"] = {**whole.get("properties", {}), **also}
         return published

@@ -29,7 +29,7 @@ from inkbox_mcp.toolkit.operation import READ_ONLY, Args, Result, operation
 from inkbox_mcp.toolkit.readable_files import MAX_PICTURE_BYTES, Content, content_of, media_type
 from inkbox_mcp.tools.mailboxes import BY_ADDRESS, NO_MAILBOX, Address, near_mailbox
 from inkbox_mcp.tools.messages import messages_of, rows_by_id, written
-from inkbox_mcp.tools.reading import MAX_NAME, files_of, links_of, read_aside
+from inkbox_mcp.tools.reading import MAX_NAME, LinkRow, files_of, links_of, read_aside
 
 TOOLSET = "mail"
 
@@ -66,7 +66,7 @@ class Attachment(Result):
     path: Annotated[str | None, Field(description="Where it was saved.")] = None
     sha256: Annotated[str | None, Field(description="Of the saved file, in hexadecimal.")] = None
     left_out: Annotated[str | None, Field(description="How much of a text is not shown.")] = None
-    links: Annotated[list[dict[str, Any]] | None, Field(description="Of HTML.")] = None
+    links: Annotated[list[LinkRow] | None, Field(description="Of HTML.")] = None
 
     _picture: Image | None = PrivateAttr(default=None)
 
@@ -174,7 +174,7 @@ def _show_html(result: Attachment, html: str) -> None:
     if body.unread:
         parts.append(f"The end, {body.unread:,} characters of HTML, is too long or too entangled to be read in time.")
     result.left_out = " ".join(parts) or None
-    result.links = links_of(body) or None
+    result.links = [LinkRow.model_validate(link) for link in links_of(body)] or None
 
 
 def _show(result: Attachment, text: str) -> None:

@@ -79,6 +79,24 @@ class GetMessage(Args):
     format: Annotated[Literal["text", "html"], Field(description='html shows its source. Default: "text".')] = "text"
 
 
+class CodeRow(Result):
+    """A code in a message; its score is from 1 to 100."""
+
+    also: ClassVar[Also] = {"value": str, "score": int, "line": str}
+
+
+class LinkRow(Result):
+    """A link in a message."""
+
+    also: ClassVar[Also] = {"host": str, "url": str, "text": str, "kind": str, "misleading": bool}
+
+
+class AttachmentRow(Result):
+    """An attachment of a message, in bytes."""
+
+    also: ClassVar[Also] = {"filename": str, "content_type": str, "size": int}
+
+
 class MessageText(Result):
     """A message for a model. What it does not have is left out."""
 
@@ -89,10 +107,10 @@ class MessageText(Result):
         "text": str,
         "next_offset": int,
         "hidden_text_removed": int,
-        "codes": list[dict[str, Any]],
-        "links": list[dict[str, Any]],
+        "codes": list[CodeRow],
+        "links": list[LinkRow],
         "links_left_out": int,
-        "attachments": list[dict[str, Any]],
+        "attachments": list[AttachmentRow],
         "attachments_left_out": int,
     }
 

@@ -42,6 +42,7 @@ from inkbox_mcp.tools.messages import (
     which_is_missing,
     written,
 )
+from inkbox_mcp.tools.reading import AttachmentRow
 
 TOOLSET = "mail"
 INSTRUCTIONS = (
@@ -143,7 +144,7 @@ class SentMessage(Result):
         "thread_id": IDOrNull,
         "cc": list[str],
         "bcc": list[str],
-        "attachments": list[dict[str, Any]],
+        "attachments": list[AttachmentRow],
         "created_at": str,
         "replayed": bool,
         "recovered": bool,
