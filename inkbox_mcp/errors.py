@@ -170,11 +170,17 @@ class NoConsent(InkboxError):
 
 
 class Declined(NoConsent):
-    """The answer to the question was not a yes."""
+    """The answer to the question was not a yes; some clients that run without a person give it by themselves."""
 
     code = "declined"
 
-    def __init__(self, what: str = "the user was asked to confirm, and the answer was not a yes.") -> None:
+    def __init__(
+        self,
+        what: str = (
+            "the question to the user was answered, and the answer was not a yes. "
+            "It came from the person, or from a client that runs without one."
+        ),
+    ) -> None:
         super().__init__(what)
 
 

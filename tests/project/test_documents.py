@@ -4,13 +4,17 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from inkbox_mcp.commands.demo import play
 from inkbox_mcp.commands.tour import SIGN_UP
 from inkbox_mcp.settings.options import options
+from inkbox_mcp.toolkit.operation import Operation
 from tests.support.agents import connect
+from tests.support.catalogue import EVERY
+from tests.support.humans import ADDRESS, Desk, Human
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -76,3 +80,34 @@ def test_every_promise_names_the_tests_that_attack_it() -> None:
     there = {path.name for path in (ROOT / "tests" / "promises").glob("test_*.py")}
     there -= {"test_catalogue.py", "test_converters.py", "test_journeys.py"}  # promises of README
     assert {name for names in named for name in names} == there
+
+
+UNWATCHED = " ".join(README.split("For an agent that nobody watches,")[1].split("\n\n")[0].split())
+"""What README says about agents that nobody watches."""
+
+
+@pytest.mark.parametrize(("answer", "code"), [("cancel", "cancelled"), ("decline", "declined")])
+async def test_a_question_that_nobody_sees_ends_as_the_readme_says(desk: Desk, answer: str, code: str) -> None:
+    """Clients close or decline it by themselves, and the error must not claim that a person has refused."""
+    assert "Clients that run without a person close or decline such questions by themselves" in UNWATCHED
+    assert "and the call fails; only `--confirm never` asks nobody." in UNWATCHED
+    nobody = Human(answer)
+    for confirm in ("auto", "always"):
+        async with desk.client("auto", nobody, confirm=confirm) as client:
+            result = await client.call_tool("delete_mailbox", {"email_address": ADDRESS})
+        assert (result.meta or {})["code"] == code
+        assert re.search("runs? without (a person|one)", str(result.content))
+    assert (len(nobody.questions), desk.requests) == (2, [])
+    async with desk.client("auto", nobody, confirm="never") as client:
+        assert not (await client.call_tool("delete_mailbox", {"email_address": ADDRESS})).is_error
+    assert len(nobody.questions) == 2
+
+
+@pytest.mark.parametrize("tool", EVERY.values(), ids=EVERY)
+def test_a_person_is_asked_before_what_the_readme_says(tool: Operation[Any, Any]) -> None:
+    """With `--confirm always` no other tool asks."""
+    assert "every mail, deletion, change of a webhook, and `unlink_mailbox`" in UNWATCHED
+    asks = tool.hints.open_world or tool.hints.destructive or tool.name in {"create_webhook", "unlink_mailbox"}
+    has_webhook = "webhook_url" in tool.args.model_fields  # one argument of several, so it depends on the call
+    assert tool.may_ask("always") is (asks or has_webhook)
+    assert not tool.may_ask("never")
