@@ -209,10 +209,17 @@ def test_a_config_file_that_is_wrong_stops_a_server_and_the_tour_and_nothing_els
 
 
 async def origin(sandbox: Running) -> str:
-    """Read the sandbox's URL from its first line."""
-    announced, _, url = (await sandbox.line()).strip().partition("INKBOX_BASE_URL=")
-    assert announced == "Inkbox sandbox: "
-    return url
+    """Read the sandbox's URL from its first lines."""
+    return (await pasted(sandbox))["INKBOX_BASE_URL"]
+
+
+async def pasted(sandbox: Running) -> dict[str, str]:
+    """Run the two lines to paste as a shell does; return the variables that they set."""
+    assert "paste these two lines" in await sandbox.line()
+    lines = [await sandbox.line(), await sandbox.line()]
+    ended = await anyio.run_process(["/bin/sh", "-c", "\n".join([*lines, "env"])], env={"PATH": os.environ["PATH"]})
+    assigned = dict(line.split("=", 1) for line in ended.stdout.decode().splitlines())
+    return {name: value for name, value in assigned.items() if name.startswith("INKBOX_")}
 
 
 async def test_the_sandbox_loads_neither_the_tools_nor_the_protocol(tmp_path: Path) -> None:
@@ -239,6 +246,19 @@ async def test_the_sandbox_is_an_inkbox_for_other_programs(tmp_path: Path) -> No
             assert (await agent.ask("list_mailboxes"))["total"] == 0
         sandbox.signal(signal.SIGTERM)
         assert await sandbox.end() == (0, "", "")
+
+
+async def test_the_lines_that_the_sandbox_prints_connect_a_program_to_it(tmp_path: Path) -> None:
+    """Its key is that of the embedded sandbox, so both show the same mailboxes of one file."""
+    database = str(tmp_path / "x.db")
+    async with start("sandbox", "--port", "0", "--db", database, home=tmp_path) as sandbox:
+        variables = await pasted(sandbox)
+        assert set(variables) == {"INKBOX_BASE_URL", "INKBOX_API_KEY"}
+        url, key = variables["INKBOX_BASE_URL"], variables["INKBOX_API_KEY"]
+        async with stdio_agent(home=tmp_path, INKBOX_BASE_URL=url, INKBOX_API_KEY=key) as agent:
+            made = await agent.ask("create_mailbox", agent_handle="sales-agent")
+    async with stdio_agent("--sandbox", "--sandbox-db", database, home=tmp_path) as agent:
+        assert (await agent.ask("get_mailbox", email_address=made["email_address"]))["id"] == made["id"]
 
 
 @pytest.mark.parametrize("database", ["no-database", "a-directory", "file/below.db"])

@@ -26,16 +26,13 @@ from inkbox_mcp.api.connection import Connection, TransportFactory
 from inkbox_mcp.api.embedded import SandboxTransport
 from inkbox_mcp.api.generations import Generation, KnownGeneration
 from inkbox_mcp.errors import NotConfigured, OverLimit
-from inkbox_mcp.settings.credentials import not_a_key, without_wrapping
+from inkbox_mcp.settings.credentials import SANDBOX_KEY, not_a_key, without_wrapping
 from inkbox_mcp.settings.options import Settings, SettingsError
 from inkbox_mcp.telemetry.metrics import Metrics
 
 KEY_HEADER = "X-Inkbox-API-Key"
 MAX_TENANTS = 4096
 """The most API objects that are cached. The least recently used one is dropped first, which costs only its caches."""
-
-# In the sandbox each key is an organization. The embedded one has a single user, who needs no key.
-SANDBOX_KEY = SecretStr("ApiKey_00000000-0000-4000-8000-000000000000.sandbox")
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ class Tenants:
             metrics=self._metrics,
         )
         self._limit, self._recipients = _limits(settings, self._metrics)
-        own = SANDBOX_KEY if settings.sandbox else settings.api_key
+        own = SecretStr(SANDBOX_KEY) if settings.sandbox else settings.api_key
         self._own = self._api(own, None, self._known_of(own))
         self._own_problem = None if own is None else not_a_key(own.get_secret_value())
         self._by_key: OrderedDict[str, PinnedAPI] = OrderedDict()

@@ -15,6 +15,7 @@ from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.commands.parser import Parser
 from inkbox_mcp.commands.terminal import show
 from inkbox_mcp.process import leave_on_signals
+from inkbox_mcp.settings.credentials import SANDBOX_KEY
 from inkbox_mcp.settings.options import Settings, SettingsError
 from inkbox_mcp.settings.sources import load
 
@@ -49,13 +50,22 @@ def run(arguments: Sequence[str]) -> int:
             store = opened.enter_context(Store(settings.sandbox_db))
             listener = opened.enter_context(listening(settings.host, settings.port))
             smtp = None if smtp_port is None else opened.enter_context(_listening_smtp(settings.host, smtp_port))
-            show(f"Inkbox sandbox: INKBOX_BASE_URL={origin(settings.host, listener)}\n")
+            show(_announcement(origin(settings.host, listener)))
             if smtp is not None:
                 show(f"mail by SMTP: {settings.host}:{smtp.getsockname()[1]}\n")
             anyio.run(_serve, store, settings.sandbox_generation, listener, smtp)
     except StoreError as error:
         raise SettingsError(f"--db: {error}") from None
     return 0
+
+
+def _announcement(url: str) -> str:
+    """Return the lines for the shell of a program that uses the sandbox, with a key that works."""
+    line = '$env:{} = "{}"' if os.name == "nt" else "export {}={}"
+    shell = "PowerShell" if os.name == "nt" else "the shell"
+    variables = {"INKBOX_BASE_URL": url, "INKBOX_API_KEY": SANDBOX_KEY}
+    lines = [line.format(name, value) for name, value in variables.items()]
+    return "\n".join([f"Inkbox sandbox: paste these two lines into {shell} of the program that uses it", *lines, ""])
 
 
 def _parser() -> Parser:

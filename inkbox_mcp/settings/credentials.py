@@ -1,6 +1,9 @@
-"""Recognizes common mistakes in keys and option values: quotes, placeholders, whole lines of other files."""
+"""The sandbox's key, and common mistakes in keys and options: quotes, placeholders, whole lines of other files."""
 
 import re
+
+SANDBOX_KEY = "ApiKey_00000000-0000-4000-8000-000000000000.sandbox"
+"""A key for the sandbox. There each key is an organization; the embedded one has a single user, who needs no other."""
 
 _UNFILLED = re.compile(
     r"\$\{[^{}]*\}|\{\{[^{}]*\}\}|\$\([^()]*\)"  # templates, anywhere in a value

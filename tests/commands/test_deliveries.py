@@ -156,7 +156,9 @@ async def test_running_sandbox_takes_mail_in_three_ways(tmp_path: Path, capsys: 
     database = str(tmp_path / "x.db")
     options = ("--port", "0", "--smtp-port", "0", "--db", database, "--generation", "identity")
     async with start("sandbox", *options, home=tmp_path) as sandbox:
-        url = (await sandbox.line()).strip().partition("INKBOX_BASE_URL=")[2]
+        await sandbox.line()
+        url = (await sandbox.line()).strip().removeprefix("export INKBOX_BASE_URL=")
+        await sandbox.line()
         port = int((await sandbox.line()).rpartition(":")[2])
         async with httpx2.AsyncClient(base_url=url, headers={"X-API-Key": KEY}) as client:
             assert (await client.post("/api/v1/identities", json={"agent_handle": "alice"})).status_code == 201

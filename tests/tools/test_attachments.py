@@ -14,9 +14,9 @@ import httpx2
 import pytest
 from mcp.types import ImageContent
 
-from inkbox_mcp.access.tenants import SANDBOX_KEY
 from inkbox_mcp.mail.fence import WARNING
 from inkbox_mcp.sandbox import Generation, Store, create_app
+from inkbox_mcp.settings.credentials import SANDBOX_KEY
 from tests.support.agents import Agent, connect
 from tests.support.inboxes import inbox
 
@@ -80,7 +80,7 @@ class Mail:
 async def mailing(store: Store, generation: Generation, **settings: Any) -> AsyncGenerator[Mail]:
     """Connect an agent to a sandbox with one mailbox."""
     transport = httpx2.ASGITransport(create_app(store, generation))
-    headers = {"X-API-Key": SANDBOX_KEY.get_secret_value()}
+    headers = {"X-API-Key": SANDBOX_KEY}
     async with httpx2.AsyncClient(transport=transport, base_url="http://sandbox", headers=headers) as client:
         if generation == "spec":
             body = {"agent_handle": "sales-agent", "email_local_part": "alice"}
@@ -262,7 +262,7 @@ async def test_getting_an_attachment_reads_no_message(mail: Mail) -> None:
     await mail.ask(message_id, "a.txt")
     await mail.refused(message_id, "b.txt")
     transport = httpx2.ASGITransport(create_app(mail.store))
-    headers = {"X-API-Key": SANDBOX_KEY.get_secret_value()}
+    headers = {"X-API-Key": SANDBOX_KEY}
     async with httpx2.AsyncClient(transport=transport, base_url="http://sandbox", headers=headers) as client:
         (message,) = (await client.get(f"/api/v1/mail/mailboxes/{ADDRESS}/messages")).json()["items"]
     assert (message["id"], message["is_read"]) == (message_id, False)
