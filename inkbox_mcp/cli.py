@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Collection, Sequence
 from importlib import import_module
@@ -10,6 +9,7 @@ from importlib import import_module
 from inkbox_mcp.commands.parser import COMMANDS, server_parser
 from inkbox_mcp.commands.terminal import fill_closed_streams, show_what_can_be_shown
 from inkbox_mcp.process import for_good, leave_on_signals, run
+from inkbox_mcp.settings.credentials import without_keys
 from inkbox_mcp.settings.options import SettingsError
 from inkbox_mcp.settings.sources import CONFIG_FILE, check, exposes_key, gather
 from inkbox_mcp.stdio.warm_start import Beginning
@@ -25,7 +25,7 @@ commands:
   demo       watch a real MCP client run a mailbox's whole life on a temporary sandbox
   sandbox    run the embedded Inkbox as an HTTP server for other programs
   tools      show the tools as a table, or with --json as tools/list returns them
-  doctor     find out why a set-up does not work
+  doctor     find out why a set-up does not work; with --client claude or cursor, why that client does not
 """
 
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None, beginning: Beginning | None = N
         return _serve(arguments, beginning, closed)
     except SettingsError as error:
         # The message may contain a key that was put in the wrong place, and clients keep their servers' output.
-        message = re.sub(r"ApiKey_\S+", "ApiKey_…", " ".join(str(error).split()))
+        message = without_keys(" ".join(str(error).split()))
         sys.stderr.write(f"inkbox-mcp: {one_line(message)}\n")
         return 2
 

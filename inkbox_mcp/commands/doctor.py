@@ -1,13 +1,12 @@
-"""`inkbox-mcp doctor`: checks a set-up, and says how to fix it."""
+"""`inkbox-mcp doctor`: checks a set-up, or with `--client` that of an MCP client, and says how to fix it."""
 
-import json
+import logging
 import os
 import platform
 import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import cast
@@ -23,6 +22,8 @@ from inkbox_mcp.api.network import over_the_network, proxy_to
 from inkbox_mcp.api.paths import WHOAMI
 from inkbox_mcp.calls import begin
 from inkbox_mcp.catalogue import Catalogues
+from inkbox_mcp.commands.checks import Check, as_json, as_text
+from inkbox_mcp.commands.client_files import TITLES, Machine
 from inkbox_mcp.commands.parser import server_parser
 from inkbox_mcp.commands.terminal import show
 from inkbox_mcp.errors import (
@@ -39,38 +40,31 @@ from inkbox_mcp.settings.credentials import not_a_key
 from inkbox_mcp.settings.options import Settings, SettingsError, options
 from inkbox_mcp.settings.sources import check as load_checked
 from inkbox_mcp.settings.sources import gather
-from inkbox_mcp.text import one_line
 from inkbox_mcp.tools.account import KeyHolder
 
 SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Check:
-    """The result of one check.
-
-    Attributes:
-        name: of the check.
-        ok: whether it passed.
-        found: what was found.
-        fix: what to do when it is not.
-    """
-
-    name: str
-    ok: bool
-    found: str
-    fix: str = ""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command `doctor` and return its exit status."""
     parser = server_parser("doctor", "Check everything between this command and a working tool.")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--client", choices=[*TITLES], help="check the entry in the configuration of Claude Desktop, or of Cursor"
+    )
     chosen = parser.choose(arguments)
     write = as_json if chosen.pop("json", False) else as_text
-    sources = gather(chosen, os.environ)
-    settings = load_checked(sources)
-    checks = anyio.run(examine, settings, sources.places(settings), sources.unused(settings))
+    if client := chosen.pop("client", None):
+        if chosen:
+            raise SettingsError("--client: checks the options of the client's entry, so it takes none beside it")
+        from inkbox_mcp.commands.clients import examine_client  # it loads a client, which other checks do not need
+
+        logging.getLogger("mcp").setLevel(logging.CRITICAL)  # what goes wrong is in the checks
+        checks = anyio.run(examine_client, client, Machine.here())
+    else:
+        sources = gather(chosen, os.environ)
+        settings = load_checked(sources)
+        checks = anyio.run(examine, settings, sources.places(settings), sources.unused(settings))
     show(write(checks))
     return 0 if all(check.ok for check in checks) else 1
 
@@ -94,41 +88,6 @@ async def examine(settings: Settings, sources: dict[str, str], unused: Sequence[
             checks += await _account(tenants.api(), settings)
             generation = tenants.api().known.value or generation
     return [*checks, _tools(settings, generation)]
-
-
-def as_text(checks: list[Check]) -> str:
-    """Format the checks for a person."""
-    width = max(len(check.name) for check in checks)
-    lines: list[str] = []
-    for check in checks:
-        first, *more = _lines(check)
-        lines.append(f"{'ok ' if check.ok else 'BAD'} {check.name:<{width}}  {first}")
-        lines += [f"    {'':<{width}}  {line}" for line in more]
-        if not check.ok:
-            lines.append(f"    {'':<{width}}  → {one_line(check.fix)}")
-    return "\n".join([*lines, "", _verdict(checks), ""])
-
-
-def as_json(checks: list[Check]) -> str:
-    """Format the checks as JSON."""
-    ok = all(check.ok for check in checks)
-    shown = [
-        {"name": check.name, "ok": check.ok, "found": "\n".join(_lines(check))}
-        | ({} if check.ok else {"fix": one_line(check.fix)})
-        for check in checks
-    ]
-    return json.dumps({"ok": ok, "checks": shown}, indent=2) + "\n"
-
-
-def _lines(check: Check) -> list[str]:
-    """Return the lines of a result without terminal control characters, which answers and variables may contain."""
-    lines = check.found.split("\n") if check.name == "options" else [check.found]
-    return ["  ".join(map(one_line, line.split("  "))) for line in lines]
-
-
-def _verdict(checks: list[Check]) -> str:
-    bad = sum(not check.ok for check in checks)
-    return "All checks passed." if not bad else f"{bad} of {len(checks)} checks failed; see → above for the fix."
 
 
 def _versions() -> Check:

@@ -25,6 +25,11 @@ def without_wrapping(text: str) -> str:
     return text.strip().rstrip(",;").strip(_QUOTES).strip()
 
 
+def without_keys(text: str) -> str:
+    """Return a text with a sign in place of each API key."""
+    return re.sub(r"ApiKey_\S+", "ApiKey_…", text)
+
+
 def unfilled(text: str) -> bool:
     """Whether a value is or contains a placeholder that some program should have replaced."""
     return bool(_UNFILLED.search(text))

@@ -9,7 +9,8 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
-from inkbox_mcp.commands.doctor import Check, as_json, as_text, examine
+from inkbox_mcp.commands.checks import Check, as_json, as_text
+from inkbox_mcp.commands.doctor import examine
 from inkbox_mcp.settings.options import Settings
 from tests.support.agents import KEY
 from tests.support.faults import Fault, faulty_inkbox, refusal
