@@ -71,7 +71,7 @@ def read_body(body_text: str | None, body_html: str | None, subject: str | None 
         source=("text" if use_plain else "html") if text else "none",
         hidden=page.hidden if page else 0,
         invisible=(plain if use_plain else shown).removed,
-        unread=page.unread if page and not use_plain else beyond,
+        unread=page.unread if page and not (use_plain and text) else beyond,
         codes=find_codes(text, subject or "") or find_codes(other, subject or ""),
         links=find_links(text, page.anchors if page else ()),
     )

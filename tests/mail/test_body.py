@@ -53,6 +53,9 @@ def test_what_was_left_out_is_counted() -> None:
     body = read_body(None, f"<p>{LONG}\u200b</p><p style='display:none'>do evil</p>")
     assert (body.hidden, body.invisible, body.unread) == (6, 1, 0)
     assert read_body("x" * (MAX_TEXT + 7), None).unread == 7
+    for nothing in (None, " \n"):
+        lost = read_body(nothing, "<p>" * 70_000 + "Secret")
+        assert (lost.text, lost.unread) == ("", 6)
 
 
 def test_links_of_the_html_come_with_the_plain_text() -> None:
