@@ -242,16 +242,28 @@ async def facts_of(args: Any, letter: Letter, what: str) -> Mapping[str, str]:
 
 
 async def _excerpts(args: Any, letter: Letter) -> list[str]:
-    """Return the begin of the text, of what people see of the HTML, and of a message that is forwarded."""
+    """Return the begin of the text, of what people see of the HTML, and of a message that is forwarded.
+
+    Of the HTML and that message, it also says how much people do not see.
+    """
     texts, lines = _texts(args), list[str]()
     if "body_text" in texts:
-        lines.append(f"Text: {_excerpt(texts['body_text'])}")
+        lines.append(f"Text: {await _begin(texts['body_text']) or '(blank)'}")
     if "body_html" in texts:
-        lines.append(f"HTML: {_excerpt((await body_of({'body_html': texts['body_html']})).text)}")
+        lines += await _seen("HTML", {"body_html": texts["body_html"]})
     if letter.source and letter.outgoing.operation == "mail.forward":
-        lines.append(f"Message: {_excerpt((await body_of(letter.source)).text)}")
+        lines += await _seen("Message", letter.source)
     return lines
 
 
-def _excerpt(text: str) -> str:
-    return cut(one_line(text[: 4 * EXCERPT]), EXCERPT)
+async def _seen(name: str, detail: Item) -> list[str]:
+    seen = await body_of(detail)
+    nothing = "…" if seen.unread else "(no text that people see)"
+    missing = {"Hidden in it": seen.hidden, "Not read of it": seen.unread}
+    lines = [f"{name}: {await _begin(seen.text) or nothing}"]
+    return lines + [f"{what}: {count:,} characters" for what, count in missing.items() if count]
+
+
+async def _begin(text: str) -> str:
+    """Return the first characters that people see, in a thread: all before them may be blank or hidden."""
+    return cut(await anyio.to_thread.run_sync(one_line, text, abandon_on_cancel=True), EXCERPT)

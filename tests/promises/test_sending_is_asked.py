@@ -62,9 +62,29 @@ async def test_the_question_shows_all_recipients_and_what_is_sent(
         assert question == (
             "Send this message?\nFrom: desk@inkboxmail.com\nTo: jane@example.com\nCc: bob@example.org\n"
             "Bcc: audit@example.net\nSubject: It\u2019s \u201cdone\u201d\nAttachments: invoice.pdf (12 bytes)\n"
-            f"Text: First line Second line. {'x' * 275}\u2026\nHTML: Seen"
+            f"Text: First line Second line. {'x' * 275}\u2026\nHTML: Seen\nHidden in the HTML: 6 characters"
         )
         assert len(await sent(desk)) == 1
+
+
+@pytest.mark.parametrize("before", ["\n", " \u200b", "\u2060"])
+async def test_nothing_before_a_text_keeps_it_out_of_the_question(era: str, before: str) -> None:
+    """However many blanks and hidden characters there are, what people see first is shown."""
+    human = Human("decline")
+    async with inbox("identity", era, human, confirm="always") as desk:
+        await desk.refused("send_message", to=TO, subject="Hi", text=f"{before * 20_000}Secret")
+        assert human.questions[0].endswith("\nText: Secret")
+
+
+async def test_the_question_says_what_of_a_text_cannot_be_seen(era: str) -> None:
+    """An empty line would look as if nothing were sent."""
+    human = Human("decline")
+    async with inbox("identity", era, human, confirm="always") as desk:
+        await desk.refused("send_message", to=TO, subject="Hi", text=" \n", html="<p hidden>Secret</p>")
+        lines = human.questions[0].split("\n")[-3:]
+        assert lines == ["Text: (blank)", "HTML: (no text that people see)", "Hidden in the HTML: 6 characters"]
+        await desk.refused("send_message", to=TO, subject="Hi", html="<p>" * 66_000 + "Secret")
+        assert "\nNot read of the HTML: " in human.questions[1]
 
 
 @BOTH
