@@ -25,7 +25,7 @@ from inkbox_mcp.toolkit.operation import Result
 from inkbox_mcp.toolkit.questions import Lines
 from inkbox_mcp.tools.addressing import Recipients, author_of, everyone_of, people_of
 from inkbox_mcp.tools.conversations import WholeThread, threads_of
-from inkbox_mcp.tools.messages import Item, messages_of, rows_by_id
+from inkbox_mcp.tools.messages import Item, list_of, messages_of, rows_by_id
 from inkbox_mcp.tools.reading import attachments_of, body_of, read_aside
 
 EXCERPT = 300
@@ -43,12 +43,14 @@ class Letter:
         outgoing: what the API is asked for.
         mailbox: the full address that it is sent from.
         files: what is attached: the name, the type and the size of each.
+        files_left_out: how many further files are attached.
         source: the message that is answered or forwarded; None for a new one.
     """
 
     outgoing: Outgoing
     mailbox: str
     files: Sequence[Item] = ()
+    files_left_out: int = 0
     source: Item | None = None
 
 
@@ -92,7 +94,9 @@ async def forward_letter(api: InkboxAPI, args: Any) -> Letter:
         place=messages_of(args.email_address, args.message_id, Path("forward")),
         body=body,
     )
-    return Letter(outgoing, mailbox.email_address, attachments_of(source), source)
+    files = attachments_of(source)
+    left_out = len(list_of(source.get("attachment_metadata"))) - len(files)
+    return Letter(outgoing, mailbox.email_address, files, left_out, source)
 
 
 async def _written(
@@ -118,7 +122,7 @@ async def _written(
     shown: list[Item] = [
         {"filename": each.filename, "content_type": each.content_type, "size": len(each.content)} for each in files
     ]
-    return Letter(outgoing, mailbox.email_address, shown, source)
+    return Letter(outgoing, mailbox.email_address, shown, source=source)
 
 
 def _outgoing(
@@ -229,7 +233,10 @@ async def facts_of(args: Any, letter: Letter, what: str) -> Mapping[str, str]:
     """
     outgoing = letter.outgoing
     lists = {"To": outgoing.to, "Cc": outgoing.cc, "Bcc": outgoing.bcc}
-    files = [f"{each.get('filename', '(no name)')} ({each.get('size', 0):,} bytes)" for each in letter.files]
+    files = [
+        *map(_described, letter.files),
+        *([f"and {letter.files_left_out:,} more"] if letter.files_left_out else []),
+    ]
     return {
         "what": Lines.of(what),
         "mailbox": letter.mailbox,
@@ -239,6 +246,11 @@ async def facts_of(args: Any, letter: Letter, what: str) -> Mapping[str, str]:
         "excerpts": Lines.of(*await _excerpts(args, letter)),
         "content": outgoing.content,
     }
+
+
+def _described(file: Item) -> str:
+    size = f"{file['size']:,} bytes" if "size" in file else "of unknown size"
+    return f"{file.get('filename', '(no name)')} ({size})"
 
 
 async def _excerpts(args: Any, letter: Letter) -> list[str]:

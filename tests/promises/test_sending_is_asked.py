@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from mcp.client.session import ClientRequestContext
 from mcp.types import ElicitRequestParams, ElicitResult
@@ -62,7 +63,7 @@ async def test_the_question_shows_all_recipients_and_what_is_sent(
         assert question == (
             "Send this message?\nFrom: desk@inkboxmail.com\nTo: jane@example.com\nCc: bob@example.org\n"
             "Bcc: audit@example.net\nSubject: It\u2019s \u201cdone\u201d\nAttachments: invoice.pdf (12 bytes)\n"
-            f"Text: First line Second line. {'x' * 275}\u2026\nHTML: Seen\nHidden in the HTML: 6 characters"
+            f"Text: First line Second line. {'x' * 275}\u2026\nHTML: Seen\nHidden in it: 6 characters"
         )
         assert len(await sent(desk)) == 1
 
@@ -82,9 +83,30 @@ async def test_the_question_says_what_of_a_text_cannot_be_seen(era: str) -> None
     async with inbox("identity", era, human, confirm="always") as desk:
         await desk.refused("send_message", to=TO, subject="Hi", text=" \n", html="<p hidden>Secret</p>")
         lines = human.questions[0].split("\n")[-3:]
-        assert lines == ["Text: (blank)", "HTML: (no text that people see)", "Hidden in the HTML: 6 characters"]
+        assert lines == ["Text: (blank)", "HTML: (no text that people see)", "Hidden in it: 6 characters"]
         await desk.refused("send_message", to=TO, subject="Hi", html="<p>" * 66_000 + "Secret")
-        assert "\nNot read of the HTML: " in human.questions[1]
+        assert "\nNot read of it: " in human.questions[1]
+
+
+@BOTH
+async def test_the_question_counts_the_files_that_it_does_not_name(generation: Generation, era: str) -> None:
+    """A forward takes all of them with it, whatever the API says about each; no size is made up."""
+    human = Human("accept")
+    async with inbox(generation, era, human, confirm="always") as desk:
+        message_id = desk.deliver()
+        known = [{"filename": f"{each}.txt", "size": 1} for each in range(60)]
+
+        def many(request: httpx2.Request) -> httpx2.Response | None:
+            if request.method != "GET" or message_id not in request.url.path:
+                return None
+            return httpx2.Response(200, json={"id": message_id, "attachment_metadata": [{"size": None}, 7, *known]})
+
+        desk.fault = many
+        result = await desk.ask("forward_message", message_id=message_id, to=TO)
+        (question,) = human.questions
+        assert "\nAttachments: (no name) (of unknown size), 0.txt (1 bytes), " in question
+        assert ", 47.txt (1 bytes), and 13 more\n" in question
+        assert (len(result["attachments"]), result["attachments_left_out"]) == (49, 13)
 
 
 @BOTH
