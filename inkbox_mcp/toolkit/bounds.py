@@ -12,13 +12,13 @@ from typing import Any, cast
 from pydantic_core import to_json
 
 MAX_ARGUMENTS = 64
-"""The most arguments of a call. Tools take at most four, and some clients add their own."""
+"""The most arguments of a call. Tools take at most nine, and some clients add their own."""
 
 MAX_STRING = 4096
 """The most bytes of a string in UTF-8, where its type has no `MaxBytes`. The longest is a URL of 2,048 characters."""
 
 MAX_ITEMS = 64
-"""The most items of a list. The longest useful one has an item for each type of event."""
+"""The most items of a list. The longest useful ones have 50 messages or recipients."""
 
 MAX_PROBLEMS = 10
 """The most problems that one error names. A model corrects these, and gets the others in the next answer."""
