@@ -6,7 +6,7 @@ from typing import Any, Self, cast
 
 from inkbox_mcp.errors import InvalidArguments
 from inkbox_mcp.text import quoted
-from inkbox_mcp.toolkit.mail_fields import recipient
+from inkbox_mcp.toolkit.recipients import recipient
 from inkbox_mcp.tools.messages import Item, list_of
 
 

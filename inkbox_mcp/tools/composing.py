@@ -104,7 +104,7 @@ async def _written(
 ) -> Letter:
     """Work out a message with a text and files of its own."""
     if not _texts(args):
-        raise InvalidArguments("text: is required, unless there is html. Nothing was sent.")
+        raise InvalidArguments("text: is required, unless there is html.")
     api.permit_recipients(recipients.everyone)  # before files are read
     files, uploads = await _read(args.attachments or ())
     body = {**_texts(args), **_answering(source), **({"attachments": uploads} if uploads else {})}

@@ -62,7 +62,8 @@ async def test_a_message_needs_a_text(generation: Generation) -> None:
     """Blank ones are what some clients fill in."""
     async with inbox(generation) as desk:
         for texts in ({}, {"text": ""}, {"text": None, "html": ""}):
-            assert "text: is required" in await desk.refused("send_message", to=TO, subject="Hello", **texts)
+            refused = await desk.refused("send_message", to=TO, subject="Hello", **texts)
+            assert refused.count("text: is required") == refused.count("Nothing was sent.") == 1
         assert await sent(desk) == []
 
 
