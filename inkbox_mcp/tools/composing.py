@@ -4,6 +4,7 @@ A call works it out once: after a question, exactly what it showed is sent.
 """
 
 import re
+import unicodedata
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from inkbox_mcp.toolkit.attached_files import AttachedFile, attached
 from inkbox_mcp.toolkit.bounds import cut
 from inkbox_mcp.toolkit.mail_fields import MAX_SUBJECT
 from inkbox_mcp.toolkit.operation import Result
+from inkbox_mcp.toolkit.plain_text import without_encoded_words
 from inkbox_mcp.toolkit.questions import Lines
 from inkbox_mcp.tools.addressing import Recipients, author_of, everyone_of, people_of
 from inkbox_mcp.tools.conversations import WholeThread, threads_of
@@ -204,6 +206,10 @@ def _texts(args: Any) -> dict[str, str]:
 def _with(prefix: str, known: re.Pattern[str], source: Item) -> str:
     """Return the subject of a message with a prefix, unless it has one of this kind."""
     subject = one_line(str(source.get("subject") or "")[: 2 * MAX_SUBJECT])
+    try:
+        without_encoded_words(subject)
+    except ValueError:  # mail programs would show it in another form than the question does
+        subject = one_line(unicodedata.normalize("NFKC", subject).replace("?", " "))
     return cut(subject if known.match(subject) else f"{prefix}{subject}".strip(), MAX_SUBJECT)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from inkbox_mcp.sandbox import Generation
 from inkbox_mcp.sandbox.faults import Fault
+from inkbox_mcp.toolkit.plain_text import without_encoded_words
 from tests.support.agents import text
 from tests.support.inboxes import Inbox, inbox
 
@@ -147,6 +148,27 @@ async def test_subjects_are_prefixed_once_and_fit(generation: Generation) -> Non
         message_id = desk.deliver("x" * 998)
         result = await desk.ask("forward_message", message_id=message_id, to=["boss@example.com"])
         assert len(result["subject"]) == 998
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "subject", ["=?utf-8?q?=0D=0ABcc:_x?=", "a =? utf-8?b?eA==? =", "\uff1d\uff1futf-8\uff1fq\uff1fx\uff1f\uff1d"]
+)
+async def test_no_encoded_word_of_a_stranger_is_passed_on(generation: Generation, subject: str) -> None:
+    """Mail programs would decode it, and show another subject than the result and the question do."""
+    async with inbox(generation) as desk:
+        message_id = desk.deliver()
+
+        def encoded(request: httpx2.Request) -> httpx2.Response | None:
+            is_asked = request.method == "GET" and message_id in request.url.path
+            own = {"id": message_id, "from_address": "ann@example.org", "subject": subject}
+            return httpx2.Response(200, json=own) if is_asked else None
+
+        desk.fault = encoded
+        for tool, arguments in (("reply_to_message", {"text": "Hi"}), ("forward_message", {"to": TO})):
+            shown = (await desk.ask(tool, message_id=message_id, **arguments))["subject"]
+            assert "utf-8" in shown
+            assert without_encoded_words(shown) == shown
 
 
 @BOTH
