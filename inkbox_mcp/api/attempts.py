@@ -19,6 +19,8 @@ REMEMBERED = 1000
 """Messages that a process remembers."""
 SKEW = 1.0
 """HTTP dates have no fractions of a second."""
+DISAGREEMENT = 5.0
+"""Seconds by which the clocks of what dates an answer and of what dates a message may differ, such as of a gateway."""
 
 
 @dataclass(slots=True)

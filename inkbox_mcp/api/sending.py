@@ -22,7 +22,7 @@ import anyio
 import stamina
 from pydantic import BaseModel
 
-from inkbox_mcp.api.attempts import SKEW, WINDOW, Attempt, Attempts, api_time
+from inkbox_mcp.api.attempts import DISAGREEMENT, SKEW, WINDOW, Attempt, Attempts, api_time
 from inkbox_mcp.api.outgoing import Outgoing, Sent, SentMessage, hashed
 from inkbox_mcp.api.paths import SEND_LOOKUP, path
 from inkbox_mcp.api.retries import REUSED, Failures, reason_of
@@ -101,7 +101,8 @@ class Sending:
             if not known:
                 self._attempts.forget(attempt)
             raise
-        replayed = self._attempts.has_sent(message.id) or message.is_older(now - SKEW)
+        # Whoever is told that nothing was sent may send it again; so in doubt it was sent now.
+        replayed = self._attempts.has_sent(message.id) or message.is_older(now - DISAGREEMENT)
         self._attempts.remember(attempt, message, replayed=replayed)
         return Sent(message, replayed=replayed, recovered=lost and not replayed)
 

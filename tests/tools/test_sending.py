@@ -1,6 +1,7 @@
 """The tools that send messages, from an MCP client to the sandbox, on both generations of the API."""
 
 import base64
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,22 @@ async def test_the_same_again_is_shown_as_replayed(generation: Generation) -> No
             assert new["id"] != first["id"]
             assert (await desk.ask(tool, **arguments, idempotency_key=tool))["id"] == new["id"]
             assert len(await sent(desk)) == before + 2
+
+
+@BOTH
+@pytest.mark.parametrize("ago", [0, 4])
+async def test_a_message_that_has_just_left_is_not_shown_as_replayed(generation: Generation, ago: int) -> None:
+    """A clock that dates messages may be behind the one that dates answers; the agent would send it once more."""
+    async with inbox(generation) as desk:
+        made = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat()
+
+        def behind(request: httpx2.Request) -> httpx2.Response | None:
+            own = {"id": "00000000-0000-4000-8000-000000000001", "created_at": made}
+            return httpx2.Response(201, json=own) if request.method == "POST" else None
+
+        desk.fault = behind
+        assert "replayed" not in await desk.ask("send_message", to=TO, subject="Hello", text="Hi")
+        assert (await desk.ask("send_message", to=TO, subject="Hello", text="Hi"))["replayed"]
 
 
 @BOTH
