@@ -270,7 +270,17 @@ async def _excerpts(args: Any, letter: Letter) -> list[str]:
     if "body_html" in texts:
         lines += await _seen("HTML", {"body_html": texts["body_html"]})
     if letter.source and letter.outgoing.operation == "mail.forward":
-        lines += await _seen("Message", letter.source)
+        lines += await _seen_both(letter.source)
+    return lines
+
+
+async def _seen_both(message: Item) -> list[str]:
+    """Return the begin of a message, and of its HTML where that says something else: both are forwarded."""
+    lines = await _seen("Message", message)
+    if html := message.get("body_html"):
+        first, *counts = await _seen("Message", {"body_html": html})
+        if first != lines[0]:
+            return [lines[0], f"As HTML{first.removeprefix('Message')}", *counts]
     return lines
 
 

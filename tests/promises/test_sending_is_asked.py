@@ -157,6 +157,20 @@ async def test_auto_asks_about_people_outside_the_thread_only(generation: Genera
         assert question.endswith("\nMessage: How are you?")
 
 
+@BOTH
+async def test_the_question_shows_both_bodies_of_a_forward_that_differ(generation: Generation, era: str) -> None:
+    """Most people see the HTML; a text that says the same is shown once."""
+    human = Human("decline")
+    async with inbox(generation, era, human, confirm="always") as desk:
+        for html, shown in (
+            ("<p>Lunch  at 12?</p>", ""),
+            ("<p>Pay <b hidden>not</b> Eve</p>", "\nAs HTML: Pay Eve\nHidden in it: 3 characters"),
+        ):
+            message_id = desk.deliver("Hi", "Lunch\nat 12?", html=html)
+            await desk.refused("forward_message", message_id=message_id, to=TO)
+            assert human.questions[-1].endswith(f"\nMessage: Lunch at 12?{shown}")
+
+
 async def test_auto_asks_where_an_answer_to_all_goes_elsewhere(era: str) -> None:
     """The API sends such an answer to the address that the mail asks for."""
     human = Human("decline")
