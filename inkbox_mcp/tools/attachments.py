@@ -28,8 +28,8 @@ from inkbox_mcp.toolkit.files import save
 from inkbox_mcp.toolkit.operation import READ_ONLY, Args, Result, operation
 from inkbox_mcp.toolkit.readable_files import MAX_PICTURE_BYTES, Content, content_of, media_type
 from inkbox_mcp.tools.mailboxes import BY_ADDRESS, NO_MAILBOX, Address, near_mailbox
-from inkbox_mcp.tools.messages import messages_of, rows_by_id, written
-from inkbox_mcp.tools.reading import MAX_NAME, LinkRow, files_of, links_of, read_aside
+from inkbox_mcp.tools.messages import messages_of, written
+from inkbox_mcp.tools.reading import MAX_NAME, LinkRow, files_of, links_of, read_unseen
 
 TOOLSET = "mail"
 
@@ -149,9 +149,7 @@ async def _signed(api: InkboxAPI, args: GetAttachment) -> SignedURL:
 
 async def _real_name(api: InkboxAPI, args: GetAttachment) -> str | None:
     """Return the only name that get_message shows as the given one; None if there is none, or several."""
-    address, message_id = args.email_address, args.message_id
-    rows = await rows_by_id(api, address, [message_id])
-    detail = await read_aside(api, address, message_id, rows.get(message_id))
+    detail = await read_unseen(api, args.email_address, args.message_id)
     names = {name for each in files_of(detail) if isinstance(name := each.get("filename"), str) and name}
     alike = [name for name in names if written(name, MAX_NAME) == args.filename]
     return alike[0] if len(alike) == 1 and alike[0] != args.filename else None

@@ -27,8 +27,8 @@ from inkbox_mcp.toolkit.plain_text import without_encoded_words
 from inkbox_mcp.toolkit.questions import Lines
 from inkbox_mcp.tools.addressing import Recipients, author_of, everyone_of, people_of
 from inkbox_mcp.tools.conversations import WholeThread, threads_of
-from inkbox_mcp.tools.messages import Item, list_of, messages_of, rows_by_id
-from inkbox_mcp.tools.reading import attachments_of, body_of, read_aside
+from inkbox_mcp.tools.messages import Item, list_of, messages_of
+from inkbox_mcp.tools.reading import attachments_of, body_of, read_unseen
 
 EXCERPT = 300
 """Characters of a text that a question shows."""
@@ -76,7 +76,7 @@ async def new_letter(api: InkboxAPI, args: Any) -> Letter:
 async def answer_letter(api: InkboxAPI, args: Any) -> Letter:
     """Work out the answer to a message."""
     mailbox = await _mailbox(api, args)
-    source = await _source(api, args)
+    source = await read_unseen(api, args.email_address, args.message_id)
     recipients = everyone_of(source, mailbox.email_address) if args.reply_all else author_of(source)
     return await _written(api, args, mailbox, recipients, _with("Re: ", _ANSWERED, source), source)
 
@@ -84,10 +84,9 @@ async def answer_letter(api: InkboxAPI, args: Any) -> Letter:
 async def forward_letter(api: InkboxAPI, args: Any) -> Letter:
     """Work out what forwards a message with its attachments."""
     mailbox = await _mailbox(api, args)
-    source = await _source(api, args)
+    source = await read_unseen(api, args.email_address, args.message_id)
     body = {"mode": "inline", "include_original_attachments": True, **_texts(args)}
     outgoing = _outgoing(
-        api,
         args,
         mailbox,
         Recipients.of(args.to),
@@ -111,7 +110,6 @@ async def _written(
     files, uploads = await _read(args.attachments or ())
     body = {**_texts(args), **_answering(source), **({"attachments": uploads} if uploads else {})}
     outgoing = _outgoing(
-        api,
         args,
         mailbox,
         recipients,
@@ -128,7 +126,6 @@ async def _written(
 
 
 def _outgoing(
-    api: InkboxAPI,
     args: Any,
     mailbox: "Mailbox",
     recipients: Recipients,
@@ -139,7 +136,6 @@ def _outgoing(
     body: Item,
     attachments: Sequence[str] = (),
 ) -> Outgoing:
-    api.permit_recipients(recipients.everyone)
     return Outgoing(
         operation=operation,
         place=place,
@@ -165,12 +161,6 @@ class Mailbox(Result):
 async def _mailbox(api: InkboxAPI, args: Any) -> Mailbox:
     """Get the mailbox. Its answer has the time by the API's clock, too."""
     return await api.get(path(MAILBOXES, args.email_address), Mailbox)
-
-
-async def _source(api: InkboxAPI, args: Any) -> Item:
-    """Get the message that is answered or forwarded. It stays as unread as it was."""
-    listed = await rows_by_id(api, args.email_address, [args.message_id])
-    return await read_aside(api, args.email_address, args.message_id, listed.get(args.message_id))
 
 
 async def _read(sources: Sequence[str]) -> tuple[list[AttachedFile], list[Item]]:

@@ -26,6 +26,7 @@ from inkbox_mcp.tools.messages import (
     is_unread,
     list_of,
     messages_of,
+    rows_by_id,
     sender_of,
     side_by_side,
     written,
@@ -269,6 +270,12 @@ async def read_aside(api: InkboxAPI, address: str, message_id: str, row: Item | 
     if is_unread(row or detail):
         await restore_unread(api, address, message_id)
     return detail
+
+
+async def read_unseen(api: InkboxAPI, address: str, message_id: str) -> Item:
+    """Get a message that the model is not shown, with the flag that it had before it is read; see `read_aside`."""
+    listed = await rows_by_id(api, address, [message_id])
+    return await read_aside(api, address, message_id, listed.get(message_id))
 
 
 async def restore_all_unread(api: InkboxAPI, address: str, message_ids: Iterable[str]) -> None:
