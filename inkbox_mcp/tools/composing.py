@@ -32,9 +32,9 @@ from inkbox_mcp.tools.reading import attachments_of, body_of, read_unseen
 
 EXCERPT = 300
 """Characters of a text that a question shows."""
-_ANSWERED = re.compile(r"\s*(?:re|aw|sv|antw|odp|rif|回复|返信)\s*[::]", re.IGNORECASE)
+_ANSWERED = re.compile(r"\s*(?:re|aw|sv|antw|odp|rif|回复|返信)\s*[:\uff1a]", re.IGNORECASE)
 _MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,998}")
-_FORWARDED = re.compile(r"\s*(?:fwd?|wg|tr|rv|i|转发|転送)\s*[::]", re.IGNORECASE)
+_FORWARDED = re.compile(r"\s*(?:fwd?|wg|tr|rv|i|转发|転送)\s*[:\uff1a]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

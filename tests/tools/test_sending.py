@@ -143,7 +143,13 @@ async def test_a_forward_takes_the_attachments_with_it(generation: Generation) -
 async def test_subjects_are_prefixed_once_and_fit(generation: Generation) -> None:
     """Whatever the language of the prefix."""
     async with inbox(generation) as desk:
-        for subject, answer in (("AW: Termin", "AW: Termin"), ("re: x", "re: x"), ("", "Re:"), ("Regal", "Re: Regal")):
+        for subject, answer in (
+            ("AW: Termin", "AW: Termin"),
+            ("re: x", "re: x"),
+            ("", "Re:"),
+            ("Regal", "Re: Regal"),
+            ("回复\uff1a17", "回复\uff1a17"),
+        ):
             message_id = desk.deliver(subject)
             assert (await desk.ask("reply_to_message", message_id=message_id, text="Fine."))["subject"] == answer
         message_id = desk.deliver("x" * 998)
