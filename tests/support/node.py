@@ -2,15 +2,24 @@
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-PROGRAMS = {
+Packages = Mapping[str, tuple[str, str]]
+"""By the name of a program: its npm package, and the exact version."""
+
+PROGRAMS: Packages = {
     "conformance": ("@modelcontextprotocol/conformance", "0.2.0-alpha.12"),
     "mcp-inspector": ("@modelcontextprotocol/inspector", "2.12.0"),
 }
+HOSTS: Packages = {
+    "mcpb": ("@anthropic-ai/mcpb", "2.1.2"),
+    "claude": ("@anthropic-ai/claude-code", "2.1.197"),
+    "gemini": ("@google/gemini-cli", "0.61.0"),
+}
+"""What installs the server from its bundle, its plugin and its extension, or judges them."""
 OLDEST_NODE = (22, 19)
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -27,19 +36,19 @@ def find_node() -> tuple[Path, Path]:
     return node, npm
 
 
-def installed(folder: Path) -> bool:
+def installed(folder: Path, packages: Packages = PROGRAMS) -> bool:
     """Return whether the exact versions are installed; npm writes this file last."""
     try:
         lock = json.loads((folder / "node_modules" / ".package-lock.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return False
     found = {name: package.get("version") for name, package in lock["packages"].items()}
-    return all(found.get(f"node_modules/{name}") == version for name, version in PROGRAMS.values())
+    return all(found.get(f"node_modules/{name}") == version for name, version in packages.values())
 
 
-def install(node: Path, npm: Path, folder: Path) -> None:
+def install(node: Path, npm: Path, folder: Path, packages: Packages = PROGRAMS) -> None:
     """Install the programs, or skip the test."""
-    packages = [f"{name}@{version}" for name, version in PROGRAMS.values()]
+    wanted = [f"{name}@{version}" for name, version in packages.values()]
     options = [
         "--prefix",
         str(folder),
@@ -51,8 +60,8 @@ def install(node: Path, npm: Path, folder: Path) -> None:
     ]
     try:
         subprocess.run(
-            [node, npm, "install", *options, *packages], capture_output=True, text=True, check=True, timeout=120
+            [node, npm, "install", *options, *wanted], capture_output=True, text=True, check=True, timeout=120
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         why = str(error.stderr or error).splitlines()[0]
-        pytest.skip(f"NOT CHECKED: npm could not install {' and '.join(packages)}: {why}")
+        pytest.skip(f"NOT CHECKED: npm could not install {' and '.join(wanted)}: {why}")
