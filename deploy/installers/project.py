@@ -34,7 +34,7 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "type": "string",
             "title": "Inkbox API key",
-            "description": "From the Inkbox console: ApiKey_... Empty for the sandbox, or if it is in ~/.inkbox/config.",
+            "description": "From the Inkbox console: ApiKey_... Empty for the sandbox, or if ~/.inkbox/config has it.",
             "sensitive": True,
             "required": False,
             "default": "",
