@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 
+from inkbox_mcp import install_line
 from inkbox_mcp.settings.values import Rate
 from inkbox_mcp.telemetry.metrics import Metrics
 
@@ -148,7 +149,7 @@ class _Redis:
             from redis.asyncio.retry import Retry
             from redis.backoff import NoBackoff
         except ImportError:
-            raise ImportError("--rate-limit-store needs an extra: pip install 'inkbox-mcp[rate-limit]'") from None
+            raise ImportError(f"--rate-limit-store needs an extra: {install_line('rate-limit')}") from None
         try:
             self._pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
                 # One retry, because a pooled connection may belong to a Redis that has restarted.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, get_args
 
 import anyio
 
+from inkbox_mcp import install_line
 from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.commands.parser import Parser
 from inkbox_mcp.commands.terminal import show
@@ -86,7 +87,7 @@ def _smtp_port(text: str | None) -> int | None:
     if not (text.isascii() and text.isdigit() and int(text[:6]) < 2**16):
         raise SettingsError("--smtp-port must be a number from 0 to 65535")
     if find_spec("aiosmtpd") is None:
-        raise SettingsError("--smtp-port needs the extra smtp: pip install 'inkbox-mcp[smtp]'")
+        raise SettingsError(f"--smtp-port needs the extra smtp: {install_line('smtp')}")
     return int(text)
 
 

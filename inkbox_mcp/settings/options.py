@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from inkbox_mcp import install_line
 from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.settings.values import (
     LOOPBACK,
@@ -294,7 +295,7 @@ class Settings(BaseModel):
         if self.sandbox:
             yield from self._sandbox_contradictions()
         if self.rate_limit_store and not (find_spec("limits") and find_spec("redis")):
-            yield "--rate-limit-store needs an extra: pip install 'inkbox-mcp[rate-limit]'"
+            yield f"--rate-limit-store needs an extra: {install_line('rate-limit')}"
 
     def _http_contradictions(self) -> Iterator[str]:
         if self.attachments_dir:
@@ -318,7 +319,7 @@ class Settings(BaseModel):
                 "INKBOX_MCP_TOKEN, or --auth-issuer with --auth-audience"
             )
         if self.metrics and not find_spec("prometheus_client"):
-            yield "--metrics needs an extra: pip install 'inkbox-mcp[metrics]'"
+            yield f"--metrics needs an extra: {install_line('metrics')}"
 
     def _sandbox_contradictions(self) -> Iterator[str]:
         if self.sandbox_db.startswith("~"):

@@ -3,6 +3,8 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
 
+from inkbox_mcp import install_line
+
 Dependency = Literal["issuer", "rate_limit_store"]
 """What a server may depend on besides Inkbox."""
 
@@ -67,7 +69,7 @@ class PrometheusMetrics(Metrics):
         try:
             import prometheus_client
         except ImportError:
-            raise ImportError("--metrics needs an extra: pip install 'inkbox-mcp[metrics]'") from None
+            raise ImportError(f"--metrics needs an extra: {install_line('metrics')}") from None
         from prometheus_client import (
             CollectorRegistry,
             Counter,

@@ -25,7 +25,7 @@ from opentelemetry.trace import (
     get_tracer_provider,
 )
 
-from inkbox_mcp import __version__
+from inkbox_mcp import __version__, install_line
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ def configure() -> None:
             initialize()
         atexit.register(shut_down)  # runs before the SDK's own, which was registered earlier
     if _is_unset():
-        logger.warning("%s is set, but no traces are sent; that needs pip install 'inkbox-mcp[otel]'", asked[0])
+        logger.warning("%s is set, but no traces are sent; that needs %s", asked[0], install_line("otel"))
 
 
 def shut_down(seconds: float = SECONDS_TO_SEND) -> None:

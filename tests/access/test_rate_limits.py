@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inkbox_mcp import install_line
 from inkbox_mcp.access.rate_limits import (
     MAX_TENANTS,
     STORE_PATIENCE,
@@ -249,7 +251,7 @@ def test_limits_in_memory_load_no_package() -> None:
 def test_a_missing_package_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error tells in one line what to install."""
     monkeypatch.setitem(sys.modules, package, None)
-    line = r"^--rate-limit-store needs an extra: pip install 'inkbox-mcp\[rate-limit\]'$"
+    line = f"^--rate-limit-store needs an extra: {re.escape(install_line('rate-limit'))}$"
     with pytest.raises(ImportError, match=line):
         RateLimit(Rate.parse("1/s"), "redis://localhost")
 

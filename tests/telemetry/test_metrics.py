@@ -1,5 +1,6 @@
 """The Prometheus metrics about calls and about requests to Inkbox."""
 
+import re
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -10,6 +11,7 @@ import httpx2
 import pytest
 from mcp import MCPError
 
+from inkbox_mcp import install_line
 from inkbox_mcp.access.tenants import LOCAL
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
@@ -227,5 +229,5 @@ def test_metrics_that_are_off_load_nothing() -> None:
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error tells in one line what to install."""
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(ImportError, match=r"^--metrics needs an extra: pip install 'inkbox-mcp\[metrics\]'$"):
+    with pytest.raises(ImportError, match=f"^--metrics needs an extra: {re.escape(install_line('metrics'))}$"):
         PrometheusMetrics()

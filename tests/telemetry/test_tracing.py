@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode, get_tracer, set_tracer_provider
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from inkbox_mcp import install_line
 from inkbox_mcp.http.trace_context import TraceContextMiddleware
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
@@ -336,7 +337,7 @@ def test_traces_that_cannot_be_sent_are_a_warning(missing: str, variable: str) -
     """The warning names the variable and the package to install."""
     out, err = configured(missing, **{variable: "http://127.0.0.1:9"})
     assert out == "False False"
-    assert err == f"WARNING {variable} is set, but no traces are sent; that needs pip install 'inkbox-mcp[otel]'"
+    assert err == f"WARNING {variable} is set, but no traces are sent; that needs {install_line('otel')}"
 
 
 class Collector:
