@@ -25,7 +25,7 @@ def test_the_desktop_example_starts_our_script_with_variables_that_exist() -> No
     """A wrong command or variable would fail in a client that may not show the error."""
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     (server,) = EXAMPLE["mcpServers"].values()
-    assert server["command"] in scripts
+    assert {server["command"], *server.get("args", [])} - {"uvx"} <= set(scripts)
     assert set(server["env"]) <= {option.environment for option in options()}
 
 

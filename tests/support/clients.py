@@ -1,10 +1,12 @@
 """How each client is told about this server: the one source of the blocks in README.md and docs/clients.md.
 
-Until `inkbox_mcp.RELEASED`, each line is for a clone. UPDATE_SNAPSHOTS=1 pytest tests/project/test_clients.py writes them.
+Until `inkbox_mcp.RELEASED`, each line is for a clone.
+`UPDATE_SNAPSHOTS=1 pytest tests/project/test_clients.py` writes the documents.
 """
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from string import Template
@@ -63,9 +65,15 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+def as_json(value: Any) -> str:
+    """Return a value as a person would write it, with short lists on one line."""
+    text = json.dumps(value, indent=2)
+    return re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text)
+
+
 def _json(key: str, entry: Callable[[Way, bool], Entry]) -> Callable[[Way, bool], Block]:
     def block(way: Way, released: bool) -> Block:
-        return Block("json", json.dumps({key: {NAME: entry(way, released)}}, indent=2))
+        return Block("json", as_json({key: {NAME: entry(way, released)}}))
 
     return block
 
@@ -95,7 +103,7 @@ def _claude_code(way: Way, released: bool) -> Block:
 
 
 def _vscode(way: Way, released: bool) -> Block:
-    text = json.dumps({**vscode_inputs(way), "servers": {NAME: vscode_server(way, released=released)}}, indent=2)
+    text = as_json({**vscode_inputs(way), "servers": {NAME: vscode_server(way, released=released)}})
     return Block("json", text)
 
 
@@ -228,6 +236,26 @@ def install_sentence(*, released: bool = RELEASED) -> str:
     return f"Install the command once, in this folder, with {tools}:\n`uv tool install .` or `pipx install .`.\n"
 
 
+def desktop_advice(*, released: bool = RELEASED) -> str:
+    """Return what the README says below the block of Claude Desktop."""
+    command, args = launch(SANDBOX, released=released)
+    replaced = "`args` and `env`" if released else "the `env` block"
+    return (
+        f'Then say: *make my sales agent a mailbox*. Without an account, put `"args": {json.dumps(args)}` in place of '
+        f"{replaced}.\nIf the app cannot find the command, give its full path (`which {command}`): "
+        "desktop apps do not see your shell's PATH.\n"
+    )
+
+
+def serve(*, released: bool = RELEASED) -> str:
+    """Return how a server is started for clients that connect over HTTP."""
+    command, args = launch("--http", released=released)
+    start = " ".join(
+        [f"INKBOX_MCP_TOKEN=${TOKEN_VARIABLE}", f"{KEY_VARIABLE}={KEY}", command, *args],
+    )
+    return Block("sh", f"export {TOKEN_VARIABLE}=$(openssl rand -hex 32)\n{start}").fenced()
+
+
 def cursor_link(*, released: bool = RELEASED) -> str:
     """Return the link that adds the server to Cursor."""
     text = json.dumps(started("account", released=released), separators=(",", ":"))
@@ -264,11 +292,12 @@ def regions(*, released: bool = RELEASED) -> dict[str, dict[str, str]]:
     claude_code = block("Claude Code", "account", released=released).text
     readme = {
         "install": install_sentence(released=released),
-        "desktop": example,
+        "desktop": example + "\n" + desktop_advice(released=released),
         "short": f"**Claude Code**: `{claude_code}`\n\n{buttons(released=released)}",
     }
     page = {f"blocks: {client}": "\n" + blocks(client, released=released) for client in CLIENTS}
-    return {"README.md": readme, "docs/clients.md": {"install": install_table(released=released), **page}}
+    page |= {"install": install_table(released=released), "serve": serve(released=released)}
+    return {"README.md": readme, "docs/clients.md": page}
 
 
 def filled(document: str, parts: dict[str, str]) -> str:
