@@ -30,13 +30,15 @@ import httpx2
 import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 import yaml
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
 
 from inkbox_mcp.commands.parser import server_parser
 from inkbox_mcp.settings.options import Settings, SettingsError, options
 from inkbox_mcp.settings.sources import load
 from inkbox_mcp.telemetry.metrics import PrometheusMetrics
-from tests.support.agents import KEY
-from tests.support.processes import COMMAND, Running, start_process
+from tests.support.agents import KEY, Agent
+from tests.support.processes import COMMAND, Running, environment, start_process
 
 pytestmark = pytest.mark.linux
 
@@ -44,7 +46,7 @@ ROOT = Path(__file__).parent.parent.parent
 OPERATING = "docs/operating.md"
 FILES = [
     *(f"deploy/{name}" for name in ("Dockerfile", "kubernetes.yaml", "compose.yaml", "haproxy.cfg")),
-    *(f"deploy/{name}" for name in ("alerts.yaml", "alerts.test.yaml", "Dockerfile.dockerignore")),
+    *(f"deploy/{name}" for name in ("alerts.yaml", "alerts.test.yaml", "Dockerfile.dockerignore", "entrypoint")),
     OPERATING,
 ]
 KUBERNETES = [f"1.{minor}" for minor in range(29, 38)]
@@ -92,11 +94,10 @@ def last(text: str, name: str) -> Instruction:
     return [each for each in instructions(text) if each.name == name][-1]
 
 
-def flags(text: str) -> dict[str, str]:
-    """Return the options in the image's default arguments, by name."""
-    words = last(text, "CMD").words
+def flags(words: list[str]) -> dict[str, str]:
+    """Return the options in a container's arguments, by name."""
     found: dict[str, str] = {}
-    for word, following in zip(words, (*words[1:], "--"), strict=True):
+    for word, following in zip(words, [*words[1:], "--"], strict=True):
         if word.startswith("--"):
             found[word[2:].replace("-", "_")] = "true" if following.startswith("--") else following
     return found
@@ -118,6 +119,11 @@ def container(text: str) -> dict[str, Any]:
     """Return the Deployment's one container."""
     (found,) = manifest(text, "Deployment")["spec"]["template"]["spec"]["containers"]
     return found
+
+
+def host(files: Texts) -> dict[str, str]:
+    """Return the variable by which the image's entry point lets HTTP be reached."""
+    return dict(re.findall(r'export (INKBOX_MCP_HOST)="\$\{INKBOX_MCP_HOST:-(\S+)\}"', files["deploy/entrypoint"]))
 
 
 def platform_environment(files: Texts) -> dict[str, str]:
@@ -191,22 +197,26 @@ def _unknown_options(files: Texts) -> Iterator[str]:
 
 def _image_problems(files: Texts) -> Iterator[str]:
     text = files["deploy/Dockerfile"]
+    arguments = container(files["deploy/kubernetes.yaml"])["args"]
     try:
-        settings = load(flags(text), platform_environment(files), Path("/dev/null/config"))
+        given = {**platform_environment(files), **host(files)}
+        settings = load(flags(arguments), given, Path("/dev/null/config"))
+        if settings.is_local or not settings.http:
+            yield "deploy/kubernetes.yaml: nobody outside of the container reaches the server"
         yield from _drain_problems("deploy/kubernetes.yaml", settings, _grace(files))
         yield from _shared_key_problems("deploy/kubernetes.yaml", settings)
     except SettingsError as error:
         yield f"deploy/Dockerfile with deploy/kubernetes.yaml: {error}"
         return
     for variable in platform_environment(files):
-        if variable.removeprefix("INKBOX_MCP_").lower() in flags(text):
-            yield f"{variable}: the image's own argument wins over it"
+        if variable.removeprefix("INKBOX_MCP_").lower() in flags(arguments):
+            yield f"{variable}: the container's argument wins over it"
     if last(text, "EXPOSE").words != (str(settings.port),):
         yield "EXPOSE is not the port that is served"
-    if not all(last(text, name).is_exec for name in ("ENTRYPOINT", "CMD", "HEALTHCHECK")):
+    if not last(text, "ENTRYPOINT").is_exec or "\nexec inkbox-mcp " not in files["deploy/entrypoint"]:
         yield "a shell stands between Docker and the process"
-    if ALIVE not in last(text, "HEALTHCHECK").words[-1]:
-        yield f"HEALTHCHECK does not ask {ALIVE}"
+    if unwanted := [each.name for each in instructions(text) if each.name in {"CMD", "HEALTHCHECK"}]:
+        yield f"{unwanted[0]}: a client that starts the image over stdio gives no arguments and serves no HTTP"
     if not re.fullmatch(r"[1-9]\d*:[1-9]\d*", last(text, "USER").words[0]):
         yield "USER is no number, or root's"
     if last(text, "STOPSIGNAL").words != ("SIGTERM",):
@@ -275,7 +285,8 @@ def _compose_problems(files: Texts) -> Iterator[str]:
         return
     for replica, service in replicas(files).items():
         try:
-            settings = load(flags(files["deploy/Dockerfile"]), compose_environment(service), Path("/dev/null/config"))
+            given = {**compose_environment(service), **host(files)}
+            settings = load(flags(service["command"]), given, Path("/dev/null/config"))
             yield from _drain_problems(name, settings, seconds(service["stop_grace_period"]))
             yield from _shared_key_problems(name, settings)
         except SettingsError as error:
@@ -283,6 +294,8 @@ def _compose_problems(files: Texts) -> Iterator[str]:
             continue
         if f"server {replica} {replica}:{settings.port}" not in files["deploy/haproxy.cfg"]:
             yield f"{name}: HAProxy does not know {replica}"
+        if ALIVE not in service["healthcheck"]["test"][-1]:
+            yield f"{name}: the health check does not ask {ALIVE}"
 
 
 def _haproxy_problems(files: Texts) -> Iterator[str]:
@@ -337,10 +350,11 @@ def test_the_files_fit_the_code_and_each_other() -> None:
 @pytest.mark.parametrize(
     ("file", "right", "wrong"),
     [
-        ("deploy/Dockerfile", '"--stateless"', '"--stateles"'),
-        ("deploy/Dockerfile", "'/healthz'", "'/health'"),
+        ("deploy/Dockerfile", "EXPOSE 8000", 'CMD ["--http"]\nEXPOSE 8000'),
         ("deploy/Dockerfile", "EXPOSE 8000", "EXPOSE 8080"),
-        ("deploy/Dockerfile", 'ENTRYPOINT ["inkbox-mcp"]', "ENTRYPOINT inkbox-mcp"),
+        ("deploy/Dockerfile", 'ENTRYPOINT ["entrypoint"]', "ENTRYPOINT entrypoint"),
+        ("deploy/entrypoint", "exec inkbox-mcp", "inkbox-mcp"),
+        ("deploy/entrypoint", "0.0.0.0", "127.0.0.1"),
         ("deploy/Dockerfile", "USER 10001:10001", "USER root"),
         ("deploy/Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGINT"),
         ("deploy/Dockerfile.dockerignore", "!LICENSE\n", ""),
@@ -353,6 +367,7 @@ def test_the_files_fit_the_code_and_each_other() -> None:
             'INKBOX_MCP_PER_REQUEST_KEYS: "true"\n  INKBOX_API_KEY: key',
         ),
         ("deploy/kubernetes.yaml", "# INKBOX_MCP_AUTH_ISSUER", "# INKBOX_MCP_ISSUER"),
+        ("deploy/kubernetes.yaml", "--stateless", "--stateles"),
         ("deploy/kubernetes.yaml", "path: /readyz", "path: /healthz"),
         ("deploy/kubernetes.yaml", "containerPort: 8000", "containerPort: 8080"),
         ("deploy/kubernetes.yaml", "targetPort: http", "targetPort: web"),
@@ -365,6 +380,8 @@ def test_the_files_fit_the_code_and_each_other() -> None:
         ("deploy/compose.yaml", "stop_grace_period: 75s", "stop_graceperiod: 75s"),
         ("deploy/compose.yaml", "INKBOX_MCP_SANDBOX_DB", "INKBOX_MCP_SANDBOXDB"),
         ("deploy/compose.yaml", 'INKBOX_MCP_PER_REQUEST_KEYS: "true"', 'INKBOX_MCP_PER_REQUEST_KEYS: "false"'),
+        ("deploy/compose.yaml", "--http", "--metrics"),
+        ("deploy/compose.yaml", "'/healthz'", "'/health'"),
         ("deploy/compose.yaml", "mcp-3: *replica", "mcp-4: *replica"),
         ("deploy/compose.yaml", "    INKBOX_MCP_REQUEST_STATE_KEYS:", "    # INKBOX_MCP_REQUEST_STATE_KEYS:"),
         ("deploy/kubernetes.yaml", "--from-literal=INKBOX_MCP_REQUEST_STATE_KEYS=", "--from-literal=KEYS="),
@@ -443,7 +460,7 @@ async def test_every_path_that_is_asked_is_served(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     variables = {**platform_environment(texts()), "INKBOX_MCP_PORT": str(port)}
     async with (
-        launch(served(), tmp_path, variables) as server,
+        launch(served(), tmp_path, {**variables, **on_path(tmp_path)}) as server,
         httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
     ):
         await server.log("serving MCP at ")
@@ -474,7 +491,7 @@ async def test_the_call_that_proves_a_deployment_works(tmp_path: Path) -> None:
     variables = {**platform_environment(texts()), "INKBOX_MCP_PORT": str(port)}
     variables |= {"INKBOX_MCP_SANDBOX": "true", "INKBOX_MCP_SANDBOX_DB": ":memory:"}
     async with (
-        launch(served(), tmp_path, variables) as server,
+        launch(served(), tmp_path, {**variables, **on_path(tmp_path)}) as server,
         httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
     ):
         await server.log("serving MCP at ")
@@ -488,9 +505,44 @@ async def test_the_call_that_proves_a_deployment_works(tmp_path: Path) -> None:
             assert (answer.status_code, part in answer.text) == (status, True), answer.text
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variables", "address"),
+    [
+        ((), {}, None),
+        (("doctor", "--json"), {}, None),
+        (("--tools", "whoami"), {"INKBOX_MCP_HTTP": ""}, None),
+        (("--http",), {}, "0.0.0.0"),
+        (("--port", "9000", "--http"), {}, "0.0.0.0"),
+        ((), {"INKBOX_MCP_HTTP": "true"}, "0.0.0.0"),
+        (("--http",), {"INKBOX_MCP_HOST": "::"}, "::"),
+    ],
+    ids=["nothing", "a command", "options of stdio", "--http", "--http with others", "by variable", "with an address"],
+)
+def test_the_entry_point_lets_http_be_reached_and_changes_nothing_else(
+    arguments: tuple[str, ...], variables: dict[str, str], address: str | None, tmp_path: Path
+) -> None:
+    """Over stdio, a variable for HTTP would be one warning in the client's log at every start."""
+    command = tmp_path / "inkbox-mcp"
+    command.write_text('#!/bin/sh\nprintf "%s\\n" "$@" "host=$INKBOX_MCP_HOST"\n', encoding="utf-8")
+    command.chmod(0o755)
+    own = {"PATH": f"{tmp_path}:{os.environ['PATH']}", **variables}
+    ran = subprocess.run([ROOT / "deploy/entrypoint", *arguments], env=own, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == [*arguments, f"host={address or ''}"]
+
+
+async def test_a_client_that_starts_the_image_is_served_over_stdio(tmp_path: Path) -> None:
+    """With `docker run -i --rm IMAGE`, no arguments, the server answers and has nothing to warn of."""
+    variables = {"INKBOX_MCP_SANDBOX": "true", "INKBOX_MCP_SANDBOX_DB": ":memory:", **on_path(tmp_path)}
+    entry = StdioServerParameters(command=str(ROOT / "deploy/entrypoint"), env=environment(tmp_path, **variables))
+    with (tmp_path / "log").open("a") as log:
+        async with Client(stdio_client(entry, errlog=log)) as client:
+            assert await Agent(client).ask("whoami")
+    assert "WARNING" not in (tmp_path / "log").read_text(encoding="utf-8").upper()
+
+
 async def test_it_does_not_start_before_someone_says_who_may_call(tmp_path: Path) -> None:
     """The image has no default for authentication, so the operator must choose it."""
-    async with launch(served(), tmp_path, {}) as server:
+    async with launch(served(), tmp_path, on_path(tmp_path)) as server:
         ended = await server.end()
     assert ended.status == 2
     assert "INKBOX_MCP_TOKEN" in ended.stderr
@@ -518,8 +570,10 @@ class Image:
                 case "COPY" if each.flags:
                     assert each.words[0] == each.words[1], "a virtual environment cannot be moved"
                 case "COPY":
+                    target = each.words[-1]
+                    folder = Path(self.below(target)) if target.startswith("/") else workdir / target
                     for source in each.words[:-1]:
-                        _copy(ROOT / source, workdir / each.words[-1])
+                        _copy(ROOT / source, folder)
                 case "RUN":
                     # This machine's own Python must stay unchanged, so its bytecode is written elsewhere.
                     of_python = {} if "/opt/" in each.words[0] else {"PYTHONPYCACHEPREFIX": str(self.root / "compiled")}
@@ -580,8 +634,16 @@ def contained(image: Image, *command: str) -> list[str]:
 
 
 def served() -> list[str]:
-    """Return the image's command with the package of this checkout."""
-    return [*COMMAND, *last(texts()["deploy/Dockerfile"], "CMD").words]
+    """Return what runs in Kubernetes' container: the image's entry point with the manifest's arguments."""
+    return [str(ROOT / "deploy/entrypoint"), *container(texts()["deploy/kubernetes.yaml"])["args"]]
+
+
+def on_path(folder: Path) -> dict[str, str]:
+    """Put `inkbox-mcp` on a PATH as in the image, but with the package of this checkout."""
+    command = folder / "inkbox-mcp"
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
 def launch(command: list[str], home: Path, variables: dict[str, str]) -> AbstractAsyncContextManager[Running]:
@@ -622,10 +684,11 @@ async def test_the_image_is_built_runs_without_root_and_stops(image: Image, tmp_
     }
     loaded: list[str] = []
     missing = tmp_path / "missing"
-    async with launch(contained(image, entry, *last(text, "CMD").words), missing, variables) as server:
+    arguments = container(texts()["deploy/kubernetes.yaml"])["args"]
+    async with launch(contained(image, entry, *arguments), missing, variables) as server:
         while "serving MCP at" not in (line := await server.log("")):
             loaded.append(line)
-        _, python, *code = last(text, "HEALTHCHECK").words
+        _, python, *code = replicas(texts())["mcp-1"]["healthcheck"]["test"]
         for asked, is_healthy in ((port, True), (closed, False)):
             # The health check must not use a proxy from the environment to reach its own process.
             own = {**variables, "INKBOX_MCP_PORT": str(asked), "http_proxy": "http://proxy.invalid"}
