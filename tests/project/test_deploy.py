@@ -630,7 +630,25 @@ def contained(image: Image, *command: str) -> list[str]:
     user, group = image.user.split(":")
     drop = f"setpriv --reuid {user} --regid {group} --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all"
     read_only = "mount -o remount,bind,ro / && mount -t tmpfs -o mode=1777 tmpfs /tmp"
-    return ["unshare", "--mount", "sh", "-ec", f'{read_only} && cd / && exec {drop} "$@"', "sh", *command]
+    return [
+        "unshare",
+        "--mount",
+        "sh",
+        "-ec",
+        f'{_readable_python()}{read_only} && cd / && exec {drop} "$@"',
+        "sh",
+        *command,
+    ]
+
+
+def _readable_python() -> str:
+    """Return what shows this machine's Python to everybody, as an image does, if it is below a folder of root alone."""
+    home = Path(sys.base_prefix)
+    closed = [folder for folder in reversed(home.parents) if not folder.stat().st_mode & 0o001]
+    if not closed:
+        return ""
+    moved = f"mount --bind {home} /mnt && mount -t tmpfs -o mode=755 tmpfs {closed[0]}"
+    return f"{moved} && mkdir -p {home} && mount --bind /mnt {home} && "
 
 
 def served() -> list[str]:
