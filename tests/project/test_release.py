@@ -55,13 +55,13 @@ def scripts() -> Iterator[tuple[str, str]]:
         for name, job in yaml.safe_load(file.read_text(encoding="utf-8"))["jobs"].items():
             for number, step in enumerate(job.get("steps", [])):
                 if "run" in step:
-                    # As GitHub runs it.
                     yield f"{file.name}: {name}, step {number}", f"#!/bin/bash\nset -eo pipefail\n{step['run']}"
 
 
 def test_a_tag_releases_and_nothing_else_does() -> None:
-    """YAML reads the key `on` as true."""
+    """YAML reads the key `on` as true. With `shell: bash`, a failure anywhere in a pipe stops the release."""
     assert RELEASE[True] == {"push": {"tags": ["v*"]}}
+    assert RELEASE["defaults"] == {"run": {"shell": "bash"}}
 
 
 def test_nothing_is_published_before_all_that_is_checked_elsewhere_and_in_fresh_environments() -> None:
@@ -98,7 +98,7 @@ def test_each_job_gets_what_the_build_made() -> None:
     taken = {job: [each.get("name") for each in uses(job, "actions/download-artifact")] for job in JOBS}
     assert taken["install"] == taken["pypi"] == ["distributions"]
     assert taken["registry"] == ["bundle"]
-    assert taken["release"] == [None]  # all of them
+    assert taken["release"] == ["distributions", "bundle"]
     (published,) = [step["run"] for step in JOBS["release"]["steps"] if "run" in step]
     files = {*re.findall(r"(?<= )dist/\*\S+", published)}
     assert files == {*made["distributions"], "dist/*.mcpb", "dist/*.mcpb.sha256"}
