@@ -726,6 +726,18 @@ async def test_the_image_is_built_runs_without_root_and_stops(image: Image, tmp_
 
 
 @pytest.mark.slow
+async def test_the_image_serves_a_client_over_stdio_and_plays_the_demo(image: Image, tmp_path: Path) -> None:
+    """It needs no home, no network and no place to write but /tmp."""
+    entry = image.find(last(texts()["deploy/Dockerfile"], "ENTRYPOINT").words[0])
+    variables = environment(tmp_path / "missing", **image.environment)
+    await anyio.run_process(contained(image, entry, "demo"), env=variables)
+    command, *rest = contained(image, entry, "--sandbox", "--sandbox-db", ":memory:")
+    server = StdioServerParameters(command=command, args=rest, env=variables)
+    async with Client(stdio_client(server)) as client:
+        assert await Agent(client).ask("whoami")
+
+
+@pytest.mark.slow
 def test_the_images_bytecode_counts_whatever_the_times_of_its_files(image: Image) -> None:
     """The flag 1 after the magic number marks bytecode that is never compared with its source (PEP 552)."""
     for folder, module in (("compiled", "asyncio/runners"), ("opt", "inkbox_mcp/http/app")):
