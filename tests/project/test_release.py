@@ -197,9 +197,9 @@ def test_the_changelog_begins_with_what_is_not_released_yet() -> None:
 
 
 def test_shellcheck_accepts_every_script() -> None:
-    """It finds a mistake that is added to each of them."""
+    """It finds a mistake that is added to each. Programs for sed and awk have dollars of their own."""
     for place, text in scripts():
-        judged = lint("shellcheck", "-", text=text)
+        judged = lint("shellcheck", "--exclude=SC2016", "-", text=text)
         assert judged.returncode == 0, f"{place}: {judged.stdout}"
         assert "SC2086" in lint("shellcheck", "-", text=f"{text}\nunquoted=$(ls)\necho $unquoted\n").stdout, place
 
