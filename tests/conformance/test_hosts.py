@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from deploy.installers.__main__ import main
+from tests.support import clients
 from tests.support.agents import Agent
 from tests.support.catalogue import SPEC
 from tests.support.node import HOSTS, find_node, install, installed
@@ -102,6 +104,12 @@ def run(*command: str | Path, cwd: Path, variables: dict[str, str], typed: str =
     return ran.stdout + ran.stderr
 
 
+def documented(client: str) -> list[list[str]]:
+    """Return the commands by which the documents have a client install the server, in a clone."""
+    block = clients.one_click(released=False)[client].partition("```sh\n")[2].partition("```")[0]
+    return [shlex.split(line) for line in block.splitlines()]
+
+
 def require_downloads(folder: Path, variables: dict[str, str]) -> None:
     """Have uv install what the server needs, or skip the test where there is no network."""
     got = subprocess.run(
@@ -165,8 +173,8 @@ def test_claude_code_installs_the_plugin_and_connects(clone: Path, modules: Path
     home = Path(variables["HOME"])
     for manifest in ("", ".claude-plugin/plugin.json"):
         run(claude, "plugin", "validate", "--strict", clone / manifest, cwd=home, variables=variables)
-    run(claude, "plugin", "marketplace", "add", clone, cwd=home, variables=variables)
-    run(claude, "plugin", "install", "inkbox-mcp@inkbox-mcp", cwd=home, variables=variables)
+    for _, *arguments in documented("Claude Code"):
+        run(claude, *arguments, cwd=clone, variables=variables)
     shown = run(claude, "mcp", "list", cwd=home, variables=variables)
     assert "plugin:inkbox-mcp:inkbox" in shown
     assert "✔ Connected" in shown
@@ -177,8 +185,8 @@ def test_gemini_cli_installs_the_extension_and_connects(clone: Path, modules: Pa
     gemini = [find_node()[0], (modules / ".bin" / "gemini").resolve()]
     home = Path(variables["HOME"])
     run(*gemini, "extensions", "validate", clone, cwd=home, variables=variables)
-    installing = [*gemini, "extensions", "install", clone, "--consent", "--skip-settings"]
-    run(*installing, cwd=home, variables=variables, typed="y\n")
+    ((_, *arguments),) = documented("Gemini CLI")
+    run(*gemini, *arguments, "--consent", "--skip-settings", cwd=clone, variables=variables, typed="y\n")
     extension = home / ".gemini" / "extensions" / "inkbox-mcp"
     # The listing waits for five seconds only, and gives uv no variable, so not the cache either.
     require_downloads(extension, {name: value for name, value in variables.items() if name != "UV_CACHE_DIR"})

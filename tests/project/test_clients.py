@@ -241,7 +241,7 @@ async def test_the_curl_of_operating_works_against_what_it_deploys(tmp_path: Pat
     token = "t" * 64
     variables = {**config["data"], "INKBOX_MCP_TOKEN": token, "INKBOX_MCP_REQUEST_STATE_KEYS": "s" * 64}
     flags = ["--host", "0.0.0.0", "--stateless", "--metrics", "--sandbox", "--sandbox-db", ":memory:"]
-    assert f"`--http {' '.join(flags[:4])} " in operating  # the image's
+    assert f"`--http {' '.join(flags[2:4])} " in operating  # Kubernetes'
     async with serve_http(*flags, home=tmp_path, **variables) as (_, origin):
         origin = origin.replace("0.0.0.0", "127.0.0.1")
         answer = await run_shell(rest, origin, INKBOX_MCP_TOKEN=token, INKBOX_API_KEY=KEY)

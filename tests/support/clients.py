@@ -13,6 +13,8 @@ from string import Template
 from typing import Any, Literal, get_args
 from urllib.parse import quote
 
+from deploy.installers.project import BUNDLE, BUNDLE_URL, OWNER, REPOSITORY
+from deploy.installers.project import NAME as PROJECT_NAME
 from inkbox_mcp import RELEASED
 from tests.support.framework_blocks import FRAMEWORKS, Templates
 
@@ -236,6 +238,27 @@ def install_sentence(*, released: bool = RELEASED) -> str:
     return f"Install the command once, in this folder, with {tools}:\n`uv tool install .` or `pipx install .`.\n"
 
 
+def bundle(*, released: bool = RELEASED) -> str:
+    """Return how a person gets the bundle for Claude Desktop."""
+    if released:
+        return f"download [{BUNDLE}]({BUNDLE_URL}), open it, and fill in its form."
+    return f"`.venv/bin/python -m deploy.installers` writes `dist/{BUNDLE}`; open it, and fill in its form."
+
+
+def one_click(*, released: bool = RELEASED) -> dict[str, str]:
+    """Return, by client, how it installs the server by itself, with a form in place of a block."""
+    source, folder = (f"{OWNER}/{PROJECT_NAME}", REPOSITORY) if released else ("./", ".")
+    of_claude_code = f"claude plugin marketplace add {source}\nclaude plugin install {PROJECT_NAME}@{PROJECT_NAME}"
+    of_gemini = f"gemini extensions install {folder}"
+    needs = "The server is started by [uv](https://docs.astral.sh/uv/)"
+    where = "" if released else ", in a clone of this repository"
+    return {
+        "Claude Desktop": f"Without this file: {bundle(released=released)} The app brings what the bundle needs.\n",
+        "Claude Code": f"Or as a plugin{where}. {needs}.\n\n{Block('sh', of_claude_code).fenced()}",
+        "Gemini CLI": f"Or as an extension{where}. {needs}.\n\n{Block('sh', of_gemini).fenced()}",
+    }
+
+
 def desktop_advice(*, released: bool = RELEASED) -> str:
     """Return what the README says below the block of Claude Desktop."""
     command, args = launch(SANDBOX, released=released)
@@ -292,10 +315,12 @@ def regions(*, released: bool = RELEASED) -> dict[str, dict[str, str]]:
     claude_code = block("Claude Code", "account", released=released).text
     readme = {
         "install": install_sentence(released=released),
-        "desktop": example + "\n" + desktop_advice(released=released),
+        "desktop": f"**Claude Desktop**: {bundle(released=released)} Or Settings → Developer → Edit Config, "
+        f"paste, restart:\n\n{example}\n{desktop_advice(released=released)}",
         "short": f"**Claude Code**: `{claude_code}`\n\n{buttons(released=released)}",
     }
     page = {f"blocks: {client}": "\n" + blocks(client, released=released) for client in CLIENTS}
+    page |= {f"one click: {client}": how for client, how in one_click(released=released).items()}
     page |= {"install": install_table(released=released), "serve": serve(released=released)}
     return {"README.md": readme, "docs/clients.md": page}
 
