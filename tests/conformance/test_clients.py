@@ -19,7 +19,7 @@ from mcp.client.stdio import stdio_client
 from tests.support import clients
 from tests.support.catalogue import SPEC
 from tests.support.clients import WAYS, Way
-from tests.support.node import find_node
+from tests.support.node import find_node, show_until
 from tests.support.shared_servers import SharedHTTP
 
 pytestmark = [pytest.mark.slow, pytest.mark.clients, pytest.mark.linux]
@@ -207,7 +207,7 @@ def test_claude_code_connects(machine: Machine, program: Callable[[str], Path], 
     """Its own command writes its file, and its health check connects."""
     claude = program("Claude Code")
     machine.run("bash", "-euc", f'PATH="{claude}:$PATH"\n{placed("Claude Code", way, origin)}')
-    assert "✔ Connected" in machine.run(claude / "claude", "mcp", "list")
+    show_until("✔ Connected", lambda: machine.run(claude / "claude", "mcp", "list"))
     assert "Removed" in machine.run(claude / "claude", "mcp", "remove", "--scope", "user", clients.NAME)
 
 
@@ -223,8 +223,8 @@ def test_codex_lists_the_tools(machine: Machine, program: Callable[[str], Path],
 def test_gemini_connects(machine: Machine, program: Callable[[str], Path], origin: str, way: Way) -> None:
     """Its list says which servers answered."""
     machine.write(".gemini/settings.json", placed("Gemini CLI", way, origin))
-    printed = machine.run("bash", "-c", '"$0" mcp list 2>&1', program("Gemini CLI") / "gemini")
-    assert "✓ inkbox" in printed
+    gemini = program("Gemini CLI") / "gemini"
+    printed = show_until("✓ inkbox", lambda: machine.run("bash", "-c", '"$0" mcp list 2>&1', gemini))
     assert "- Connected" in printed
 
 
@@ -232,7 +232,8 @@ def test_gemini_connects(machine: Machine, program: Callable[[str], Path], origi
 def test_opencode_connects(machine: Machine, program: Callable[[str], Path], origin: str, way: Way) -> None:
     """Its list says which servers answered."""
     machine.write(".config/opencode/opencode.json", placed("opencode", way, origin))
-    assert "✓ inkbox" in machine.run(program("opencode") / "opencode", "mcp", "list")
+    opencode = program("opencode") / "opencode"
+    show_until("✓ inkbox", lambda: machine.run(opencode, "mcp", "list"))
 
 
 @each_way

@@ -65,3 +65,20 @@ def install(node: Path, npm: Path, folder: Path, packages: Packages = PROGRAMS) 
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         why = str(error.stderr or error).splitlines()[0]
         pytest.skip(f"NOT CHECKED: npm could not install {' and '.join(wanted)}: {why}")
+
+
+def show_until(wanted: str, show: Callable[[], str]) -> str:
+    """Return what a client shows about a server, at the latest the fifth time that it is asked.
+
+    Clients give a server a few seconds to start, which are not enough on a busy machine.
+
+    Args:
+        wanted: what it shows once it has connected.
+        show: asks it.
+    """
+    shown = ""
+    for _ in range(5):
+        shown = show()
+        if wanted in shown:
+            return shown
+    raise AssertionError(f"{wanted!r} is not in {shown!r}")
