@@ -20,6 +20,7 @@ from pydantic_core import to_json
 from inkbox_mcp.access.pins import PinnedAPI
 from inkbox_mcp.access.tenants import KEY_HEADER, Caller, Tenants
 from inkbox_mcp.access.waits import Waits, unless
+from inkbox_mcp.api.call_log import MadeCall
 from inkbox_mcp.api.connection import TransportFactory
 from inkbox_mcp.api.redaction import Redaction
 from inkbox_mcp.calls import Call, Report, begin, current
@@ -108,6 +109,7 @@ class Service:
         tenants: the API for each caller; the transport enters and exits this context.
         discovery: finds out which tools a caller has.
         ending: set by the transport when the server is about to stop, so that waiting calls answer.
+        client: what the only client calls itself; None if that is not known, or there may be several.
 
     Args:
         settings: see `inkbox_mcp.settings.options`.
@@ -127,7 +129,22 @@ class Service:
         self.tenants = Tenants(settings, transport, self._metrics)
         self.discovery = Discovery(settings, self.catalogues, self.tenants)
         self.ending = anyio.Event()
+        self.client: str | None = None
         self._waits = Waits(settings.max_waits, shared=not settings.tells_callers_apart)
+
+    def begun(self, params: object) -> None:
+        """Note what the only client calls itself.
+
+        Args:
+            params: of the request that begins its conversation.
+        """
+        match params:
+            case {"clientInfo": {"name": str() as name}}:
+                self.client = name
+            case {"_meta": {"io.modelcontextprotocol/clientInfo": {"name": str() as name}}}:
+                self.client = name
+            case _:
+                pass
 
     def is_plain(self, operation: Operation[Any, Any], *, wants_progress: bool) -> bool:
         """Whether a call needs neither to ask its human nor to report progress.
@@ -143,7 +160,10 @@ class Service:
         with begin(self.settings.timeout, caller.request_id) as state:
             self._metrics.call_ended(tool, error.code, 0)
             _log_call(tool, error.code, None, 0, caller.name)
-            return Answer(error.explain(tool), meta={**machine_fields(error), "request_id": state.request_id})
+            answer = Answer(error.explain(tool), meta={**machine_fields(error), "request_id": state.request_id})
+            if self.tenants.keeps_calls:
+                self.tenants.keep(MadeCall(tool, None, error.code, answer.text, 0, self.client))
+            return answer
 
     async def call(
         self,
@@ -165,7 +185,7 @@ class Service:
         Raises:
             Bug: a bug.
         """
-        outcome, started, waits = "cancelled", time.perf_counter(), operation.waits is not None
+        outcome, told, started, waits = "cancelled", None, time.perf_counter(), operation.waits is not None
         counted = self._metrics.waiting() if waits else self._metrics.in_flight()
         with begin(self.settings.timeout, caller.request_id) as state, counted:
             api, state.attachments_dir = None, self.settings.attachments_dir
@@ -196,6 +216,7 @@ class Service:
                 meta = {**machine_fields(error), "request_id": state.request_id}
                 # The call may have shown another generation, with other tools.
                 answer = Answer(operation.explain(error, self.discovery.open_to(caller).about), meta=meta)
+                told = answer.text
                 return _without_key(answer, api.redaction) if api else answer
             except Exception as error:
                 outcome = "bug"
@@ -205,6 +226,10 @@ class Service:
                 seconds = time.perf_counter() - started
                 self._metrics.call_ended(operation.name, outcome, None if waits else seconds)
                 _log_call(operation.name, outcome, state.status, seconds, caller.name)
+                if self.tenants.keeps_calls:
+                    hidden = api and api.redaction
+                    made = MadeCall(operation.name, arguments, outcome, told, seconds, self.client, hidden)
+                    self.tenants.keep(made)
 
     async def _understand(
         self, operation: Operation[Any, Any], arguments: dict[str, Any] | None, api: PinnedAPI, caller: Caller

@@ -22,6 +22,7 @@ from inkbox_mcp.access.pins import PinnedAPI
 from inkbox_mcp.access.rate_limits import RateLimit
 from inkbox_mcp.access.recipients import RecipientCount
 from inkbox_mcp.access.scopes import EVERYTHING
+from inkbox_mcp.api.call_log import MadeCall
 from inkbox_mcp.api.connection import Connection, TransportFactory
 from inkbox_mcp.api.embedded import SandboxTransport
 from inkbox_mcp.api.generations import Generation, KnownGeneration
@@ -64,6 +65,9 @@ LOCAL = Caller()
 class Tenants:
     """The API for each caller of a server.
 
+    Attributes:
+        keeps_calls: whether the API is an embedded sandbox on a file, which keeps calls for people who look at it.
+
     Args:
         settings: see `inkbox_mcp.settings.options`.
         transport: makes another transport to the API than the settings name.
@@ -78,6 +82,7 @@ class Tenants:
     ) -> None:
         self._settings = settings
         self._metrics = metrics or Metrics()
+        self.keeps_calls = settings.sandbox and transport is None and settings.sandbox_db != ":memory:"
         if settings.sandbox:
             transport = transport or partial(SandboxTransport, settings.sandbox_db, settings.sandbox_generation)
         self._connection = Connection(
@@ -106,6 +111,10 @@ class Tenants:
         await self._recipients.aclose()
         if self._limit:
             await self._limit.aclose()
+
+    def keep(self, call: MadeCall) -> None:
+        """Let the embedded sandbox keep a call that has ended."""
+        self._connection.keep(call)
 
     async def admit(self, caller: Caller) -> PinnedAPI:
         """Return the API for a call, if its caller may make one now.

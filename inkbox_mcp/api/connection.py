@@ -14,7 +14,9 @@ from pydantic import SecretStr
 
 from inkbox_mcp import __version__
 from inkbox_mcp.api.bodies import read_body
+from inkbox_mcp.api.call_log import MadeCall
 from inkbox_mcp.api.downloads import Downloads
+from inkbox_mcp.api.embedded import SandboxTransport
 from inkbox_mcp.api.paths import Path
 from inkbox_mcp.api.responses import Received, http_date
 from inkbox_mcp.calls import Call
@@ -78,6 +80,12 @@ class Connection:
         if opened is not None:
             with anyio.move_on_after(1, shield=True):
                 await opened.aclose()
+
+    def keep(self, call: MadeCall) -> None:
+        """Let an embedded sandbox keep a call; see `SandboxTransport.keep`."""
+        transport = self._open()
+        if isinstance(transport, SandboxTransport):
+            transport.keep(call)
 
     async def exchange(
         self,

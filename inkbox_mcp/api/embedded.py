@@ -2,15 +2,22 @@
 
 import asyncio
 import threading
+from collections import deque
+from collections.abc import Sequence
 
 import anyio
 import httpx2
 
+from inkbox_mcp.api.call_log import MadeCall
 from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.errors import NotConfigured
 
 MOST_UNDER_WAY = 64
 """Requests that may run at once; while the file is locked, each call leaves one running."""
+
+
+MOST_CALLS_WAITING = 200
+"""Calls that wait to be kept, the latest ones; the file keeps no more either."""
 
 
 class SandboxTransport(httpx2.AsyncBaseTransport):
@@ -31,6 +38,8 @@ class SandboxTransport(httpx2.AsyncBaseTransport):
         self._closed = threading.Event()
         self._under_way: set[asyncio.Task[httpx2.Response]] = set()
         self._turns = asyncio.Semaphore(MOST_UNDER_WAY)
+        self._calls = deque[MadeCall](maxlen=MOST_CALLS_WAITING)
+        self._keeping: asyncio.Task[None] | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request.
@@ -50,6 +59,24 @@ class SandboxTransport(httpx2.AsyncBaseTransport):
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
+    def keep(self, call: MadeCall) -> None:
+        """Keep a call in the file, for people who look at it. It does not wait, and a locked file loses the call."""
+        self._calls.append(call)
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.create_task(self._keep_calls())
+            self._keeping.add_done_callback(_failed)
+
+    async def _keep_calls(self) -> None:
+        try:
+            opened = await self._open()
+        except NotConfigured:
+            self._calls.clear()
+            return
+        while self._calls:
+            calls = [*self._calls]
+            self._calls.clear()
+            await anyio.to_thread.run_sync(opened.keep, calls)
+
     async def aclose(self) -> None:
         """Close the database when no thread uses it any more, even if this wait is cancelled."""
         self._closed.set()
@@ -57,8 +84,8 @@ class SandboxTransport(httpx2.AsyncBaseTransport):
             return  # a thread that is still opening the database closes it
         close = self._opening.result().store.close
         try:
-            if self._under_way:
-                await asyncio.wait(self._under_way)
+            if waited_for := {*self._under_way, *([self._keeping] if self._keeping else [])}:
+                await asyncio.wait(waited_for)
         except asyncio.CancelledError:
             threading.Thread(target=close, daemon=True).start()
             raise
@@ -99,7 +126,11 @@ class _Opened(httpx2.ASGITransport):
             raise NotConfigured(str(error)).advised("Tell the user to name another file with --sandbox-db.") from None
         super().__init__(create_app(self.store, generation), raise_app_exceptions=False)
 
+    def keep(self, calls: Sequence[MadeCall]) -> None:
+        """Keep calls in the file."""
+        self.store.keep_calls([call.row() for call in calls])
 
-def _failed(task: "asyncio.Task[httpx2.Response] | asyncio.Task[_Opened]") -> bool:
+
+def _failed(task: "asyncio.Task[httpx2.Response] | asyncio.Task[_Opened] | asyncio.Task[None]") -> bool:
     """Whether a finished task failed. Asking also keeps asyncio from logging the failure."""
     return task.cancelled() or task.exception() is not None

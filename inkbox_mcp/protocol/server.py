@@ -118,6 +118,8 @@ def server_of(service: Service, caller_of: CallerOf = _local) -> Server[Service]
         """At the beginning of a conversation, find out which tools the caller has, and write its instructions."""
         if ctx.method not in {"initialize", "server/discover"}:
             return await call_next(ctx)
+        if not settings.http:
+            service.begun(ctx.params)
         caller = caller_of(ctx.request)
         await service.discovery.look(caller)
         answer = await call_next(ctx)

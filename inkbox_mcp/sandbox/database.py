@@ -35,6 +35,7 @@ class Database:
         Raises:
             StoreError: The file cannot be opened, is not a database, or is not one of this version.
         """
+        self._busy_timeout = busy_timeout
         try:
             self._writing = self._reading = _Shared(_open(path, busy_timeout), busy_timeout)
             if str(path) != ":memory:":
@@ -54,6 +55,20 @@ class Database:
         with self._writing.taken() as connection, _transaction(connection):
             yield connection
 
+    @contextmanager
+    def brief_transaction(self, seconds: float) -> Generator[sqlite3.Connection]:
+        """Yield the connection for a transaction that is not worth a longer wait.
+
+        Raises:
+            sqlite3.OperationalError: Another process or thread writes for longer than `seconds`.
+        """
+        with (
+            self._writing.taken(seconds) as connection,
+            _patience(connection, seconds, self._busy_timeout),
+            _transaction(connection),
+        ):
+            yield connection
+
     def close(self) -> None:
         """Close the file; closing twice is allowed."""
         self._reading.close()
@@ -69,9 +84,9 @@ class _Shared:
         self._lock = threading.Lock()
 
     @contextmanager
-    def taken(self) -> Generator[sqlite3.Connection]:
+    def taken(self, seconds: float | None = None) -> Generator[sqlite3.Connection]:
         # Bounded: while one thread waits for another process, the waits of the others would add up.
-        if not self._lock.acquire(timeout=max(self._busy_timeout, 1)):
+        if not self._lock.acquire(timeout=max(self._busy_timeout, 1) if seconds is None else seconds):
             error = sqlite3.OperationalError("database is locked")
             error.sqlite_errorcode = sqlite3.SQLITE_BUSY
             raise error
@@ -178,6 +193,15 @@ def _write_ahead(connection: sqlite3.Connection, busy_timeout: float) -> None:
 
 def _pragma(connection: sqlite3.Connection, name: str) -> Any:
     return connection.execute(f"PRAGMA {name}").fetchone()[name]
+
+
+@contextmanager
+def _patience(connection: sqlite3.Connection, seconds: float, usual: float) -> Generator[None]:
+    connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {round(usual * 1000)}")
 
 
 def _as_dict(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> dict[str, Any]:

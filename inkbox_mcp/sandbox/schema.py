@@ -1,6 +1,6 @@
 """The schema of a sandbox's database, and migrations from earlier releases."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x496E6B62  # "Inkb": distinguishes our file from other programs' files
 
 # Uniqueness is enforced here only. A deleted mailbox keeps its row, and so its address, but loses its identity. The
@@ -205,9 +205,36 @@ CREATE TABLE faults (
 );
 """
 
+# What clients with an embedded sandbox called, for people who look at the file; the API shows none of it.
+_CALLS = """
+CREATE TABLE calls (
+    id INTEGER NOT NULL PRIMARY KEY,
+    tool TEXT NOT NULL,
+    arguments TEXT,
+    outcome TEXT NOT NULL,
+    error_text TEXT,
+    duration_ms REAL NOT NULL,
+    client TEXT,
+    created_at INTEGER NOT NULL
+);
+"""
+
+_UNREAD_INDEX = """
+CREATE INDEX messages_unread ON messages (mailbox_id) WHERE direction = 'inbound' AND is_read = 0;
+"""
+
 _MAIL = (_STORAGE, _CONTENTS, _THREADS, _MESSAGES, _LIMITS, _IDEMPOTENCY_KEYS, _WEBHOOK_DELIVERIES, _FAULTS)
 
-SCHEMA = (_ORGANIZATIONS, _IDENTITIES, _MAILBOXES, _MAILBOXES_INDEX, _WEBHOOK_SUBSCRIPTIONS, *_MAIL)
+SCHEMA = (
+    _ORGANIZATIONS,
+    _IDENTITIES,
+    _MAILBOXES,
+    _MAILBOXES_INDEX,
+    _WEBHOOK_SUBSCRIPTIONS,
+    *_MAIL,
+    _CALLS,
+    _UNREAD_INDEX,
+)
 
 _FROM_1_ADD_COLUMNS = """
 ALTER TABLE identities ADD COLUMN description TEXT;
@@ -228,4 +255,5 @@ DROP TABLE former_mailboxes;
 MIGRATIONS = {
     1: (_FROM_1_ADD_COLUMNS, _MAILBOXES, _FROM_1_COPY_MAILBOXES, _MAILBOXES_INDEX, _WEBHOOK_SUBSCRIPTIONS),
     2: _MAIL,
+    3: (_CALLS, _UNREAD_INDEX),
 }

@@ -4,13 +4,14 @@ import secrets
 import sqlite3
 import string
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
 from typing import Self
 
 from inkbox_mcp.sandbox import rows
+from inkbox_mcp.sandbox.calls import insert_calls
 from inkbox_mcp.sandbox.database import Database, tick
 from inkbox_mcp.sandbox.faults import Fault, add_fault, clear_faults
 from inkbox_mcp.sandbox.mail.delivery import deliver
@@ -20,6 +21,8 @@ from inkbox_mcp.sandbox.mail.parsing import MAX_MESSAGE_BYTES, Unreadable, parse
 from inkbox_mcp.sandbox.mail.webhooks import Courier
 
 FIRST_IDENTITIES = ("sales-agent", "support-agent")
+
+_SECONDS_FOR_CALLS = 0.5
 
 
 def random_local_part() -> str:
@@ -173,6 +176,11 @@ class Store:
         """Forget the faults that wait."""
         with self.transaction() as connection:
             clear_faults(connection)
+
+    def keep_calls(self, calls: Iterable[rows.Row]) -> None:
+        """Keep calls of tools, in place of the oldest ones; see `sandbox.calls`. A file that is locked loses them."""
+        with suppress(sqlite3.Error), self._database.brief_transaction(_SECONDS_FOR_CALLS) as connection:
+            insert_calls(connection, calls)
 
     def finish_deliveries(self) -> None:
         """Wait until all events so far are delivered to their webhooks, or given up."""

@@ -40,10 +40,12 @@ class Agreement:
     Attributes:
         envelope: the `_meta` of each request; empty in the handshake era.
         stamp: the `_meta` of each result; empty in the handshake era.
+        opening: the params of the first request.
     """
 
     envelope: Members
     stamp: Members
+    opening: object
 
     @classmethod
     def of(cls, exchanges: Sequence[Exchange]) -> "Agreement | None":
@@ -56,11 +58,12 @@ class Agreement:
         match requests:
             case [({"method": "initialize"}, {"result": _}), *others] if not any(envelopes):
                 again = any(request["method"] == "initialize" for request, _ in others)
-                return None if again else cls({}, {})
+                return None if again else cls({}, {}, requests[0][0].get("params"))
             case [*_, (_, {"result": {"_meta": {"io.modelcontextprotocol/serverInfo": server}}})]:
                 first, *others = envelopes
                 alike = first and VERSION in first and all(envelope == first for envelope in others)
-                return cls(first, {SERVER: server}) if first and alike else None
+                opening = requests[0][0].get("params")
+                return cls(first, {SERVER: server}, opening) if first and alike else None
             case _:
                 return None
 
@@ -92,6 +95,8 @@ class DirectCalls:
         self._service, self._pipes, self._tasks = service, pipes, tasks
         self._beginning = beginning or Beginning()
         self._agreement = Agreement.of(self._beginning.exchanges)
+        if self._agreement:
+            service.begun(self._agreement.opening)
         self._under_way: dict[Id, anyio.CancelScope] = {}
         self._handed_out = False
         self.keep_list()

@@ -596,6 +596,9 @@ INSERT INTO mailboxes VALUES ('00000000-0000-4000-8000-000000000003', 'org_d1b1'
 VERSION_2 = SCHEMA[:5]
 """What a file of version 2 was made of: later versions add to it."""
 
+VERSION_3 = SCHEMA[:-2]
+"""What a file of version 3 was made of."""
+
 
 def schema(path: Path) -> set[tuple[str, str]]:
     """Return the columns and the indexes of a database file."""
@@ -675,6 +678,31 @@ async def test_file_of_version_2_gets_mail(tmp_path: Path) -> None:
             used = connection.execute("SELECT storage_used_bytes FROM mailboxes").fetchone()
         assert row == {"signing_key_created_at": 5, "signing_key": None}
         assert used == {"storage_used_bytes": len(b"Subject: Hi\r\n\r\nhi")}
+    Store(tmp_path / "new.db").close()
+    assert schema(path) == schema(tmp_path / "new.db")
+
+
+async def test_file_of_version_3_gets_calls(tmp_path: Path) -> None:
+    """Its mail stays, and can be unread."""
+    path = tmp_path / "inkbox.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.executescript("".join(statement for script in VERSION_3 for statement in script))
+        other.execute("PRAGMA user_version = 3")
+        other.execute("PRAGMA application_id = 0x496E6B62")
+        other.executescript(
+            "INSERT INTO organizations VALUES ('org_x', 1);"
+            "INSERT INTO mailboxes (id, organization_id, local_part, status, created_at, updated_at)"
+            " VALUES ('00000000-0000-4000-8000-000000000002', 'org_x', 'sales', 'active', 1, 1);"
+        )
+    call = {"tool": "x", "arguments": None, "outcome": "ok", "error_text": None, "duration_ms": 1.0, "client": None}
+    with Store(path) as store:
+        store.deliver(b"Subject: Hi\r\n\r\nhi", ["sales@inkboxmail.com"])
+        store.keep_calls([{**call, "created_at": 1}])
+        with store.reading() as connection:
+            unread = "SELECT count(*) AS n FROM messages INDEXED BY messages_unread"
+            where = "direction = 'inbound' AND is_read = 0"
+            assert connection.execute(f"{unread} WHERE {where}").fetchone() == {"n": 1}
+            assert connection.execute("SELECT tool FROM calls").fetchall() == [{"tool": "x"}]
     Store(tmp_path / "new.db").close()
     assert schema(path) == schema(tmp_path / "new.db")
 

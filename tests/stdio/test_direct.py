@@ -557,9 +557,13 @@ def test_where_it_is_not_clear_what_was_agreed_every_line_is_for_the_sdk(beginni
 
 def test_what_was_agreed_is_what_the_sdk_answered() -> None:
     """The handshake or the envelope defines it, depending on the era."""
-    assert Agreement.of([(HELLO, ACCEPTED), (rpc(method="notifications/initialized"), b"")]) == Agreement({}, {})
+    assert Agreement.of([(HELLO, ACCEPTED), (rpc(method="notifications/initialized"), b"")]) == Agreement(
+        {}, {}, json.loads(HELLO)["params"]
+    )
     envelope, stamp = (
         envelope_of(MODERN_PROTOCOL_VERSIONS[-1]),
         {"io.modelcontextprotocol/serverInfo": {"name": "inkbox-mcp"}},
     )
-    assert Agreement.of([(DISCOVER, STAMPED), (LISTED, STAMPED)]) == Agreement(envelope, stamp)
+    assert Agreement.of([(DISCOVER, STAMPED), (LISTED, STAMPED)]) == Agreement(
+        envelope, stamp, json.loads(DISCOVER).get("params")
+    )

@@ -78,21 +78,21 @@ def list_messages(
 def get_message(organization: CurrentOrganization, address: Address, message_id: UUID) -> Any:
     """Get a message with its bodies; one that came is marked read."""
     with organization.reading() as connection:
-        shown, unread = _read(connection, organization.id, address, message_id)
-    if unread:
+        shown = detail(connection, rows.find_mailbox(connection, organization.id, address), message_id)
+    if shown["direction"] == "inbound" and not shown["is_read"]:
         with organization.transaction() as connection:
-            message = messages.find_message(connection, shown["mailbox_id"], message_id)
+            mailbox = rows.find_mailbox(connection, organization.id, address)
+            message = messages.find_message(connection, mailbox["id"], message_id)
             messages.update_message(connection, message, {"is_read": True})
-            shown, _ = _read(connection, organization.id, address, message_id)
+            shown = detail(connection, mailbox, message_id)
     return shown
 
 
-def _read(connection: sqlite3.Connection, organization_id: str, address: str, message_id: UUID) -> tuple[Row, bool]:
-    mailbox = rows.find_mailbox(connection, organization_id, address)
+def detail(connection: sqlite3.Connection, mailbox: Row, message_id: UUID) -> Row:
+    """Return the fields of a `MessageDetail`, and leave it as unread as it was."""
     message = messages.find_message(connection, mailbox["id"], message_id)
     to, cc = reply_all_recipients(mailbox, message)
-    shown = {**messages.with_content(connection, message), "reply_all_recipients": {"to": to, "cc": cc}}
-    return shown, message["direction"] == "inbound" and not message["is_read"]
+    return {**messages.with_content(connection, message), "reply_all_recipients": {"to": to, "cc": cc}}
 
 
 SHARED = shared_router(Shapes(message=Message, results=MessageResults, thread=ThreadDetail))

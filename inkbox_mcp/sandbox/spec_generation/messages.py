@@ -1,5 +1,6 @@
 """The messages of the spec generation: a send has no key, so that it cannot be repeated safely."""
 
+import sqlite3
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from inkbox_mcp.sandbox.mail.objects import Details, Message, Thread
 from inkbox_mcp.sandbox.mail.requests import Address, MessageForward, MessageQuery, MessageSend, Upload
 from inkbox_mcp.sandbox.mail.routes import SENDING, Shapes, mail_router, shared_router
 from inkbox_mcp.sandbox.mail.sending import send_from
+from inkbox_mcp.sandbox.rows import Row
 
 router = mail_router()
 
@@ -66,9 +68,12 @@ def list_messages(organization: CurrentOrganization, address: Address, wanted: A
 def get_message(organization: CurrentOrganization, address: Address, message_id: UUID) -> Any:
     """Get a message with its bodies; it stays as unread as it was."""
     with organization.reading() as connection:
-        mailbox = rows.find_mailbox(connection, organization.id, address)
-        message = messages.find_message(connection, mailbox["id"], message_id)
-        return messages.with_content(connection, message)
+        return detail(connection, rows.find_mailbox(connection, organization.id, address), message_id)
+
+
+def detail(connection: sqlite3.Connection, mailbox: Row, message_id: UUID) -> Row:
+    """Return the fields of a `MessageDetail`."""
+    return messages.with_content(connection, messages.find_message(connection, mailbox["id"], message_id))
 
 
 @router.post("/messages", status_code=201, response_model=Message, responses=SENDING)
