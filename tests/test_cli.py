@@ -244,6 +244,7 @@ async def test_the_sandbox_is_an_inkbox_for_other_programs(tmp_path: Path) -> No
         other = KEY.replace("1111", "2222")
         async with stdio_agent(home=tmp_path, INKBOX_BASE_URL=url, INKBOX_API_KEY=other) as agent:
             assert (await agent.ask("list_mailboxes"))["total"] == 0
+        assert await sandbox.line() == f"see its mailboxes and their mail: {url}/"
         sandbox.signal(signal.SIGTERM)
         assert await sandbox.end() == (0, "", "")
 

@@ -51,10 +51,12 @@ def run(arguments: Sequence[str]) -> int:
             store = opened.enter_context(Store(settings.sandbox_db))
             listener = opened.enter_context(listening(settings.host, settings.port))
             smtp = None if smtp_port is None else opened.enter_context(_listening_smtp(settings.host, smtp_port))
-            show(_announcement(origin(settings.host, listener)))
+            url = origin(settings.host, listener)
+            show(_announcement(url))
+            show(f"see its mailboxes and their mail: {url}/\n")
             if smtp is not None:
                 show(f"mail by SMTP: {settings.host}:{smtp.getsockname()[1]}\n")
-            anyio.run(_serve, store, settings.sandbox_generation, listener, smtp)
+            anyio.run(_serve, store, settings, listener, smtp)
     except StoreError as error:
         raise SettingsError(f"--db: {error}") from None
     return 0
@@ -100,7 +102,8 @@ def _listening_smtp(host: str, port: int) -> socket:
         raise SettingsError(f"--smtp-port {port}: {error.strerror or error}") from None
 
 
-async def _serve(store: "Store", generation: Generation, listener: socket, smtp: socket | None) -> None:
+async def _serve(store: "Store", settings: Settings, listener: socket, smtp: socket | None) -> None:
+    from inkbox_mcp.commands.page import create_page
     from inkbox_mcp.http.asgi_server import serve_app
     from inkbox_mcp.sandbox import create_app
 
@@ -109,4 +112,4 @@ async def _serve(store: "Store", generation: Generation, listener: socket, smtp:
             from inkbox_mcp.sandbox.mail.smtp import serving_smtp
 
             await served.enter_async_context(serving_smtp(store, smtp))
-        await serve_app(create_app(store, generation), listener)
+        await serve_app(create_page(store, settings, create_app(store, settings.sandbox_generation)), listener)

@@ -6,10 +6,10 @@ as `Origin`. All paths are checked, because `/metrics` reveals something too.
 
 import logging
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inkbox_mcp.settings.options import Settings
@@ -55,9 +55,16 @@ class Hosts:
             the allowed ones if there are any.
         open_paths: used by probes, which beyond loopback send the server's address as `Host`, or with HTTP/1.0 none at
             all, as no browser does.
+        refuse: makes an answer of a reason and a status.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, open_paths: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        open_paths: Sequence[str] = (),
+        refuse: Callable[[str, int], Response] = PlainTextResponse,
+    ) -> None:
         own = LOOPBACK_NAMES if settings.is_local else ()
         self._app = app
         self._is_on = bool(own or settings.allowed_hosts)
@@ -70,13 +77,14 @@ class Hosts:
         }
         self._is_local = settings.is_local
         self._open = open_paths
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         refusal = self._refusal(scope) if self._is_on and scope["type"] != "lifespan" else None
         await (refusal or self._app)(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
+    def _refusal(self, scope: Scope) -> Response | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         origins = [value for name, value in scope["headers"] if name == b"origin"]
         if scope["path"] in self._open and not (hosts and self._is_local):
@@ -84,10 +92,10 @@ class Hosts:
         # With two headers, a proxy in front might use one, and this server the other.
         if len(hosts) != 1 or not self._is_ours(hosts[0].decode("latin-1")):
             logger.warning("Invalid Host header: a request for another host was refused")
-            return PlainTextResponse("Invalid Host header", 421)
+            return self._refuse("Invalid Host header", 421)
         if len(origins) > 1 or not all(self._may_call(origin.decode("latin-1")) for origin in origins):
             logger.warning("Invalid Origin header: a request of a page of another origin was refused")
-            return PlainTextResponse("Invalid Origin header", 403)
+            return self._refuse("Invalid Origin header", 403)
         return None
 
     def _is_ours(self, host: str) -> bool:

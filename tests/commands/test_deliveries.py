@@ -159,6 +159,7 @@ async def test_running_sandbox_takes_mail_in_three_ways(tmp_path: Path, capsys: 
         await sandbox.line()
         url = (await sandbox.line()).strip().removeprefix("export INKBOX_BASE_URL=")
         await sandbox.line()
+        await sandbox.line()
         port = int((await sandbox.line()).rpartition(":")[2])
         async with httpx2.AsyncClient(base_url=url, headers={"X-API-Key": KEY}) as client:
             assert (await client.post("/api/v1/identities", json={"agent_handle": "alice"})).status_code == 201

@@ -79,7 +79,7 @@ def test_the_rules_of_imports_cover_every_module() -> None:
         for module in iter_modules(import_module(package).__path__)
     }
     clients = {"commands.client_start", "commands.demo"}
-    with_sdk = clients | {"stdio.recording", "stdio.sdk_streams", "stdio.serve", "stdio.threads"}
+    with_sdk = clients | {"commands.page", "stdio.recording", "stdio.sdk_streams", "stdio.serve", "stdio.threads"}
     assert parts - judged == {f"inkbox_mcp.{name}" for name in with_sdk}
 
 

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from socket import IPPROTO_TCP, socket
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 
 @contextmanager
-def serving(app: FastAPI) -> Generator[str]:
+def serving(app: ASGIApp) -> Generator[str]:
     """Serve a sandbox on a free port, stop it cleanly at the end, and return its base URL."""
     # asyncio sends at once only what it knows to go over TCP; otherwise each answer waits 40 ms for a client's ACK.
     with socket(proto=IPPROTO_TCP) as listener:

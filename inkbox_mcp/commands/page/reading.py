@@ -1,0 +1,58 @@
+"""Reads the database in threads: the event loop also serves the API, and must not wait for a file."""
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import anyio
+from starlette.exceptions import HTTPException
+
+from inkbox_mcp.sandbox import Store
+
+T = TypeVar("T")
+
+Item = dict[str, Any]
+
+READS_AT_ONCE = 4
+"""The database is read by one thread at a time anyway; the other threads of the process belong to the API."""
+
+
+class Reader:
+    """Reads the database of a sandbox.
+
+    Args:
+        store: the sandbox's.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._turns = anyio.CapacityLimiter(READS_AT_ONCE)
+
+    async def read(self, look: Callable[..., T], *arguments: object) -> T:
+        """Return what a function reads: it gets a connection, with a snapshot of its own, and the arguments.
+
+        Raises:
+            sqlite3.OperationalError: another process locked the file for too long.
+        """
+        return await anyio.to_thread.run_sync(self._read, look, arguments, abandon_on_cancel=True, limiter=self._turns)
+
+    def _read(self, look: Callable[..., T], arguments: tuple[object, ...]) -> T:
+        with self._store.reading() as connection:
+            return look(connection, *arguments)
+
+
+def found(row: Item | None, what: str) -> Item:
+    """Return a row that must exist.
+
+    Raises:
+        HTTPException: 404; there is none.
+    """
+    if row is None:
+        raise HTTPException(404, f"There is no such {what}; it may have been deleted.")
+    return row
+
+
+def one(connection: sqlite3.Connection, statement: str, values: Mapping[str, object]) -> Item | None:
+    """Return the only row of a statement."""
+    row: Item | None = connection.execute(statement, values).fetchone()
+    return row

@@ -1,0 +1,36 @@
+"""What the tests of the page share."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from inkbox_mcp.sandbox import Generation, Store
+from tests.sandbox.mail.people import Person, people
+from tests.support.looking import Onlooker, looking_at
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """A store for one test."""
+    with Store(":memory:") as store:
+        yield store
+
+
+@pytest.fixture(params=["spec", "identity"])
+def generation(request: pytest.FixtureRequest) -> Generation:
+    """Each generation of the API."""
+    return request.param
+
+
+@pytest.fixture
+async def alice(store: Store, generation: Generation) -> AsyncIterator[Person]:
+    """A mailbox, on each generation."""
+    async with people(store, generation, "alice") as (found,):
+        yield found
+
+
+@pytest.fixture
+async def onlooker(store: Store, generation: Generation) -> AsyncIterator[Onlooker]:
+    """Somebody who looks at the store."""
+    async with looking_at(store, generation) as found:
+        yield found
