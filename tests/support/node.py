@@ -20,6 +20,8 @@ HOSTS: Packages = {
     "gemini": ("@google/gemini-cli", "0.61.0"),
 }
 """What installs the server from its bundle, its plugin and its extension, or judges them."""
+AXE: Packages = {"axe": ("axe-core", "4.14.1")}
+"""What judges whether everybody can use a page; it runs in the page."""
 OLDEST_NODE = (22, 19)
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
