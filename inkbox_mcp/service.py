@@ -1,7 +1,7 @@
 """Runs one tool call: admit, validate, confirm, execute, log. Every transport ends here.
 
-Calls come from `inkbox_mcp.protocol.server`, which the MCP SDK calls, or from `inkbox_mcp.stdio.direct`, which answers
-plain calls without the SDK. So this module must not need the SDK.
+Calls come from `inkbox_mcp.protocol.server`, which the MCP SDK calls, or from `inkbox_mcp.protocol.plain`, which needs
+no SDK. So this module must not need it.
 """
 
 import logging

@@ -9,9 +9,11 @@ from typing import Any
 
 from mcp.server.lowlevel import Server
 from mcp.server.transport_security import TransportSecuritySettings
+from mcp.types import SERVER_INFO_META_KEY
 from starlette.types import ASGIApp
 
 from inkbox_mcp.http.authentication import metadata_routes
+from inkbox_mcp.http.direct import DirectCalls
 from inkbox_mcp.http.drain import Drain
 from inkbox_mcp.http.health import health_routes
 from inkbox_mcp.http.middleware import layers
@@ -43,6 +45,8 @@ def build_app(server: Server[Any], service: Service, drain: Drain, metrics: Prom
     )
     # A redirect would repeat the `Host` header of the request, whatever it is.
     app.router.redirect_slashes = False
-    outermost_last = reversed(list(layers(service, MCP_PATH, drain, metrics)))
+    stamp = {SERVER_INFO_META_KEY: server.server_info_stamp}
+    direct = DirectCalls(service, stamp, has_sessions=not settings.stateless)
+    outermost_last = reversed(list(layers(service, MCP_PATH, direct, drain, metrics)))
     innermost: ASGIApp = app
     return reduce(lambda inside, layer: layer(inside), outermost_last, innermost)

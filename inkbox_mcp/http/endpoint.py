@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from inkbox_mcp.http.direct import DirectCalls
 from inkbox_mcp.protocol.messages import Received, Refused, id_in, received
 
 SESSION, VERSION, LENGTH = b"mcp-session-id", b"mcp-protocol-version", b"content-length"
@@ -45,12 +46,14 @@ class Endpoint:
     Args:
         app: the SDK's application.
         path: of the MCP endpoint; requests for other paths are passed on.
+        direct: answers plain calls.
         has_sessions: whether clients of 2025-11-25 and earlier open sessions.
     """
 
-    def __init__(self, app: ASGIApp, path: str, *, has_sessions: bool) -> None:
+    def __init__(self, app: ASGIApp, path: str, direct: DirectCalls, *, has_sessions: bool) -> None:
         self._app = app
         self._path = path
+        self._direct = direct
         self._has_sessions = has_sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,21 +75,25 @@ class Endpoint:
 
         try:
             headers = tidied(scope["headers"])
-            rewritten = self._check(scope["method"], headers, body)
+            sent = self._check(scope["method"], headers, body)
         except Refused as refused:
             await _refusal(refused, scope["method"], body)(scope, replay, send)
             return
-        if rewritten is not None:
+        if sent and sent.rewritten is not None:
+            rewritten = sent.rewritten.encode()
             first = [{"type": "http.request", "body": rewritten, "more_body": False}]
             headers = [(name, value) for name, value in headers if name != LENGTH]
             headers.append((LENGTH, str(len(rewritten)).encode()))
-        await self._app({**scope, "headers": headers}, replay, without_session)
+        scope = {**scope, "headers": headers}
+        if sent and sent.rewritten is None and await self._direct.answer(sent.message, scope, receive, send):
+            return
+        await self._app(scope, replay, without_session)
 
-    def _check(self, method: str, headers: RawHeaders, body: bytes) -> bytes | None:
+    def _check(self, method: str, headers: RawHeaders, body: bytes) -> Received | None:
         """Refuse what the SDK drops, refuses only after opening a session, or refuses in words that help nobody.
 
         Returns:
-            The body, if it must be rewritten for the SDK.
+            The message of a POST.
         """
         if method not in METHODS:
             raise Refused(f"This path takes {', '.join(METHODS)}.")
@@ -98,7 +105,7 @@ class Endpoint:
         sent = _received(body) if method == "POST" else None
         if self._has_sessions and not sessions and not is_modern:
             _check_opening(sent and sent.message)
-        return sent.rewritten.encode() if sent and sent.rewritten else None
+        return sent
 
 
 def tidied(headers: Sequence[tuple[bytes, bytes]]) -> RawHeaders:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from inkbox_mcp.http.access_tokens import JWTVerifier
 from inkbox_mcp.http.authentication import Authentication, StaticToken, metadata_url
 from inkbox_mcp.http.callers import bound_to_keys, noticing_who_leaves
+from inkbox_mcp.http.direct import DirectCalls
 from inkbox_mcp.http.drain import Drain
 from inkbox_mcp.http.endpoint import Endpoint
 from inkbox_mcp.http.health import ALIVE_PATH, READY_PATH
@@ -27,12 +28,13 @@ Layer = Callable[[ASGIApp], ASGIApp]
 """Wraps an application in another one."""
 
 
-def layers(service: Service, path: str, drain: Drain, metrics: Metrics | None) -> Iterator[Layer]:
+def layers(service: Service, path: str, direct: DirectCalls, drain: Drain, metrics: Metrics | None) -> Iterator[Layer]:
     """Yield the layers, the outermost first.
 
     Args:
         service: its settings decide which layers are needed.
         path: of the MCP endpoint.
+        direct: answers plain calls.
         drain: finishes calls at shutdown.
         metrics: counts failures of the authorization server.
     """
@@ -76,6 +78,6 @@ def layers(service: Service, path: str, drain: Drain, metrics: Metrics | None) -
     # Before the body is validated.
     yield without_overload
     # Right before the SDK, whose gaps it closes.
-    yield partial(Endpoint, path=path, has_sessions=not settings.stateless)
+    yield partial(Endpoint, path=path, direct=direct, has_sessions=not settings.stateless)
     # A question to the human ends when its request does.
     yield noticing_who_leaves

@@ -1,9 +1,9 @@
 """Answers plain calls over a client's pipes without the SDK.
 
 Importing the SDK takes most of the time before a first call, and most of the memory. So plain calls (see
-`Operation.is_plain`), their cancellations and pings are answered here, with exactly the bytes that the SDK would write.
-The SDK handles all other lines. This works only for a conversation that began from a recording: there the SDK has
-agreed with the client on the protocol, and the metadata of each call must match that agreement.
+`inkbox_mcp.protocol.plain`), their cancellations and pings are answered here, with exactly the bytes that the SDK
+would write. The SDK handles all other lines. This works only for a conversation that began from a recording: there the
+SDK has agreed with the client on the protocol, and the metadata of each call must match that agreement.
 """
 
 import json
@@ -17,20 +17,14 @@ from anyio.abc import TaskGroup
 from pydantic_core import from_json, to_json
 
 from inkbox_mcp.access.tenants import LOCAL
-from inkbox_mcp.service import Answer, Bug, Service
+from inkbox_mcp.protocol.plain import SERVER, VERSION, Members, PlainCall, envelope
+from inkbox_mcp.service import Service
 from inkbox_mcp.stdio.pipes import Line, Pipes
 from inkbox_mcp.stdio.warm_start import Beginning, Exchange
-from inkbox_mcp.toolkit.content import Block, Image, Link, Text
-from inkbox_mcp.toolkit.operation import Operation
 
-INTERNAL_ERROR = -32603
 CONNECTION_CLOSED = -32000
-VERSION = "io.modelcontextprotocol/protocolVersion"
-SERVER = "io.modelcontextprotocol/serverInfo"
 
 Id = int | str
-Members = dict[str, Any]
-"""The members of a JSON object."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ class Agreement:
         requests = [
             (from_json(line.decode(errors="replace")), from_json(answer)) for line, answer in exchanges if answer
         ]
-        envelopes = [_envelope(request.get("params")) for request, _ in requests]
+        envelopes = [envelope(request.get("params")) for request, _ in requests]
         match requests:
             case [({"method": "initialize"}, {"result": _}), *others] if not any(envelopes):
                 again = any(request["method"] == "initialize" for request, _ in others)
@@ -66,18 +60,6 @@ class Agreement:
                 return cls(first, {SERVER: server}, opening) if first and alike else None
             case _:
                 return None
-
-    def result(self, answer: Answer) -> Members:
-        """Return an answer as the SDK writes it, members in the same order."""
-        meta = {"_meta": {**(answer.meta or {}), **self.stamp}}
-        return {
-            **(meta if answer.meta else {}),
-            "content": [{"text": answer.text, "type": "text"}, *map(_block, answer.blocks)],
-            "isError": answer.is_error,
-            **({"resultType": "complete"} if self.stamp else {}),
-            **({} if answer.data is None else {"structuredContent": answer.data}),
-            **(meta if self.stamp and not answer.meta else {}),
-        }
 
 
 class DirectCalls:
@@ -126,12 +108,12 @@ class DirectCalls:
             case {"id": bool()}:
                 return False
             case {"jsonrpc": "2.0", "method": "tools/call", "id": int() | str() as request, "params": params, **rest}:
-                operation = self._plain(params, agreement)
-                if operation is None or rest:
+                plain = None if rest else PlainCall.of(params, self._service, LOCAL)
+                if plain is None or plain.envelope != agreement.envelope:
                     return False
                 self._pipes.begun()
                 scope = self._under_way[_key(request)] = anyio.CancelScope()
-                self._tasks.start_soon(self._call, request, operation, params.get("arguments", {}), agreement, scope)
+                self._tasks.start_soon(self._call, request, plain, agreement, scope)
                 return True
             case {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": request}, **rest}:
                 if "id" in rest:
@@ -148,41 +130,19 @@ class DirectCalls:
             case _:
                 return False
 
-    def _plain(self, params: Any, agreement: Agreement) -> Operation[Any, Any] | None:
-        """Return the tool of a plain call; None if the SDK must handle the call."""
-        match params:
-            case {"name": str() as name, **rest} if rest.keys() <= {"arguments", "_meta"}:
-                operation = self._service.discovery.open_to(LOCAL).tools.get(name)
-                plain = (
-                    operation
-                    and self._service.discovery.is_settled(LOCAL)
-                    and isinstance(params.get("arguments", {}), dict)
-                    and _envelope(params) == agreement.envelope
-                    and self._service.is_plain(operation, wants_progress="progressToken" in params.get("_meta", {}))
-                )
-                return operation if plain else None
-            case _:
-                return None
-
-    async def _call(
-        self,
-        request: Id,
-        operation: Operation[Any, Any],
-        arguments: Members,
-        agreement: Agreement,
-        scope: anyio.CancelScope,
-    ) -> None:
+    async def _call(self, request: Id, plain: PlainCall, agreement: Agreement, scope: anyio.CancelScope) -> None:
         try:
             try:
                 with scope:
-                    answer = await self._service.call(operation, arguments, LOCAL)
-                    self._notify(agreement)
-                    self._write_unless(scope, request, result=agreement.result(answer))
-            except Bug as bug:
-                error = {"code": INTERNAL_ERROR, "message": str(bug), "data": bug.data}
-                self._write_unless(scope, request, error=error)
+                    outcome = await plain.outcome(self._service, agreement.stamp)
+                    if "result" in outcome:
+                        self._notify(agreement)
+                    # A client that cancelled the call waits for no answer.
+                    if not scope.cancel_called:
+                        self._write(request, **outcome)
             except anyio.get_cancelled_exc_class():
-                self._write_unless(scope, request, error={"code": CONNECTION_CLOSED, "message": "Connection closed"})
+                if not scope.cancel_called:
+                    self._write(request, error={"code": CONNECTION_CLOSED, "message": "Connection closed"})
                 with anyio.move_on_after(1, shield=True):
                     await self._pipes.send_all()
                 raise
@@ -197,11 +157,6 @@ class DirectCalls:
         """Notify a client of an earlier protocol if its list is outdated; others are notified on their streams."""
         if not agreement.envelope and self._service.discovery.is_outdated("", LOCAL):
             self._pipes.write(to_json({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}) + b"\n")
-
-    def _write_unless(self, cancelled: anyio.CancelScope, request: Id, **outcome: Members) -> None:
-        """Write an answer, unless the client cancelled the call before it ended."""
-        if not cancelled.cancel_called:
-            self._write(request, **outcome)
 
     def _write(self, request: Id, **outcome: Members) -> None:
         self._pipes.write(to_json({"jsonrpc": "2.0", "id": request, **outcome}) + b"\n")
@@ -221,44 +176,9 @@ def _message(line: bytes | bytearray) -> Any:
     return None
 
 
-def _block(block: Block) -> Members:
-    """Return a content block as the SDK writes it, members in the same order."""
-    match block:
-        case Text():
-            return {"text": block.text, "type": "text"}
-        case Image():
-            return {"data": block.base64, "mimeType": block.media_type, "type": "image"}
-        case Link():
-            known = {
-                "description": block.description,
-                "mimeType": block.media_type,
-                "name": block.name,
-                "size": block.size,
-                "title": block.title,
-                "type": "resource_link",
-                "uri": block.uri,
-            }
-            return {name: value for name, value in known.items() if value is not None}
-
-
 def _key(request: Id) -> Id:
     """Return the key of a request id. As in the SDK, "7" and 7 are the same."""
     try:
         return int(request)
     except ValueError:
         return request
-
-
-def _envelope(params: Any) -> Members | None:
-    """Return a request's `_meta` without the progress token; None if it is invalid."""
-    match params:
-        case {"_meta": {"progressToken": int() | str(), **rest}}:
-            return rest
-        case {"_meta": {"progressToken": _}}:
-            return None
-        case {"_meta": {**rest}}:
-            return rest
-        case {"_meta": _}:
-            return None
-        case _:
-            return {}

@@ -118,7 +118,7 @@ def configure() -> None:
     missing, it logs a warning.
     """
     asked = [variable for variable in ASKING if os.environ.get(variable)]
-    if not asked or _is_off() or not _is_unset():
+    if not asked or _is_off() or is_recording():
         return
     try:
         from opentelemetry.instrumentation.auto_instrumentation import (  # pyright: ignore[reportMissingTypeStubs]
@@ -132,8 +132,13 @@ def configure() -> None:
         with redirect_stdout(sys.stderr):
             initialize()
         atexit.register(shut_down)  # runs before the SDK's own, which was registered earlier
-    if _is_unset():
+    if not is_recording():
         logger.warning("%s is set, but no traces are sent; that needs %s", asked[0], install_line("otel"))
+
+
+def is_recording() -> bool:
+    """Whether this process has something that can record spans."""
+    return not isinstance(get_tracer_provider(), ProxyTracerProvider)
 
 
 def shut_down(seconds: float = SECONDS_TO_SEND) -> None:
@@ -153,10 +158,6 @@ def shut_down(seconds: float = SECONDS_TO_SEND) -> None:
 def _is_off() -> bool:
     disabled, exporter = os.environ.get("OTEL_SDK_DISABLED", ""), os.environ.get("OTEL_TRACES_EXPORTER", "")
     return disabled.strip().lower() == "true" or exporter.strip().lower() == "none"
-
-
-def _is_unset() -> bool:
-    return isinstance(get_tracer_provider(), ProxyTracerProvider)
 
 
 def _set_defaults() -> None:

@@ -1,7 +1,7 @@
 """Content blocks that a result shows besides its data, without the SDK.
 
 They correspond to MCP's blocks of the same names (https://modelcontextprotocol.io/specification, server/tools).
-`inkbox_mcp.protocol.server` converts them into the SDK's types, `inkbox_mcp.stdio.direct` writes them like the SDK.
+`inkbox_mcp.protocol.server` converts them into the SDK's types, `inkbox_mcp.protocol.plain` writes them like the SDK.
 """
 
 from base64 import b64encode

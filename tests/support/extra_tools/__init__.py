@@ -21,7 +21,7 @@ from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.telemetry.metrics import Metrics
 from inkbox_mcp.toolkit.operation import Operation
-from tests.support.agents import KEY
+from tests.support.agents import KEY, Handler
 from tests.support.extra_tools.tools.trial import count_steps, make_all, show_all, wait_for_nothing
 from tests.support.messages import ENVELOPE, HANDSHAKE, HEADERS
 from tests.support.processes import Running, environment, start_process
@@ -31,10 +31,16 @@ MODERN = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp
 COMMAND = (sys.executable, "-m", "tests.support.extra_tools")
 
 
-def offering(*operations: Operation[Any, Any], metrics: Metrics | None = None, **settings: Any) -> Service:
-    """Make a service that also has these tools; its Inkbox is empty."""
+def _empty(_: httpx2.Request) -> httpx2.Response:
+    return httpx2.Response(200, json=[])
+
+
+def offering(
+    *operations: Operation[Any, Any], metrics: Metrics | None = None, inkbox: Handler = _empty, **settings: Any
+) -> Service:
+    """Make a service that also has these tools; its Inkbox is empty, unless another is passed."""
     checked = Settings.model_validate({"api_key": KEY, "api_generation": "spec", **settings})
-    service = Service(checked, lambda: httpx2.MockTransport(lambda _: httpx2.Response(200, json=[])), metrics)
+    service = Service(checked, lambda: httpx2.MockTransport(inkbox), metrics)
     for generation in GENERATIONS:
         offered = cast("dict[str, Operation[Any, Any]]", service.catalogues.of(generation).tools)
         offered.update({operation.name: operation for operation in operations})
