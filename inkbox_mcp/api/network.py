@@ -5,6 +5,7 @@ answer to another request, perhaps another tenant's. HTTPX2's pool checks the so
 not what was already read from it. The classes here check both.
 """
 
+import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
@@ -206,7 +207,9 @@ class _Stream(httpcore2.AsyncNetworkStream):
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
         self._tls: ssl.SSLObject | None = stream.get_extra_info("ssl_object")
+        self._socket: socket.socket | None = stream.get_extra_info("socket")
         self._answer: list[bytes] = []
+        self._is_whole: bool | None = True
         self._is_sending = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # httpcore2's own
@@ -214,6 +217,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
         self._is_sending = False
         data = await self._stream.read(max(max_bytes, _CHUNK), timeout)
         self._answer.append(data)
+        self._is_whole = None
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  # httpcore2's own
@@ -226,6 +230,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
             if await self._has_unread():
                 raise httpcore2.ConnectError("the connection held bytes that no request had asked for")
             self._answer.clear()
+            self._is_whole = True
             self._is_sending = True
         await self._stream.write(buffer, timeout)
 
@@ -244,14 +249,25 @@ class _Stream(httpcore2.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         """Report a connection with extra bytes as readable, so that the pool closes it."""
-        if info == "is_readable" and self._answer and not is_one_answer(b"".join(self._answer)):
-            return True
-        return self._stream.get_extra_info(info)
+        if info != "is_readable":
+            return self._stream.get_extra_info(info)
+        if self._is_whole is None:
+            self._is_whole = is_one_answer(b"".join(self._answer))
+        return not self._is_whole or self._is_readable()
+
+    def _is_readable(self) -> bool:
+        """Whether bytes or an end are in the socket. The pool asks for every idle connection, twice for a request."""
+        fd = self._socket.fileno() if self._socket else -1
+        if fd < 0 or not hasattr(select, "poll"):  # closed, or on Windows
+            return bool(self._stream.get_extra_info("is_readable"))
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(0))
 
     async def _has_unread(self) -> bool:
         """Whether unread bytes are in the socket or in a buffer above it."""
         # A new TLS connection is readable after its handshake: the server sent session tickets.
-        if (self._answer or not self._tls) and self._stream.get_extra_info("is_readable"):
+        if (self._answer or not self._tls) and self._is_readable():
             return True
         if self._tls:
             try:
