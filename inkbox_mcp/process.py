@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from types import FrameType
 from typing import NoReturn
 
@@ -34,8 +33,8 @@ def for_good() -> Generator[None]:
 
 
 def run(serve: Callable[..., Awaitable[None]], *arguments: object) -> None:
-    """Run a server, on uvloop if it is installed."""
-    anyio.run(serve, *arguments, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    """Run a server."""
+    anyio.run(serve, *arguments)
 
 
 def leave_on_signals() -> None:

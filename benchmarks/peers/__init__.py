@@ -7,7 +7,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.peers.environments import distribution_version, python_environment, typescript_bundle
@@ -61,8 +60,7 @@ def ours() -> Peer:
 
     script = shutil.which("inkbox-mcp", path=str(Path(sys.executable).parent))
     command = [script] if script else [sys.executable, "-m", "inkbox_mcp"]
-    version = f"{__version__}[speed]" if find_spec("uvloop") else __version__
-    return Peer("inkbox-mcp", version, [*command, "--tools", ",".join(TOOLS)], http, health="/readyz")
+    return Peer("inkbox-mcp", __version__, [*command, "--tools", ",".join(TOOLS)], http, health="/readyz")
 
 
 def fastmcp(cache: Path) -> Peer:

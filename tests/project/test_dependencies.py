@@ -59,7 +59,7 @@ def version(pin: Requirement) -> str:
     ("file", "requirements"),
     [
         (CHECKS, [*wanted("dev", "converters", "benchmarks"), *map(Requirement, PROJECT["build-system"]["requires"])]),
-        (IMAGE, wanted("platform", "speed")),
+        (IMAGE, wanted("platform")),
         (BUILD, [Requirement(line) for line in PROJECT["build-system"]["requires"]]),
     ],
     ids=["checks", "image", "build"],
@@ -80,10 +80,7 @@ def test_the_image_holds_what_was_tested() -> None:
     checks = pins(CHECKS)
     for file in (IMAGE, BUILD):
         for name, found in pins(file).items():
-            if (
-                name != "uvloop"
-            ):  # not there in the first run of the tests, and brought for the second by the image's pins
-                assert {version(pin) for pin, _ in found} <= {version(pin) for pin, _ in checks[name]}, name
+            assert {version(pin) for pin, _ in found} <= {version(pin) for pin, _ in checks[name]}, name
 
 
 def test_the_build_system_is_asked_for_once() -> None:

@@ -34,5 +34,4 @@ def pretend() -> None:
         for name in names:
             if hasattr(module, name):
                 delattr(module, name)
-    sys.modules["uvloop"] = None  # pyright: ignore[reportArgumentType]  # uvloop does not exist for Windows
     sys.platform = "win32"
