@@ -21,7 +21,7 @@ from inkbox_mcp.api.connection import Connection
 from inkbox_mcp.api.generations import KnownGeneration, address_of
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, SEND_LOOKUP, SIGNUP, WEBHOOKS, WHOAMI, Path
 from inkbox_mcp.api.paths import path as path_to
-from inkbox_mcp.api.responses import read_list
+from inkbox_mcp.api.responses import FromJSON, from_json, read_list
 from inkbox_mcp.errors import NotAllowed, NotConfigured, NotFound
 from inkbox_mcp.text import MAX_ADDRESS, quoted
 from inkbox_mcp.toolkit.addresses import DOMAIN
@@ -209,24 +209,24 @@ class PinnedAPI(InkboxAPI):
         elif self._handles and path.template not in _LISTS and path.lower() != path_to(MAILBOXES, address).lower():
             raise NotAllowed("email_address in Inkbox's answer", f"mailboxes of {self._handles}")
 
-    async def get_list(self, path: Path) -> list[dict[str, Any]]:
+    async def get_list(self, path: Path, read: FromJSON = from_json) -> list[dict[str, Any]]:
         """GET a bare array of objects, without those that are not allowed.
 
         Raises:
             NotAllowed: the path has no rule for filtering.
         """
-        if self._is_pinned and path.template not in _LISTS:
+        if not self._is_pinned:  # of long lists, comparing each name with no pattern would take a quarter of a call
+            return await super().get_list(path, read)
+        if path.template not in _LISTS:
             raise _no_rule(path)
-        items = await super().get_list(path)
+        items = await super().get_list(path, read)
         if path.template == IDENTITIES.template:
             mine = [item for item in items if self._handles.match(str(item.get("agent_handle")))]
             return [item for item in mine if not (address := address_of(item)) or self._addresses.match(_full(address))]
         if self._addresses:
             return [item for item in items if self._addresses.match(_full(str(item.get("email_address"))))]
-        if self._handles:
-            allowed = await self._addresses_of_handles()
-            return [item for item in items if _full(str(item.get("email_address"))) in allowed]
-        return items
+        allowed = await self._addresses_of_handles()
+        return [item for item in items if _full(str(item.get("email_address"))) in allowed]
 
     async def _addresses_of_handles(self) -> set[str]:
         return {_full(address_of(identity) or "") for identity in await self.get_list(IDENTITIES)}

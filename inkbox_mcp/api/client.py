@@ -18,7 +18,7 @@ from inkbox_mcp.api.outgoing import Outgoing, Sent
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, WEBHOOKS, Path
 from inkbox_mcp.api.polling import Poll, Polls
 from inkbox_mcp.api.redaction import Redaction
-from inkbox_mcp.api.responses import interpret, parse, read_list
+from inkbox_mcp.api.responses import FromJSON, from_json, interpret, parse, read_list
 from inkbox_mcp.api.retries import is_lost, repeated
 from inkbox_mcp.api.sending import Sending
 from inkbox_mcp.calls import current
@@ -107,9 +107,14 @@ class InkboxAPI:
         """
         return await self._send("GET", path, lambda data: parse(data, model), once=once, headers=_keyed(key))
 
-    async def get_list(self, path: Path) -> list[dict[str, Any]]:
-        """GET a bare array of objects. They are not validated: the caller validates those that it returns."""
-        return await self._send("GET", path, read_list)
+    async def get_list(self, path: Path, read: FromJSON = from_json) -> list[dict[str, Any]]:
+        """GET a bare array of objects. They are not validated: the caller validates those that it returns.
+
+        Args:
+            path: of the list.
+            read: reads the body; see `only`, without whose fields the answer does not show the generation.
+        """
+        return await self._send("GET", path, read_list, from_json=read)
 
     async def post(self, path: Path, body: Mapping[str, Any], model: type[M]) -> M:
         """POST a body. Does not look for what a lost request made; `create` does."""
@@ -312,6 +317,7 @@ class InkboxAPI:
         once: bool = False,
         number: int = 1,
         headers: Mapping[str, str] | None = None,
+        from_json: FromJSON = from_json,
     ) -> T:
         """Send a request, repeat it where that is safe unless it is to be sent once, and read the answer."""
         self.permit(path)
@@ -323,7 +329,7 @@ class InkboxAPI:
             try:
                 async with turn(call, self._turns), turn(call, self._connection.turns):
                     received = await self._connection.exchange(call, key, method, path, body, number, headers)
-                data = interpret(received)
+                data = interpret(received, from_json)
                 if _may_show_generation(path) and (shown := generation_of(data)):
                     self.known.learn(shown)
                 self.check(method, path, data)

@@ -35,9 +35,9 @@ def generation_of(data: object) -> Generation | None:
 
 def address_of(identity: Mapping[str, Any]) -> str | None:
     """Return the address of an identity's mailbox, if it has one; some answers have it only inside the mailbox."""
-    mailbox = identity.get("mailbox")
-    inside = cast("dict[str, Any]", mailbox).get("email_address") if isinstance(mailbox, dict) else None
-    address = identity.get("email_address") or inside
+    address = identity.get("email_address")
+    if not address and isinstance(mailbox := identity.get("mailbox"), dict):
+        address = cast("dict[str, Any]", mailbox).get("email_address")
     return str(address) if address else None  # patterns of addresses do not match other types as text
 
 

@@ -5,7 +5,7 @@ Source of the statuses and error bodies: https://inkbox.ai/docs/api/mail/mailbox
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -13,10 +13,13 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import pydantic_core
 from pydantic import BaseModel, ValidationError
+from pydantic_core import SchemaValidator, core_schema
 
 from inkbox_mcp.errors import UnexpectedResponse, api_error
 
 M = TypeVar("M", bound=BaseModel)
+FromJSON = Callable[[bytes], object]
+"""Reads JSON, and raises a ValueError or RecursionError if it is none."""
 
 MAX_PLACES = 10
 """The most fields that one error names."""
@@ -38,11 +41,42 @@ class Received(NamedTuple):
     content: bytes
 
 
-def interpret(received: Received) -> object:
+def from_json(content: bytes) -> object:
+    """Read JSON. What is no character in it, such as half of a surrogate pair, becomes U+FFFD.
+
+    Raises:
+        ValueError: it is no JSON.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        return _parsed(content)
+    except ValueError:
+        # Strangers can write such halves, and one of them must not hide a whole list. Only this reader takes them.
+        text = json.dumps(json.loads(content.decode(errors="replace")), ensure_ascii=False)
+        return _parsed(_HALF.sub("\ufffd", text))
+
+
+def only(*fields: str) -> FromJSON:
+    """Return a reader that leaves out all other fields of the objects in a list, which takes half of the time."""
+    kept = {name: core_schema.typed_dict_field(core_schema.any_schema(), required=False) for name in fields}
+    item = core_schema.typed_dict_schema(kept, extra_behavior="ignore")
+    reader = SchemaValidator(core_schema.list_schema(item), core_schema.CoreConfig(cache_strings="keys"))
+
+    def read(content: bytes) -> object:
+        try:
+            return reader.validate_json(content)
+        except ValueError:  # something else, or not only characters
+            return from_json(content)
+
+    return read
+
+
+def interpret(received: Received, read: FromJSON = from_json) -> object:
     """Turn an answer of the API into plain data, or raise the error it stands for.
 
     Args:
         received: the answer.
+        read: reads the body of a success.
 
     Returns:
         The content of the JSON body; None for 204.
@@ -57,7 +91,7 @@ def interpret(received: Received) -> object:
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         raise UnexpectedResponse(f"Inkbox answered with a redirect ({status}), which is not followed.", status=status)
     try:
-        data = _from_json(content)
+        data = (read if status < HTTPStatus.MULTIPLE_CHOICES else from_json)(content)
     except (ValueError, RecursionError):
         data = None
         if status < HTTPStatus.MULTIPLE_CHOICES:
@@ -69,21 +103,6 @@ def interpret(received: Received) -> object:
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return data
     raise api_error(status, _detail(data), retry_after(headers.get("retry-after")))
-
-
-def _from_json(content: bytes) -> object:
-    """Read JSON. What is no character in it, such as half of a surrogate pair, becomes U+FFFD.
-
-    Raises:
-        ValueError: it is no JSON.
-        RecursionError: it is nested too deeply.
-    """
-    try:
-        return _parsed(content)
-    except ValueError:
-        # Strangers can write such halves, and one of them must not hide a whole list. Only this reader takes them.
-        text = json.dumps(json.loads(content.decode(errors="replace")), ensure_ascii=False)
-        return _parsed(_HALF.sub("\ufffd", text))
 
 
 def _parsed(content: bytes | str) -> object:
@@ -143,7 +162,8 @@ def read_list(data: object) -> list[dict[str, Any]]:
     Raises:
         UnexpectedResponse: it is not.
     """
-    if not isinstance(data, list) or not all(isinstance(item, dict) for item in cast("list[object]", data)):
+    # JSON has no subclasses, and `isinstance` of each would take twice as long.
+    if not isinstance(data, list) or not {*map(type, cast("list[object]", data))} <= {dict}:
         raise UnexpectedResponse("Inkbox sent something other than a list of objects.", status=HTTPStatus.OK)
     return cast("list[dict[str, Any]]", data)
 

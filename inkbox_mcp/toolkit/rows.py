@@ -52,6 +52,7 @@ def page_of(
     fields: tuple[str, ...],
     limits: list[str],
     note: str | None = None,
+    complete: Callable[[Item], object],
     whole: Callable[[Item], Item] = dict,
 ) -> dict[str, Any]:
     """Return a page of a list. What it leaves out comes first, in case that a client cuts off its end.
@@ -64,10 +65,15 @@ def page_of(
         fields: of a row.
         limits: the operator's limits.
         note: says what could not be searched or shown.
+        complete: adds what the API has elsewhere to an object that is searched or shown.
         whole: makes what is shown of a whole object.
     """
+    for item in items if args.search else ():
+        complete(item)
     found = matching(items, args.search, found_by)
     shown, next_cursor = page(found, min(args.limit, MOST_WHOLE) if args.details else args.limit, args.cursor)
+    for item in () if args.search else shown:
+        complete(item)
     return {
         "total": len(found),
         "of": len(items),

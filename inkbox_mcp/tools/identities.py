@@ -126,12 +126,21 @@ def page_of_identities(
         fields: of a row.
         note: says what could not be searched or shown.
     """
-    for item in items:
-        item["email_address"] = address_of(item)
-    found_by = ("agent_handle", "display_name", "email_address")
     return page_of(
-        "identities", items, args, found_by=found_by, fields=fields, limits=api.limits, note=note, whole=_whole
+        "identities",
+        items,
+        args,
+        found_by=("agent_handle", "display_name", "email_address"),
+        fields=fields,
+        limits=api.limits,
+        note=note,
+        complete=_complete,
+        whole=_whole,
     )
+
+
+def _complete(item: dict[str, Any]) -> None:
+    item["email_address"] = address_of(item)
 
 
 def _whole(item: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, path
+from inkbox_mcp.api.responses import only
 from inkbox_mcp.errors import NotFound
 from inkbox_mcp.toolkit.fields import MailboxAddress, SearchText
 from inkbox_mcp.toolkit.near import did_you_mean, same_name
@@ -27,6 +28,7 @@ IF_IT_IS_MEANT = "If that is the one, call again with it. Next: call list_mailbo
 
 NO_AGENTS = "The list of agents could not be read: who has these mailboxes is not shown, and search did not look at it."
 
+_OWNERS = only("agent_handle", "display_name", "email_address", "mailbox")
 
 FIND_MAILBOX = "to find an agent's mailbox, call get_identity with agent_handle"
 AS_ADDRESS: Mapping[str, str] = dict.fromkeys(
@@ -64,18 +66,28 @@ async def page_of_mailboxes(api: InkboxAPI, args: ListMailboxes, fields: tuple[s
 
     Each has the handle of its identity, and the identity's name if it has none itself, if the identities can be read.
     """
-    items, identities = await get_lists(api, MAILBOXES, IDENTITIES)
-    if identities is not None:
-        owners = by_address(identities)
-        for item in items:
-            owner = owners.get(str(item.get("email_address")).lower(), {})
-            if owner or not item.get("agent_identity_id"):  # an agent that is not shown is not none
-                item["agent_handle"] = owner.get("agent_handle")
-            if item.get("display_name") is None and "display_name" in owner:
-                item["display_name"] = owner["display_name"]
-    found_by = ("email_address", "display_name", "agent_handle")
-    note = NO_AGENTS if identities is None else None
-    return page_of("mailboxes", items, args, found_by=found_by, fields=fields, limits=api.limits, note=note)
+    items, identities = await get_lists(api, MAILBOXES, IDENTITIES, _OWNERS)
+    owners = by_address(identities or [])
+
+    def complete(item: dict[str, Any]) -> None:
+        if identities is None:
+            return
+        owner = owners.get(str(item.get("email_address")).lower(), {})
+        if owner or not item.get("agent_identity_id"):  # an agent that is not shown is not none
+            item["agent_handle"] = owner.get("agent_handle")
+        if item.get("display_name") is None and "display_name" in owner:
+            item["display_name"] = owner["display_name"]
+
+    return page_of(
+        "mailboxes",
+        items,
+        args,
+        found_by=("email_address", "display_name", "agent_handle"),
+        fields=fields,
+        limits=api.limits,
+        note=NO_AGENTS if identities is None else None,
+        complete=complete,
+    )
 
 
 async def deleted_mailbox(api: InkboxAPI, args: Any, _: NotFound) -> str | None:

@@ -1,5 +1,6 @@
 """The client of the API: the requests that it sends, and the errors that it makes of bad answers."""
 
+import json
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from mcp import Client
 
 from inkbox_mcp import __version__
 from inkbox_mcp.api.connection import MAX_RESPONSE_BYTES
-from inkbox_mcp.api.responses import Received, interpret, retry_after
+from inkbox_mcp.api.responses import Received, interpret, only, retry_after
 from inkbox_mcp.errors import APIError, InkboxError, UnexpectedResponse
 from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.settings.options import Settings
@@ -103,6 +104,38 @@ async def test_an_object_where_a_list_belongs_is_an_unexpected_response() -> Non
 def test_what_is_no_character_hides_no_answer(written: bytes, read: object) -> None:
     """Half of a surrogate pair, or a byte that is not UTF-8, is shown as U+FFFD; the rest is as it was."""
     assert interpret(Received(200, {}, written)) == read
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b'[{"a": 1, "b": [{"c": 2}]}, {"b": null, "b": "x"}, {}]', [{"b": [{"c": 2}]}, {"b": "x"}, {}]),
+        (b'[{"a": 1, "b": "\\ud83d"}]', [{"a": 1, "b": "\ufffd"}]),
+        (b'[{"a": 1}, "b"]', [{"a": 1}, "b"]),
+        (b'{"a": 1, "b": 2}', {"a": 1, "b": 2}),
+    ],
+)
+def test_a_reader_of_some_fields_leaves_out_the_others_of_a_list(written: bytes, read: object) -> None:
+    """What it cannot read is read as a whole."""
+    assert interpret(Received(200, {}, written), only("b")) == read
+    assert interpret(Received(200, {}, written)) == json.loads(written.replace(b"\\ud83d", b"\\ufffd"))
+
+
+async def test_a_page_has_the_agents_of_identities_that_have_many_fields() -> None:
+    """The address may be in the identity's mailbox only; a reason of a refusal is read whole."""
+    time = "2026-01-01T00:00:00Z"
+    mailbox = {"id": "1", "email_address": "A@inkboxmail.com", "display_name": None, "created_at": time}
+    owner = {"id": "2", "agent_handle": "sales", "description": "x", "mailbox": {"email_address": "a@INKBOXMAIL.com"}}
+    found = {"/mailboxes": [mailbox], "/identities": [{**owner, "display_name": "Sales"}]}
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json=next(body for end, body in found.items() if request.url.path.endswith(end)))
+
+    async with connect(answer) as agent:
+        for search in (None, "sales", "a@inkboxmail"):
+            (row,) = (await agent.ask("list_mailboxes", search=search))["mailboxes"]
+            assert (row["agent_handle"], row["display_name"]) == ("sales", "Sales")
+        assert (await agent.ask("list_mailboxes", search="others"))["total"] == 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES, path
-from inkbox_mcp.api.responses import parse
+from inkbox_mcp.api.responses import only, parse
 from inkbox_mcp.errors import Conflict, InkboxError, InvalidArguments, NotAllowed, NotFound, OutcomeUnknown
 from inkbox_mcp.text import MAX_ADDRESS, MAX_HANDLE, quoted
 from inkbox_mcp.toolkit.fields import DisplayName, LocalPart, NewAgentHandle, WithMailbox
@@ -44,6 +44,7 @@ from inkbox_mcp.tools.lists import get_lists
 HIDDEN = "An agent that you may not see"
 OTHER_ADDRESS = "Inkbox made it with another address than you asked for. Tell the user."
 NO_NAMES = "The list of mailboxes could not be read: search did not look at sender names, which are theirs."
+_NAMES = only("email_address", "display_name")
 RANDOM = "The address was chosen at random. It is permanent: only a new mailbox has another."
 
 
@@ -245,7 +246,7 @@ async def _identities(api: InkboxAPI, *, with_names: bool) -> tuple[list[dict[st
     """Get all identities, perhaps with the names of their mailboxes; and a note if the names cannot be read."""
     if not with_names:
         return await api.get_list(path(IDENTITIES)), None
-    items, mailboxes = await get_lists(api, IDENTITIES, MAILBOXES)
+    items, mailboxes = await get_lists(api, IDENTITIES, MAILBOXES, _NAMES)
     if mailboxes is None:
         return items, NO_NAMES
     owners = by_address(items)
