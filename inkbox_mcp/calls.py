@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +20,39 @@ Report = Callable[[float, float | None, str | None], Awaitable[None]]
 def new_request_id() -> str:
     """Return a new unique id."""
     return secrets.token_hex(8)
+
+
+class Ending:
+    """Tells waiting calls that the server is about to stop, without a task in each of them."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+        self._cut_off: set[anyio.CancelScope] = set()
+
+    def set(self) -> None:
+        """Say that the server is about to stop, and cancel what is to be cut off."""
+        self._event.set()
+        for scope in self._cut_off:
+            scope.cancel()
+
+    def is_set(self) -> bool:
+        """Whether the server is about to stop."""
+        return self._event.is_set()
+
+    async def wait(self) -> None:
+        """Return when the server is about to stop."""
+        await self._event.wait()
+
+    @contextmanager
+    def cuts_off(self, scope: anyio.CancelScope) -> Generator[None]:
+        """Cancel a scope when the server is about to stop, while the context lasts."""
+        self._cut_off.add(scope)
+        if self.is_set():
+            scope.cancel()
+        try:
+            yield
+        finally:
+            self._cut_off.remove(scope)
 
 
 @dataclass
@@ -44,7 +77,7 @@ class Call:
     status: int | None = None
     missing: set[str] = field(default_factory=set[str])
     clock: float | None = None
-    ending: anyio.Event | None = None
+    ending: Ending | None = None
     reporter: Report | None = None
     attachments_dir: Path | None = None
     plan: object = None
@@ -64,7 +97,7 @@ class Call:
         """Restart the call's time limit, after waiting for a human."""
         self._deadline = anyio.current_time() + self.timeout
 
-    def begin_to_wait(self, seconds: float, ending: anyio.Event) -> None:
+    def begin_to_wait(self, seconds: float, ending: Ending) -> None:
         """Replace the time limit by the tool's own, which begins now.
 
         Args:
@@ -83,6 +116,17 @@ class Call:
         with anyio.move_on_after(min(seconds, self.remaining)):
             await (self.ending.wait() if self.ending else anyio.sleep_forever())
         return self.remaining > 0 and not (self.ending and self.ending.is_set())
+
+    @contextmanager
+    def cut_off(self, seconds: float) -> Generator[anyio.CancelScope]:
+        """Cancel what is under way in the context after some seconds, or when the server is about to stop.
+
+        Args:
+            seconds: at most until the deadline.
+        """
+        with anyio.move_on_after(min(seconds, self.remaining)) as scope:
+            with self.ending.cuts_off(scope) if self.ending else nullcontext():
+                yield scope
 
     async def report(self, done: float, total: float | None = None, message: str | None = None) -> None:
         """Send a progress report, if the client asked for reports and the call has not ended.

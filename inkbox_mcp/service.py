@@ -18,12 +18,12 @@ import anyio
 from pydantic_core import to_json
 
 from inkbox_mcp.access.pins import PinnedAPI
-from inkbox_mcp.access.tenants import KEY_HEADER, Caller, Tenants
+from inkbox_mcp.access.tenants import KEY_HEADER, LOCAL, Caller, Tenants
 from inkbox_mcp.access.waits import Waits, unless
 from inkbox_mcp.api.call_log import MadeCall
 from inkbox_mcp.api.connection import TransportFactory
 from inkbox_mcp.api.redaction import Redaction
-from inkbox_mcp.calls import Call, Report, begin, current
+from inkbox_mcp.calls import Call, Ending, Report, begin, current
 from inkbox_mcp.catalogue import Catalogues
 from inkbox_mcp.discovery import SECONDS_TO_LOOK, Discovery
 from inkbox_mcp.errors import (
@@ -128,7 +128,7 @@ class Service:
         self._metrics = metrics or Metrics()
         self.tenants = Tenants(settings, transport, self._metrics)
         self.discovery = Discovery(settings, self.catalogues, self.tenants)
-        self.ending = anyio.Event()
+        self.ending = Ending()
         self.client: str | None = None
         self._waits = Waits(settings.max_waits, shared=not settings.tells_callers_apart)
 
@@ -292,7 +292,8 @@ class Service:
         with self._waits.one_of(caller.name):
             call.begin_to_wait(seconds or 0, self.ending)
             with anyio.move_on_after(call.timeout + SECONDS_TO_ANSWER):
-                return await unless(caller.left, run, CallerLeft)
+                # Over stdio a call is cancelled when its client leaves, and a task that waits for that costs 5 kB.
+                return await (run() if caller is LOCAL else unless(caller.left, run, CallerLeft))
         raise TimedOut(call.timeout)
 
     async def _run(self, operation: Operation[Any, Any], api: PinnedAPI, args: Args) -> Result:

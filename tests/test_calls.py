@@ -12,7 +12,7 @@ import pytest
 from inkbox_mcp.access.tenants import LOCAL
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.paths import WHOAMI
-from inkbox_mcp.calls import begin, current
+from inkbox_mcp.calls import Ending, begin, current
 from inkbox_mcp.calls import request_id as current_request_id
 from inkbox_mcp.service import Answer, Service
 from inkbox_mcp.settings.options import Settings
@@ -193,6 +193,28 @@ async def test_a_call_that_waits_learns_that_the_server_is_about_to_stop() -> No
             service.ending.set()
         await wait()
     assert [answer.data and answer.data["ended_early"] for answer in answers] == [True, True]
+
+
+async def test_what_is_under_way_in_a_wait_is_cut_off_when_its_time_is_over_or_the_server_stops() -> None:
+    """What has ended is not, and a server that is about to stop lets nothing begin."""
+    ending = Ending()
+
+    async def cut_off(seconds: float) -> bool:
+        with begin(3600) as call:
+            call.begin_to_wait(3600, ending)
+            with call.cut_off(seconds) as scope:
+                await anyio.sleep(0 if seconds == 1 else 3600)
+            return scope.cancelled_caught
+
+    with anyio.fail_after(PATIENCE):
+        assert await cut_off(0.01)
+        assert not await cut_off(1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(cut_off, 3600)
+            tasks.start_soon(cut_off, 3600)
+            await anyio.wait_all_tasks_blocked()
+            ending.set()
+        assert await cut_off(3600)
 
 
 async def test_other_calls_may_pause_too() -> None:

@@ -138,19 +138,10 @@ class Wait:
         Raises:
             InkboxError: the mailbox cannot be read, and waiting would not help.
         """
-        call, found, failed = current(), None, None
-        is_cut_off = True
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_cut_off, tasks.cancel_scope, call, self._args.timeout + SECONDS_TO_LOOK)
-            try:
-                found = await self._search(call)
-            except Exception as error:  # noqa: BLE001 - raised below: a task group would wrap it
-                failed = error
-            is_cut_off = False
-            tasks.cancel_scope.cancel()
-        if failed:
-            raise failed
-        return found or await self._timed_out(call, is_cut_off=is_cut_off)
+        call, found = current(), None
+        with call.cut_off(self._args.timeout + SECONDS_TO_LOOK) as scope:
+            found = await self._search(call)
+        return found or await self._timed_out(call, is_cut_off=scope.cancelled_caught)
 
     async def _search(self, call: Call) -> Waited | None:
         """Look until a message matches; return None if the time is over."""
@@ -328,12 +319,6 @@ class Wait:
             notes.append(NOT_READ.format(error=self._failed))
         result |= {"others": others} if others else {}
         return parse({**result, **({"note": " ".join(notes)} if notes else {})}, Waited)
-
-
-async def _cut_off(scope: anyio.CancelScope, call: Call, seconds: float) -> None:
-    """Cancel what is under way when its time is over, or the server is about to stop."""
-    await call.pause(seconds)
-    scope.cancel()
 
 
 def _given(after: str | None) -> Position | None:

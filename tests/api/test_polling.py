@@ -9,7 +9,7 @@ import pytest
 
 from inkbox_mcp.api import polling
 from inkbox_mcp.api.polling import Look, Poll, Polls
-from inkbox_mcp.calls import begin, current
+from inkbox_mcp.calls import Ending, begin, current
 from inkbox_mcp.errors import RateLimited, Unavailable, Unreachable
 from tests.support.time_lapse import TIME_LAPSE
 
@@ -159,8 +159,8 @@ async def test_a_server_that_stops_ends_the_pause() -> None:
     """A call that waits for the next request returns at once."""
 
     @asynccontextmanager
-    async def waiting() -> AsyncGenerator[anyio.Event]:
-        ending = anyio.Event()
+    async def waiting() -> AsyncGenerator[Ending]:
+        ending = Ending()
         poll = Polls().of("inbound sales")
 
         async def wait() -> None:
