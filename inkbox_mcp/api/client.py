@@ -1,7 +1,7 @@
 """The Inkbox REST API as one key sees it: its verbs, what follows a lost answer, and the API's generation."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
@@ -76,12 +76,12 @@ class InkboxAPI:
         self._files = anyio.CapacityLimiter(FILES_AT_ONCE)
         self.redaction = Redaction(api_key.get_secret_value() if api_key else None)
 
-    @asynccontextmanager
-    async def alone(self, *names: str) -> AsyncGenerator[None]:
+    def alone(self, *names: str) -> AbstractAsyncContextManager[None]:
         """Make other calls that change the same things wait, so that they cannot hide what a lost request did."""
-        if not names:
-            yield
-            return
+        return self._alone(names) if names else nullcontext()
+
+    @asynccontextmanager
+    async def _alone(self, names: Sequence[str]) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             with in_time(current(), "another call was changing the same mailbox"):
                 for name in sorted(set(names)):  # a handle and its address often have the same name
