@@ -17,8 +17,7 @@ from benchmarks.figures import Series
 from benchmarks.goals import API, DIRECT, FASTMCP, OURS, VALIDATED, Samples
 from benchmarks.messages import ADDRESS, CALLS
 from benchmarks.peers import Peer, environment
-from benchmarks.processes import BenchmarkError, output
-from benchmarks.progress import Progress
+from benchmarks.processes import BenchmarkError, output, say
 from benchmarks.scenarios import SCENARIOS, ceiling_target, target
 from benchmarks.stub import ROUTE, inkbox_stub
 from benchmarks.wrk import Target, load
@@ -67,13 +66,9 @@ class Comparison:
             BenchmarkError: an answer was wrong.
         """
         steps = [step for number in range(self._plan.rounds) for step in self._round(number)]
-        progress = Progress(len(steps))
-        try:
-            for what, step in steps:
-                progress.begin(what)
-                step()
-        finally:
-            progress.end()
+        for number, (what, step) in enumerate(steps, 1):
+            say(f"{number}/{len(steps)}  {what}")
+            step()
 
     def _round(self, number: int) -> list[tuple[str, Callable[[], None]]]:
         plan, forth = self._plan, 1 if number % 2 else -1  # the order is reversed in every second round

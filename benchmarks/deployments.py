@@ -1,6 +1,6 @@
 """Servers as they are deployed: one process, or several replicas behind HAProxy."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,9 @@ class Service:
 
 
 @contextmanager
-def serving(peer: Peer, shape: Shape, upstream: str, directory: Path) -> Generator[Service]:
+def serving(
+    peer: Peer, shape: Shape, upstream: str, directory: Path, options: Sequence[str] = ()
+) -> Generator[Service]:
     """Start a server in one of its shapes, and end it even after an error.
 
     Args:
@@ -56,6 +58,7 @@ def serving(peer: Peer, shape: Shape, upstream: str, directory: Path) -> Generat
         shape: with sessions or without, one process or several.
         upstream: the origin of the server's Inkbox.
         directory: the place of logs and configurations.
+        options: of its command line.
 
     Raises:
         BenchmarkError: the server does not start, or HAProxy is missing.
@@ -63,12 +66,14 @@ def serving(peer: Peer, shape: Shape, upstream: str, directory: Path) -> Generat
     if peer.http is None:
         raise BenchmarkError(f"{peer.name} serves stdio only")
     variables = environment(upstream, directory)
+    if "--per-request-keys" in options:
+        del variables["INKBOX_API_KEY"]
     with ExitStack() as stack:
         ports: list[int] = []
         processes: list[int] = []
         for number in range(COPIES if shape == "replicas" else 1):
             port = free_port()
-            command = peer.http(port, shape != "sessions")
+            command = [*peer.http(port, shape != "sessions"), *options]
             log = directory / f"{peer.name}-{shape}-{number}.log"
             processes.append(stack.enter_context(running(command, [port], log, variables)))
             ports.append(port)

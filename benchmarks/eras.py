@@ -10,13 +10,13 @@ from benchmarks.messages import INITIALIZE, INITIALIZED, LEGACY, MODERN, Era
 
 PATH = "/mcp"
 SESSION = "Mcp-Session-Id"
-_COMMON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+COMMON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 
 
 def headers(era: Era, tool: str) -> dict[str, str]:
     """Return the headers of a call."""
     routing = {"Mcp-Method": "tools/call", "Mcp-Name": tool} if era == MODERN else {}
-    return {**_COMMON, "MCP-Protocol-Version": era, **routing}
+    return {**COMMON, "MCP-Protocol-Version": era, **routing}
 
 
 def call(origin: str, era: Era, tool: str, arguments: dict[str, Any], session: str | None = None) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def call(origin: str, era: Era, tool: str, arguments: dict[str, Any], session: s
 def open_sessions(origin: str, number: int) -> list[str]:
     """Initialize this number of sessions of 2025-11-25, and return their ids."""
     sessions: list[str] = []
-    with httpx2.Client(headers=_COMMON, timeout=10) as http:
+    with httpx2.Client(headers=COMMON, timeout=10) as http:
         for _ in range(number):
             session = http.post(f"{origin}{PATH}", json=INITIALIZE).raise_for_status().headers[SESSION]
             known = {SESSION: session, "MCP-Protocol-Version": LEGACY}

@@ -32,11 +32,6 @@ class Series:
         low, high = self.quartiles
         return (high - low) / 2 / self.median
 
-    @property
-    def spread(self) -> float:
-        """Half the distance between the lowest and the highest value, relative to the median."""
-        return (max(self.values) - min(self.values)) / 2 / self.median
-
     def ratio(self, other: "Series") -> float:
         """Return this as a multiple of another series: the median of the ratios within each round.
 

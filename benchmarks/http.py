@@ -18,7 +18,7 @@ from benchmarks.deployments import Service, Shape, serving
 from benchmarks.figures import Series, machine, table
 from benchmarks.peers import Peer, fastmcp, ours
 from benchmarks.peers.environments import CACHE
-from benchmarks.processes import require, run
+from benchmarks.processes import require, run, say
 from benchmarks.scenarios import SCENARIOS, Scenario, ceiling_target, target
 from benchmarks.stub import inkbox_stub
 from benchmarks.wrk import Measured, load
@@ -126,7 +126,7 @@ def report(results: Results) -> str:
 
 
 def _cells(rate: Series, p50: Series, p99: Series) -> list[str]:
-    return [f"{rate.median:.0f} ±{rate.spread:3.0%}", f"{p50.median:.2f}", f"{p99.median:.2f}"]
+    return [f"{rate.median:.0f} ±{rate.deviation:3.0%}", f"{p50.median:.2f}", f"{p99.median:.2f}"]
 
 
 def as_json(results: Results) -> dict[str, Any]:
@@ -147,12 +147,6 @@ def as_json(results: Results) -> dict[str, Any]:
         ],
         "memory_mib": {name: {"before": before, "after": after} for name, (before, after) in results.memory.items()},
     }
-
-
-def say(line: str) -> None:
-    """Print the progress on stderr."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 def main() -> int:

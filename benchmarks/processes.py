@@ -101,6 +101,12 @@ def run(benchmark: Callable[[], object]) -> int:
     return 0
 
 
+def say(line: str) -> None:
+    """Print the progress on stderr."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
 def last_line(log: Path) -> str:
     """Return the last line of a log, or a note that it is empty."""
     return _last_line(log.read_bytes()) or "it wrote nothing"

@@ -29,6 +29,7 @@ _OWNER = json.dumps(
     {"agent_handle": "sales-agent", "status": "active", "email_address": "sales.team@inkboxmail.com"},
     separators=(",", ":"),
 )
+_EMPTY = '{"items":[],"next_cursor":null,"has_more":false}'
 _ECHO = '{"jsonrpc":"2.0","id":$1,"result":{"structuredContent":{"email_address":"$2"}}}'
 
 _CONFIG = f"""
@@ -58,6 +59,9 @@ http {{
     location = {IDENTITIES} {{
       return 200 '[{_OWNER}]';
     }}
+    location ~ ^{ROUTE}/[^/]+/(messages|threads)$ {{
+      return 200 '{_EMPTY}';
+    }}
     location ~ ^{ROUTE}/([^/]+)$ {{
       if ($request_method = DELETE) {{ return 204; }}
       return 200 '{_MAILBOX}';
@@ -74,8 +78,8 @@ http {{
 def inkbox_stub(directory: Path) -> Generator[str]:
     """Serve the stub and yield its origin.
 
-    It serves the mailbox routes, where every address has a mailbox, the list of identities, and `ECHO/<id>/<address>`,
-    which answers like a server and shows the limit of a load generator.
+    It serves the mailbox routes, where every address has a mailbox without mail, the list of identities, and
+    `ECHO/<id>/<address>`, which answers like a server and shows the limit of a load generator.
 
     Args:
         directory: the place of nginx's files.

@@ -1,199 +1,142 @@
-"""The cost of waiting for messages: `python -m benchmarks.waits` takes a minute and a half.
+"""The processor time of waiting for messages, beside the bare requests: `python -m benchmarks.waits` takes two minutes.
 
-The server and an Inkbox that answers at once are in this process, without sockets. Ten waits share a mailbox.
+This server, started as clients do, gets calls that wait for mail that does not come. At the same time another process
+asks the same Inkbox with HTTPX2 and nothing else, as often as one of the waits of each mailbox needs it.
 """
 
 import argparse
+import asyncio
 import gc
 import json
+import subprocess
 import sys
-import time
-import tracemalloc
-from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
-from statistics import median
-from typing import Any
+import tempfile
+from pathlib import Path
 
-import anyio
 import httpx2
 
-from benchmarks.faked import SETTINGS
-from benchmarks.figures import machine, table
-from benchmarks.peers import KEY
-from inkbox_mcp.access.tenants import LOCAL
+from benchmarks.client import Server, started
+from benchmarks.figures import Series, machine, table
+from benchmarks.memory import waiting
+from benchmarks.messages import ADDRESS, LEGACY, call
+from benchmarks.peers import KEY, environment, ours
+from benchmarks.processes import BenchmarkError, run
+from benchmarks.stub import ROUTE, inkbox_stub
 from inkbox_mcp.api.polling import PACE
-from inkbox_mcp.service import Service
 
-SHARING = 10
-"""Waits for each mailbox."""
-MOST_BYTES = 30_000
-"""The goal for the memory of a wait."""
-SLACK = 0.05
-"""Seconds beyond half of the pause between two polls: the goal for the median delay of an answer."""
-SHUFFLE = 7
-"""Has no divisor with the number of arrivals in common."""
-SETTLED = sum(PACE) + 0.1
-"""Seconds until the pauses between the polls are the longest ones."""
+SIZES = ((1, 1), (40, 40), (400, 40))
+"""Numbers of waits, and of mailboxes that share them."""
+WARM_UP = 50
+"""Requests of each process that do not count."""
+GOAL = 2
+"""The most of the bare requests' time that a wait in a mailbox of its own may take."""
+_ROOT = Path(__file__).parent.parent
 
 
-def row(number: int) -> dict[str, Any]:
-    """Return a message as the API lists it, created now."""
-    return {
-        "id": f"aaaa1111-2222-4333-8444-{number:012}",
-        "thread_id": f"bbbb1111-2222-4333-8444-{number:012}",
-        "from_address": "noreply@example.com",
-        "to_addresses": ["sales@inkboxmail.com"],
-        "subject": f"Message {number}",
-        "snippet": "Hello there. " * 15,
-        "direction": "inbound",
-        "is_read": True,
-        "created_at": datetime.now(UTC).isoformat(),
-    }
+def used(pid: int | str = "self") -> float:
+    """Return the milliseconds of processor time that all threads of a process have used; default: of this one."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e6
 
 
-class Mailboxes(httpx2.AsyncBaseTransport):
-    """Answers at once: ten older messages in each mailbox, and those that have arrived.
+async def poll(origin: str, mailboxes: int, seconds: int) -> None:
+    """Wait for a line, ask for the messages of some mailboxes as often as waits do, and write the requests and ms."""
+    asked = 0
 
-    Attributes:
-        asked: the number of requests.
-        arrived: the number of the message that has arrived, by mailbox.
-    """
+    async def ask(number: int) -> None:
+        nonlocal asked
+        where = f"{ROUTE}/client-{number}@inkboxmail.com/messages"
+        (await http.get(where, params={"direction": "inbound", "limit": 10})).raise_for_status().json()
+        asked += 1
 
-    def __init__(self) -> None:
-        self.asked = 0
-        self.arrived: dict[str, dict[str, Any]] = {}
-        self._older = [row(number) for number in range(10)]
-        self._usual = self._page(self._older)
+    async def follow(number: int) -> None:
+        loop = asyncio.get_running_loop()
+        due, looks = loop.time(), 0
+        end = due + seconds
+        while due < end:
+            await asyncio.sleep(due - loop.time())
+            await ask(number)
+            due, looks = due + PACE[min(looks, len(PACE) - 1)], looks + 1
 
-    def _page(self, rows: list[dict[str, Any]]) -> bytes:
-        return json.dumps({"items": rows, "next_cursor": None, "has_more": False}).encode()
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Answer a request."""
-        self.asked += 1
-        mailbox, _, rest = request.url.path.partition("/mailboxes/")[2].partition("/")
-        arrived = self.arrived.get(mailbox)
-        if rest.startswith("messages/"):
-            body = json.dumps({**(arrived or {}), "body_text": "Your code is 482913."}).encode()
-        elif rest == "threads":
-            body = self._page([])
-        else:
-            body = self._page([arrived, *self._older[:9]]) if arrived else self._usual
-        return httpx2.Response(200, headers={"Content-Type": "application/json"}, content=body)
+    async with httpx2.AsyncClient(base_url=origin, headers={"X-API-Key": KEY}) as http:
+        for _ in range(WARM_UP):
+            await ask(0)
+        gc.freeze()
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        await asyncio.to_thread(sys.stdin.readline)
+        asked, before = 0, used()
+        await asyncio.gather(*map(follow, range(mailboxes)))
+        sys.stdout.write(f"{json.dumps([asked, used() - before])}\n")
 
 
-async def wait(service: Service, number: int, seconds: int, subject: str) -> bool:
-    """Wait in a mailbox; return whether a message was found.
+def side_by_side(server: Server, origin: str, waits: int, mailboxes: int, seconds: int) -> tuple[float, int, float]:
+    """Return the ms of a wait, the requests for a mailbox and their ms.
 
     Raises:
-        AssertionError: the call failed.
+        BenchmarkError: a wait failed, or the other process did.
     """
-    operation = service.catalogues.of("spec").tools["wait_for_message"]
-    arguments = {"email_address": f"box-{number}", "timeout": seconds, "subject": subject}
-    answer = await service.call(operation, arguments, LOCAL)
-    if answer.data is None:
-        raise AssertionError(answer)
-    return not answer.data["timed_out"]
+    command = [sys.executable, "-m", "benchmarks.waits", "--poll", origin, str(mailboxes), "--seconds", str(seconds)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=_ROOT) as other:  # noqa: S603 - our own
+        try:
+            assert other.stdin  # noqa: S101 - pipes were asked for
+            assert other.stdout  # noqa: S101
+            if other.stdout.readline() != "ready\n":
+                raise BenchmarkError("the requests with HTTPX2 failed")
+            before = used(server.pid)
+            other.stdin.write("\n")
+            other.stdin.flush()
+            calls = [waiting(LEGACY, number, mailboxes, seconds) for number in range(1000, 1000 + waits)]
+            answered = server.ask_all(calls)
+            own = used(server.pid) - before
+            asked, alone = json.loads(other.stdout.readline())
+        finally:
+            other.kill()
+    if wrong := [result for result in answered if not result.get("structuredContent", {}).get("timed_out")]:
+        raise BenchmarkError(f"a wait was answered {wrong[0]}"[:500])
+    return own / waits, asked // mailboxes, alone / mailboxes
 
 
-async def side_by_side(count: int, call: Callable[[int], Coroutine[Any, Any, object]]) -> None:
-    """Make calls side by side."""
-    async with anyio.create_task_group() as tasks:
-        for number in range(count):
-            tasks.start_soon(call, number)
-
-
-async def cost(count: int, seconds: int) -> tuple[float, float, float]:
-    """Return the requests of waits that find nothing, their processor time, and that of the same requests alone.
-
-    All are per minute, the times in milliseconds.
-    """
-    inkbox = Mailboxes()
-    service = Service(SETTINGS, lambda: inkbox)
-    gc.collect()
-    used = time.process_time()
-    await side_by_side(count, lambda number: wait(service, number // SHARING, seconds, "no such"))
-    used, asked = time.process_time() - used, inkbox.asked
-    async with httpx2.AsyncClient(transport=inkbox, headers={"X-API-Key": KEY}) as http:
-        alone = time.process_time()
-        for number in range(asked):
-            url = f"http://inkbox/api/v1/mail/mailboxes/box-{number}/messages"
-            (await http.get(url, params={"direction": "inbound", "limit": 10})).json()
-        alone = time.process_time() - alone
-    scale = 60 / seconds
-    return asked * scale, used * scale * 1000, alone * scale * 1000
-
-
-async def memory(count: int) -> float:
-    """Return the bytes of a wait that pauses."""
-    inkbox = Mailboxes()
-    service = Service(SETTINGS, lambda: inkbox)
-    await wait(service, 0, 0, "no such")
-    gc.collect()
-    tracemalloc.start()
-    held = 0
-    async with anyio.create_task_group() as tasks:
-        for number in range(count):
-            tasks.start_soon(wait, service, number // SHARING, 50, "no such")
-        await anyio.sleep(SETTLED)
-        gc.collect()
-        held, _ = tracemalloc.get_traced_memory()
-        tasks.cancel_scope.cancel()
-    tracemalloc.stop()
-    return held / count
-
-
-async def delay(count: int) -> list[float]:
-    """Return the seconds from each arrival to its answer.
-
-    The calls begin one after another, and the arrivals are spread evenly over the pause between two polls.
-    """
-    inkbox, delays = Mailboxes(), list[float]()
-    service = Service(SETTINGS, lambda: inkbox)
-
-    async def arrive(number: int) -> None:
-        await anyio.sleep(PACE[-1] * number / count)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(answered, number)
-            await anyio.sleep(SETTLED + PACE[-1] * (number * SHUFFLE % count) / count)
-            inkbox.arrived[f"box-{number}"] = row(1000 + number)
-            arrived[number] = time.perf_counter()
-
-    async def answered(number: int) -> None:
-        if await wait(service, number, 25, f"Message {1000 + number}"):
-            delays.append(time.perf_counter() - arrived[number])
-
-    arrived: dict[int, float] = {}
-    await side_by_side(count, arrive)
-    if len(delays) != count:
-        raise AssertionError(f"{count - len(delays)} messages were not found")
-    return delays
-
-
-async def measure(seconds: int) -> str:
-    """Measure, and return the table and the two numbers below it."""
+def measure(rounds: int, seconds: int) -> list[list[str]]:
+    """Return the rows of the table."""
     rows: list[list[str]] = []
-    for count in (1, 100, 1000):
-        asked, used, alone = await cost(count, seconds)
-        mailboxes = -(-count // SHARING)
-        rows.append([f"{count}", f"{mailboxes}", f"{asked:.0f}", f"{used:.0f}", f"{alone:.0f}", f"{used / alone:.1f}"])
-    head = ["waits", "mailboxes", "requests/min", "ms/min", "HTTPX2 alone, ms/min", "ratio"]
-    held, middle = await memory(1000), median(await delay(300))
-    goal = PACE[-1] / 2 + SLACK
-    return (
-        f"{table(head, rows)}\n\n"
-        f"memory of a wait: {held / 1000:.1f} kB (goal: ≤ {MOST_BYTES / 1000:.0f} kB)\n"
-        f"from arrival to answer: median {middle:.2f} s (goal: ≤ {goal:.2f} s)"
-    )
+    with tempfile.TemporaryDirectory() as name, inkbox_stub(Path(name)) as origin:
+        variables = {**environment(origin, Path(name)), "INKBOX_MCP_MAX_WAITS": "1000"}
+        for waits, mailboxes in SIZES:
+            own, alone, requests = Series(), Series(), 0
+            for _ in range(rounds):
+                with started(ours().stdio[:1], variables, f"{name}/log") as server:
+                    server.shake_hands(all_tools=True)
+                    for number in range(WARM_UP):
+                        server.request(call(LEGACY, "get_mailbox", {"email_address": ADDRESS}, number + 2))
+                    mine, requests, others = side_by_side(server, origin, waits, mailboxes, seconds)
+                own.values.append(mine)
+                alone.values.append(others)
+            ratio, goal = own.ratio(alone), f"≤ {GOAL}" if waits == mailboxes else ""
+            shown = [f"{own.median:.1f}", f"{requests}", f"{alone.median:.1f}", f"{ratio:.2f}", goal]
+            rows.append([f"{waits}", f"{mailboxes}", *shown])
+    return rows
 
 
-def main() -> None:
-    """Run the command."""
+def report(rounds: int, seconds: int) -> str:
+    """Measure, and format the table."""
+    head = ["waits", "mailboxes", "ms a wait", "requests for a mailbox", "with HTTPX2 alone, ms", "ratio", "goal"]
+    return f"{machine()}; {rounds} rounds of {seconds} s\n\n{table(head, measure(rounds, seconds))}"
+
+
+def main() -> int:
+    """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.waits", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=20, help="that each wait takes, 1 to 50 (default: 20)")
-    measured = anyio.run(measure, parser.parse_args().seconds)
-    sys.stdout.write(f"{machine()}\n\n{measured}\n")
+    parser.add_argument("--seconds", type=int, default=25, help="that each wait takes, 1 to 50 (default: 25)")
+    parser.add_argument("--rounds", type=int, default=2, help="default: 2")
+    parser.add_argument("--poll", nargs=2, metavar=("ORIGIN", "MAILBOXES"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.poll:
+        asyncio.run(poll(options.poll[0], int(options.poll[1]), options.seconds))
+        return 0
+    return run(lambda: sys.stdout.write(f"{report(options.rounds, options.seconds)}\n"))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -186,7 +186,7 @@ def benchmark(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
-@pytest.mark.parametrize("module", ["benchmarks", "benchmarks.http"])
+@pytest.mark.parametrize("module", ["benchmarks", "benchmarks.http", "benchmarks.memory", "benchmarks.waits"])
 def test_a_benchmark_tells_its_options(module: str) -> None:
     """`--help` works where no other program is installed."""
     shown = benchmark(module, "--help", PATH="/nowhere")

@@ -15,6 +15,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import unquote
 
+import anyio
 import pytest
 
 sys.path.append(str(Path(__file__).parent.parent.parent))  # benchmarks are not installed
@@ -26,11 +27,13 @@ from benchmarks.client import IN_FLIGHT, Server, one_by_one, side_by_side, start
 from benchmarks.comparison import Comparison, Plan
 from benchmarks.deployments import serving
 from benchmarks.faked import mailbox
+from benchmarks.memory import growth, session, tenant
 from benchmarks.messages import ADDRESS, CALLS
 from benchmarks.peers import Peer, environment, loop, mcpserver, ours
 from benchmarks.processes import BenchmarkError, output
 from benchmarks.scenarios import ceiling_target
 from benchmarks.stub import inkbox_stub
+from benchmarks.waits import side_by_side as waits_side_by_side
 from benchmarks.wrk import load
 from tests.support.processes import PATIENCE
 
@@ -307,6 +310,34 @@ def test_wrk_counts_right_answers_and_stops_at_a_wrong_one(tmp_path: Path) -> No
         assert 0 < measured.p50 <= measured.p99
         with pytest.raises(BenchmarkError, match=r"^nginx, 4 clients: \d+ answers, \d+ wrong, 0 lost. 404 "):
             load(replace(target, path="/nowhere/%d/%s"), 4, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has("nginx"), reason="needs the Debian package nginx")
+def test_memory_is_that_of_the_sessions_that_were_opened(tmp_path: Path) -> None:
+    """Those that were there before do not count, and each makes a call."""
+    with inkbox_stub(tmp_path) as upstream, serving(ours(), "sessions", upstream, tmp_path) as service:
+        seen = [100.0, 101.0]
+        assert anyio.run(growth, service.origin, lambda: seen.pop(0), session, 4, 0.0) == 256
+        assert seen == []
+        with pytest.raises(ExceptionGroup) as failed:
+            anyio.run(growth, service.origin, lambda: 0.0, tenant, 1, 0.0)
+        assert failed.group_contains(BenchmarkError, match="this server uses its own")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has("nginx"), reason="needs the Debian package nginx")
+def test_waits_are_measured_beside_as_many_requests_as_they_make(tmp_path: Path) -> None:
+    """One mailbox is asked at the beginning, and after one second."""
+    variables = {**environment("", tmp_path), "INKBOX_MCP_MAX_WAITS": "2"}
+    with inkbox_stub(tmp_path) as upstream:
+        variables["INKBOX_BASE_URL"] = upstream
+        with started(ours().stdio[:1], variables, str(tmp_path / "log")) as server:
+            server.shake_hands(all_tools=True)
+            own, requests, alone = waits_side_by_side(server, upstream, 2, 1, 2)
+            assert (own > 0, requests, alone > 0) == (True, 2, True)
+            with pytest.raises(BenchmarkError, match=r"a wait was answered .*too_many_waits"):
+                waits_side_by_side(server, upstream, 3, 1, 1)
 
 
 PLAN = Plan(rounds=1, starts=1, first_results=1, seconds=1)
