@@ -2,8 +2,9 @@
 
 import json
 import os
+import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,22 @@ PLACES = {
 }
 SERVE = ["-m", "inkbox_mcp", "--api-generation", "spec"]
 SOUND: dict[str, Any] = {"command": sys.executable, "args": SERVE, "env": {"INKBOX_API_KEY": KEY}}
+WITHOUT_ARGS: dict[str, Any] = {"args": None, "env": {**SOUND["env"], "INKBOX_MCP_API_GENERATION": "spec"}}
+
+
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the home of all tests, so that each start but the first with given settings is one from a recording."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def home(shared_home: Path) -> Generator[Path]:
+    """Return a home in which nothing is but the cache."""
+    yield shared_home
+    for left in shared_home.iterdir():
+        if left.name != ".cache":
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def machine(
@@ -60,12 +77,12 @@ async def bad(on: Machine, client: ClientName = "claude", seconds: float = 60) -
 
 @pytest.mark.parametrize(("client", "system"), PLACES)
 async def test_a_sound_entry_is_started_and_its_file_stays_as_it_is(
-    client: ClientName, system: str, tmp_path: Path
+    client: ClientName, system: str, home: Path
 ) -> None:
     """It is found where the client has it on each system."""
-    file = write(tmp_path, entry(), client, system)
+    file = write(home, entry(), client, system)
     before = (file.read_bytes(), file.stat().st_mtime_ns)
-    checks = {check.name: check for check in await examine_client(client, machine(tmp_path, system))}
+    checks = {check.name: check for check in await examine_client(client, machine(home, system))}
     assert [name for name, check in checks.items() if check.ok] == ["file", "entry", "key", "command", "start", "tools"]
     assert checks["file"].found == str(file)
     assert "list_mailboxes" in checks["tools"].found
@@ -75,31 +92,29 @@ async def test_a_sound_entry_is_started_and_its_file_stays_as_it_is(
 
 
 @pytest.mark.parametrize(("client", "system"), PLACES)
-async def test_a_client_without_a_file_is_told_where_it_belongs(
-    client: ClientName, system: str, tmp_path: Path
-) -> None:
+async def test_a_client_without_a_file_is_told_where_it_belongs(client: ClientName, system: str, home: Path) -> None:
     """Its folder may be missing, too."""
-    failed = await bad(machine(tmp_path, system), client)
+    failed = await bad(machine(home, system), client)
     assert [*failed] == ["file"]
-    assert str(tmp_path / PLACES[client, system]) in failed["file"].found
+    assert str(home / PLACES[client, system]) in failed["file"].found
 
 
-async def test_variables_of_the_system_move_the_files(tmp_path: Path) -> None:
+async def test_variables_of_the_system_move_the_files(home: Path) -> None:
     """Both systems let users have their settings elsewhere."""
-    (tmp_path / "elsewhere" / "Claude").mkdir(parents=True)
-    (tmp_path / "elsewhere" / "Claude" / "claude_desktop_config.json").write_text("{}")
+    (home / "elsewhere" / "Claude").mkdir(parents=True)
+    (home / "elsewhere" / "Claude" / "claude_desktop_config.json").write_text("{}")
     for system, variable in (("linux", "XDG_CONFIG_HOME"), ("win32", "APPDATA")):
-        on = machine(tmp_path, system, {variable: str(tmp_path / "elsewhere")})
+        on = machine(home, system, {variable: str(home / "elsewhere")})
         assert [*await bad(on)] == ["entry"]
 
 
-async def test_the_file_of_the_windows_store_hides_the_usual_one(tmp_path: Path) -> None:
+async def test_the_file_of_the_windows_store_hides_the_usual_one(home: Path) -> None:
     """The app sees only its own copy."""
-    write(tmp_path, entry(), system="win32")
-    own = tmp_path / "AppData/Local/Packages/Claude_pzs8sxrjxfjjc/LocalCache/Roaming/Claude/claude_desktop_config.json"
+    write(home, entry(), system="win32")
+    own = home / "AppData/Local/Packages/Claude_pzs8sxrjxfjjc/LocalCache/Roaming/Claude/claude_desktop_config.json"
     own.parent.mkdir(parents=True)
     own.write_text("{}")
-    failed = await bad(machine(tmp_path, "win32"))
+    failed = await bad(machine(home, "win32"))
     assert str(own) in failed["entry"].found
 
 
@@ -116,21 +131,21 @@ async def test_the_file_of_the_windows_store_hides_the_usual_one(tmp_path: Path)
         (f'{{"mcpServers": {{"inkbox": {{"env": {{"INKBOX_API_KEY": "{KEY}" }}}}', "line 1, column ", "bracket"),
     ],
 )
-async def test_broken_json_is_named_by_its_line_and_column(text: str, where: str, fix: str, tmp_path: Path) -> None:
+async def test_broken_json_is_named_by_its_line_and_column(text: str, where: str, fix: str, home: Path) -> None:
     """The client itself may say only that it could not load the file."""
-    write(tmp_path, text)
-    failed = await bad(machine(tmp_path))
+    write(home, text)
+    failed = await bad(machine(home))
     assert where in failed["JSON"].found
     assert fix in failed["JSON"].fix
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe{\x00}\x00", None])
-async def test_a_file_that_cannot_be_read_is_told(content: bytes | None, tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_read_is_told(content: bytes | None, home: Path) -> None:
     """It may have another encoding, or be unreasonably large."""
-    file = write(tmp_path, " " * 5_000_001)
+    file = write(home, " " * 5_000_001)
     if content:
         file.write_bytes(content)
-    failed = await bad(machine(tmp_path))
+    failed = await bad(machine(home))
     assert ("it is not UTF-8" if content else "more than 5,000,000 bytes") in failed["file"].found
 
 
@@ -150,27 +165,27 @@ async def test_a_file_that_cannot_be_read_is_told(content: bytes | None, tmp_pat
     ],
     ids=str,
 )
-async def test_an_entry_in_the_wrong_place_is_none(document: Any, found: str, tmp_path: Path) -> None:
+async def test_an_entry_in_the_wrong_place_is_none(document: Any, found: str, home: Path) -> None:
     """Clients say nothing about what they do not look at."""
-    write(tmp_path, document)
-    failed = await bad(machine(tmp_path))
+    write(home, document)
+    failed = await bad(machine(home))
     assert [*failed] == ["entry"]
     assert found in failed["entry"].found
     assert "mcpServers" in failed["entry"].fix
 
 
 @pytest.mark.parametrize("field", [{"command": None}, {"command": 1}, {"args": "--sandbox"}, {"args": [1]}])
-async def test_an_entry_whose_fields_have_wrong_types_is_not_started(field: dict[str, Any], tmp_path: Path) -> None:
+async def test_an_entry_whose_fields_have_wrong_types_is_not_started(field: dict[str, Any], home: Path) -> None:
     """The client ignores it, and so says nothing."""
-    write(tmp_path, entry(**field))
-    failed = await bad(machine(tmp_path))
+    write(home, entry(**field))
+    failed = await bad(machine(home))
     assert f'"{next(iter(field))}" of "inkbox"' in failed["entry"].found
 
 
-async def test_a_variable_that_is_no_text_is_told(tmp_path: Path) -> None:
+async def test_a_variable_that_is_no_text_is_told(home: Path) -> None:
     """`true` is what people write for a switch."""
-    write(tmp_path, entry(env={"INKBOX_MCP_SANDBOX": True}))
-    assert '"env" of "inkbox"' in (await bad(machine(tmp_path)))["entry"].found
+    write(home, entry(env={"INKBOX_MCP_SANDBOX": True}))
+    assert '"env" of "inkbox"' in (await bad(machine(home)))["entry"].found
 
 
 WRONG_PLACES: list[tuple[dict[str, Any], str]] = [
@@ -191,11 +206,11 @@ WRONG_PLACES: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("document", "place"), WRONG_PLACES)
 async def test_a_key_in_the_wrong_place_is_found_and_not_shown(
-    document: dict[str, Any], place: str, tmp_path: Path
+    document: dict[str, Any], place: str, home: Path
 ) -> None:
     """There it has no effect, or others can read it."""
-    write(tmp_path, document)
-    checks = await examine_client("claude", machine(tmp_path))
+    write(home, document)
+    checks = await examine_client("claude", machine(home))
     found = [check for check in checks if check.name == "key" and not check.ok]
     assert place in found[0].found
     assert '"env" of the entry' in found[0].fix
@@ -204,10 +219,10 @@ async def test_a_key_in_the_wrong_place_is_found_and_not_shown(
         assert "ApiKey_1" not in shown
 
 
-async def test_a_key_in_a_url_is_found_and_not_shown(tmp_path: Path) -> None:
+async def test_a_key_in_a_url_is_found_and_not_shown(home: Path) -> None:
     """URLs are logged. The client cannot start a URL either."""
-    write(tmp_path, {"mcpServers": {"inkbox": {"url": f"https://example.com/mcp?key={KEY}"}}})
-    failed = await bad(machine(tmp_path))
+    write(home, {"mcpServers": {"inkbox": {"url": f"https://example.com/mcp?key={KEY}"}}})
+    failed = await bad(machine(home))
     assert "in url, which is logged" in failed["key"].found
     assert "starts only commands" in failed["entry"].found
 
@@ -221,32 +236,32 @@ async def test_a_key_in_a_url_is_found_and_not_shown(tmp_path: Path) -> None:
         ("sk-top-secret", "does not begin with ApiKey_"),
     ],
 )
-async def test_a_placeholder_for_the_key_is_told(text: str, why: str, tmp_path: Path) -> None:
+async def test_a_placeholder_for_the_key_is_told(text: str, why: str, home: Path) -> None:
     """The server starts with it, and every call fails."""
-    write(tmp_path, entry(env={"INKBOX_API_KEY": text}))
-    failed = await bad(machine(tmp_path))
+    write(home, entry(env={"INKBOX_API_KEY": text}))
+    failed = await bad(machine(home))
     assert [*failed] == ["key"]
     assert why in failed["key"].found
 
 
 @pytest.mark.parametrize("env", [None, {}, {"INKBOX_API_KEY": " "}])
-async def test_a_key_that_is_missing_is_told_by_the_server(env: Any, tmp_path: Path) -> None:
+async def test_a_key_that_is_missing_is_told_by_the_server(env: Any, home: Path) -> None:
     """It may be in `~/.inkbox/config`, and a sandbox needs none."""
-    write(tmp_path, entry(env=env))
-    assert (await bad(machine(tmp_path)))["key"].found == "not set"
-    write(tmp_path, entry(env=env, args=[*SERVE[:2], "--sandbox", "--sandbox-db", ":memory:"]))
-    assert not await bad(machine(tmp_path))
-    write(tmp_path, entry(env=env))
-    (tmp_path / ".inkbox").mkdir()
-    (tmp_path / ".inkbox" / "config").write_text(f"api_key = {KEY}\n")
-    (tmp_path / ".inkbox" / "config").chmod(0o600)
-    assert not await bad(machine(tmp_path))
+    write(home, entry(env=env))
+    assert (await bad(machine(home)))["key"].found == "not set"
+    write(home, entry(env=env, args=[*SERVE[:2], "--sandbox", "--sandbox-db", ":memory:"]))
+    assert not await bad(machine(home))
+    write(home, entry(env=env))
+    (home / ".inkbox").mkdir()
+    (home / ".inkbox" / "config").write_text(f"api_key = {KEY}\n")
+    (home / ".inkbox" / "config").chmod(0o600)
+    assert not await bad(machine(home))
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Path:
+def command(home: Path) -> Path:
     """Return the command in a folder that only shells look in."""
-    file = tmp_path / ".local" / "bin" / "inkbox-mcp"
+    file = home / ".local" / "bin" / "inkbox-mcp"
     file.parent.mkdir(parents=True)
     file.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m inkbox_mcp "$@"\n')
     file.chmod(0o755)
@@ -256,24 +271,24 @@ def command(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("system", ["linux", "darwin", "win32"])
 @pytest.mark.parametrize("client", ["claude", "cursor"])
 async def test_a_command_that_only_the_shell_finds_is_told_with_its_path(
-    system: str, client: ClientName, tmp_path: Path, command: Path
+    system: str, client: ClientName, home: Path, command: Path
 ) -> None:
     """Desktop apps do not see the shell's PATH. On Windows they do, without an active virtual environment."""
-    write(tmp_path, entry(command="inkbox-mcp", args=None), client, system)
-    shell = {"PATH": str(command.parent), "VIRTUAL_ENV": str(tmp_path / ".local")}
-    failed = await bad(machine(tmp_path, system, shell), client)
+    write(home, entry(command="inkbox-mcp", **WITHOUT_ARGS), client, system)
+    shell = {"PATH": str(command.parent), "VIRTUAL_ENV": str(home / ".local")}
+    failed = await bad(machine(home, system, shell), client)
     assert [*failed] == ["command"]
     assert "only on that of this shell" in failed["command"].found
     assert failed["command"].fix == f'write "command": "{command}"'
-    write(tmp_path, entry(command=str(command), args=None), client, system)
-    assert not await bad(machine(tmp_path, system, shell), client)
+    write(home, entry(command=str(command), **WITHOUT_ARGS), client, system)
+    assert not await bad(machine(home, system, shell), client)
 
 
-async def test_a_path_in_the_entry_counts(tmp_path: Path, command: Path) -> None:
+async def test_a_path_in_the_entry_counts(home: Path, command: Path) -> None:
     """The app looks for the command on the PATH that it gives to it."""
-    env = {"INKBOX_API_KEY": KEY, "PATH": f"{command.parent}:/usr/bin:/bin"}
-    write(tmp_path, entry(command="inkbox-mcp", args=None, env=env))
-    assert not await bad(machine(tmp_path))
+    env = {**WITHOUT_ARGS["env"], "PATH": f"{command.parent}:/usr/bin:/bin"}
+    write(home, entry(command="inkbox-mcp", args=None, env=env))
+    assert not await bad(machine(home))
 
 
 @pytest.mark.parametrize(
@@ -286,10 +301,10 @@ async def test_a_path_in_the_entry_counts(tmp_path: Path, command: Path) -> None
         ("inkbox-mcp --sandbox", "has options", "args"),
     ],
 )
-async def test_a_command_that_cannot_be_started_is_told(written: str, found: str, fix: str, tmp_path: Path) -> None:
+async def test_a_command_that_cannot_be_started_is_told(written: str, found: str, fix: str, home: Path) -> None:
     """The client says only that the server could not be started."""
-    write(tmp_path, entry(command=written))
-    failed = await bad(machine(tmp_path))
+    write(home, entry(command=written))
+    failed = await bad(machine(home))
     assert [*failed] == ["command"]
     assert found in failed["command"].found
     assert fix in failed["command"].fix
@@ -305,28 +320,28 @@ async def test_a_command_that_cannot_be_started_is_told(written: str, found: str
     ],
 )
 async def test_an_option_that_the_server_refuses_is_told_in_its_words(
-    fields: dict[str, Any], says: str, tmp_path: Path
+    fields: dict[str, Any], says: str, home: Path
 ) -> None:
     """The client shows that the server has ended, and mostly not why."""
-    write(tmp_path, entry(**fields))
-    failed = await bad(machine(tmp_path))
+    write(home, entry(**fields))
+    failed = await bad(machine(home))
     assert [*failed] == ["start"]
     assert says in failed["start"].found
     assert "args or env" in failed["start"].fix
 
 
 @pytest.mark.parametrize("fields", [{"args": [*SERVE, "--tools", "${TOOLS}"]}, {"env": {"INKBOX_BASE_URL": "<url>"}}])
-async def test_a_placeholder_in_another_place_is_told(fields: dict[str, Any], tmp_path: Path) -> None:
+async def test_a_placeholder_in_another_place_is_told(fields: dict[str, Any], home: Path) -> None:
     """The entry is not started: its program may be anything."""
-    write(tmp_path, entry(**fields))
-    failed = await bad(machine(tmp_path))
+    write(home, entry(**fields))
+    failed = await bad(machine(home))
     assert "is still a placeholder" in failed["entry"].found
 
 
-async def test_a_server_on_a_port_is_not_started(tmp_path: Path) -> None:
+async def test_a_server_on_a_port_is_not_started(home: Path) -> None:
     """It would never answer on stdout."""
-    write(tmp_path, entry(args=[*SERVE, "--http"]))
-    failed = await bad(machine(tmp_path))
+    write(home, entry(args=[*SERVE, "--http"]))
+    failed = await bad(machine(home))
     assert failed["start"].fix == "remove --http from args"
 
 
@@ -341,10 +356,10 @@ for line in sys.stdin:
 """
 
 
-async def test_an_old_entry_of_another_server_is_told(tmp_path: Path) -> None:
+async def test_an_old_entry_of_another_server_is_told(home: Path) -> None:
     """Its name may be that of this server."""
-    write(tmp_path, entry(args=["-c", OTHER]))
-    failed = await bad(machine(tmp_path))
+    write(home, entry(args=["-c", OTHER]))
+    failed = await bad(machine(home))
     assert [*failed] == ["start"]
     assert failed["start"].found == "inkbox-old 0.3 answers, not inkbox-mcp"
 
@@ -359,21 +374,21 @@ async def test_an_old_entry_of_another_server_is_told(tmp_path: Path) -> None:
     ],
 )
 async def test_a_program_that_does_not_answer_is_ended_and_told(
-    program: str, seconds: float, found: str, tmp_path: Path
+    program: str, seconds: float, found: str, home: Path
 ) -> None:
     """What it writes to stderr may have the values of its variables."""
     env = {"INKBOX_API_KEY": KEY, "INKBOX_MCP_TOKEN": "top-secret-token", "PASSWORD": "top-secret word"}
-    write(tmp_path, entry(args=["-c", program], env=env))
-    failed = await bad(machine(tmp_path), seconds=seconds)
+    write(home, entry(args=["-c", program], env=env))
+    failed = await bad(machine(home), seconds=seconds)
     assert [*failed] == ["start"]
     assert found in failed["start"].found
 
 
-async def test_it_starts_with_little_more_than_the_entry_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_starts_with_little_more_than_the_entry_has(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Variables of the shell must not make an entry work that fails in the app."""
     monkeypatch.setenv("INKBOX_MCP_SANDBOX", "true")
-    write(tmp_path, entry(env=None))
-    assert (await bad(machine(tmp_path)))["key"].found == "not set"
+    write(home, entry(env=None))
+    assert (await bad(machine(home)))["key"].found == "not set"
 
 
 ODD: list[Any] = [
@@ -395,39 +410,39 @@ ODD: list[Any] = [
 
 
 @pytest.mark.parametrize("field", ["", "command", "args", "env", "url", "headers", "envFile"])
-async def test_any_json_is_judged(field: str, tmp_path: Path) -> None:
+async def test_any_json_is_judged(field: str, home: Path) -> None:
     """People and programs write these files, and what is in them must not reach the terminal as it is."""
     for value in ODD:
         start = {"url": "http://127.0.0.1:1/mcp"} if field in {"url", "headers"} else {"command": "/bin/false"}
-        write(tmp_path, {"mcpServers": {"inkbox": {**start, field: value} if field else value}}, "cursor")
-        checks = await examine_client("cursor", machine(tmp_path))
+        write(home, {"mcpServers": {"inkbox": {**start, field: value} if field else value}}, "cursor")
+        checks = await examine_client("cursor", machine(home))
         assert not all(check.ok for check in checks), value
         assert as_text(checks).replace("\n", "").isprintable()
 
 
-async def test_every_entry_of_this_server_is_checked(tmp_path: Path) -> None:
+async def test_every_entry_of_this_server_is_checked(home: Path) -> None:
     """The client starts all of them."""
     servers = {"inkbox": SOUND, "mail": {**SOUND, "args": [*SERVE, "--frobnicate"]}, "other": {"command": "nothing"}}
-    write(tmp_path, {"mcpServers": servers})
-    checks = await examine_client("claude", machine(tmp_path))
+    write(home, {"mcpServers": servers})
+    checks = await examine_client("claude", machine(home))
     named = [check.found.partition('" in ')[0] for check in checks if check.name == "entry"]
     assert named == ['"inkbox', '"mail']
     assert [check.ok for check in checks if check.name == "start"] == [True, False]
 
 
-async def test_the_file_of_a_project_has_priority_in_cursor(tmp_path: Path) -> None:
+async def test_the_file_of_a_project_has_priority_in_cursor(home: Path) -> None:
     """It is looked for from the current folder upwards."""
-    write(tmp_path, entry(args=[*SERVE, "--frobnicate"]), "cursor")
-    project = tmp_path / "code" / "project"
+    write(home, entry(args=[*SERVE, "--frobnicate"]), "cursor")
+    project = home / "code" / "project"
     write(project, entry(), "cursor")
     (project / "src").mkdir()
-    assert [*await bad(machine(tmp_path), "cursor")] == ["start"]
-    assert not await bad(machine(tmp_path, folder=project / "src"), "cursor")
+    assert [*await bad(machine(home), "cursor")] == ["start"]
+    assert not await bad(machine(home, folder=project / "src"), "cursor")
 
 
-async def test_the_variables_of_cursor_are_replaced(tmp_path: Path) -> None:
+async def test_the_variables_of_cursor_are_replaced(home: Path) -> None:
     """Claude Desktop replaces none."""
-    project = tmp_path / "project"
+    project = home / "project"
     fields = {
         "command": "${workspaceFolder}${/}python",
         "env": {"INKBOX_API_KEY": "${env:MY_KEY}", "INKBOX_MCP_ATTACHMENTS_DIR": "${userHome}"},
@@ -435,48 +450,46 @@ async def test_the_variables_of_cursor_are_replaced(tmp_path: Path) -> None:
     write(project, entry(**fields), "cursor")
     (project / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     (project / "python").chmod(0o755)
-    assert not await bad(machine(tmp_path, environment={"MY_KEY": KEY}, folder=project), "cursor")
-    failed = await bad(machine(tmp_path, folder=project), "cursor")
+    assert not await bad(machine(home, environment={"MY_KEY": KEY}, folder=project), "cursor")
+    failed = await bad(machine(home, folder=project), "cursor")
     assert "a placeholder that nothing replaced" in failed["key"].found
-    write(tmp_path, entry(command=fields["command"]))
-    assert (
-        "command is still a placeholder" in (await bad(machine(tmp_path, environment={"MY_KEY": KEY})))["entry"].found
-    )
+    write(home, entry(command=fields["command"]))
+    assert "command is still a placeholder" in (await bad(machine(home, environment={"MY_KEY": KEY})))["entry"].found
 
 
-async def test_the_file_of_variables_that_cursor_reads_is_read(tmp_path: Path) -> None:
+async def test_the_file_of_variables_that_cursor_reads_is_read(home: Path) -> None:
     """Variables of the entry itself have priority."""
-    project = tmp_path / "project"
+    project = home / "project"
     write(project, entry(env=None, envFile="${workspaceFolder}/.env"), "cursor")
-    on = machine(tmp_path, folder=project)
+    on = machine(home, folder=project)
     assert "cannot be read" in (await bad(on, "cursor"))["entry"].found
     (project / ".env").write_text(f"# key\nexport INKBOX_API_KEY='{KEY}'\nOTHER\n")
     assert not await bad(on, "cursor")
 
 
-async def test_a_url_is_connected_to_as_cursor_does(tmp_path: Path) -> None:
+async def test_a_url_is_connected_to_as_cursor_does(home: Path) -> None:
     """A server that refuses says why, without the headers."""
-    async with serve_http("--sandbox", "--sandbox-db", ":memory:", home=tmp_path) as (_, origin):
-        write(tmp_path, {"mcpServers": {"inkbox": {"url": f"{origin}/mcp"}}}, "cursor")
-        assert not await bad(machine(tmp_path), "cursor")
+    async with serve_http("--sandbox", "--sandbox-db", ":memory:", home=home) as (_, origin):
+        write(home, {"mcpServers": {"inkbox": {"url": f"{origin}/mcp"}}}, "cursor")
+        assert not await bad(machine(home), "cursor")
         remote = {"url": f"{origin}/other", "headers": {"X-Inkbox-API-Key": KEY}}
-        write(tmp_path, {"mcpServers": {"inkbox": remote}}, "cursor")
-        assert "URL" in (await bad(machine(tmp_path), "cursor"))["start"].fix
+        write(home, {"mcpServers": {"inkbox": remote}}, "cursor")
+        assert "URL" in (await bad(machine(home), "cursor"))["start"].fix
 
 
-async def test_the_command_prints_the_checks(tmp_path: Path) -> None:
+async def test_the_command_prints_the_checks(home: Path) -> None:
     """It takes no options of a server, because the entry has its own."""
     system = "darwin" if sys.platform == "darwin" else "linux"
-    ended = await run("doctor", "--client", "claude", home=tmp_path)
+    ended = await run("doctor", "--client", "claude", home=home)
     assert (ended.status, ended.stderr) == (1, "")
     assert "→ make it with" in ended.stdout
-    write(tmp_path, entry(), system=system)
-    ended = await run("doctor", "--json", "--client", "claude", home=tmp_path)
+    write(home, entry(), system=system)
+    ended = await run("doctor", "--json", "--client", "claude", home=home)
     assert (ended.status, ended.stderr) == (0, "")
     assert json.loads(ended.stdout)["ok"] is True
-    ended = await run("doctor", "--client", "claude", "--sandbox", home=tmp_path)
+    ended = await run("doctor", "--client", "claude", "--sandbox", home=home)
     assert (ended.status, ended.stdout) == (2, "")
     assert ended.stderr.startswith("inkbox-mcp: --client: ")
-    ended = await run("doctor", "--client", "other", home=tmp_path)
+    ended = await run("doctor", "--client", "other", home=home)
     assert ended.status == 2
     assert "choose from" in ended.stderr
