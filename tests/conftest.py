@@ -30,8 +30,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 # Timings are never asserted: machines may be busy. In CI, a change is judged by the same examples at each run; the runs
-# of people draw new ones.
-hypothesis.settings.register_profile("any_machine", deadline=None, derandomize="CI" in os.environ)
+# of people draw new ones, and fewer.
+IN_CI = "CI" in os.environ
+hypothesis.settings.register_profile("any_machine", deadline=None, derandomize=IN_CI, max_examples=100 if IN_CI else 30)
 hypothesis.settings.load_profile("any_machine")
 
 
@@ -51,13 +52,6 @@ def pytest_collection_finish() -> None:
     """Leave the tests themselves out of each garbage collection: they live as long as the process."""
     gc.collect()
     gc.freeze()
-
-
-@pytest.hookimpl(wrapper=True, optionalhook=True)
-def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """Start three workers on two cores, because one of them usually waits for a process or a timer."""
-    cores = yield
-    return cores if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores * 3 // 2
 
 
 @pytest.fixture

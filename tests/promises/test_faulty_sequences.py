@@ -374,7 +374,7 @@ async def play(world: World, sequence: list[Step], mood: Mood) -> None:
         await world.step(step, mood)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(sequence=sequences, dated=st.booleans())
 async def test_any_sequence_of_calls_ends_as_the_acknowledged_calls_alone_would(
     world: World, sequence: list[Step], dated: bool

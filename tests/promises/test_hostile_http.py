@@ -408,7 +408,7 @@ NAMES = st.sampled_from([*GOOD, "call"])
 CHANGES = st.lists(PLACES, min_size=1, max_size=4)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=NAMES, changes=CHANGES)
 @example(name="modern", changes=[(0, 0, b"")])
 def test_a_request_that_was_tampered_with_is_never_the_servers_fault(

@@ -493,7 +493,7 @@ CUTS = st.tuples(st.integers(0, 200), st.sampled_from([b"", b"", b"\n", b"\0", b
 UNHURRIED: Any = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 
 
-@settings(max_examples=100, **UNHURRIED)
+@settings(max_examples=40, **UNHURRIED)
 @given(messages=MANY_MESSAGES, cut=CUTS)
 def test_a_good_call_is_answered_whatever_came_before(
     server: Server, messages: list[Any], cut: tuple[int, bytes]

@@ -410,7 +410,7 @@ ODD = st.fixed_dictionaries(
 
 
 @given(answers=st.lists(ODD, min_size=1, max_size=20))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_no_answer_is_consent_by_accident_or_an_error(answers: list[dict[str, Any]]) -> None:
     """Whatever else an answer has, consent is an accepted form with a true field; both eras agree on the answer."""
 
@@ -432,7 +432,7 @@ def test_no_answer_is_consent_by_accident_or_an_error(answers: list[dict[str, An
 
 
 @given(notes=st.dictionaries(st.text(max_size=9), st.none() | st.booleans() | st.integers() | st.text(max_size=9)))
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_fields_beside_the_yes_are_ignored(notes: dict[str, Any]) -> None:
     """Clients may add fields of their own."""
 

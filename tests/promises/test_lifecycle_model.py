@@ -286,7 +286,7 @@ def desk() -> Generator[Desk]:
 def test_any_life_of_mailboxes_goes_as_the_specification_says(desk: Desk) -> None:
     """Mailboxes are made, listed, read, changed and deleted in any order."""
     Lifecycle.desk = desk
-    play(Lifecycle, settings=settings(max_examples=12, stateful_step_count=20, deadline=None))
+    play(Lifecycle, settings=settings(max_examples=6, stateful_step_count=20, deadline=None))
 
 
 @pytest.mark.slow
