@@ -80,15 +80,15 @@ def complaint(tool: str, arguments: dict[str, Any]) -> str:
     return OPERATIONS[tool].explain(caught.value)
 
 
-@pytest.mark.parametrize("flood", FLOODS)
 @pytest.mark.parametrize("tool", OPERATIONS)
-def test_whatever_arguments_come_the_error_about_them_is_short(tool: str, flood: str) -> None:
+def test_whatever_arguments_come_the_error_about_them_is_short(tool: str) -> None:
     """A long error would fill the model's context; this holds for each tool, with and without valid arguments."""
     good = {"email_address": "a", "agent_handle": "a", "webhook_url": "https://e.com", "webhook_id": "0" * 32}
     fields = OPERATIONS[tool].args.model_fields
-    beside = {name: value for name, value in good.items() if name in fields and name not in FLOODS[flood]}
-    for arguments in (FLOODS[flood], {**beside, **FLOODS[flood]}):
-        assert len(complaint(tool, arguments).encode()) < MAX_ERROR
+    for case, flood in FLOODS.items():
+        beside = {name: value for name, value in good.items() if name in fields and name not in flood}
+        for arguments in (flood, {**beside, **flood}):
+            assert len(complaint(tool, arguments).encode()) < MAX_ERROR, case
 
 
 def test_ten_problems_are_named_and_the_others_counted() -> None:

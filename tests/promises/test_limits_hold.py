@@ -279,14 +279,15 @@ PLACEHOLDERS = [
 ]
 
 
-@pytest.mark.parametrize("value", PLACEHOLDERS)
 @pytest.mark.parametrize("option", [each for each in options() if each.name != "api_key"], ids=lambda each: each.name)
-def test_a_placeholder_that_nothing_replaced_stops_the_start(option: Option, value: str, config: Path) -> None:
+def test_a_placeholder_that_nothing_replaced_stops_the_start(option: Option, config: Path) -> None:
     """The error names the placeholder instead of asking for another value."""
-    message = refusal(config, {option.environment: value})
-    assert message.startswith(f"{option.environment}: is still a placeholder")
-    if option.flag and not option.is_switch:
-        assert refusal(config, {}, {option.name: value}).startswith(f"{option.flag}: is still a placeholder")
+    for value in PLACEHOLDERS:
+        message = refusal(config, {option.environment: value})
+        assert message.startswith(f"{option.environment}: is still a placeholder"), value
+        if option.flag and not option.is_switch:
+            message = refusal(config, {}, {option.name: value})
+            assert message.startswith(f"{option.flag}: is still a placeholder"), value
 
 
 @pytest.mark.parametrize("value", ["sales-[ab]", "[ab]*", "*", "$ales", "a<b", "50%off%"])
