@@ -11,11 +11,22 @@ from inkbox_mcp.commands.demo import play
 from inkbox_mcp.commands.tour import CODE, LIFE, LINK, MAIL, OTHER, SIGN_UP, STEPS, Step
 from tests.support.processes import run
 
+README = Path(__file__).parent.parent.parent / "README.md"
+
 
 async def test_the_tour_shows_every_call_and_answer_and_ends_with_status_0(tmp_path: Path) -> None:
-    """The tour uses its own sandbox, so it does not create or change the user's files."""
+    """The tour uses its own sandbox, so it does not create or change the user's files.
+
+    README shows the same, with parts left out where it has dots.
+    """
     status, stdout, stderr = await run("demo", home=tmp_path)
     assert (status, stderr) == (0, "")
+    printed = " ".join(stdout.split())
+    for part in filter(
+        str.strip, README.read_text(encoding="utf-8").split("\n```text\n", 1)[1].split("```")[0].split("…")
+    ):
+        before, found, printed = printed.partition(" ".join(part.split()))
+        assert found, (part, before)
     for number, step in enumerate(STEPS, start=1):
         assert f"{number}. {step.says}\n   → {step.tool} " in stdout
     assert stdout.count("   ← ") == len(STEPS)
@@ -61,7 +72,7 @@ WITHOUT_LINK = mail_with(LINK, "soon")
 @pytest.mark.parametrize(
     "wrong",
     [
-        replace(CREATE, check=never),
+        pytest.param(replace(CREATE, check=never), marks=pytest.mark.slow),
         pytest.param(replace(GONE, error=None), marks=pytest.mark.slow),
     ],
     ids=["another result", "an error"],

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from inkbox_mcp.commands.demo import play
-from inkbox_mcp.commands.tour import SIGN_UP
 from inkbox_mcp.settings.options import options
 from inkbox_mcp.toolkit.operation import Operation
 from tests.support.agents import connect
@@ -49,16 +47,6 @@ async def test_the_error_that_the_readme_shows_is_the_one_that_an_agent_sees() -
     async with connect(sandbox=True, sandbox_db=":memory:") as agent:
         await agent.ask("create_mailbox", agent_handle="sales-agent", email_local_part="sales.team")
         assert await agent.refused("create_mailbox", agent_handle="sales-agent") == shown
-
-
-async def test_the_readme_shows_what_the_demo_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its first block of output is that of the demo with parts left out, where it has dots."""
-    shown = README.split("\n```text\n", 1)[1].split("```")[0]
-    assert await play(SIGN_UP) == 0
-    printed = " ".join(capsys.readouterr().out.split())
-    for part in filter(str.strip, shown.split("…")):
-        before, found, printed = printed.partition(" ".join(part.split()))
-        assert found, (part, before)
 
 
 def test_the_readme_documents_every_error_code() -> None:
