@@ -18,7 +18,7 @@ from inkbox_mcp import __version__
 from inkbox_mcp.cli import main
 from inkbox_mcp.commands.tools import tools_json, tools_table
 from inkbox_mcp.settings.options import Option, options
-from tests.support.agents import KEY
+from tests.support.agents import KEY, connect
 from tests.support.alike import choices
 from tests.support.options import SAMPLES
 from tests.support.processes import PATIENCE, Running, environment, run, start, start_process, stdio_agent, upstream
@@ -239,10 +239,9 @@ async def test_the_sandbox_is_an_inkbox_for_other_programs(tmp_path: Path) -> No
     """It prints its URL, separates the mailboxes of different keys, and ends with status 0 on a signal."""
     async with start("sandbox", "--port", "0", "--db", str(tmp_path / "x.db"), home=tmp_path) as sandbox:
         url = await origin(sandbox)
-        async with stdio_agent(home=tmp_path, INKBOX_BASE_URL=url, INKBOX_API_KEY=KEY) as agent:
+        async with connect(url) as agent:
             await agent.ask("create_mailbox", agent_handle="sales-agent")
-        other = KEY.replace("1111", "2222")
-        async with stdio_agent(home=tmp_path, INKBOX_BASE_URL=url, INKBOX_API_KEY=other) as agent:
+        async with connect(url, api_key=KEY.replace("1111", "2222")) as agent:
             assert (await agent.ask("list_mailboxes"))["total"] == 0
         assert await sandbox.line() == f"see its mailboxes and their mail: {url}/"
         sandbox.signal(signal.SIGTERM)
@@ -256,9 +255,9 @@ async def test_the_lines_that_the_sandbox_prints_connect_a_program_to_it(tmp_pat
         variables = await pasted(sandbox)
         assert set(variables) == {"INKBOX_BASE_URL", "INKBOX_API_KEY"}
         url, key = variables["INKBOX_BASE_URL"], variables["INKBOX_API_KEY"]
-        async with stdio_agent(home=tmp_path, INKBOX_BASE_URL=url, INKBOX_API_KEY=key) as agent:
+        async with connect(url, api_key=key) as agent:
             made = await agent.ask("create_mailbox", agent_handle="sales-agent")
-    async with stdio_agent("--sandbox", "--sandbox-db", database, home=tmp_path) as agent:
+    async with connect(sandbox=True, sandbox_db=database) as agent:
         assert (await agent.ask("get_mailbox", email_address=made["email_address"]))["id"] == made["id"]
 
 
@@ -277,11 +276,12 @@ def test_a_sandbox_on_a_file_that_cannot_be_used_does_not_start(
     assert (tmp_path / "no-database").read_text() == content
 
 
-def test_a_sandbox_on_a_port_that_is_taken_does_not_start(capsys: pytest.CaptureFixture[str]) -> None:
-    """The error names the port, as it does for the server."""
+@pytest.mark.parametrize("arguments", [["--http"], ["sandbox", "--db", ":memory:"]], ids=["server", "sandbox"])
+def test_a_port_that_is_taken_stops_the_start(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The error names the option."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert refusal(capsys, "sandbox", "--port", port, "--db", ":memory:").startswith(f"--port {port}: ")
+        assert refusal(capsys, *arguments, "--port", port).startswith(f"--port {port}: ")
 
 
 async def test_the_installed_command_is_this_one(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ ENCODINGS: list[dict[str, str]] = [
         (["doctor"], 1),
         pytest.param(["tools"], 0, marks=pytest.mark.slow),
         pytest.param(["tools", "--json"], 0, marks=pytest.mark.slow),
-        (["--help"], 0),
+        pytest.param(["--help"], 0, marks=pytest.mark.slow),
         (["--→"], 2),
     ],
 )
@@ -382,7 +382,7 @@ sys.exit(main())
 
 @pytest.mark.parametrize(
     "arguments",
-    choices([[], ["--sandbox", "--sandbox-db", ":memory:"], ["doctor"], ["tools"]], [[], ["tools"]]),
+    choices([[], ["--sandbox", "--sandbox-db", ":memory:"], ["doctor"], ["tools"]], [[], ["doctor"], ["tools"]]),
 )
 async def test_a_user_without_a_home_and_a_name_is_served(arguments: list[str]) -> None:
     """Containers may run as a user id that has no entry in the password database."""

@@ -170,8 +170,10 @@ async def test_what_an_answer_says_to_a_terminal_is_not_passed_on(field: str) ->
 async def test_what_an_option_says_to_a_terminal_is_not_passed_on(tmp_path: Path) -> None:
     """The environment may come from a file that other people wrote."""
     handle = f"a{ESCAPES}z".replace("\x00", "")
-    ended = await run("doctor", "--sandbox", "--sandbox-db", ":memory:", home=tmp_path, INKBOX_MCP_ALLOW_HANDLES=handle)
-    assert ended.stdout.replace("\n", "").isprintable()
+    written = as_text(
+        list((await found({"sandbox": True, "sandbox_db": ":memory:", "allow_handles": handle})).values())
+    )
+    assert written.replace("\n", "").isprintable()
     ended = await run("doctor", f"--{handle}", home=tmp_path)
     assert ended.stderr.replace("\n", "").isprintable()
     assert ended.stderr.count("\n") == 1

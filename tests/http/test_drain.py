@@ -16,7 +16,7 @@ from tests.support.processes import PATIENCE
     [
         pytest.param((), "auto", marks=pytest.mark.slow),
         ((), "legacy"),
-        (("--stateless",), "auto"),
+        pytest.param(("--stateless",), "auto", marks=pytest.mark.slow),
         pytest.param(("--stateless",), "legacy", marks=pytest.mark.slow),
     ],
 )

@@ -16,7 +16,7 @@ from tests.support.alike import ERAS_ALIKE, SIGNALS_ALIKE
 from tests.support.event_streams import open_stream
 from tests.support.http_in_process import serve_in_process
 from tests.support.messages import HEADERS, INITIALIZE
-from tests.support.processes import serve_http, start, upstream
+from tests.support.processes import serve_http, upstream
 from tests.support.shared_servers import SharedHTTP
 
 pytestmark = pytest.mark.posix
@@ -118,6 +118,7 @@ async def test_a_signal_ends_it_while_a_client_holds_a_stream_open(number: signa
         assert await server.end() == (0, "", "")
 
 
+@pytest.mark.slow
 async def test_more_signals_do_not_spoil_the_end(tmp_path: Path) -> None:
     """The first signal closes the streams cleanly; further signals only shorten the wait."""
     async with serve_http("--sandbox", home=tmp_path) as (server, origin), open_stream(origin):
@@ -160,17 +161,6 @@ async def call_that_is_cut_short(url: str, mode: str) -> None:
             await client.call_tool("list_mailboxes")
     except* (MCPError, httpx2.TransportError):
         pass
-
-
-async def test_a_port_that_is_taken_stops_the_start(tmp_path: Path) -> None:
-    """The server prints one line that names the option, and ends with status 2."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        async with start("--http", "--port", port, home=tmp_path) as server:
-            status, stdout, stderr = await server.end()
-    assert (status, stdout) == (2, "")
-    assert stderr.startswith(f"inkbox-mcp: --port {port}: ")
-    assert len(stderr.splitlines()) == 1
 
 
 def _has_ipv6() -> bool:

@@ -231,7 +231,7 @@ def test_hooks_are_pinned_by_commit_or_come_from_the_environment() -> None:
     [
         ("vendor.dependabot", ".github/dependabot.yml"),
         ("vendor.github-workflows", ".github/workflows/ci.yml"),
-        ("vendor.github-workflows", ".github/workflows/release.yml"),
+        pytest.param("vendor.github-workflows", ".github/workflows/release.yml", marks=pytest.mark.slow),
     ],
 )
 def test_the_files_for_github_fit_their_schemas(schema: str, file: str) -> None:

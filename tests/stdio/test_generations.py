@@ -102,8 +102,7 @@ def test_without_an_answer_nothing_is_recorded(tmp_path: Path) -> None:
     """The list may be wrong, so the next start looks again."""
     lines = legacy("2025-11-25")
     nobody = {"INKBOX_BASE_URL": "http://127.0.0.1:1", "INKBOX_API_KEY": KEY, "INKBOX_MCP_TIMEOUT": "0.5"}
-    for _ in range(2):
-        assert "inkbox_mcp.service" in loaded(tmp_path, lines, **nobody)
+    assert "inkbox_mcp.service" in loaded(tmp_path, lines, **nobody)
     assert not (tmp_path / ".cache").exists()
 
 

@@ -62,6 +62,7 @@ async def test_a_mailbox_survives_a_restart_and_is_seen_by_a_second_server(tmp_p
         assert (await third.ask("list_mailboxes"))["total"] == 2
 
 
+@pytest.mark.slow
 async def test_the_end_of_input_ends_it(tmp_path: Path) -> None:
     """A client stops its server in this way; the status is 0 and the log is empty."""
     async with start("--sandbox", home=tmp_path) as server:
@@ -86,6 +87,7 @@ async def test_a_signal_ends_it(number: signal.Signals, tmp_path: Path) -> None:
         assert await server.end() == (0, "", "")
 
 
+@pytest.mark.slow
 async def test_signals_in_quick_succession_end_it(tmp_path: Path) -> None:
     """Impatient supervisors send more than one."""
     async with start("--sandbox", home=tmp_path) as server:
@@ -114,7 +116,7 @@ sys.exit(main())
     ("number", "arguments"),
     [
         (signal.SIGINT, []),
-        (signal.SIGTERM, ["--http", "--port", "0"]),
+        pytest.param(signal.SIGTERM, ["--http", "--port", "0"], marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, ["sandbox", "--port", "0", "--db", ":memory:"], marks=pytest.mark.slow),
     ],
 )
@@ -270,6 +272,7 @@ async def test_each_call_is_logged_in_one_line_without_its_arguments_or_the_key(
     assert "top-secret" not in text
 
 
+@pytest.mark.slow
 async def test_quieter_levels_log_no_calls(tmp_path: Path) -> None:
     """With `--log-level warning` a server without problems logs nothing."""
     log = tmp_path / "log"
@@ -295,6 +298,7 @@ async def test_it_serves_without_a_home_directory() -> None:
         assert answer["result"]["structuredContent"]["total"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a stand-in for what is no pipe")
 def test_a_call_that_waits_answers_at_the_end_of_a_file(tmp_path: Path) -> None:
     """Where stdin is a file, calls also have a second to answer."""
