@@ -297,6 +297,7 @@ async def test_a_tenants_limit_leaves_the_others_alone() -> None:
                 assert "Try again after" in message
 
 
+@pytest.mark.slow
 async def test_a_bad_session_is_no_reason_to_show_a_key(tmp_path: Path) -> None:
     """The log must not contain the key, even when the session id is invalid."""
     async with serve_http("--sandbox", "--per-request-keys", home=tmp_path) as (server, origin):

@@ -30,6 +30,17 @@ SOUND: dict[str, Any] = {"command": sys.executable, "args": SERVE, "env": {"INKB
 WITHOUT_ARGS: dict[str, Any] = {"args": None, "env": {**SOUND["env"], "INKBOX_MCP_API_GENERATION": "spec"}}
 
 
+OTHER = """
+import json, sys
+for line in sys.stdin:
+    request = json.loads(line)
+    if "id" in request:
+        info = {"name": "inkbox-old", "version": "0.3"}
+        result = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": info}
+        print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}), flush=True)
+"""
+
+
 @pytest.fixture(scope="module")
 def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the home of all tests, so that each start but the first with given settings is one from a recording."""
@@ -237,11 +248,15 @@ async def test_a_key_in_a_url_is_found_and_not_shown(home: Path) -> None:
     ],
 )
 async def test_a_placeholder_for_the_key_is_told(text: str, why: str, home: Path) -> None:
-    """The server starts with it, and every call fails."""
-    write(home, entry(env={"INKBOX_API_KEY": text}))
-    failed = await bad(machine(home))
-    assert [*failed] == ["key"]
-    assert why in failed["key"].found
+    """It is looked at before anything is started, here another server."""
+    write(home, entry(env={"INKBOX_API_KEY": text}, args=["-c", OTHER]))
+    assert why in (await bad(machine(home)))["key"].found
+
+
+async def test_a_server_that_starts_with_a_placeholder_for_the_key_is_sound_but_for_it(home: Path) -> None:
+    """Every call would fail."""
+    write(home, entry(env={"INKBOX_API_KEY": "ApiKey_..."}))
+    assert [*await bad(machine(home))] == ["key"]
 
 
 @pytest.mark.parametrize("env", [None, {}, {"INKBOX_API_KEY": " "}])
@@ -343,17 +358,6 @@ async def test_a_server_on_a_port_is_not_started(home: Path) -> None:
     write(home, entry(args=[*SERVE, "--http"]))
     failed = await bad(machine(home))
     assert failed["start"].fix == "remove --http from args"
-
-
-OTHER = """
-import json, sys
-for line in sys.stdin:
-    request = json.loads(line)
-    if "id" in request:
-        info = {"name": "inkbox-old", "version": "0.3"}
-        result = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": info}
-        print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}), flush=True)
-"""
 
 
 async def test_an_old_entry_of_another_server_is_told(home: Path) -> None:

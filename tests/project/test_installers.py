@@ -139,6 +139,7 @@ def test_the_bundle_requires_what_the_package_requires_in_the_tested_versions(bu
     assert {Requirement(line).name for line in PROJECT["dependencies"]} <= {pin.name for pin in pins}
 
 
+@pytest.mark.slow
 def test_the_same_code_makes_the_same_bundle(built: Path, tmp_path: Path) -> None:
     """Its checksum is published, so anybody can build it again and compare."""
     main([str(tmp_path)])

@@ -320,6 +320,7 @@ def answers(data: object) -> Callable[[httpx2.Request], httpx2.Response]:
     return lambda _: httpx2.Response(200, json=data)
 
 
+@ERAS_ALIKE
 @pytest.mark.parametrize("more", [{"notes": HUGE}, {"notes": MANY_THINGS}, {HUGE: 1}, {"display_name": HUGE}])
 async def test_what_is_too_large_to_read_is_refused_with_its_size(era: str, more: dict[str, Any]) -> None:
     """The model gets an error with the limit, and no part of the answer."""

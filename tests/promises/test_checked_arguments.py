@@ -206,6 +206,7 @@ def test_a_name_has_something_to_see(name: str) -> None:
         )
 
 
+@pytest.mark.slow
 def test_no_single_character_that_is_invisible_makes_a_name() -> None:
     """This covers the assigned planes of Unicode: blanks, controls, marks, fillers, and halves of characters."""
     for char in map(chr, [*range(0x3400), *range(0xA000, 0x20000), *range(0xE0000, 0xE0200)]):

@@ -185,6 +185,7 @@ def test_nothing_is_written_or_deleted_through_a_link_or_in_a_folder_that_is_not
     assert everything(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_server_whose_cache_is_a_link_deletes_and_records_nothing(tmp_path: Path) -> None:
     """The server still answers requests."""
     home = tmp_path / "home"

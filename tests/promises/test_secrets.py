@@ -27,6 +27,7 @@ from inkbox_mcp.settings.options import Settings, SettingsError
 from inkbox_mcp.settings.sources import load
 from tests.support import faults
 from tests.support.agents import KEY, Agent, connect
+from tests.support.alike import ERAS_ALIKE
 from tests.support.catalogue import CATALOGUES
 from tests.support.faults import Fault, FaultyInkbox, faulty_inkbox, refusal
 from tests.support.processes import serve_http, stdio_agent
@@ -157,6 +158,7 @@ async def everything_said(agent: Agent, tool: Tool) -> str:
 
 
 @pytest.mark.parametrize("stalls", [False, True], ids=["answers", "stalls"])
+@ERAS_ALIKE
 async def test_no_fault_shows_the_key_or_logs_an_argument(
     stalls: bool, era: str, log: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,6 +183,7 @@ async def test_no_status_shows_the_key_or_logs_an_argument(era: str, log: pytest
     assert_hidden(log.text, but=SENTINEL)
 
 
+@ERAS_ALIKE
 async def test_an_answer_that_repeats_the_key_does_not_show_it(era: str, log: pytest.LogCaptureFixture) -> None:
     """Proxies repeat request headers in error pages, and debugging servers do so in any answer."""
     async with served(era) as (agent, inkbox):

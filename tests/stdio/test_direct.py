@@ -321,6 +321,7 @@ def test_the_end_of_input_is_heard_although_the_client_does_not_read(tmp_path: P
         session.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_request_that_is_called_like_a_notification_is_answered_by_the_sdk(tmp_path: Path) -> None:
     """The answer is an error, because no such request exists."""
     opening, request = legacy("2025-11-25"), rpc(id=9, method="notifications/cancelled", params={"requestId": 1})
@@ -329,7 +330,8 @@ def test_a_request_that_is_called_like_a_notification_is_answered_by_the_sdk(tmp
     assert (json.loads(answer)["id"], json.loads(answer)["error"]["code"]) == (9, -32601)
 
 
-@pytest.mark.parametrize("era", LATEST_ALIKE)
+@pytest.mark.slow
+@pytest.mark.parametrize("era", LATEST)
 def test_a_client_whose_name_is_no_utf8_is_served(era: str, tmp_path: Path) -> None:
     """The SDK accepts such a name, so a recording may contain it."""
     lines = [line.replace(b'"test"', b'"t\xff"') for line in opening(era)]

@@ -296,7 +296,14 @@ async def over_http(era: str, _: Path) -> AsyncGenerator[Client]:
         yield client
 
 
-@pytest.mark.parametrize("way", [within, extra_stdio, over_http], ids=lambda way: way.__name__)
+@pytest.mark.parametrize(
+    ("way", "era"),
+    [
+        *((way, era) for way in (within, over_http) for era in ("auto", "legacy")),
+        (extra_stdio, "auto"),
+        pytest.param(extra_stdio, "legacy", marks=pytest.mark.slow),
+    ],
+)
 async def test_the_longest_mail_reaches_its_tool_on_every_way(way: Any, era: str, tmp_path: Path) -> None:
     """Two bodies and twenty files of the most bytes; what is longer is explained by the tool."""
     file = url(bytes(MAX_DATA))

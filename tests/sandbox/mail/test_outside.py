@@ -249,7 +249,7 @@ LARGE: dict[str, Callable[[], bytes]] = {
 
 
 @GENERATIONS_ALIKE
-@pytest.mark.parametrize("name", choices(LARGE, {"attachments of 25 MB", "parameters of many parts"}))
+@pytest.mark.parametrize("name", choices(LARGE, {"attachments of 25 MB", "parameters of many parts", "long line"}))
 async def test_large_message_is_stored(alice: Person, store: Store, name: str) -> None:
     """And can be read."""
     delivered, _ = store.deliver(LARGE[name](), [alice.address])
