@@ -170,6 +170,7 @@ async def test_a_client_gets_the_tools_that_are_shown(generation: Any, tmp_path:
     assert [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in offered] == shown
 
 
+@pytest.mark.slow
 async def test_the_key_from_the_environment_reaches_the_api(tmp_path: Path) -> None:
     """The request also carries this project's name and version."""
     async with (

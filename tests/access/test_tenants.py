@@ -78,7 +78,7 @@ async def crowd(home: Path, count: int, rounds: int) -> None:
 
 async def test_tenants_at_once_see_only_what_is_theirs(tmp_path: Path) -> None:
     """All tenants use the same handle, so a mix-up would show another tenant's mailbox."""
-    await crowd(tmp_path, count=8, rounds=2)
+    await crowd(tmp_path, count=6, rounds=1)
 
 
 @pytest.mark.slow

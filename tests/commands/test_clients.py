@@ -261,12 +261,16 @@ async def test_a_server_that_starts_with_a_placeholder_for_the_key_is_sound_but_
 
 @pytest.mark.parametrize("env", [None, {}, {"INKBOX_API_KEY": " "}])
 async def test_a_key_that_is_missing_is_told_by_the_server(env: Any, home: Path) -> None:
-    """It may be in `~/.inkbox/config`, and a sandbox needs none."""
+    """Only the server knows whether it needs one."""
     write(home, entry(env=env))
     assert (await bad(machine(home)))["key"].found == "not set"
-    write(home, entry(env=env, args=[*SERVE[:2], "--sandbox", "--sandbox-db", ":memory:"]))
+
+
+async def test_a_key_that_is_elsewhere_or_not_needed_is_not_missed(home: Path) -> None:
+    """It may be in `~/.inkbox/config`, and a sandbox needs none."""
+    write(home, entry(env=None, args=[*SERVE[:2], "--sandbox", "--sandbox-db", ":memory:"]))
     assert not await bad(machine(home))
-    write(home, entry(env=env))
+    write(home, entry(env=None))
     (home / ".inkbox").mkdir()
     (home / ".inkbox" / "config").write_text(f"api_key = {KEY}\n")
     (home / ".inkbox" / "config").chmod(0o600)

@@ -27,7 +27,6 @@ from tests.support.faults import FINE, Fault, FaultyInkbox, Hold, faulty_inkbox,
 from tests.support.http_in_process import serve_in_process
 from tests.support.messages import CALL, CALL_HEADERS
 from tests.support.processes import PATIENCE, Running, serve_http
-from tests.support.shared_servers import SharedHTTP
 
 pytestmark = pytest.mark.posix
 
@@ -186,9 +185,9 @@ async def test_the_log_is_json_for_programs_with_the_id_that_a_request_came_with
     assert "very-secret" not in json.dumps(line)
 
 
-async def test_metrics_count_calls_and_requests(shared_http: SharedHTTP) -> None:
+async def test_metrics_count_calls_and_requests() -> None:
     """Calls have labels for tool and outcome, requests for operation and status; metrics need an option."""
-    async with httpx2.AsyncClient(base_url=shared_http()) as http:
+    async with faulty_inkbox() as inkbox, serve_here(inkbox) as http:
         assert (await http.get("/metrics")).status_code == 404
     async with faulty_inkbox() as inkbox, serve_here(inkbox, "--metrics", "--rate-limit", "2/h") as http:
         async with Client(f"{http.base_url}/mcp") as client:

@@ -227,6 +227,7 @@ async def test_the_page_serves_and_connects_over_http(tmp_path: Path) -> None:
         assert "invalid_token" in await run_shell(curl, origin, **{clients.TOKEN_VARIABLE: "wrong"})
 
 
+@pytest.mark.slow
 @pytest.mark.linux
 async def test_the_curl_of_operating_works_against_what_it_deploys(tmp_path: Path) -> None:
     """The token comes from the Secret, the options from the image and the ConfigMap."""

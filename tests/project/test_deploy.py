@@ -523,6 +523,7 @@ def test_the_entry_point_lets_http_be_reached_and_changes_nothing_else(
     assert ran.stdout.splitlines() == [*arguments, f"host={address or ''}"]
 
 
+@pytest.mark.slow
 async def test_a_client_that_starts_the_image_is_served_over_stdio(tmp_path: Path) -> None:
     """With `docker run -i --rm IMAGE`, no arguments, the server answers and has nothing to warn of."""
     variables = {"INKBOX_MCP_SANDBOX": "true", "INKBOX_MCP_SANDBOX_DB": ":memory:", **on_path(tmp_path)}

@@ -98,7 +98,7 @@ OWN = ["localhost", "LOCALHOST:1", "LocalHost.", "localhost.:8000", "127.0.0.1:"
 
 async def test_on_loopback_no_path_answers_another_host(shared_http: SharedHTTP) -> None:
     """A web page of another host must not read metrics or health either, and no answer is a redirect."""
-    server = Endpoint(shared_http("--metrics"))
+    server = Endpoint(shared_http())
     for path in ("/metrics", "/healthz", "/readyz", "/mcp", "/mcp/", "/nothing", "/healthz/"):
         for host in FOREIGN:
             status, headers, _ = await server.ask(get(path, f"Host: {host}"), "GET")
@@ -113,7 +113,7 @@ async def test_on_loopback_no_path_answers_another_host(shared_http: SharedHTTP)
 
 async def test_a_request_that_names_no_host_or_two_is_refused(shared_http: SharedHTTP) -> None:
     """Only health probes may omit it, with HTTP/1.0. A URL as the path is refused, because its host is not checked."""
-    server = Endpoint(shared_http("--metrics"))
+    server = Endpoint(shared_http())
     for path, status in (("/metrics", 421), ("/mcp", 421), ("/nothing", 421), ("/healthz", 200), ("/readyz", 200)):
         assert (await server.ask(get(path, version="1.0"), "GET"))[0] == status, path
     assert (await server.ask(get("/metrics", "Host: localhost", version="1.0"), "GET"))[0] == 200

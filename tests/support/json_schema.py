@@ -12,11 +12,12 @@ _STRICT = {
     "$ref": "https://json-schema.org/draft/2020-12/schema",
     "unevaluatedProperties": False,
 }
+_JUDGE = jsonschema.Draft202012Validator(_STRICT)
 
 
 def mistakes(schema: Any) -> list[str]:
     """Return the mistakes in a schema, with unknown keywords."""
-    found = jsonschema.Draft202012Validator(_STRICT).iter_errors(schema)  # pyright: ignore[reportUnknownMemberType]
+    found = _JUDGE.iter_errors(schema)  # pyright: ignore[reportUnknownMemberType]
     return [f"{error.json_path}: {error.message}" for error in found]
 
 

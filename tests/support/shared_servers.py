@@ -11,7 +11,7 @@ from tests.support.processes import COMMAND, PATIENCE, environment
 
 
 class SharedHTTP(Protocol):
-    """Returns the origin of a server on an empty sandbox. All tests of a worker share it and must not change it.
+    """Returns the origin of a server with metrics on an empty sandbox. All tests of a worker share and must not change it.
 
     The first call with given options and variables starts the server. It ends after the last test.
     """
@@ -39,7 +39,8 @@ def sharing(make_home: Callable[[], Path]) -> Generator[SharedHTTP]:
 @contextmanager
 def _serving(options: tuple[str, ...], env: dict[str, str]) -> Generator[str]:
     # The server need not wait for a balancer, even if a test has asked whether it is ready.
-    arguments = ("--http", "--port", "0", "--sandbox", "--sandbox-db", ":memory:", "--drain-timeout", "0", *options)
+    on_a_sandbox = ("--http", "--port", "0", "--sandbox", "--sandbox-db", ":memory:")
+    arguments = (*on_a_sandbox, "--drain-timeout", "0", "--metrics", *options)
     command = [*COMMAND, *arguments]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env) as process:
         try:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkbox_mcp.toolkit.paging import Item, matching
+from tests.support.alike import choices
 
 FIELDS = ("email_address", "display_name")
 ITEMS: list[Item] = [
@@ -144,7 +145,9 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 @pytest.mark.parametrize("name", ["Load Test", "L\u00f6ad T\u00e9st"], ids=ascii)
-@pytest.mark.parametrize("search", ["nothing", "load-test", "load-test-7@inkboxmail.com", "x " * 160])
+@pytest.mark.parametrize(
+    "search", choices(["nothing", "load-test", "load-test-7@inkboxmail.com", "x " * 160], {"nothing", "load-test"})
+)
 def test_a_search_costs_about_as_much_as_one_look_at_every_field(name: str, search: str) -> None:
     """All calls share one event loop, and a search reads all items."""
     items: list[dict[str, Any]] = [

@@ -9,6 +9,7 @@ import pytest
 from inkbox_mcp.calls import current
 from inkbox_mcp.sandbox import Generation
 from tests.support.agents import text
+from tests.support.alike import GENERATIONS_ALIKE
 from tests.support.inboxes import Inbox, inbox
 
 BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
@@ -109,7 +110,7 @@ async def test_what_is_left_out_names_the_tool_that_shows_it(generation: Generat
         assert "left out: get_message with its id and quoted=true shows them" in shown
 
 
-@BOTH
+@GENERATIONS_ALIKE
 async def test_a_result_is_about_as_long_as_was_asked_for(generation: Generation) -> None:
     """What stands beside the texts counts, or a conversation of links would never fit into a result."""
     links = " ".join(f"https://example.org/{number}/{'x' * 2_000}" for number in range(10))

@@ -173,6 +173,7 @@ BROKEN: dict[str, bytes] = {
 }
 
 
+@GENERATIONS_ALIKE
 @pytest.mark.parametrize("name", BROKEN)
 async def test_broken_message_is_stored_and_can_be_read(alice: Person, store: Store, name: str) -> None:
     """With a Message-ID, a sender, and text that JSON can hold; it can also be forwarded, found and downloaded."""
@@ -217,6 +218,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 }
 
 
+@GENERATIONS_ALIKE
 @pytest.mark.parametrize("name", BOMBS)
 async def test_bomb_is_refused_with_its_reason(alice: Person, store: Store, name: str) -> None:
     """By both ways in; nothing is stored."""
