@@ -11,7 +11,7 @@ from tests.support.processes import COMMAND, PATIENCE, environment
 
 
 class SharedHTTP(Protocol):
-    """Returns the origin of a server with metrics on an empty sandbox. All tests of a worker share and must not change it.
+    """Returns the origin of a server with metrics on an empty sandbox. A worker's tests share it and change nothing.
 
     The first call with given options and variables starts the server. It ends after the last test.
     """
