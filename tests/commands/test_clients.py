@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from inkbox_mcp.cli import main
 from inkbox_mcp.commands.checks import Check, as_json, as_text
 from inkbox_mcp.commands.client_files import ClientName, Machine
 from inkbox_mcp.commands.clients import examine_client
@@ -486,7 +487,7 @@ async def test_a_url_is_connected_to_as_cursor_does(home: Path) -> None:
 
 
 async def test_the_command_prints_the_checks(home: Path) -> None:
-    """It takes no options of a server, because the entry has its own."""
+    """As text or as JSON; the exit status tells scripts whether all passed."""
     system = "darwin" if sys.platform == "darwin" else "linux"
     ended = await run("doctor", "--client", "claude", home=home)
     assert (ended.status, ended.stderr) == (1, "")
@@ -495,9 +496,16 @@ async def test_the_command_prints_the_checks(home: Path) -> None:
     ended = await run("doctor", "--json", "--client", "claude", home=home)
     assert (ended.status, ended.stderr) == (0, "")
     assert json.loads(ended.stdout)["ok"] is True
-    ended = await run("doctor", "--client", "claude", "--sandbox", home=home)
-    assert (ended.status, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("inkbox-mcp: --client: ")
-    ended = await run("doctor", "--client", "other", home=home)
-    assert ended.status == 2
-    assert "choose from" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"), [(["claude", "--sandbox"], "inkbox-mcp: --client: "), (["other"], "choose from")]
+)
+def test_what_the_command_does_not_take_is_refused(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The entry of a client has the options of a server."""
+    assert main(["doctor", "--client", *arguments]) == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert says in written.err

@@ -124,7 +124,9 @@ server.wait()
 
 
 @pytest.mark.parametrize(
-    ("program", "calls"), [("raise SystemExit(3)", 0), (DIES_IN_THE_WAIT, 2)], ids=["at the start", "in the wait"]
+    ("program", "calls"),
+    [("raise SystemExit(3)", 0), pytest.param(DIES_IN_THE_WAIT, 2, marks=pytest.mark.slow)],
+    ids=["at the start", "in the wait"],
 )
 async def test_a_server_that_dies_ends_the_tour_with_status_1(
     program: str, calls: int, capsys: pytest.CaptureFixture[str]

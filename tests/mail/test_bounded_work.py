@@ -24,7 +24,7 @@ main()
 
 
 @pytest.mark.linux
-@pytest.mark.parametrize("size", [4_000, pytest.param(MAX_HTML, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [2_000, pytest.param(MAX_HTML, marks=pytest.mark.slow)])
 def test_bombs_hang_nothing_and_fill_no_memory(size: int) -> None:
     """They are read in a process that is killed if one of them hangs, and that has 1 GiB of memory."""
     names = [name for name, _ in bombs(size)]

@@ -242,6 +242,7 @@ async def test_no_more_calls_than_allowed_are_under_way_and_the_others_are_serve
         assert asked(inkbox) == [f"m{number}" for number in range(calls)]
 
 
+@pytest.mark.slow
 async def test_the_limit_is_an_option_of_the_command(tmp_path: Path) -> None:
     """A real process must apply the limit of its command line."""
     holds = [Hold() for _ in range(4)]

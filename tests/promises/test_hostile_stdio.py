@@ -395,8 +395,8 @@ def test_lines_may_end_as_they_do_elsewhere(server: Server, end: bytes) -> None:
 def test_very_many_lines_are_all_read(server: Server) -> None:
     """Invalid lines in between must not make the server skip a request."""
     good = rpc(id="many", method="tools/list", params=server.meta)
-    server.write(*[b"x", good, b"{}", b""] * 500)
-    assert Counter(answer["id"] for answer in server.answers(1500)) == {"many": 500, None: 1000}
+    server.write(*[b"x", good, b"{}", b""] * 200)
+    assert Counter(answer["id"] for answer in server.answers(600)) == {"many": 200, None: 400}
 
 
 def test_a_message_may_come_in_pieces(server: Server) -> None:

@@ -48,6 +48,7 @@ async def test_it_starts_and_lists_its_tools_without_a_key_and_explains_itself_o
         assert not (tmp_path / ".inkbox").exists()
 
 
+@pytest.mark.slow
 async def test_a_mailbox_survives_a_restart_and_is_seen_by_a_second_server(tmp_path: Path) -> None:
     """The sandbox is a file that several servers can share and that outlives them."""
     sandbox = ("--sandbox", "--sandbox-db", str(tmp_path / "shared.db"))
@@ -243,6 +244,7 @@ async def test_a_stray_print_does_not_reach_the_client(tmp_path: Path) -> None:
         assert printed in stderr
 
 
+@pytest.mark.slow
 async def test_each_call_is_logged_in_one_line_without_its_arguments_or_the_key(tmp_path: Path) -> None:
     """The line has tool, outcome, status and milliseconds; arguments and keys are private."""
     log = tmp_path / "log"

@@ -131,7 +131,8 @@ def test_calls_while_it_loads_are_neither_lost_nor_answered_twice(cut: int, tmp_
 HALF: dict[str, Any] = {"method": "tools/list", "more": "\ud83d"}
 
 
-@pytest.mark.parametrize("broken", choices([{"method": "ping", "params": []}, HALF], [HALF]))
+@pytest.mark.slow
+@pytest.mark.parametrize("broken", [{"method": "ping", "params": []}, HALF])
 def test_the_refusal_of_a_message_is_not_recorded_as_the_answer_to_an_open_request(
     broken: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -300,7 +300,7 @@ async def over_http(era: str, _: Path) -> AsyncGenerator[Client]:
     ("way", "era"),
     [
         *((way, era) for way in (within, over_http) for era in ("auto", "legacy")),
-        (extra_stdio, "auto"),
+        pytest.param(extra_stdio, "auto", marks=pytest.mark.slow),
         pytest.param(extra_stdio, "legacy", marks=pytest.mark.slow),
     ],
 )

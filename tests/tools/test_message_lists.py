@@ -10,6 +10,7 @@ import pytest
 
 from inkbox_mcp.sandbox import Generation
 from tests.support.agents import connect, text
+from tests.support.alike import GENERATIONS_ALIKE
 from tests.support.inboxes import Inbox, inbox
 
 BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
@@ -116,7 +117,7 @@ async def test_a_span_of_time_ends_with_its_last_day_or_moment(generation: Gener
             assert len(subjects(await desk.ask("list_messages", **arguments))) == number, arguments
 
 
-@BOTH
+@GENERATIONS_ALIKE
 @pytest.mark.parametrize("filters", [{}, {"sender": "ann"}, {"unread": True}, {"direction": "inbound"}])
 async def test_pages_together_are_the_whole_list(generation: Generation, filters: dict[str, Any]) -> None:
     """No message is missing or twice."""
@@ -130,7 +131,7 @@ async def test_pages_together_are_the_whole_list(generation: Generation, filters
             assert all(len(page["messages"]) <= limit for page in found)
 
 
-@BOTH
+@GENERATIONS_ALIKE
 @pytest.mark.parametrize("filters", [{}, {"sender": "ann"}])
 async def test_pages_neither_repeat_nor_skip_while_mail_comes_and_goes(
     generation: Generation, filters: dict[str, Any]
@@ -276,7 +277,7 @@ ORDINARY = (
 )
 
 
-@BOTH
+@GENERATIONS_ALIKE
 @pytest.mark.parametrize(("limit", "most"), [(25, 9_000), (100, 40_000)])
 async def test_a_page_of_ordinary_messages_is_small(generation: Generation, limit: int, most: int) -> None:
     """The sizes are printed with `pytest -s`."""

@@ -13,6 +13,7 @@ from mcp.types import ElicitRequestParams, ElicitResult
 from inkbox_mcp.sandbox import Generation
 from inkbox_mcp.toolkit.bounds import MAX_RESULT
 from tests.support.agents import Agent, connect, server_on, text
+from tests.support.alike import GENERATIONS_ALIKE
 from tests.support.humans import Human
 from tests.support.inboxes import inbox
 
@@ -44,7 +45,7 @@ async def test_a_message_is_read_as_data_between_marks(generation: Generation, e
         assert "written by a stranger" in message["text"][: found.start()]
 
 
-@BOTH
+@GENERATIONS_ALIKE
 async def test_the_parts_of_a_long_message_are_the_whole(generation: Generation) -> None:
     """`next_offset` leads from part to part; beyond the end there is nothing, and the result says so."""
     words = " ".join(f"word{number}" for number in range(2_000))
@@ -154,7 +155,7 @@ async def test_an_ordinary_mail_costs_little_beyond_its_text(generation: Generat
         assert beyond <= 1_500
 
 
-@BOTH
+@GENERATIONS_ALIKE
 async def test_the_largest_part_of_the_largest_mail_fits_into_a_result(generation: Generation) -> None:
     """Each character may take four bytes, and what is beside the text may be as long as it may be."""
     longest = {

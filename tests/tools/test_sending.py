@@ -12,6 +12,7 @@ from inkbox_mcp.sandbox import Generation
 from inkbox_mcp.sandbox.faults import Fault
 from inkbox_mcp.toolkit.plain_text import without_encoded_words
 from tests.support.agents import text
+from tests.support.alike import GENERATIONS_ALIKE
 from tests.support.inboxes import Inbox, inbox
 
 BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
@@ -84,7 +85,7 @@ async def test_an_answer_goes_to_the_sender_in_the_same_thread(generation: Gener
         assert again["thread_id"] == result["thread_id"]
 
 
-@BOTH
+@GENERATIONS_ALIKE
 async def test_an_answer_to_all_leaves_out_the_mailbox_itself(generation: Generation) -> None:
     """Each address is there once, whatever its case."""
     async with inbox(generation) as desk:
@@ -124,7 +125,7 @@ async def test_a_sender_without_an_address_is_not_answered(generation: Generatio
         assert await sent(desk) == []
 
 
-@BOTH
+@GENERATIONS_ALIKE
 async def test_a_forward_takes_the_attachments_with_it(generation: Generation) -> None:
     """It begins a new thread."""
     async with inbox(generation) as desk:
@@ -139,7 +140,7 @@ async def test_a_forward_takes_the_attachments_with_it(generation: Generation) -
         assert original["thread_id"] != first["thread_id"]
 
 
-@BOTH
+@GENERATIONS_ALIKE
 async def test_subjects_are_prefixed_once_and_fit(generation: Generation) -> None:
     """Whatever the language of the prefix."""
     async with inbox(generation) as desk:
@@ -226,7 +227,7 @@ async def test_a_message_that_has_just_left_is_not_shown_as_replayed(generation:
         assert (await desk.ask("send_message", to=TO, subject="Hello", text="Hi"))["replayed"]
 
 
-@BOTH
+@GENERATIONS_ALIKE
 async def test_an_idempotency_key_is_for_one_message(generation: Generation) -> None:
     """Another message under it is refused; so is an empty one."""
     async with inbox(generation) as desk:
@@ -321,7 +322,7 @@ async def test_without_an_answer_the_error_says_how_to_go_on(generation: Generat
         assert "may or may not have left" in text(result)
 
 
-@BOTH
+@GENERATIONS_ALIKE
 async def test_files_of_the_folder_are_attached(generation: Generation, tmp_path: Path) -> None:
     """By the name in it, or by the path that get_attachment shows; what is attached is shown."""
     (tmp_path / "invoice.pdf").write_bytes(b"%PDF-1.7 ...")
@@ -338,7 +339,7 @@ async def test_files_of_the_folder_are_attached(generation: Generation, tmp_path
         assert [each["filename"] for each in message["attachment_metadata"]] == ["invoice.pdf", "a.txt"]
 
 
-@BOTH
+@GENERATIONS_ALIKE
 async def test_a_file_can_be_passed_in_the_call(generation: Generation) -> None:
     """Without a folder, such as over HTTP."""
     content = base64.b64encode(b"a,b\n1,2\n").decode()
@@ -352,7 +353,7 @@ async def test_a_file_can_be_passed_in_the_call(generation: Generation) -> None:
         assert len(await sent(desk)) == 1
 
 
-@BOTH
+@GENERATIONS_ALIKE
 async def test_other_files_are_another_message(generation: Generation) -> None:
     """The same text with another file, or the same file under another name, is not a repetition."""
     async with inbox(generation) as desk:
