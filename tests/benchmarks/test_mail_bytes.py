@@ -16,6 +16,7 @@ from benchmarks.peers import agentmail
 from tests.support.correspondence import LETTERS
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "performance.md"
+README = Path(__file__).parent.parent.parent / "README.md"
 BLOCK = re.compile(r"(?<=<!-- mail bytes -->\n```text\n).*?(?=\n```)", re.DOTALL)
 UPDATE = bool(os.environ.get("UPDATE_SNAPSHOTS"))
 MOST = {"all results": 0.35, ALL: 0.5, ALL_OF_MAIL: 0.45, "get a code": 0.1}
@@ -54,6 +55,8 @@ def test_the_prose_beside_the_table_has_its_numbers() -> None:
     assert f"The results alone are at {results}." in document
     assert f"{told['tools, once'][0]} kB of {told[ALL][0]:.0f} in the `spec` generation" in document
     assert f"with {len(agentmail.tools())} tools" in document
+    assert "take [half the bytes](docs/performance.md) of AgentMail's tools" in README.read_text(encoding="utf-8")
+    assert total <= 0.5
     assert agentmail.tools().keys() >= agentmail.MAIL_TOOLS
 
 
