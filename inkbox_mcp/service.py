@@ -162,7 +162,8 @@ class Service:
             _log_call(tool, error.code, None, 0, caller.name)
             answer = Answer(error.explain(tool), meta={**machine_fields(error), "request_id": state.request_id})
             if self.tenants.keeps_calls:
-                self.tenants.keep(MadeCall(tool, None, error.code, answer.text, 0, self.client))
+                hidden = self.tenants.redaction_of(caller)
+                self.tenants.keep(MadeCall(tool, None, error.code, answer.text, 0, self.client, hidden))
             return answer
 
     async def call(
@@ -227,7 +228,7 @@ class Service:
                 self._metrics.call_ended(operation.name, outcome, None if waits else seconds)
                 _log_call(operation.name, outcome, state.status, seconds, caller.name)
                 if self.tenants.keeps_calls:
-                    hidden = api and api.redaction
+                    hidden = self.tenants.redaction_of(caller)
                     made = MadeCall(operation.name, arguments, outcome, told, seconds, self.client, hidden)
                     self.tenants.keep(made)
 

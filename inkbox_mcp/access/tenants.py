@@ -26,6 +26,7 @@ from inkbox_mcp.api.call_log import MadeCall
 from inkbox_mcp.api.connection import Connection, TransportFactory
 from inkbox_mcp.api.embedded import SandboxTransport
 from inkbox_mcp.api.generations import Generation, KnownGeneration
+from inkbox_mcp.api.redaction import Redaction
 from inkbox_mcp.errors import NotConfigured, OverLimit
 from inkbox_mcp.settings.credentials import SANDBOX_KEY, not_a_key, without_wrapping
 from inkbox_mcp.settings.options import Settings, SettingsError
@@ -111,6 +112,12 @@ class Tenants:
         await self._recipients.aclose()
         if self._limit:
             await self._limit.aclose()
+
+    def redaction_of(self, caller: Caller) -> Redaction:
+        """Return what hides the keys that are known to a call: this server's, and the request's, accepted or not."""
+        own = self._settings.api_key
+        known = (SANDBOX_KEY if self._settings.sandbox else None, own.get_secret_value() if own else None)
+        return Redaction(*known, *map(without_wrapping, caller.keys))
 
     def keep(self, call: MadeCall) -> None:
         """Let the embedded sandbox keep a call that has ended."""

@@ -34,7 +34,7 @@ class MadeCall:
         text: what the model was told of the error.
         seconds: that it took.
         client: what it calls itself; None if that is not known.
-        redaction: hides the caller's key; None if the call had none.
+        redaction: hides the keys that are known to the call; None if there are none.
         moment: when it ended, in microseconds since the epoch.
     """
 
@@ -83,14 +83,12 @@ def _shortened(value: Any, length: int, redaction: Redaction) -> Any:
         return _cut(value, length, redaction)
     try:
         text = json.dumps(value, ensure_ascii=False)
+        if len(text) > length:
+            return _cut(text, length, redaction)
+        # NaN and infinity are no JSON.
+        return redaction.hide(json.loads(_whole(text), parse_constant=str))
     except (RecursionError, ValueError):
         return "…"
-    # NaN and infinity are no JSON.
-    return (
-        redaction.hide(json.loads(_whole(text), parse_constant=str))
-        if len(text) <= length
-        else _cut(text, length, redaction)
-    )
 
 
 def _cut(text: str, length: int, redaction: Redaction) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 import httpx2
@@ -79,17 +79,23 @@ class SandboxTransport(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close the database when no thread uses it any more, even if this wait is cancelled."""
-        self._closed.set()
-        if self._opening is None or not self._opening.done() or _failed(self._opening):
-            return  # a thread that is still opening the database closes it
-        close = self._opening.result().store.close
         try:
+            # To keep a call that needed no request, the file may have to be opened first.
             if waited_for := {*self._under_way, *([self._keeping] if self._keeping else [])}:
                 await asyncio.wait(waited_for)
         except asyncio.CancelledError:
-            threading.Thread(target=close, daemon=True).start()
+            if close := self._end():
+                threading.Thread(target=close, daemon=True).start()
             raise
-        await anyio.to_thread.run_sync(close, abandon_on_cancel=True)
+        if close := self._end():
+            await anyio.to_thread.run_sync(close, abandon_on_cancel=True)
+
+    def _end(self) -> Callable[[], None] | None:
+        """Return what closes the database; None if it is not open. A thread that is still opening it closes it."""
+        self._closed.set()
+        if self._opening is None or not self._opening.done() or _failed(self._opening):
+            return None
+        return self._opening.result().store.close
 
     async def _open(self) -> "_Opened":
         if self._opening is None or (self._opening.done() and _failed(self._opening)):

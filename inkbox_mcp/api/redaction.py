@@ -19,15 +19,15 @@ _ESCAPE = re.compile(r"\\+u\{?([0-9a-f]{4})\}?|\\+x([0-9a-f]{2})")
 
 
 class Redaction:
-    """Hides one key.
+    """Hides keys.
 
     Args:
-        key: such as `ApiKey_<uuid>.<secret>`; None hides nothing.
+        keys: such as `ApiKey_<uuid>.<secret>`; None hides nothing.
     """
 
-    def __init__(self, key: str | None) -> None:
-        self._pieces = tuple(_pieces(key)) if key else ()
-        self._secret = key.rpartition(".")[2].encode() if key else b""
+    def __init__(self, *keys: str | None) -> None:
+        self._pieces = tuple(piece for key in keys if key for piece in _pieces(key))
+        self._secrets = tuple(key.rpartition(".")[2].encode() for key in keys if key)
 
     def finds(self, text: str) -> bool:
         """Whether a text shows the key or a piece of it."""
@@ -38,8 +38,8 @@ class Redaction:
         return plain != text and any(piece in plain for piece in self._pieces)
 
     def is_in(self, file: bytes) -> bool:
-        """Whether a file holds the key's secret part as it is; no model reads the notations of text out of a file."""
-        return self._secret != b"" and self._secret in file
+        """Whether a file holds a key's secret part as it is; no model reads the notations of text out of a file."""
+        return any(secret != b"" and secret in file for secret in self._secrets)
 
     def hide(self, data: Any) -> Any:
         """Replace each word that shows the key, in all strings of JSON data, names of fields included."""

@@ -8,10 +8,15 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 
+from inkbox_mcp.access.tenants import Caller
+from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.sandbox.calls import list_calls
+from inkbox_mcp.service import Service
 from inkbox_mcp.settings.credentials import SANDBOX_KEY
+from inkbox_mcp.settings.options import Settings
 from tests.support.agents import Agent, connect, connect_http
 from tests.support.processes import PATIENCE, serve_http, stdio_agent
 
@@ -90,6 +95,29 @@ async def test_the_key_is_in_no_call(path: Path) -> None:
         await agent.call("list_mailboxes", **{SANDBOX_KEY: SANDBOX_KEY})
     assert len(calls(path)) == 3
     assert SANDBOX_KEY not in json.dumps(calls(path))
+
+
+async def test_a_call_at_the_end_of_input_is_kept(tmp_path: Path) -> None:
+    """Although it needed no request, so that nothing had opened the file before."""
+    path = tmp_path / "x.db"
+    async with agent_of(path) as agent:
+        await agent.refused("get_mailbox", email_address=5)
+    assert [(each["tool"], each["outcome"]) for each in calls(path)] == [("get_mailbox", "invalid_arguments")]
+
+
+async def test_a_key_in_a_call_that_was_refused_is_hidden(path: Path) -> None:
+    """One that the request has, and the server does not take; and the server's own one for the real API."""
+    keys = [f"ApiKey_11111111-1111-4111-8111-111111111111.{name}-secret-indeed" for name in ("callers", "servers")]
+    service = Service(Settings(sandbox=True, sandbox_db=str(path), api_key=SecretStr(keys[1])))
+    caller = Caller(keys=(f'"{keys[0]}"',))
+    tool = service.catalogues.of("spec").tools["get_mailbox"]
+    async with service.tenants:
+        await service.call(tool, {"email_address": keys[0], keys[1]: keys[1]}, caller)
+        service.refuse(keys[0], NotConfigured(f"there is no {keys[1]}."), caller)
+    called, refused = calls(path)
+    assert (called["outcome"], called["arguments"]["email_address"]) == ("not_configured", "[API key]")
+    assert refused["tool"].startswith("[API key]")
+    assert "secret" not in json.dumps([called, refused])
 
 
 async def test_a_locked_file_loses_the_record_and_not_the_call(path: Path) -> None:
