@@ -58,6 +58,35 @@ async def test_what_an_agent_does_appears_without_a_reload(sandbox: WatchedSandb
     assert await page.evaluate("window.isTheSame")
 
 
+async def test_a_file_that_was_deleted_or_replaced_is_said(sandbox: WatchedSandbox, viewer: Viewer) -> None:
+    """The sandbox goes on with the old one, in which nothing will happen any more."""
+    await viewer.page.goto(sandbox.url)
+    await expect(viewer.page.get_by_text("No mailbox yet")).to_be_visible()
+    said = viewer.page.locator("#connection")
+    await expect(said).to_have_text("")
+    for file in sandbox.database.parent.glob(f"{sandbox.database.name}*"):
+        file.unlink()
+    await expect(said).to_contain_text("The database file was deleted or replaced.")
+    async with sandbox.agent() as agent:
+        await make_mailbox(agent)
+    await expect(said).to_contain_text("Start the sandbox again")
+    await expect(viewer.page.get_by_text("No mailbox yet")).to_be_visible()
+
+
+async def test_many_recipients_leave_room_for_the_message(sandbox: WatchedSandbox, viewer: Viewer) -> None:
+    """They are shown when they are asked for; the sandbox keeps a thousand."""
+    async with sandbox.agent() as agent:
+        await make_mailbox(agent)
+    others = ", ".join(f"person{number}@example.com" for number in range(2_000))
+    sandbox.deliver(mail(f"{SUPPORT}, {others}", "To all of us"))
+    page = viewer.page
+    await page.goto(sandbox.url)
+    await viewer.open_message("To all of us")
+    await expect(page.get_by_role("tab", name="As the agent sees it")).to_be_in_viewport()
+    await page.locator("#message-headers summary").click()
+    await expect(page.locator("#message-headers")).to_contain_text("person900@example.com")
+
+
 async def test_mail_from_the_form_reaches_the_agent(sandbox: WatchedSandbox, viewer: Viewer) -> None:
     """What is refused is said, and keeps what was written."""
     page = viewer.page

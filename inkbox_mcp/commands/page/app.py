@@ -1,5 +1,6 @@
 """The routes of the page, in front of those of the sandbox."""
 
+import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -26,11 +27,22 @@ from inkbox_mcp.sandbox.database import is_busy
 from inkbox_mcp.sandbox.mail.cursors import Cursor
 from inkbox_mcp.settings.options import Settings
 
+logger = logging.getLogger(__name__)
+
 MOST_ROWS = 200
 """Rows of a page of messages, at most; half of them if no other number is asked for."""
 SECONDS_TO_SEND = 20.0
 """Seconds for the body of a form."""
 
+_FAULTS_OF_FILES = {
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOTADB,
+}
+"""Whose message helps the person who looks; other errors are ours."""
 _STATIC = Path(__file__).parent / "static"
 _CURSOR: TypeAdapter[Any] = TypeAdapter(Cursor)
 _DETAILS = {
@@ -50,7 +62,7 @@ def create_page(store: Store, settings: Settings, api: ASGIApp) -> ASGIApp:
         settings: of the sandbox: its generation, and the names of its host.
         api: the sandbox.
     """
-    handlers: dict[Any, Any] = {HTTPException: _refused, sqlite3.OperationalError: _busy}
+    handlers: dict[Any, Any] = {HTTPException: _refused, sqlite3.Error: _failed}
     page = Starlette(routes=_Routes(store, settings).routes(), exception_handlers=handlers)
     page.router.redirect_slashes = False
     guarded = with_headers(Hosts(only_own(page), settings, refuse=problem))
@@ -69,11 +81,9 @@ class _Routes:
         self._store = store
         self._generation: Generation = settings.sandbox_generation
         database = settings.sandbox_db
-        self._sandbox: Item = {
-            "generation": self._generation,
-            "database": None if database == ":memory:" else str(Path(database).expanduser().absolute()),
-        }
-        self._reader = Reader(store)
+        file = None if database == ":memory:" else Path(database).expanduser().absolute()
+        self._sandbox: Item = {"generation": self._generation, "database": file and str(file)}
+        self._reader = Reader(store, file)
         self._agents = AgentsView(settings)
 
     def routes(self) -> list[Route]:
@@ -94,7 +104,8 @@ class _Routes:
         ]
 
     async def _state(self, _: Request) -> Response:
-        return _json({**self._sandbox, **await self._reader.read(overview)})
+        is_replaced = await self._reader.is_replaced()
+        return _json({**self._sandbox, "is_replaced": is_replaced, **await self._reader.read(overview)})
 
     async def _messages(self, request: Request) -> Response:
         limit, cursor = _limit(request), _cursor(request)
@@ -181,8 +192,11 @@ async def _refused(_: Request, error: HTTPException) -> Response:
     return problem(_DETAILS.get(error.detail, error.detail), error.status_code, error.headers)
 
 
-async def _busy(_: Request, error: sqlite3.OperationalError) -> Response:
-    """Answer 503 if another process locked the database for too long."""
-    if not is_busy(error):
+async def _failed(_: Request, error: sqlite3.Error) -> Response:
+    """Answer 503 if another process locked the database for too long, or say what is wrong with the file or disk."""
+    if isinstance(error, sqlite3.OperationalError) and is_busy(error):
+        return problem("The database is busy; try again.", 503)
+    if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in _FAULTS_OF_FILES:
         raise error
-    return problem("The database is busy; try again.", 503)
+    logger.error("The sandbox's database cannot be used: %s", error)
+    return problem(f"The sandbox's database cannot be used: {error}.", 500)

@@ -62,22 +62,23 @@ class Changes:
             await send({"type": "http.response.body", "body": part, "more_body": True})
 
         await write(_RETRY)
-        seen, spoken = None, anyio.current_time()
+        seen: tuple[int, bool] | None = None
+        spoken = anyio.current_time()
         while True:
             version = await self._version(seen)
-            if version != seen:
-                await write(b"event: change\ndata: %b\n\n" % json.dumps({"version": version}).encode())
+            if version and version != seen:
+                await write(b"event: change\ndata: %b\n\n" % json.dumps({"version": version[0]}).encode())
                 seen, spoken = version, anyio.current_time()
             elif anyio.current_time() - spoken >= SECONDS_BETWEEN_COMMENTS:
                 await write(b":\n\n")
                 spoken = anyio.current_time()
             await anyio.sleep(SECONDS_BETWEEN_LOOKS)
 
-    async def _version(self, seen: int | None) -> int | None:
+    async def _version(self, seen: tuple[int, bool] | None) -> tuple[int, bool] | None:
         try:
-            return await self._reader.read(version_of)
-        except sqlite3.OperationalError:
-            return seen  # a busy file; the next look tells
+            return await self._reader.read(version_of), await self._reader.is_replaced()
+        except sqlite3.Error:
+            return seen  # a busy or broken file; the next look tells
 
 
 def version_of(connection: sqlite3.Connection) -> int:

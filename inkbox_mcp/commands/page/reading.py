@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
@@ -22,10 +23,13 @@ class Reader:
 
     Args:
         store: the sandbox's.
+        file: of the store; None if it is in memory.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, file: Path | None = None) -> None:
         self._store = store
+        self._file = file
+        self._opened = _identity(file)
         self._turns = anyio.CapacityLimiter(READS_AT_ONCE)
 
     async def read(self, look: Callable[..., T], *arguments: object) -> T:
@@ -36,9 +40,22 @@ class Reader:
         """
         return await anyio.to_thread.run_sync(self._read, look, arguments, abandon_on_cancel=True, limiter=self._turns)
 
+    async def is_replaced(self) -> bool:
+        """Whether the file was deleted or replaced: the sandbox then goes on with the old one, which has no name."""
+        return await anyio.to_thread.run_sync(_identity, self._file, limiter=self._turns) != self._opened
+
     def _read(self, look: Callable[..., T], arguments: tuple[object, ...]) -> T:
         with self._store.reading() as connection:
             return look(connection, *arguments)
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    """Return what tells a file from another one of its name; None if there is none."""
+    try:
+        status = file.stat() if file else None
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if status else None
 
 
 def found(row: Item | None, what: str) -> Item:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inkbox_mcp.sandbox import Store
-from tests.sandbox.mail.people import Person
+from tests.sandbox.mail.people import Person, people
 from tests.support.looking import ORIGIN, Onlooker, looking_at
 
 POLICY = (
@@ -109,6 +109,17 @@ async def test_a_database_that_is_busy_for_too_long_is_said() -> None:
                 ended.set()
                 writer.join()
             await onlooker.see("state")
+
+
+async def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    """In a sentence, as other reasons; what is there can still be read."""
+    with Store(tmp_path / "x.db") as store:
+        async with people(store, "spec", "alice") as (alice,), looking_at(store) as onlooker:
+            with store.transaction() as connection:
+                connection.execute("PRAGMA max_page_count = 1")
+            answer = await onlooker.write(alice.address, text="x" * 1_000_000, status=500)
+            assert answer == {"detail": "The sandbox's database cannot be used: database or disk is full."}
+            assert await onlooker.rows(alice.address) == []
 
 
 async def test_other_faults_of_the_database_are_not_hidden(store: Store) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import anyio
 import httpx2
@@ -135,25 +135,25 @@ async def test_a_silent_stream_says_that_it_is_there(anyio_backend: object) -> N
     assert browser.sent[3:5] == [b":\n\n", b":\n\n"]
 
 
-class Busy(Reader):
-    """Finds the database busy at first."""
+class Unreadable(Reader):
+    """Finds the database busy at first, and then broken."""
 
-    is_busy = True
+    faults: ClassVar[list[sqlite3.Error]] = []
 
     async def read(self, look: Callable[..., T], *arguments: object) -> T:
-        """Read it the second time."""
-        if self.is_busy:
-            self.is_busy = False
-            raise sqlite3.OperationalError("database is locked")
+        """Read it the third time."""
+        if self.faults:
+            raise self.faults.pop()
         return await super().read(look, *arguments)
 
 
-async def test_a_busy_database_ends_no_stream() -> None:
+async def test_a_database_that_cannot_be_read_ends_no_stream() -> None:
     """The next look tells what has changed."""
+    Unreadable.faults[:] = [sqlite3.DatabaseError("malformed"), sqlite3.OperationalError("database is locked")]
     with Store(":memory:") as store:
         browser = Browser()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(browser.open, Changes(Busy(store)))
+            tasks.start_soon(browser.open, Changes(Unreadable(store)))
             await browser.has(3)
             browser.closed.set()
     assert browser.sent[2].startswith(b"event: change\n")

@@ -21,7 +21,7 @@ async def test_a_new_sandbox_shows_nothing(store: Store, generation: Generation,
     """The lists are there, and empty."""
     empty: dict[str, Any] = {"mailboxes": [], "deliveries": [], "calls": [], "limited": {"mailboxes": 0}}
     state = await onlooker.see("state")
-    assert state == {**state, "generation": generation, **empty}
+    assert state == {**state, "generation": generation, "is_replaced": False, **empty}
 
 
 async def test_mailboxes_of_all_organizations_are_shown_newest_first(store: Store, generation: Generation) -> None:

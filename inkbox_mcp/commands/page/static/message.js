@@ -19,6 +19,7 @@ import { fillMail, marksOf } from "./mail.js";
 import { ask, coalesced, get, messagePath } from "./requests.js";
 import { markCurrent, route, TABS } from "./route.js";
 
+const LONG = 600; // characters of a header that are not shown at once, such as those of many recipients
 const HEADERS = ["From", "To", "Cc", "Bcc", "Reply-To", "Date", "Message-ID"];
 
 let message = null; // asked for once: what was written does not change
@@ -56,7 +57,7 @@ function showMessage() {
   $("message-shown").hidden = false;
   $("message-heading").replaceChildren(foreign(row.subject || "(no subject)"));
   const shown = HEADERS.filter((name) => headers[name]);
-  const value = (name) => (name === "Date" ? when(row.created_at, true) : foreign(headers[name]));
+  const value = (name) => (name === "Date" ? when(row.created_at, true) : headerView(headers[name]));
   $("message-headers").replaceChildren(
     ...shown.flatMap((name) => [element("dt", {}, name), element("dd", {}, value(name))]),
   );
@@ -65,6 +66,11 @@ function showMessage() {
   showTab();
   if ($("message-heading").isWanted) $("message-heading").focus({ preventScroll: true });
   $("message-heading").isWanted = false;
+}
+
+function headerView(text) {
+  if (text.length <= LONG) return foreign(text);
+  return element("details", {}, element("summary", {}, foreign(`${text.slice(0, LONG / 4)}…`)), foreign(text));
 }
 
 function showThread() {

@@ -24,6 +24,8 @@ const LATEST = 8; // rows beside the mail
 
 let state = null;
 export const mailboxOf = (id) => state?.mailboxes.find((each) => each.id === id);
+/** Whether the file was deleted or replaced, so that agents use another one. */
+export const isReplaced = () => state?.is_replaced;
 export const mailboxes = () => state?.mailboxes ?? [];
 
 /** Returns the function that asks for the overview and shows it; `shown` is called after each time. */

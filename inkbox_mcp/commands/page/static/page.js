@@ -4,15 +4,20 @@ import { $, count, element, seen } from "./elements.js";
 import { toast, write } from "./form.js";
 import { clearMail, loadMail, loadOlder } from "./mail.js";
 import { currentTab, loadMessage, showNoMessage, showTab, tabs } from "./message.js";
-import { mailboxes, mailboxOf, overview } from "./overview.js";
+import { isReplaced, mailboxes, mailboxOf, overview } from "./overview.js";
 import { mailboxLink, markCurrent, messageLink, readRoute, route, TABS } from "./route.js";
 
 const MILLISECONDS_UNTIL_AGAIN = 1000;
 const TITLES = { webhooks: "Webhooks", calls: "Tool calls" };
 
+const LOST = "Connection lost. Trying again…";
+const REPLACED = "The database file was deleted or replaced. Start the sandbox again to see the new one.";
+
+let isLost = false;
 let hasOverview = false;
 const loadOverview = overview(() => {
   hasOverview = true;
+  showConnection();
   showRoute();
 });
 
@@ -103,6 +108,11 @@ function onKey(event) {
   event.preventDefault();
 }
 
+function showConnection() {
+  const said = isLost ? LOST : isReplaced() ? REPLACED : "";
+  if ($("connection").textContent !== said) $("connection").textContent = said;
+}
+
 function listen() {
   const events = new EventSource("/page/events");
   events.addEventListener("change", () => {
@@ -111,11 +121,13 @@ function listen() {
     loadMessage();
   });
   events.addEventListener("open", () => {
-    if ($("connection").textContent) toast("Connected again.");
-    $("connection").textContent = "";
+    if (isLost) toast("Connected again.");
+    isLost = false;
+    showConnection();
   });
   events.addEventListener("error", () => {
-    $("connection").textContent = "Connection lost. Trying again…";
+    isLost = true;
+    showConnection();
     // After an answer that is no stream, the browser does not try again by itself.
     if (events.readyState === EventSource.CLOSED) setTimeout(listen, MILLISECONDS_UNTIL_AGAIN);
   });
