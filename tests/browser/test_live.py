@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
+from inkbox_mcp.sandbox import Store
 from tests.support.agents import Agent
 from tests.support.viewers import Viewer, WatchedSandbox, free_port, mail, viewing, watched_sandbox
 
@@ -71,6 +72,30 @@ async def test_a_file_that_was_deleted_or_replaced_is_said(sandbox: WatchedSandb
         await make_mailbox(agent)
     await expect(said).to_contain_text("Start the sandbox again")
     await expect(viewer.page.get_by_text("No mailbox yet")).to_be_visible()
+
+
+async def test_a_sandbox_in_memory_says_how_calls_are_seen(tmp_path: Path, browser: Browser) -> None:
+    """Not by clients that ask it over HTTP, since the calls are not in its API."""
+    async with (
+        watched_sandbox(tmp_path, generation="identity", name=":memory:") as sandbox,
+        viewing(browser) as viewer,
+    ):
+        await viewer.page.goto(f"{sandbox.url}#/calls")
+        empty = viewer.page.locator("#no-calls")
+        await expect(empty).to_contain_text("in memory, so it records none")
+        await expect(empty.locator(".command")).to_have_text("inkbox-mcp sandbox --generation identity")
+
+
+async def test_a_call_that_was_cancelled_is_no_failure(sandbox: WatchedSandbox, viewer: Viewer) -> None:
+    """Nor is one that waits for the answer of a person; an error is."""
+    fields = {"tool": "wait_for_message", "arguments": "{}", "error_text": None, "duration_ms": 1.0, "client": None}
+    with Store(sandbox.database) as store:
+        store.keep_calls([{**fields, "outcome": each, "created_at": 1} for each in ("cancelled", "asked", "not_found")])
+    await viewer.page.goto(f"{sandbox.url}#/calls")
+    for outcome, count in {"cancelled": 0, "asked": 0, "not_found": 1}.items():
+        row = viewer.page.locator("#call-rows li").filter(has_text=outcome)
+        await expect(row).to_have_count(1)
+        await expect(row.locator(".chip.bad")).to_have_count(count)
 
 
 async def test_many_recipients_leave_room_for_the_message(sandbox: WatchedSandbox, viewer: Viewer) -> None:

@@ -90,9 +90,11 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def watched_sandbox(folder: Path, port: int = 0, generation: str = "spec") -> AsyncGenerator[WatchedSandbox]:
-    """Start a sandbox on a file in this folder."""
-    database = folder / "sandbox.db"
+async def watched_sandbox(
+    folder: Path, port: int = 0, generation: str = "spec", name: str = "sandbox.db"
+) -> AsyncGenerator[WatchedSandbox]:
+    """Start a sandbox on a file in this folder, or `:memory:`."""
+    database = Path(name) if name == ":memory:" else folder / name
     options = ("--port", str(port), "--db", str(database), "--generation", generation)
     async with start("sandbox", *options, home=folder) as process:
         while "its mailboxes and their mail: " not in (line := await process.line()):

@@ -171,12 +171,27 @@ function showCalls() {
     "no-calls",
     !state.calls.length,
     "No tool calls yet",
-    paragraph("Calls are recorded of clients whose server works on the file of this sandbox itself:"),
-    ...howToStart(),
+    ...howToRecord(),
   );
 }
 
-const resultOf = ({ outcome }) => ({ outcome, kind: outcome === "ok" ? "good" : "bad" });
+/** Returns how calls get here: a server that only knows the URL of this sandbox cannot record them. */
+function howToRecord() {
+  if (state.database) {
+    return [
+      paragraph("Calls are recorded of clients whose server works on the file of this sandbox itself:"),
+      ...howToStart(),
+    ];
+  }
+  const generation = state.generation === "spec" ? "" : ` --generation ${state.generation}`;
+  return [
+    paragraph("This sandbox is in memory, so it records none. Start it on a file instead:"),
+    command(`inkbox-mcp sandbox${generation}`),
+  ];
+}
+
+const KINDS = { ok: "good", asked: "", cancelled: "" };
+const resultOf = ({ outcome }) => ({ outcome, kind: KINDS[outcome] ?? "bad" });
 
 function fillCall(row, each) {
   fillEvent(row, {
