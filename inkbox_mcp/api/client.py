@@ -112,7 +112,7 @@ class InkboxAPI:
 
         Args:
             path: of the list.
-            read: reads the body; see `only`, without whose fields the answer does not show the generation.
+            read: reads the body; see `only`.
         """
         return await self._send("GET", path, read_list, from_json=read)
 

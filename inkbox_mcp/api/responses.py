@@ -57,15 +57,20 @@ def from_json(content: bytes) -> object:
 
 
 def only(*fields: str) -> FromJSON:
-    """Return a reader that leaves out all other fields of the objects in a list, which takes half of the time."""
-    kept = {name: core_schema.typed_dict_field(core_schema.any_schema(), required=False) for name in fields}
+    """Return a reader that leaves out all other fields of the objects in a list, which takes half of the time.
+
+    The first object stays whole: its fields show the API's generation.
+    """
+    whole = core_schema.any_schema()
+    kept = {name: core_schema.typed_dict_field(whole, required=False) for name in fields}
     item = core_schema.typed_dict_schema(kept, extra_behavior="ignore")
-    reader = SchemaValidator(core_schema.list_schema(item), core_schema.CoreConfig(cache_strings="keys"))
+    items = core_schema.tuple_schema([whole, item], variadic_item_index=1)
+    reader = SchemaValidator(items, core_schema.CoreConfig(cache_strings="keys"))
 
     def read(content: bytes) -> object:
         try:
-            return reader.validate_json(content)
-        except ValueError:  # something else, or not only characters
+            return [*reader.validate_json(content)]
+        except ValueError:  # an empty list, something else, or not only characters
             return from_json(content)
 
     return read

@@ -109,14 +109,16 @@ def test_what_is_no_character_hides_no_answer(written: bytes, read: object) -> N
 @pytest.mark.parametrize(
     ("written", "read"),
     [
-        (b'[{"a": 1, "b": [{"c": 2}]}, {"b": null, "b": "x"}, {}]', [{"b": [{"c": 2}]}, {"b": "x"}, {}]),
+        (b'[{}, {"a": 1, "b": [{"c": 2}]}, {"b": null, "b": "x"}, {}]', [{}, {"b": [{"c": 2}]}, {"b": "x"}, {}]),
+        (b'[{"a": 1, "b": 2}, {"a": 3, "b": 4}]', [{"a": 1, "b": 2}, {"b": 4}]),
+        (b"[]", []),
         (b'[{"a": 1, "b": "\\ud83d"}]', [{"a": 1, "b": "\ufffd"}]),
         (b'[{"a": 1}, "b"]', [{"a": 1}, "b"]),
         (b'{"a": 1, "b": 2}', {"a": 1, "b": 2}),
     ],
 )
 def test_a_reader_of_some_fields_leaves_out_the_others_of_a_list(written: bytes, read: object) -> None:
-    """What it cannot read is read as a whole."""
+    """What it cannot read is read as a whole, and so is the first object."""
     assert interpret(Received(200, {}, written), only("b")) == read
     assert interpret(Received(200, {}, written)) == json.loads(written.replace(b"\\ud83d", b"\\ufffd"))
 

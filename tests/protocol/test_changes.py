@@ -298,3 +298,18 @@ async def test_the_caller_of_a_stdio_client_is_the_only_one() -> None:
     assert service.discovery.open_to(LOCAL).generation == "spec"
     service.discovery.known(LOCAL).learn("identity")
     assert service.discovery.open_to(LOCAL).generation == "identity"
+
+
+@pytest.mark.parametrize(("tool", "completing"), [("list_mailboxes", "identities"), ("list_identities", "mailboxes")])
+async def test_a_list_that_completes_an_empty_one_shows_the_generation(tool: str, completing: str) -> None:
+    """Only some fields of its objects are read, but an organization may have nothing else."""
+    moved = {"email_address": "a@inkboxmail.com", "agent_handle": "a", "inbound_filter_mode": "blacklist"}
+
+    def inkbox(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json=[moved, moved] if request.url.path.endswith(completing) else [])
+
+    checked = Settings.model_validate({"api_key": KEY, "api_generation": "spec"})
+    service = Service(checked, lambda: httpx2.MockTransport(inkbox))
+    async with service.tenants:
+        assert (await service.call(service.discovery.open_to(LOCAL).tools[tool], {"search": "a"}, LOCAL)).data
+    assert service.discovery.known(LOCAL).value == "identity"
