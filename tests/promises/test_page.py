@@ -96,11 +96,14 @@ async def test_other_pages_cannot_use_what_they_cannot_read(site: str, store: St
             assert (await onlooker.http.get("/page/state", headers={"Sec-Fetch-Site": own})).status_code == 200
 
 
-async def test_the_api_behind_it_answers_whom_it_answered_before(store: Store) -> None:
-    """Programs call it by any name, with a key."""
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}])
+async def test_the_api_behind_it_refuses_web_pages_of_others_too(store: Store, headers: dict[str, str]) -> None:
+    """Everybody knows a key that works, so that a page whose name leads to this machine could read mail with it."""
     async with alice_seen(store, "spec") as (alice, onlooker):
-        key = {"X-API-Key": alice.client.headers["X-API-Key"], "Host": "inkbox.internal"}
-        assert (await onlooker.http.get("/api/v1/mail/mailboxes", headers=key)).status_code == 200
+        key = {"X-API-Key": alice.client.headers["X-API-Key"]}
+        for path in ("/api/v1/mail/mailboxes", "/sandbox/limits"):
+            assert (await onlooker.http.get(path, headers=key)).status_code == 200
+            assert (await onlooker.http.get(path, headers=key | headers)).status_code in {403, 421}
 
 
 async def all_answers(onlooker: Onlooker, address: str) -> list[str]:

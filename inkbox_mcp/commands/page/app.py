@@ -66,10 +66,12 @@ def create_page(store: Store, settings: Settings, api: ASGIApp) -> ASGIApp:
     page = Starlette(routes=_Routes(store, settings).routes(), exception_handlers=handlers)
     page.router.redirect_slashes = False
     guarded = with_headers(Hosts(only_own(page), settings, refuse=problem))
+    # Everybody knows a key that works: a web page whose name leads to this machine could read mail with it.
+    beside = Hosts(api, settings, refuse=problem)
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         is_page = scope["type"] == "http" and (scope["path"] == "/" or scope["path"].startswith("/page/"))
-        await (guarded if is_page else api)(scope, receive, send)
+        await (guarded if is_page else beside)(scope, receive, send)
 
     return dispatch
 

@@ -68,4 +68,4 @@ def _sentence(error: ValidationError) -> str:
     field = str(first["loc"][0]) if first["loc"] else "The form"
     is_address = field in {"from", "to"} and first["type"] == "string_pattern_mismatch"
     reason = "That is not an e-mail address" if is_address else _REASONS.get(first["type"], first["msg"])
-    return f"{_NAMES.get(field, field)}: {one_line(reason)[:200].rstrip('.')}."
+    return f"{_NAMES.get(field, field).capitalize()}: {one_line(reason)[:200].rstrip('.')}."
