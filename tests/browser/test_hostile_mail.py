@@ -147,7 +147,7 @@ async def test_hostile_mail_does_nothing(attacked: WatchedSandbox, trap: Trap, v
     await viewer.choose_tab("Text")
     await expect(page.get_by_role("tabpanel")).to_contain_text("<script>")
     assert page.url.removesuffix("/text") == address.removesuffix("/html")
-    assert [frame.url for frame in page.frames] == [page.url]
+    assert await page.evaluate("window.length") == 0  # frames
     assert page.context.pages == [page]
     assert dialogs == []
     assert await page.evaluate("[window.pwned, document.title]") == [None, f"{SUPPORT} – Inkbox sandbox"]

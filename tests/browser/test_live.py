@@ -125,7 +125,7 @@ async def test_mail_from_the_form_reaches_the_agent(sandbox: WatchedSandbox, vie
         await expect(dialog.get_by_label("To")).to_have_value(SUPPORT)
         await dialog.get_by_label("Subject").fill("Order 12")
         await dialog.get_by_label("Text").fill("Where is it?")
-        for wrong, reason in {"nobody@inkboxmail.com": "nobody@inkboxmail.com", "no address": "to: "}.items():
+        for wrong, reason in {"nobody@inkboxmail.com": "nobody@inkboxmail.com", "no address": "To: "}.items():
             await dialog.get_by_label("To").fill(wrong)
             await dialog.get_by_role("button", name="Send").click()
             await expect(dialog.get_by_role("alert")).to_contain_text(reason)
