@@ -18,7 +18,7 @@ import anyio
 from pydantic_core import to_json
 
 from inkbox_mcp.access.pins import PinnedAPI
-from inkbox_mcp.access.tenants import KEY_HEADER, LOCAL, Caller, Tenants
+from inkbox_mcp.access.tenants import KEY_HEADER, Caller, Tenants
 from inkbox_mcp.access.waits import Waits, unless
 from inkbox_mcp.api.call_log import MadeCall
 from inkbox_mcp.api.connection import TransportFactory
@@ -293,8 +293,7 @@ class Service:
         with self._waits.one_of(caller.name):
             call.begin_to_wait(seconds or 0, self.ending)
             with anyio.move_on_after(call.timeout + SECONDS_TO_ANSWER):
-                # Over stdio a call is cancelled when its client leaves, and a task that waits for that costs 5 kB.
-                return await (run() if caller is LOCAL else unless(caller.left, run, CallerLeft))
+                return await (unless(caller.left, run, CallerLeft) if caller.left else run())
         raise TimedOut(call.timeout)
 
     async def _run(self, operation: Operation[Any, Any], api: PinnedAPI, args: Args) -> Result:

@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
 
-import anyio
 from pydantic import SecretStr
 
 from inkbox_mcp.access.generations import recall, remember
@@ -47,8 +46,7 @@ class Caller:
         request_id: the caller's own id of the request.
         scopes: what the caller may do, of `inkbox_mcp.access.scopes`, with all that they include.
         principal: identifies the caller by key and account; None if the request has neither.
-        left: returns when nobody waits for the answer any more. Over stdio it never returns: there the call is
-            cancelled.
+        left: returns when nobody waits for the answer any more; None if the call is cancelled then.
     """
 
     keys: tuple[str, ...] = ()
@@ -56,7 +54,7 @@ class Caller:
     request_id: str | None = None
     scopes: frozenset[str] = EVERYTHING
     principal: str | None = None
-    left: Callable[[], Awaitable[None]] = field(default=anyio.sleep_forever, compare=False)
+    left: Callable[[], Awaitable[None]] | None = field(default=None, compare=False)
 
 
 LOCAL = Caller()

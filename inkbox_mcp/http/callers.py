@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from functools import partial
 
 import anyio
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -13,20 +12,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from inkbox_mcp.access.scopes import EVERYTHING, SCOPES, granted
 from inkbox_mcp.access.tenants import KEY_HEADER, Caller
 
-_LEFT = "inkbox_mcp.left"
+_GONE = "inkbox_mcp.gone"
 
 
 def caller(request: Request) -> Caller:
     """Return who sent a request. Without authentication, everybody may do everything."""
     keys, account = _identity(request)
-    user = request.scope.get("user")
+    user, gone = request.scope.get("user"), request.scope.get(_GONE)
     return Caller(
         tuple(keys),
         _name(keys or account),
         request.headers.get("x-request-id"),
         scopes=EVERYTHING if user is None else granted(user.scopes if isinstance(user, AuthenticatedUser) else ()),
         principal=json.dumps([keys, account]) if keys or account else None,
-        left=partial(_left, request.scope),
+        left=gone and gone.wait,
     )
 
 
@@ -48,16 +47,11 @@ def noticing_who_leaves(app: ASGIApp) -> ASGIApp:
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         gone = anyio.Event()
         try:
-            await app({**scope, _LEFT: gone}, receive, send)
+            await app({**scope, _GONE: gone}, receive, send)
         finally:
             gone.set()
 
     return wrapped
-
-
-async def _left(scope: Scope) -> None:
-    gone: anyio.Event = scope.get(_LEFT) or anyio.Event()
-    await gone.wait()
 
 
 def bound_to_keys(app: ASGIApp) -> ASGIApp:

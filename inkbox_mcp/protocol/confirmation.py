@@ -6,6 +6,7 @@ question, so that it counts for no other one; see `inkbox_mcp.toolkit.questions`
 `inkbox_mcp.protocol.answers`.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -110,15 +111,16 @@ class Confirmation:
                 answer.append(NO)
             tasks.cancel_scope.cancel()
 
-        async def give_up() -> None:
-            await caller.left()
+        async def give_up(left: Callable[[], Awaitable[None]]) -> None:
+            await left()
             answer.append(CANCEL)
             tasks.cancel_scope.cancel()
 
         with anyio.move_on_after(self._timeout):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(give_up)
                 tasks.start_soon(ask)
+                if caller.left:
+                    tasks.start_soon(give_up, caller.left)
         if not answer:
             raise Unanswered(self._timeout)
         return answer[0]
