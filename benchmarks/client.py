@@ -35,7 +35,7 @@ class Server:
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         assert process.stdin  # noqa: S101 - pipes were asked for
-        assert process.stdout  # noqa: S101
+        assert process.stdout  # noqa: S101 - pipes were asked for
         self.pid, self._log = process.pid, log
         self._stdin, self._stdout = process.stdin.fileno(), process.stdout.fileno()
         self._begun = b""

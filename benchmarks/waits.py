@@ -81,7 +81,7 @@ def side_by_side(server: Server, origin: str, waits: int, mailboxes: int, second
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=_ROOT) as other:  # noqa: S603 - our own
         try:
             assert other.stdin  # noqa: S101 - pipes were asked for
-            assert other.stdout  # noqa: S101
+            assert other.stdout  # noqa: S101 - pipes were asked for
             if other.stdout.readline() != "ready\n":
                 raise BenchmarkError("the requests with HTTPX2 failed")
             before = used(server.pid)

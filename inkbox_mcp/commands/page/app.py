@@ -22,7 +22,7 @@ from inkbox_mcp.commands.page.overview import overview
 from inkbox_mcp.commands.page.reading import Item, Reader
 from inkbox_mcp.commands.page.shown import AgentsView
 from inkbox_mcp.http.hosts import Hosts
-from inkbox_mcp.sandbox import Generation, Store
+from inkbox_mcp.sandbox import Store
 from inkbox_mcp.sandbox.database import is_busy
 from inkbox_mcp.sandbox.mail.cursors import Cursor
 from inkbox_mcp.settings.options import Settings
@@ -81,10 +81,9 @@ class _Routes:
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
-        self._generation: Generation = settings.sandbox_generation
         database = settings.sandbox_db
         file = None if database == ":memory:" else Path(database).expanduser().absolute()
-        self._sandbox: Item = {"generation": self._generation, "database": file and str(file)}
+        self._sandbox: Item = {"generation": settings.sandbox_generation, "database": file and str(file)}
         self._reader = Reader(store, file)
         self._agents = AgentsView(settings)
 

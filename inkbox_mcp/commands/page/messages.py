@@ -112,7 +112,7 @@ def _rows(connection: sqlite3.Connection, messages: Iterable[Item]) -> list[Item
     rows = [read_message(message) for message in messages]
     ids = list({row["thread_id"] for row in rows})
     threads = connection.execute(
-        "SELECT id, folder, (SELECT count(*) FROM messages WHERE thread_id = threads.id) AS size"  # noqa: S608
+        "SELECT id, folder, (SELECT count(*) FROM messages WHERE thread_id = threads.id) AS size"  # noqa: S608 - question marks
         f" FROM threads WHERE id IN ({', '.join('?' * len(ids))})",
         ids,
     )
