@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.sandbox.mail.webhook_receiver import receiving
-from tests.support.node import AXE, find_node, install, installed
+from tests.support.node import AXE, npm_folder
 from tests.support.shown_mailboxes import SUPPORT, fill
 from tests.support.viewers import Viewer, WatchedSandbox, viewing, watched_sandbox
 
@@ -24,11 +24,7 @@ JUDGE = """async () => {
 @pytest.fixture(scope="module")
 def axe(pytestconfig: pytest.Config) -> str:
     """The script of axe-core, installed once in pytest's cache."""
-    cache = pytestconfig.cache
-    assert cache is not None
-    folder = cache.mkdir("npm-axe")
-    if not installed(folder, AXE):
-        install(*find_node(), folder, AXE)
+    folder = npm_folder(pytestconfig, "npm-axe", AXE)
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 

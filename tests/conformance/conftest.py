@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.node import Program, find_node, install, installed
+from tests.support.node import PROGRAMS, Program, find_node, npm_folder
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -61,12 +61,8 @@ def serving(environment: dict[str, str], module: str, *arguments: str) -> Genera
 @pytest.fixture(scope="session")
 def program(pytestconfig: pytest.Config, environment: dict[str, str]) -> Program:
     """Return a function that runs a program of a pinned npm package, installed once in pytest's cache."""
-    node, npm = find_node()
-    cache = pytestconfig.cache
-    assert cache is not None
-    folder = cache.mkdir("npm")
-    if not installed(folder):
-        install(node, npm, folder)
+    node, _ = find_node()
+    folder = npm_folder(pytestconfig, "npm", PROGRAMS)
 
     def run(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         script = (folder / "node_modules" / ".bin" / name).resolve()

@@ -20,7 +20,7 @@ from deploy.installers.__main__ import main
 from tests.support import clients
 from tests.support.agents import Agent
 from tests.support.catalogue import SPEC
-from tests.support.node import HOSTS, find_node, install, installed, show_until
+from tests.support.node import HOSTS, find_node, npm_folder, show_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.linux]
 
@@ -41,12 +41,7 @@ console.log(JSON.stringify(await getMcpConfigForManifest(options)));
 @pytest.fixture(scope="module")
 def modules(pytestconfig: pytest.Config) -> Path:
     """The hosts' npm packages, installed once in pytest's cache without their scripts."""
-    cache = pytestconfig.cache
-    assert cache is not None
-    folder = cache.mkdir("npm-hosts")
-    if not installed(folder, HOSTS):
-        install(*find_node(), folder, HOSTS)
-    return folder / "node_modules"
+    return npm_folder(pytestconfig, "npm-hosts", HOSTS) / "node_modules"
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The identity generation of the sandbox's API, in this process."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -655,21 +655,29 @@ async def test_file_of_version_1_may_be_opened_by_the_identity_generation(versio
             assert (await client.delete(f"{IDENTITIES}/sales-agent")).status_code == 204
 
 
+def write_file(path: Path, version: int, scripts: Iterable[Iterable[str]], rows: str) -> None:
+    """Write a file as an earlier release left it."""
+    with closing(sqlite3.connect(path)) as other:
+        other.executescript("".join(statement for script in scripts for statement in script))
+        other.execute(f"PRAGMA user_version = {version}")
+        other.execute("PRAGMA application_id = 0x496E6B62")
+        other.executescript(rows)
+
+
 async def test_file_of_version_2_gets_mail(tmp_path: Path) -> None:
     """Its objects stay; a signing key that was not kept signs nothing until it is rotated."""
     path = tmp_path / "inkbox.db"
-    with closing(sqlite3.connect(path)) as other:
-        other.executescript("".join(statement for script in VERSION_2 for statement in script))
-        other.execute("PRAGMA user_version = 2")
-        other.execute("PRAGMA application_id = 0x496E6B62")
-        other.executescript(
-            "INSERT INTO organizations VALUES ('org_x', 1);"
-            "INSERT INTO identities VALUES ('00000000-0000-4000-8000-000000000001', 'org_x', 'sales', 'active', 1, 1,"
-            " NULL, 5);"
-            "INSERT INTO mailboxes (id, organization_id, local_part, identity_id, status, created_at, updated_at)"
-            " VALUES ('00000000-0000-4000-8000-000000000002', 'org_x', 'sales',"
-            " '00000000-0000-4000-8000-000000000001', 'active', 1, 1);"
-        )
+    write_file(
+        path,
+        2,
+        VERSION_2,
+        "INSERT INTO organizations VALUES ('org_x', 1);"
+        "INSERT INTO identities VALUES ('00000000-0000-4000-8000-000000000001', 'org_x', 'sales', 'active', 1, 1,"
+        " NULL, 5);"
+        "INSERT INTO mailboxes (id, organization_id, local_part, identity_id, status, created_at, updated_at)"
+        " VALUES ('00000000-0000-4000-8000-000000000002', 'org_x', 'sales',"
+        " '00000000-0000-4000-8000-000000000001', 'active', 1, 1);",
+    )
     with Store(path) as store:
         delivered, _ = store.deliver(b"Subject: Hi\r\n\r\nhi", ["sales@inkboxmail.com"])
         assert len(delivered) == 1
@@ -685,15 +693,14 @@ async def test_file_of_version_2_gets_mail(tmp_path: Path) -> None:
 async def test_file_of_version_3_gets_calls(tmp_path: Path) -> None:
     """Its mail stays, and can be unread."""
     path = tmp_path / "inkbox.db"
-    with closing(sqlite3.connect(path)) as other:
-        other.executescript("".join(statement for script in VERSION_3 for statement in script))
-        other.execute("PRAGMA user_version = 3")
-        other.execute("PRAGMA application_id = 0x496E6B62")
-        other.executescript(
-            "INSERT INTO organizations VALUES ('org_x', 1);"
-            "INSERT INTO mailboxes (id, organization_id, local_part, status, created_at, updated_at)"
-            " VALUES ('00000000-0000-4000-8000-000000000002', 'org_x', 'sales', 'active', 1, 1);"
-        )
+    write_file(
+        path,
+        3,
+        VERSION_3,
+        "INSERT INTO organizations VALUES ('org_x', 1);"
+        "INSERT INTO mailboxes (id, organization_id, local_part, status, created_at, updated_at)"
+        " VALUES ('00000000-0000-4000-8000-000000000002', 'org_x', 'sales', 'active', 1, 1);",
+    )
     call = {"tool": "x", "arguments": None, "outcome": "ok", "error_text": None, "duration_ms": 1.0, "client": None}
     with Store(path) as store:
         store.deliver(b"Subject: Hi\r\n\r\nhi", ["sales@inkboxmail.com"])

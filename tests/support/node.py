@@ -38,7 +38,7 @@ def find_node() -> tuple[Path, Path]:
     return node, npm
 
 
-def installed(folder: Path, packages: Packages = PROGRAMS) -> bool:
+def installed(folder: Path, packages: Packages) -> bool:
     """Return whether the exact versions are installed; npm writes this file last."""
     try:
         lock = json.loads((folder / "node_modules" / ".package-lock.json").read_text(encoding="utf-8"))
@@ -48,7 +48,16 @@ def installed(folder: Path, packages: Packages = PROGRAMS) -> bool:
     return all(found.get(f"node_modules/{name}") == version for name, version in packages.values())
 
 
-def install(node: Path, npm: Path, folder: Path, packages: Packages = PROGRAMS) -> None:
+def npm_folder(config: pytest.Config, name: str, packages: Packages) -> Path:
+    """Return a folder of pytest's cache with npm packages; they are installed once, without their scripts."""
+    assert config.cache is not None
+    folder = config.cache.mkdir(name)
+    if not installed(folder, packages):
+        install(*find_node(), folder, packages)
+    return folder
+
+
+def install(node: Path, npm: Path, folder: Path, packages: Packages) -> None:
     """Install the programs, or skip the test."""
     wanted = [f"{name}@{version}" for name, version in packages.values()]
     options = [
