@@ -87,7 +87,6 @@ class Tenants:
         self._connection = Connection(
             "http://sandbox" if settings.sandbox else settings.base_url,
             concurrency=settings.max_concurrency,
-            idle=16 if settings.http else 4,
             transport=transport,
             metrics=self._metrics,
         )

@@ -51,8 +51,6 @@ class Connection:
     Args:
         base_url: such as `https://inkbox.ai`, without a slash at its end.
         concurrency: the most requests under way at once.
-        idle: how many idle connections to keep. HTTPX2 scans them on every request, so keep few; with too few, some
-            requests reconnect.
         transport: makes the transport, for the in-process sandbox and for tests; None for the network.
         metrics: counts requests.
     """
@@ -62,13 +60,11 @@ class Connection:
         base_url: str,
         *,
         concurrency: int,
-        idle: int = 4,
         transport: TransportFactory | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._metrics = metrics or Metrics()
         self._base_url = base_url
-        self._idle = idle
         self._transport = transport
         self.turns = anyio.CapacityLimiter(concurrency)
         self.downloads = Downloads(base_url, self._open, self._metrics)
@@ -168,7 +164,7 @@ class Connection:
     def _over_the_network(self) -> httpx2.AsyncBaseTransport:
         from inkbox_mcp.api.network import over_the_network  # slow to import, and only the first request needs it
 
-        return over_the_network(self._base_url, self._idle)
+        return over_the_network(self._base_url)
 
 
 @contextmanager

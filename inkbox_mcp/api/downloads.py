@@ -56,7 +56,7 @@ def over_the_internet(origin: str) -> httpx2.AsyncBaseTransport:
     """Open a transport for one file, which connects to public addresses only, or goes through the proxy."""
     from inkbox_mcp.api.network import over_the_network  # slow to import, and few calls need it
 
-    return over_the_network(origin, 0, public=True)
+    return over_the_network(origin, public=True)
 
 
 class Downloads:

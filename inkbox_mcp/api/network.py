@@ -21,6 +21,7 @@ import httpx2
 
 from inkbox_mcp.api.framing import is_one_answer
 from inkbox_mcp.api.ip_addresses import why_not_public
+from inkbox_mcp.api.pool import SECONDS_KEPT, Pool
 from inkbox_mcp.errors import NotConfigured, NotFetched
 from inkbox_mcp.text import one_line
 
@@ -33,27 +34,33 @@ _MOST_ADDRESSES = 4
 """Addresses of a host that are tried."""
 
 
-def over_the_network(base_url: str, idle: int, *, public: bool = False) -> httpx2.AsyncBaseTransport:
-    """Open a transport to an API, with the proxy and the certificates that the environment names.
+def over_the_network(base_url: str, *, public: bool = False) -> Pool:
+    """Open connections to an API, with the proxy and the certificates that the environment names.
 
     Args:
         base_url: of the API, or of another server.
-        idle: how many idle connections to keep.
         public: whether to connect to public addresses only. A proxy looks up names itself, so there it has no effect.
 
     Raises:
         NotConfigured: the environment names a proxy or certificates that cannot be used.
     """
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=idle)
+    proxy = proxy_to(base_url)
     try:
-        proxy = proxy_to(base_url)
-        transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy)
+        certificates = httpx2.create_ssl_context()
+        return Pool(lambda: _one_connection(certificates, proxy, public=public))
     except ImportError:
         raise _bad_environment(
             "HTTPS_PROXY (or ALL_PROXY) names a SOCKS proxy, which needs the package socksio"
         ) from None
     except OSError as error:
         raise _bad_environment(f"the certificates that SSL_CERT_FILE names cannot be read ({_reason(error)})") from None
+
+
+def _one_connection(
+    certificates: ssl.SSLContext, proxy: httpx2.Proxy | None, *, public: bool
+) -> httpx2.AsyncHTTPTransport:
+    limits = httpx2.Limits(max_connections=1, keepalive_expiry=SECONDS_KEPT)
+    transport = httpx2.AsyncHTTPTransport(certificates, limits=limits, proxy=proxy)
     # HTTPX2's transport has no argument for the network backend.
     pool = transport._pool  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     backend = pool._network_backend  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
@@ -256,7 +263,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
         return not self._is_whole or self._is_readable()
 
     def _is_readable(self) -> bool:
-        """Whether bytes or an end are in the socket. The pool asks for every idle connection, twice for a request."""
+        """Whether bytes or an end are in the socket. HTTPX2 asks twice for a request."""
         fd = self._socket.fileno() if self._socket else -1
         if fd < 0 or not hasattr(select, "poll"):  # closed, or on Windows
             return bool(self._stream.get_extra_info("is_readable"))

@@ -131,7 +131,7 @@ async def _network(base_url: str) -> list[Check]:
     url = urlsplit(base_url)
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
     try:
-        await over_the_network(base_url, idle=0).aclose()
+        await over_the_network(base_url).aclose()
         if proxy := proxy_to(base_url):
             return [Check("network", True, f"through the proxy {proxy.url.host}")]
     except InkboxError as error:

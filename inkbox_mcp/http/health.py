@@ -74,7 +74,7 @@ async def _reach(base_url: str) -> str:
     try:
         with anyio.fail_after(SECONDS_TO_REACH):
             # Only the status: the body might be large, or endless.
-            async with over_the_network(base_url, idle=0) as http:
+            async with over_the_network(base_url) as http:
                 answer = await http.handle_async_request(httpx2.Request("GET", base_url))
                 await answer.aclose()
                 return "failing" if answer.status_code >= 500 else "reachable"

@@ -144,7 +144,7 @@ class IssuerKeys:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         transport = self._transport() if self._transport else None
         # A proxy could read and change what plain http fetches from this machine.
-        here = over_the_network("http://localhost", idle=0)
+        here = over_the_network("http://localhost")
         mounts = {f"all://{host}": here for host in LOOPBACK_NAMES} if transport is None else None
         client = httpx2.AsyncClient(transport=transport, mounts=mounts, timeout=SECONDS_TO_FETCH, headers=headers)
         async with client as http:

@@ -113,7 +113,7 @@ async def test_the_first_recipient_that_is_not_allowed_is_named() -> None:
 
 async def test_the_api_itself_limits_nobody() -> None:
     """The limits are the server's own."""
-    api = InkboxAPI(Connection("http://sandbox", concurrency=1, idle=1), None)
+    api = InkboxAPI(Connection("http://sandbox", concurrency=1), None)
     api.permit_recipients(["anybody"])
     await api.count_recipients(10**6)
 
