@@ -102,7 +102,7 @@ class Args(BaseModel):
         """Bring a value into the form of its type; the limits hold for what comes out, too."""
         form = _forms(cls)[str(info.field_name)]
         meant = understood(value, form)
-        if meant is not value and (problem := excess(meant, form.most_bytes)):
+        if meant is not value and (problem := excess(meant, form.most_bytes, form.most_items)):
             raise ValueError(problem)
         return meant
 
@@ -134,7 +134,10 @@ def checked(model: type[A], tool: str, given: Mapping[str, Any]) -> A:
         raise InvalidArguments(partial(_too_many, model, tool, given))
     forms, other = _forms(model), Form()
     too_large = {
-        name: problem for name, value in given.items() if (problem := excess(value, forms.get(name, other).most_bytes))
+        name: problem
+        for name, value in given.items()
+        for form in [forms.get(name, other)]
+        if (problem := excess(value, form.most_bytes, form.most_items))
     }
     try:
         return model.model_validate({**given, **dict.fromkeys(too_large, _TOO_LARGE)})

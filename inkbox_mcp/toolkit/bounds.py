@@ -18,7 +18,7 @@ MAX_STRING = 4096
 """The most bytes of a string in UTF-8, where its type has no `MaxBytes`. The longest is a URL of 2,048 characters."""
 
 MAX_ITEMS = 64
-"""The most items of a list. The longest useful ones have 50 messages or recipients."""
+"""The most items of a list whose type has no `max_length`."""
 
 MAX_PROBLEMS = 10
 """The most problems that one error names. A model corrects these, and gets the others in the next answer."""
@@ -43,7 +43,7 @@ class MaxBytes:
     most: int
 
 
-def excess(value: object, most: int = MAX_STRING) -> str | None:
+def excess(value: object, most: int = MAX_STRING, most_items: int = MAX_ITEMS) -> str | None:
     """Explain why the value of an argument is too large; return None if it is not.
 
     Objects are not inspected, because no tool takes them.
@@ -51,12 +51,13 @@ def excess(value: object, most: int = MAX_STRING) -> str | None:
     Args:
         value: of the argument.
         most: bytes of a string, also of one in a list.
+        most_items: of a list.
     """
     match value:
         case str() if _is_long(value, most):
             return f"must be at most {most:,} bytes"
-        case list() if len(items := cast("list[object]", value)) > MAX_ITEMS:
-            return f"must have at most {MAX_ITEMS} items, not {len(items):,}"
+        case list() if len(items := cast("list[object]", value)) > most_items:
+            return f"must have at most {most_items} items, not {len(items):,}"
         case list():
             long = (place for place, item in enumerate(cast("list[object]", value)) if _is_long(item, most))
             place = next(long, None)

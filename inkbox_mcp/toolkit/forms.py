@@ -11,7 +11,9 @@ from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
-from inkbox_mcp.toolkit.bounds import MAX_STRING, MaxBytes
+from pydantic.fields import FieldInfo
+
+from inkbox_mcp.toolkit.bounds import MAX_ITEMS, MAX_STRING, MaxBytes
 
 _BLANKS = "\t\n\v\f\r \xa0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """Spaces of all scripts, and what moves to another place on a page. The others of `str.strip` are hidden characters."""
@@ -35,12 +37,14 @@ class Form:
         items: the form of the items of an argument that takes a list, and no text beside it.
         separable: whether one text can contain several values of the type.
         most_bytes: of a text, or of each item of a list.
+        most_items: of a list.
     """
 
     words: tuple[str, ...] = ()
     items: "Form | None" = None
     separable: bool = False
     most_bytes: int = MAX_STRING
+    most_items: int = MAX_ITEMS
 
 
 def form_of(kind: Any, metadata: Iterable[object] = ()) -> Form:
@@ -59,9 +63,15 @@ def form_of(kind: Any, metadata: Iterable[object] = ()) -> Form:
     ((arm, found),) = arms
     if get_origin(arm) is list and get_args(arm):
         items = form_of(get_args(arm)[0])
-        return Form(items=items, most_bytes=items.most_bytes)
+        return Form(items=items, most_bytes=items.most_bytes, most_items=_most_items(found))
     most = next((bound.most for bound in found if isinstance(bound, MaxBytes)), MAX_STRING)
     return Form(separable=Separable.BY_COMMAS in found, most_bytes=most)
+
+
+def _most_items(metadata: Iterable[object]) -> int:
+    """Return the `max_length` of a list's type."""
+    bounds = (bound for part in metadata for bound in (part.metadata if isinstance(part, FieldInfo) else [part]))
+    return next((most for bound in bounds if (most := getattr(bound, "max_length", None)) is not None), MAX_ITEMS)
 
 
 def understood(value: object, form: Form) -> object:

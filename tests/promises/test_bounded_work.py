@@ -181,7 +181,7 @@ def test_a_type_may_take_more_than_others_and_what_is_larger_is_never_validated(
     assert "line: must be at most 4,096 bytes" in str(caught.value)
     with pytest.raises(InvalidArguments, match="files: must be at most 10,000 bytes"):
         get_long.parse({"body": "x", "files": json.dumps([most, most])})
-    with pytest.raises(InvalidArguments, match="files: must have at most 64 items, not 65"):
+    with pytest.raises(InvalidArguments, match="files: must have at most 9 items, not 65"):
         get_long.parse({"body": "x", "files": ["x"] * (MAX_ITEMS + 1)})
     with pytest.raises(InvalidArguments, match="unknown argument 'x'"):
         get_long.parse({"body": "x", "x": most})
@@ -191,8 +191,27 @@ def test_a_type_may_take_more_than_others_and_what_is_larger_is_never_validated(
 def test_a_value_that_is_too_large_is_named_beside_what_else_is_wrong() -> None:
     """The model learns about all mistakes from a single call."""
     message = complaint("create_webhook", {"email_address": "x" * 5000, "event_types": ["x"] * 65, "evil": 1})
-    for part in ("email_address: must be", "event_types: must have at most 64", "'evil'", "webhook_url: is required"):
+    for part in (
+        "email_address: must be",
+        "event_types: must have at most 20 items",
+        "'evil'",
+        "webhook_url: is required",
+    ):
         assert part in message
+
+
+def test_a_list_that_is_too_long_is_answered_with_the_number_that_its_argument_takes() -> None:
+    """A model that cuts it to that number is right at once, however long it was."""
+    limits = {
+        (tool, name): int(found[1])
+        for tool, operation in OPERATIONS.items()
+        for name, schema in operation.args.model_json_schema()["properties"].items()
+        if (found := re.search(r"'maxItems': ([0-9]+)", str(schema)))
+    }
+    assert len(limits) >= 8
+    for (tool, name), most in limits.items():
+        for number in (most + 1, MAX_ITEMS, MAX_ITEMS + 1, 5000):
+            assert f"{name}: must have at most {most} items, not {number:,}" in complaint(tool, {name: ["x"] * number})
 
 
 # Over the wire, because JSON parsing and the SDK handle a message before the checks of arguments.
