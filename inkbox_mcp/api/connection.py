@@ -113,8 +113,9 @@ class Connection:
         try:
             # After a lost POST, a lookup needs time too.
             remaining = max(call.remaining * (0.6 if method == "POST" else 1), 0.001)
-            # Connecting must time out before the call does: only then is it certain that nothing was sent.
-            timeout = httpx2.Timeout(remaining, connect=min(CONNECT_SECONDS, remaining * 0.9))
+            # Connecting must time out before the call does: only then is it certain that nothing was sent. All else may
+            # take as long as the call, and timers of its own would only cost time.
+            timeout = httpx2.Timeout(None, connect=min(CONNECT_SECONDS, remaining * 0.9))
             with self._observed(method, path, attempt) as exchange, anyio.fail_after(remaining):
                 # The default, ASCII alone, is five times as fast, and attachments are large.
                 content = None if body is None else json.dumps(body, separators=(",", ":"), allow_nan=False).encode()

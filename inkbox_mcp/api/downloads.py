@@ -136,7 +136,7 @@ class Downloads:
         if attempt > 1:
             self._metrics.request_retried(_OPERATION)
         started, scheme_and_host = perf_counter(), _written(target)
-        timeout = httpx2.Timeout(remaining, connect=min(_CONNECT_SECONDS, remaining * 0.9))
+        timeout = httpx2.Timeout(None, connect=min(_CONNECT_SECONDS, remaining * 0.9))
         request = httpx2.Request("GET", target, headers=_HEADERS, extensions={"timeout": timeout.as_dict()})
         with client_span("GET", scheme_and_host, "/{}", attempt - 1) as exchange:
             try:
