@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -139,6 +140,7 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     return date and max(0.0, round((date - (now or datetime.now(UTC))).total_seconds(), 1))
 
 
+@lru_cache(maxsize=16)  # answers that come within a second have the same
 def http_date(value: str | None) -> datetime | None:
     """Read an HTTP date; None if it is missing or invalid."""
     try:
