@@ -58,6 +58,52 @@ def test_the_readme_documents_every_error_code() -> None:
         assert f"`{kind}`" in README
 
 
+SANDBOX: dict[str, Any] = {"sandbox": True, "sandbox_db": ":memory:"}
+WHOAMI: tuple[str, dict[str, Any]] = ("whoami", {})
+MAILBOX: tuple[str, dict[str, Any]] = ("create_mailbox", {"agent_handle": "sales-agent", "email_local_part": "a"})
+WITH_FILE: tuple[str, dict[str, Any]] = (
+    "send_message",
+    {"email_address": "a", "to": ["b@example.com"], "subject": "x", "text": "x", "attachments": ["a.txt"]},
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "calls", "code", "told"),
+    [
+        ({**SANDBOX, "rate_limit": "1/h"}, [WHOAMI, WHOAMI], "rate_limited", "the caller is over `--rate-limit`"),
+        ({"api_key": None}, [WHOAMI], "not_configured", "missing, or cannot be used: an Inkbox key (the server's,"),
+        ({"api_key": "ApiKey_..."}, [WHOAMI], "not_configured", "missing, or cannot be used: an Inkbox key"),
+        (
+            {"api_key": None, "http": True, "per_request_keys": True},
+            [WHOAMI],
+            "not_configured",
+            "or with `--per-request-keys` the request's",
+        ),
+        (SANDBOX, [MAILBOX, WITH_FILE], "not_configured", "the folder of `--attachments-dir`"),
+        ({"sandbox": True, "sandbox_db": "/dev/null/x.db"}, [WHOAMI], "not_configured", "the sandbox's file"),
+        ({}, [WHOAMI], "not_configured", "a proxy or certificates that the environment names"),
+    ],
+    ids=["rate", "no key", "a placeholder", "a request's key", "folder", "file", "proxy"],
+)
+async def test_the_readme_says_which_errors_are_not_about_an_answer_of_the_api(
+    settings: dict[str, Any],
+    calls: list[tuple[str, dict[str, Any]]],
+    code: str,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They have no status. The last of the calls fails."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:none")
+    (row,) = [line for line in README.splitlines() if line.startswith("| ") and f"`{code}`" in line.split("|")[1]]
+    assert told in row
+    async with connect(**settings) as agent:
+        *earlier, last = calls
+        for tool, arguments in earlier:
+            await agent.ask(tool, **arguments)
+        meta = (await agent.call(last[0], **last[1])).meta or {}
+    assert (meta["code"], meta.get("status")) == (code, None)
+
+
 def test_every_promise_names_the_tests_that_attack_it() -> None:
     """Each such file of tests belongs to a promise, too."""
     security = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
