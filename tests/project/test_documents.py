@@ -58,6 +58,24 @@ def test_the_readme_documents_every_error_code() -> None:
         assert f"`{kind}`" in README
 
 
+def test_the_readme_says_what_the_pages_of_each_list_have() -> None:
+    """Not all lists can be counted, or show whole objects."""
+    text = " ".join(README.split())
+    assert "at most 200 identities or mailboxes, or 100 messages or conversations, a page" in text
+    assert "Of identities and mailboxes, `total` counts the matches and `of` all, `limited_to`" in text
+    most = {"list_identities": 200, "list_mailboxes": 200, "list_messages": 100, "list_threads": 100}
+    lists = [
+        tool
+        for tool in EVERY.values()
+        if "next_cursor" in tool.result.model_fields and "limit" in tool.args.model_fields
+    ]
+    assert {tool.name for tool in lists} == {*most}
+    for tool in lists:
+        assert tool.input_schema["properties"]["limit"]["maximum"] == most[tool.name]
+        is_counted = {"total", "of", "limited_to"} <= {*tool.output_schema["properties"]}
+        assert is_counted is ("details" in tool.args.model_fields) is (most[tool.name] == 200)
+
+
 SANDBOX: dict[str, Any] = {"sandbox": True, "sandbox_db": ":memory:"}
 WHOAMI: tuple[str, dict[str, Any]] = ("whoami", {})
 MAILBOX: tuple[str, dict[str, Any]] = ("create_mailbox", {"agent_handle": "sales-agent", "email_local_part": "a"})
