@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from inkbox_mcp.cache.place import directory
 from inkbox_mcp.cache.writing import MOST_KEPT, keep
 from tests.support.alike import choices
 from tests.support.processes import COMMAND, PATIENCE, environment
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="nothing is kept
 HELLO = b'{"jsonrpc":"2.0","id":0,"method":"ping"}\n'
 OWN = f"{7:032x}"
 OTHER = f"{8:032x}"
+ROOT = Path(__file__).parent.parent.parent
 
 
 def serve(home: Path, **variables: str) -> None:
@@ -28,6 +30,28 @@ def serve(home: Path, **variables: str) -> None:
         command, input=HELLO, capture_output=True, env=environment(home, **variables), timeout=PATIENCE, check=True
     )
     assert (ended.stdout.count(b"\n"), ended.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "place"),
+    [
+        ("linux", {}, "~/.cache/inkbox-mcp"),
+        ("linux", {"XDG_CACHE_HOME": "/x"}, "/x/inkbox-mcp"),
+        ("darwin", {}, "~/Library/Caches/inkbox-mcp"),
+    ],
+)
+def test_the_documents_say_where_the_cache_is(
+    platform: str, variables: dict[str, str], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SECURITY.md for those who audit it, docs/clients.md for those who delete it."""
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for name, value in {"HOME": "/home/ann", **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert directory() == place.replace("~", "/home/ann")
+    told = "$XDG_CACHE_HOME" if variables else place
+    assert f"`{told}`" in (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    assert variables or f"`{place}`" in (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
 
 
 def everything(place: Path) -> dict[str, int]:
