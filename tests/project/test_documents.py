@@ -16,6 +16,7 @@ from tests.support.humans import ADDRESS, Desk, Human
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), ROOT / "benchmarks" / "README.md"]
 EXAMPLE = json.loads((ROOT / "claude_desktop_config.example.json").read_text(encoding="utf-8"))
 
 
@@ -132,6 +133,23 @@ def test_every_promise_names_the_tests_that_attack_it() -> None:
     there = {path.name for path in (ROOT / "tests" / "promises").glob("test_*.py")}
     there -= {"test_catalogue.py", "test_converters.py", "test_journeys.py"}  # promises of README
     assert {name for names in named for name in names} == there
+
+
+def test_every_link_of_a_document_leads_somewhere() -> None:
+    """To a file that is there, and to a heading that it has."""
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", document.read_text(encoding="utf-8")):
+            name, _, heading = target.partition("#")
+            file = document.parent / name if name else document
+            assert file.exists(), f"{document.name}: {target}"
+            assert not heading or heading in headings(file.read_text(encoding="utf-8")), f"{document.name}: {target}"
+
+
+def headings(document: str) -> set[str]:
+    """Return the names by which links lead to the headings, as GitHub makes them."""
+    without_code = re.sub(r"^```.*?^```", "", document, flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^#+ (.*)", without_code, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
 UNWATCHED = " ".join(README.split("For an agent that nobody watches,")[1].split("\n\n")[0].split())
