@@ -1,4 +1,4 @@
-"""The processor time of waiting for messages, beside the bare requests: `python -m benchmarks.waits` takes two minutes.
+"""The processor time of waiting for messages, beside the bare requests: `python -m benchmarks.waits` takes 3 minutes.
 
 This server, started as clients do, gets calls that wait for mail that does not come. At the same time another process
 asks the same Inkbox with HTTPX2 and nothing else, as often as one of the waits of each mailbox needs it.
