@@ -2,12 +2,14 @@
 
 import json
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from inkbox_mcp.cli import main
 from inkbox_mcp.settings.options import options
 from inkbox_mcp.toolkit.operation import Operation
 from tests.support.agents import connect
@@ -150,6 +152,19 @@ def headings(document: str) -> set[str]:
     without_code = re.sub(r"^```.*?^```", "", document, flags=re.MULTILINE | re.DOTALL)
     found = re.findall(r"^#+ (.*)", without_code, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+async def test_the_readmes_way_to_deliver_mail_to_the_sandbox_is_complete(tmp_path: Path) -> None:
+    """An agent that waits gets it."""
+    (line,) = re.findall(r"`inkbox-mcp (sandbox deliver [^`]*)`", README)
+    words = {"--from": "ann@acme.example", "--to": "a@inkboxmail.com", "--text": "Hello"}
+    command = [word for option in shlex.split(line.replace(" …", "")) for word in (option, words.get(option)) if word]
+    database = str(tmp_path / "sandbox.db")
+    async with connect(sandbox=True, sandbox_db=database) as agent:
+        await agent.ask(MAILBOX[0], **MAILBOX[1])
+        assert main([*command, "--db", database]) == 0
+        found = await agent.ask("wait_for_message", email_address="a", timeout=0)
+    assert "Hello" in found["message"]["text"]
 
 
 UNWATCHED = " ".join(README.split("For an agent that nobody watches,")[1].split("\n\n")[0].split())
