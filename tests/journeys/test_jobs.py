@@ -55,7 +55,9 @@ def _sums(done: dict[str, Worker]) -> tuple[int, int, int]:
 
 def _sentence(done: dict[str, Worker]) -> str:
     """Write the README's claim."""
+    calls, errors = sum(len(worker.calls) for worker in done.values()), sum(worker.errors for worker in done.values())
     _, read, whole = _sums(done)
     return (
-        f"reads {round(read / 1000)} kB of answers; with whole objects in lists it would read {round(whole / 1000)} kB"
+        f"in [ten jobs](docs/answers.md) an agent makes {calls} calls with {errors} errors. It reads "
+        f"{round(read / 1000)} kB of answers; with whole objects in lists it would read {round(whole / 1000)} kB"
     )
