@@ -167,6 +167,38 @@ async def test_the_readmes_way_to_deliver_mail_to_the_sandbox_is_complete(tmp_pa
     assert "Hello" in found["message"]["text"]
 
 
+PERFORMANCE = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+
+
+def measured(row: str) -> float:
+    """Return this server's number in a row of the tables of docs/performance.md."""
+    (number,) = set(re.findall(rf"^{re.escape(row)} +([\d.]+)(?: |$)", PERFORMANCE, re.MULTILINE))
+    return float(number)
+
+
+def test_the_readme_says_what_was_measured() -> None:
+    """A new measurement must reach it."""
+    (fastmcp,) = re.findall(r"^spawn to tools/list, ms .* FastMCP +(\d+) ", PERFORMANCE, re.MULTILINE)
+    (memory,) = re.findall(r"FastMCP's memory, which is not in the table, is (\d+) MiB", PERFORMANCE)
+    text = " ".join(README.split())
+    (most,) = re.findall(r"under (\d+) ms to the list of tools from the second start on", text)
+    assert float(most) - 10 < measured("spawn to tools/list, ms") < float(most)
+    assert f"and {measured('memory after tools/list, MiB'):.0f} MiB while it waits" in text
+    assert f"on FastMCP take {int(fastmcp) / 1000:.1f} seconds and {memory} MiB" in text
+
+
+def test_the_memory_that_operators_reckon_with_is_what_was_measured() -> None:
+    """Of a session, one with its stream, a call that waits, and a key."""
+    text = " ".join((ROOT / "docs" / "operating.md").read_text(encoding="utf-8").split())
+    told = {
+        "a session": "each session of an earlier client adds {:.0f} kB, ",
+        "a session with its stream": "or {:.0f} kB with its stream, ",
+        "a call that waits": "each call that waits for mail {:.0f} kB, ",
+        "one of many keys": "each key that was used {:.0f} kB.",
+    }
+    assert "".join(words.format(measured(row)) for row, words in told.items()) in text
+
+
 UNWATCHED = " ".join(README.split("For an agent that nobody watches,")[1].split("\n\n")[0].split())
 """What README says about agents that nobody watches."""
 
