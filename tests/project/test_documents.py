@@ -101,7 +101,7 @@ WITH_FILE: tuple[str, dict[str, Any]] = (
             "or with `--per-request-keys` the request's",
         ),
         (SANDBOX, [MAILBOX, WITH_FILE], "not_configured", "the folder of `--attachments-dir`"),
-        ({"sandbox": True, "sandbox_db": "/dev/null/x.db"}, [WHOAMI], "not_configured", "the sandbox's file"),
+        ({"sandbox": True, "sandbox_db": str(ROOT / "docs")}, [WHOAMI], "not_configured", "the sandbox's file"),
         ({}, [WHOAMI], "not_configured", "a proxy or certificates that the environment names"),
     ],
     ids=["rate", "no key", "a placeholder", "a request's key", "folder", "file", "proxy"],
