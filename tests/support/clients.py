@@ -24,7 +24,7 @@ KEY_VARIABLE = "INKBOX_API_KEY"
 KEY = "ApiKey_..."
 SANDBOX = "--sandbox"
 URL = "http://127.0.0.1:8000/mcp"
-TOKEN_VARIABLE = "INKBOX_CLIENT_TOKEN"  # not INKBOX_MCP_TOKEN, without --http a server that inherits it does not start
+TOKEN_VARIABLE = "INKBOX_CLIENT_TOKEN"  # not INKBOX_MCP_TOKEN: without --http, a server that inherits it warns
 TOKEN = "the-token"
 
 Way = Literal["account", "sandbox", "http"]
