@@ -125,6 +125,9 @@ def test_no_wait_is_cut_off_by_the_load_balancer() -> None:
     (seconds,) = re.findall(r"give an answer (\d+) seconds", operating)
     assert int(seconds) > waiting.time_limit(longest)
     assert f"timeout server {seconds}s" in (root / "deploy" / "haproxy.cfg").read_text(encoding="utf-8")
+    kubernetes = (root / "deploy" / "kubernetes.yaml").read_text(encoding="utf-8")
+    assert f"a read timeout of {seconds} seconds" in kubernetes
+    assert f"the {waiting.time_limit(longest):g} seconds\n# that wait_for_message may take" in kubernetes
 
 
 @pytest.fixture
