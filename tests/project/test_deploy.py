@@ -457,8 +457,10 @@ def test_hadolint_judges_the_dockerfile(right: str | None, wrong: str | None, ru
 
 
 def test_the_template_unit_starts_a_process_on_its_port() -> None:
-    """The three lines of the page are complete, except for the authentication in the environment file."""
+    """The lines of the page are complete, except for the authentication in the environment file."""
     unit = texts()[OPERATING].split("```ini\n")[1].split("```")[0]
+    assert "`systemctl enable --now " in texts()[OPERATING]  # which does nothing without this section
+    assert "[Install]\n  WantedBy=" in unit
     command = re.search(r"ExecStart=/usr/local/bin/inkbox-mcp (.*)", unit)
     assert command
     chosen = server_parser("", "").choose(command[1].replace("%i", "8001").split())
