@@ -153,6 +153,8 @@ def test_tools_are_shown_as_a_table_or_as_a_client_sees_them(capsys: pytest.Capt
     """The JSON is the result of `tools/list`."""
     assert main(["tools"]) == 0
     assert capsys.readouterr().out == tools_table("spec")
+    assert main(["tools", "--api-generation", "identity"]) == 0
+    assert capsys.readouterr().out == tools_table("identity")
     assert main(["tools", "--json"]) == 0
     shown = capsys.readouterr().out
     assert shown == tools_json("spec")
