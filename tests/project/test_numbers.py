@@ -1,4 +1,4 @@
-"""The numbers of SECURITY.md and docs/operating.md are those of the code.
+"""The numbers of the documents are those of the code.
 
 Other tests show that the code keeps to its limits. Here a limit that is changed in one place only is found.
 """
@@ -14,16 +14,16 @@ from inkbox_mcp.api import attempts, call_log, connection, downloads
 from inkbox_mcp.discovery import SECONDS_BETWEEN_LOOKS, SECONDS_TO_LOOK
 from inkbox_mcp.errors import MAX_DETAIL
 from inkbox_mcp.http import authentication, connections, issuer_keys, middleware
-from inkbox_mcp.mail import positions
+from inkbox_mcp.mail import body, html, links, positions, shortening, styles, visible
 from inkbox_mcp.protocol import changes
 from inkbox_mcp.sandbox.calls import KEPT
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.stdio.pipes import MAX_LINE
-from inkbox_mcp.toolkit import attached_files, bounds, readable_files
-from inkbox_mcp.tools import attachments, inbox, messages
+from inkbox_mcp.toolkit import attached_files, bounds, data_urls, readable_files
+from inkbox_mcp.tools import attachments, composing, inbox, message_lists, messages
 
 ROOT = Path(__file__).parent.parent.parent
-WORDS = {5: "five", 10: "ten", 3600: "an hour"}
+WORDS = {5: "five", 8: "eight", 10: "ten", 3600: "an hour"}
 
 
 def missing(document: str, *sentences: str) -> list[str]:
@@ -53,6 +53,24 @@ def test_the_numbers_of_the_promises_are_those_of_the_code() -> None:
         f"more than {positions.MOST} come within {WORDS[positions.LATE // 10**6]} seconds",
         f"at most {rate_limits.MAX_TENANTS:,} keys in an hour",
         f"the last {KEPT} calls of tools, with up to {call_log.MAX_ARGUMENTS // 1024} kB of their arguments",
+    )
+
+
+def test_the_numbers_of_what_a_mail_may_be_are_those_of_the_code() -> None:
+    """Those of waiting and reading are tested with the rest of docs/mail.md."""
+    assert html.MAX_HTML == body.MAX_TEXT
+    rows = message_lists.ListMessages.model_fields["limit"].default
+    assert not missing(
+        "docs/mail.md",
+        f"{body.MAX_TEXT:,} characters of a body are read",
+        f"and {html.MAX_SECONDS:g} s in all",
+        f"a longer one than {links.MAX_URL:,} characters is left out",
+        f"smaller than {styles.SMALLEST:g} pixels",
+        f"More than {WORDS[visible.MAX_MARKS]} marks on one letter are removed",
+        f"A page of {rows} rows has at most {math.ceil(rows * shortening.ROW / 1000)} kB",
+        f"the first {composing.EXCERPT} characters of the text",
+        f"the server sends at most {attached_files.MOST_BYTES // 10**6} MB",
+        f"with at most {data_urls.MAX_DATA // 1000} kB",
     )
 
 
