@@ -49,8 +49,8 @@ class Pool(httpx2.AsyncBaseTransport):
         self._in_use.discard(transport)
         now = monotonic()
         self._unused.append((now, transport))
-        # The first one was used the longest time ago.
-        while now - self._unused[0][0] > self._seconds:
+        # The first one was used the longest time ago. While it closes, other requests may take all the rest.
+        while self._unused and now - self._unused[0][0] > self._seconds:
             with anyio.CancelScope(shield=True):
                 await self._unused.pop(0)[1].aclose()
 

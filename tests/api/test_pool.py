@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import anyio
 import httpx2
@@ -110,6 +111,20 @@ async def test_connections_that_no_request_has_used_for_some_time_are_closed() -
         await get(connections, server.origin)
         await server.until(open_now=1)
         assert server.opened == 5
+
+
+async def test_a_request_may_take_the_last_connection_while_old_ones_are_closed() -> None:
+    """The request that closes them has given its own one back already."""
+    limits = httpx2.Limits(max_connections=1)
+    async with serving() as server, Pool(lambda: httpx2.AsyncHTTPTransport(limits=limits), 0) as connections:
+        request = httpx2.Request("GET", server.origin)
+        first, second = [await connections.handle_async_request(request) for _ in range(2)]
+        await first.aread()
+        assert [chunk async for chunk in cast("httpx2.AsyncByteStream", second.stream)] == [b"ok"]  # leaves it open
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(second.aclose)
+            tasks.start_soon(get, connections, server.origin)
+        assert server.asked == 3
 
 
 async def test_a_connection_that_the_server_has_closed_is_not_used_again() -> None:
