@@ -35,7 +35,10 @@ class Pool(httpx2.AsyncBaseTransport):
         try:
             response = await transport.handle_async_request(request)
         except BaseException:
-            await self._take_back(transport)
+            # Not used again: when TLS fails behind a proxy, HTTPX2 counts the one connection as in use for ever.
+            self._in_use.discard(transport)
+            with anyio.CancelScope(shield=True):
+                await transport.aclose()
             raise
         response.stream = _Body(response.stream, lambda: self._take_back(transport))
         return response

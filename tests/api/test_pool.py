@@ -188,3 +188,45 @@ async def test_after_a_failure_the_next_request_is_sent() -> None:
         with pytest.raises(httpx2.ConnectError):
             await get(connections, origin)
         assert await get(connections, server.origin) == b"ok"
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the proxies of this machine from the environment."""
+    for name in ("HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+TUNNEL = b"HTTP/1.1 200 OK\r\n\r\n"
+"""Allows a tunnel. What follows in it should be TLS."""
+
+
+@pytest.mark.usefixtures("no_proxies")
+async def test_after_a_failure_behind_a_proxy_the_next_request_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTPX2 keeps the connection whose TLS failed, and would wait for it."""
+    async with serving() as server:
+        monkeypatch.setenv("HTTPS_PROXY", server.origin)
+        server.answer = TUNNEL
+        async with over_the_network("https://inkbox.example") as connections:
+            for _ in range(3):
+                with anyio.fail_after(PATIENCE), pytest.raises(httpx2.ConnectError):
+                    await get(connections, "https://inkbox.example")
+            assert server.opened == 3
+
+
+@pytest.mark.usefixtures("no_proxies")
+async def test_a_request_that_is_given_up_behind_a_proxy_leaves_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one in the middle of TLS."""
+    async with serving() as server:
+        monkeypatch.setenv("HTTPS_PROXY", server.origin)
+        server.answer = TUNNEL
+        async with over_the_network("https://inkbox.example") as connections:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(get, connections, "https://inkbox.example")
+                await server.until(asked=1)
+                server.may = anyio.Event()
+                await server.until(asked=2)
+                tasks.cancel_scope.cancel()
+            server.may.set()
+            await server.until(open_now=0)
