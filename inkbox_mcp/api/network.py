@@ -215,16 +215,20 @@ class _Stream(httpcore2.AsyncNetworkStream):
         self._stream = stream
         self._tls: ssl.SSLObject | None = stream.get_extra_info("ssl_object")
         self._socket: socket.socket | None = stream.get_extra_info("socket")
-        self._answer: list[bytes] = []
-        self._is_whole: bool | None = True
+        self._answer: list[bytes] = []  # only until its end was checked, because it may be large
+        self._received = 0
+        self._is_whole: bool | None = None
         self._is_sending = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # httpcore2's own
         """Read; see httpcore2."""
         self._is_sending = False
         data = await self._stream.read(max(max_bytes, _CHUNK), timeout)
-        self._answer.append(data)
-        self._is_whole = None
+        self._received += len(data)
+        if self._is_whole is None:
+            self._answer.append(data)
+        else:  # after its end
+            self._is_whole = False
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  # httpcore2's own
@@ -237,7 +241,8 @@ class _Stream(httpcore2.AsyncNetworkStream):
             if await self._has_unread():
                 raise httpcore2.ConnectError("the connection held bytes that no request had asked for")
             self._answer.clear()
-            self._is_whole = True
+            self._received = 0
+            self._is_whole = None
             self._is_sending = True
         await self._stream.write(buffer, timeout)
 
@@ -260,6 +265,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
             return self._stream.get_extra_info(info)
         if self._is_whole is None:
             self._is_whole = is_one_answer(b"".join(self._answer))
+            self._answer.clear()
         return not self._is_whole or self._is_readable()
 
     def _is_readable(self) -> bool:
@@ -274,7 +280,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
     async def _has_unread(self) -> bool:
         """Whether unread bytes are in the socket or in a buffer above it."""
         # A new TLS connection is readable after its handshake: the server sent session tickets.
-        if (self._answer or not self._tls) and self._is_readable():
+        if (self._received or not self._tls) and self._is_readable():
             return True
         if self._tls:
             try:
@@ -285,7 +291,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
                 return True
             else:
                 return True
-        if sum(map(len, self._answer)) < _SMALL:
+        if self._received < _SMALL:
             return False
         with suppress(httpcore2.ReadTimeout):
             await self._stream.read(1, timeout=0.001)

@@ -1,5 +1,7 @@
 """Connections are used again, the last one first, and are not kept for long without a request."""
 
+import gc
+import tracemalloc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -125,6 +127,21 @@ async def test_a_request_may_take_the_last_connection_while_old_ones_are_closed(
             tasks.start_soon(second.aclose)
             tasks.start_soon(get, connections, server.origin)
         assert server.asked == 3
+
+
+async def test_a_connection_that_is_kept_holds_nothing_of_the_last_answer() -> None:
+    """As many are kept as a burst needed, and each of its answers may be large."""
+    async with serving() as server, over_the_network(server.origin) as connections:
+        await get(connections, server.origin)
+        server.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 8000000\r\n\r\n" + b"x" * 8_000_000
+        tracemalloc.start()
+        try:
+            assert len(await get(connections, server.origin)) == 8_000_000
+            gc.collect()
+            assert tracemalloc.get_traced_memory()[0] < 1_000_000
+        finally:
+            tracemalloc.stop()
+        assert server.opened == 1
 
 
 async def test_a_connection_that_the_server_has_closed_is_not_used_again() -> None:
