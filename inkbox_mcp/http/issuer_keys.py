@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from inkbox_mcp.api.connection import TransportFactory
 from inkbox_mcp.api.network import over_the_network
+from inkbox_mcp.errors import NotConfigured
 from inkbox_mcp.http.authentication import SECONDS_TO_RETRY, IssuerUnavailable
 from inkbox_mcp.http.hosts import LOOPBACK_NAMES
 from inkbox_mcp.telemetry.metrics import Metrics
@@ -130,8 +131,8 @@ class IssuerKeys:
         try:
             with anyio.fail_after(2 * SECONDS_TO_FETCH):
                 self._keys = await self._fetch()
-        except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, OSError, ValueError) as error:  # also a proxy's
-            reason = str(error) if isinstance(error, _UnusableError) else type(error).__name__
+        except _FAILURES as error:
+            reason = str(error) if isinstance(error, _UnusableError | NotConfigured) else type(error).__name__
             self._metrics.dependency_failed("issuer")
             logger.warning("cannot fetch the keys of %s: %s", self._issuer, reason)
             return
@@ -175,6 +176,10 @@ class IssuerKeys:
 
 class _UnusableError(ValueError):
     """A document is invalid; the message is ours."""
+
+
+# Also those of a proxy, and of the certificates that the environment names.
+_FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, ImportError, OSError, ValueError, NotConfigured)
 
 
 def _documents(issuer: str) -> list[str]:

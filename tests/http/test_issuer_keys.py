@@ -254,6 +254,16 @@ async def test_a_proxy_that_cannot_be_used_is_an_issuer_that_is_down(monkeypatch
             await judge.verify_token(Issuer("https://issuer.example.com").token())
 
 
+async def test_certificates_that_cannot_be_read_are_an_issuer_that_is_down(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log names the variable, because nobody else can see what is wrong."""
+    monkeypatch.setenv("SSL_CERT_FILE", "missing.pem")
+    with pytest.raises(IssuerUnavailable):
+        await JWTVerifier(issuer.url, AUDIENCE).verify_token(issuer.token())
+    assert f"cannot fetch the keys of {issuer.url}: the certificates that SSL_CERT_FILE names" in caplog.text
+
+
 class Held(httpx2.AsyncHTTPTransport):
     """Delays the requests of a verifier, and signals that they came."""
 
