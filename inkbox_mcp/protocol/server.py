@@ -41,7 +41,6 @@ from inkbox_mcp.protocol.instructions import ABOUT, instructions
 from inkbox_mcp.protocol.request_state import SealedQuestions
 from inkbox_mcp.service import Answer, Bug, Service
 from inkbox_mcp.settings.options import Settings
-from inkbox_mcp.telemetry.metrics import Metrics
 from inkbox_mcp.toolkit.content import Block, Image, Link, Text
 
 Context = ServerRequestContext[Service, Any]
@@ -53,11 +52,9 @@ def _local(_: object) -> Caller:
     return LOCAL
 
 
-def build_server(
-    settings: Settings, transport: TransportFactory | None = None, metrics: Metrics | None = None
-) -> Server[Service]:
+def build_server(settings: Settings, transport: TransportFactory | None = None) -> Server[Service]:
     """Make an MCP server of a new service for one client; see `inkbox_mcp.service.Service` for the arguments."""
-    return server_of(Service(settings, transport, metrics))
+    return server_of(Service(settings, transport))
 
 
 def server_of(service: Service, caller_of: CallerOf = _local) -> Server[Service]:

@@ -122,11 +122,11 @@ def check(sources: Sources) -> Settings:
     return _validated({name: source for name, source in given.items() if name not in for_http})
 
 
-def exposes_key(config_file: Path = CONFIG_FILE) -> bool:
-    """Whether the file has a key that other users of this machine can read."""
-    if not dict(_read_config(config_file)).get("api_key"):
+def exposes_key() -> bool:
+    """Whether the configuration file has a key that other users of this machine can read."""
+    if not dict(_read_config(CONFIG_FILE)).get("api_key"):
         return False
-    return os.name == "posix" and bool(config_file.expanduser().stat().st_mode & 0o077)
+    return os.name == "posix" and bool(CONFIG_FILE.expanduser().stat().st_mode & 0o077)
 
 
 def _validated(given: Mapping[str, Source]) -> Settings:

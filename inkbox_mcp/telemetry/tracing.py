@@ -141,18 +141,14 @@ def is_recording() -> bool:
     return not isinstance(get_tracer_provider(), ProxyTracerProvider)
 
 
-def shut_down(seconds: float = SECONDS_TO_SEND) -> None:
-    """Send the remaining spans and end tracing. Call it before `os._exit`; a normal exit calls it by itself.
-
-    Args:
-        seconds: the most time to wait.
-    """
+def shut_down() -> None:
+    """Send the remaining spans and end tracing. Call it before `os._exit`; a normal exit calls it by itself."""
     shutdown = getattr(get_tracer_provider(), "shutdown", None)
     if shutdown:
         # In a thread: it would wait half a minute for a collector that does not answer.
         thread = threading.Thread(target=shutdown, daemon=True)
         thread.start()
-        thread.join(seconds)
+        thread.join(SECONDS_TO_SEND)
 
 
 def _is_off() -> bool:
