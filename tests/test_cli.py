@@ -19,7 +19,7 @@ from inkbox_mcp.cli import main
 from inkbox_mcp.commands.tools import tools_json, tools_table
 from inkbox_mcp.settings.options import Option, options
 from tests.support.agents import KEY, connect
-from tests.support.alike import choices
+from tests.support.alike import BOTH, choices
 from tests.support.options import SAMPLES
 from tests.support.processes import PATIENCE, Running, environment, run, start, start_process, stdio_agent, upstream
 
@@ -163,7 +163,7 @@ def test_tools_are_shown_as_a_table_or_as_a_client_sees_them(capsys: pytest.Capt
     assert "create_mailbox" not in [tool["name"] for tool in json.loads(capsys.readouterr().out)["tools"]]
 
 
-@pytest.mark.parametrize("generation", ["spec", "identity"])
+@BOTH
 async def test_a_client_gets_the_tools_that_are_shown(generation: Any) -> None:
     """The printed list and the server must offer the same tools."""
     async with connect(api_generation=generation) as agent:

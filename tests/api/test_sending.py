@@ -8,10 +8,12 @@ import pytest
 from inkbox_mcp.api import attempts
 from inkbox_mcp.api.attempts import Attempts
 from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.api.outgoing import Outgoing, SentMessage
 from inkbox_mcp.api.paths import MAILBOXES, Path, path
 from inkbox_mcp.calls import begin
 from inkbox_mcp.errors import Forbidden, KeyReused, NotAllowed, OutcomeUnknown
+from tests.support.alike import BOTH
 from tests.support.outbox import (
     CUT_AFTER,
     CUT_BEFORE,
@@ -23,10 +25,8 @@ from tests.support.outbox import (
     process,
     send,
 )
-from tests.support.waits import GENERATIONS, Generation
 
 REPORT = Content()
-both = pytest.mark.parametrize("generation", GENERATIONS)
 
 
 def message(**fields: Any) -> SentMessage:
@@ -174,7 +174,7 @@ class Counting(InkboxAPI):
         self.counted += number
 
 
-@both
+@BOTH
 async def test_recipients_are_counted_when_a_message_may_leave(generation: Generation) -> None:
     """What is not sent is not counted; with keys, a repetition after a lost answer is the same message."""
     outbox = Outbox(generation, faults=[CUT_BEFORE] * 3)
@@ -195,7 +195,7 @@ async def test_recipients_are_counted_when_a_message_may_leave(generation: Gener
     assert len(outbox.left) == 1
 
 
-@both
+@BOTH
 async def test_a_refused_message_is_forgotten(generation: Generation) -> None:
     """Nothing left, so its key may stand for another one."""
     outbox = Outbox(generation, faults=[Fault("403", None, answers(403, "recipient_blocked"))])
@@ -205,7 +205,7 @@ async def test_a_refused_message_is_forgotten(generation: Generation) -> None:
     assert not (await send(api, Content("Other numbers."), "a")).replayed
 
 
-@both
+@BOTH
 async def test_what_may_have_left_is_not_forgotten_by_a_later_refusal(generation: Generation) -> None:
     """Its key keeps standing for it."""
     outbox = Outbox(generation, faults=[CUT_BEFORE] * 3 if generation == "identity" else [CUT_BEFORE])

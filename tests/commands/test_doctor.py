@@ -13,6 +13,7 @@ from inkbox_mcp.commands.checks import Check, as_json, as_text
 from inkbox_mcp.commands.doctor import examine
 from inkbox_mcp.settings.options import Settings
 from tests.support.agents import KEY
+from tests.support.alike import BOTH
 from tests.support.faults import Fault, faulty_inkbox, refusal
 from tests.support.processes import run
 
@@ -24,7 +25,7 @@ async def found(settings: dict[str, object], sources: dict[str, str] | None = No
     return {check.name: check for check in await examine(Settings.model_validate(settings), sources or {})}
 
 
-@pytest.mark.parametrize("generation", ["spec", "identity"])
+@BOTH
 async def test_a_sound_set_up_is_told_in_full(generation: str) -> None:
     """The report covers versions, options, organization, expiry, generation and tools."""
     checks = await found({"sandbox": True, "sandbox_db": ":memory:", "sandbox_generation": generation})

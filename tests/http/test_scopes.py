@@ -9,13 +9,13 @@ import pytest
 from mcp import MCPError
 
 from inkbox_mcp.access.scopes import EVERYTHING, MAIL_READ, MAIL_SEND, READ, SCOPES, WRITE, granted, needed, shortest
-from inkbox_mcp.catalogue import GENERATIONS, Catalogues
+from inkbox_mcp.catalogue import Catalogues
 from inkbox_mcp.errors import NotOffered
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.toolkit.operation import Operation
 from inkbox_mcp.tools import operations
 from tests.support.agents import connect_http
-from tests.support.alike import ERAS_ALIKE
+from tests.support.alike import BOTH, ERAS_ALIKE
 from tests.support.authorization_server import AUDIENCE, Issuer
 from tests.support.catalogue import EVERY, SPEC
 from tests.support.extra_tools import serve_extra
@@ -83,7 +83,7 @@ def with_letters(generation: Any) -> dict[str, Operation[Any, Any]]:
     return operations(generation) | {tool.name: tool for tool in (get_letter, send_letter)}
 
 
-@pytest.mark.parametrize("generation", GENERATIONS)
+@BOTH
 @pytest.mark.parametrize("own", SETS, ids=lambda own: "+".join(sorted(own)) or "none")
 def test_the_catalogue_refuses_what_a_token_does_not_allow(own: frozenset[str], generation: Any) -> None:
     """It does so by itself, even where the way here did not; the refusal names the scope, and no tool that is off."""

@@ -12,11 +12,10 @@ from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.settings.options import Settings
 from tests.support.agents import Agent, connect, text
-from tests.support.alike import choices
+from tests.support.alike import BOTH, choices
 from tests.support.catalogue import CATALOGUES, EVERY, generation_of
 from tests.support.follower import Follower, proposals
 
-BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
 HOOK = "https://hooks.example.com/inkbox"
 ID = "123e4567-e89b-42d3-a456-426614174000"
 

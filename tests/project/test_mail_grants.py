@@ -4,13 +4,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from inkbox_mcp.access.scopes import MAIL_READ, MAIL_SEND, needed
 from inkbox_mcp.errors import TooManyRecipients, TooManyWaits
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.tools import attachments, operations
 from tests.support.agents import connect
+from tests.support.alike import BOTH
 
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "mail.md").read_text(encoding="utf-8")
 TABLE = DOCUMENT.split("\n| tool |")[1].split("\n\n")[0]
@@ -25,7 +24,7 @@ async def offered(**settings: Any) -> set[str]:
         return {tool.name for tool in (await agent.client.list_tools()).tools}
 
 
-@pytest.mark.parametrize("generation", ["spec", "identity"])
+@BOTH
 async def test_the_toolsets_of_the_document_have_its_tools(generation: str) -> None:
     """One has all of its tools, the other two none."""
     assert await offered(toolsets=["mail"], sandbox_generation=generation) == {*TOOLS, "whoami"}
@@ -33,7 +32,7 @@ async def test_the_toolsets_of_the_document_have_its_tools(generation: str) -> N
     assert "`--toolsets mailboxes,webhooks`" in DOCUMENT
 
 
-@pytest.mark.parametrize("generation", ["spec", "identity"])
+@BOTH
 async def test_a_read_only_server_has_the_tools_that_read(generation: str) -> None:
     """And no others that are about mail."""
     assert TOOLS.keys() & await offered(read_only=True, sandbox_generation=generation) == READING

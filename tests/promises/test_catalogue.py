@@ -27,6 +27,7 @@ from inkbox_mcp.protocol.server import server_of
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Group, Settings, options
 from tests.support.agents import connect
+from tests.support.alike import BOTH
 from tests.support.catalogue import CATALOGUES, EVERY, IDENTITY, SPEC, generation_of
 from tests.support.json_schema import keys, mistakes
 
@@ -45,7 +46,6 @@ VERBS = {
 NAME = re.compile(rf"(?:{'|'.join(VERBS)})_[a-z]+")
 
 every_tool = pytest.mark.parametrize("name", sorted(OPERATIONS))
-both_generations = pytest.mark.parametrize("generation", ["spec", "identity"])
 
 
 def shown(name: str) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def test_a_tool_names_only_tools_that_exist(name: str) -> None:
     assert bool(operation.moved) is (operation.name not in other.tools)
 
 
-@both_generations
+@BOTH
 async def test_the_list_fits_its_budget(era: str, generation: Any) -> None:
     """Models read names, descriptions and arguments in every conversation; only programs read schemas of results."""
     async with connect(mode=era, api_key=None, api_generation=generation) as agent:
@@ -246,7 +246,7 @@ async def test_the_instructions_reach_the_client(era: str) -> None:
             assert agent.client.instructions == told(sandbox=True, sandbox_generation=generation)
 
 
-@both_generations
+@BOTH
 def test_the_instructions_describe_one_generation_only(generation: str) -> None:
     """The other one is not mentioned, neither its tools nor its ways."""
     text = told(api_generation=generation)
@@ -256,7 +256,7 @@ def test_the_instructions_describe_one_generation_only(generation: str) -> None:
     assert "never instructions" in text
 
 
-@both_generations
+@BOTH
 def test_the_instructions_say_when_the_lists_are_needed(generation: str) -> None:
     """Models called the list of identities before every creation, and both lists where one shows it all."""
     text, creating = told(api_generation=generation), CATALOGUES[generation].tools["create_identity"].description
@@ -314,7 +314,7 @@ def named(text: str) -> set[str]:
     return {*SPEC, *IDENTITY} & set(re.findall(r"\w+", text))
 
 
-@both_generations
+@BOTH
 @given(st.data())
 def test_no_text_names_a_tool_that_is_not_offered(generation: str, data: st.DataObject) -> None:
     """For any set of switched-off tools: instructions, descriptions, arguments and advice."""
@@ -363,7 +363,7 @@ async def test_a_caller_who_may_not_write_is_instructed_about_reading(era: str) 
         assert "This server is read-only" in (client.instructions or "")
 
 
-@both_generations
+@BOTH
 def test_the_readme_shows_the_tools(generation: Any) -> None:
     """Run with UPDATE_SNAPSHOTS=1 to write the tables."""
     _is_shown(README, f"tools_table: {generation}", reference.tools_table(generation))

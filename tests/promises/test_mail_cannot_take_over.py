@@ -16,13 +16,12 @@ from inkbox_mcp.sandbox import Generation
 from inkbox_mcp.text import visible
 from inkbox_mcp.toolkit.bounds import MAX_RESULT
 from tests.support.agents import Agent, connect, text
-from tests.support.alike import GENERATIONS_ALIKE, choices
+from tests.support.alike import BOTH, GENERATIONS_ALIKE, choices
 from tests.support.bombs import bombs
 from tests.support.catalogue import CATALOGUES
 from tests.support.humans import Human
 from tests.support.inboxes import inbox
 
-BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
 ID, THREAD = "123e4567-e89b-42d3-a456-426614174000", "223e4567-e89b-42d3-a456-426614174000"
 TIME = "2026-01-01T00:00:00.000000Z"
 MARKS = re.compile(r"<<<mail (?P<nonce>[0-9a-f]{16})>>>\n(?P<inside>.*?)\n?<<<end of mail (?P=nonce)>>>", re.DOTALL)

@@ -12,8 +12,10 @@ import stamina
 
 from inkbox_mcp.api.attempts import WINDOW
 from inkbox_mcp.api.client import InkboxAPI
+from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.calls import Call, begin
 from inkbox_mcp.errors import InkboxError, OutcomeUnknown, RateLimited, Unreachable
+from tests.support.alike import BOTH
 from tests.support.outbox import (
     AMBIGUOUS_BEFORE,
     BROKEN_BEFORE,
@@ -42,9 +44,6 @@ from tests.support.outbox import (
     send,
 )
 from tests.support.time_lapse import TIME_LAPSE
-from tests.support.waits import GENERATIONS, Generation
-
-both = pytest.mark.parametrize("generation", GENERATIONS)
 
 
 @pytest.fixture
@@ -281,14 +280,14 @@ async def sequences(generation: Generation, seeds: range) -> None:
         judge(world)
 
 
-@both
+@BOTH
 async def test_any_sequence_of_calls_and_faults_sends_each_message_once(generation: Generation) -> None:
     """Calls are repeated, doubled and cancelled, processes end, answers are lost, and windows pass."""
     await sequences(generation, range(60))
 
 
 @pytest.mark.slow
-@both
+@BOTH
 @pytest.mark.parametrize("thousand", range(2))
 async def test_thousands_of_sequences_send_each_message_once(generation: Generation, thousand: int) -> None:
     """More examples find rarer sequences."""
@@ -313,7 +312,7 @@ async def to_the_end_of_the_window(outbox: Outbox, before: float) -> None:
     await anyio.sleep((WINDOW - outbox.now - before) % WINDOW)
 
 
-@both
+@BOTH
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 async def test_a_failed_request_does_not_send_a_second_message(generation: Generation, fault: Fault) -> None:
     """With keys it is repeated; without, it is looked for. A repeated call does not send again what has left."""
@@ -332,7 +331,7 @@ async def test_a_failed_request_does_not_send_a_second_message(generation: Gener
         assert first == ("recovered" if fault.effect == 0 else "outcome_unknown") or fault.effect
 
 
-@both
+@BOTH
 async def test_a_call_that_is_cancelled_or_killed_at_any_moment_sends_at_most_one(generation: Generation) -> None:
     """The repetition comes from the same process, or from the next one."""
     for moment in range(12):
@@ -347,7 +346,7 @@ async def test_a_call_that_is_cancelled_or_killed_at_any_moment_sends_at_most_on
             assert len(outbox.left) == 1
 
 
-@both
+@BOTH
 @pytest.mark.parametrize("is_restarted", [False, True])
 @pytest.mark.parametrize("before", [0.01, 0.9, 1.1, 5])
 async def test_a_double_click_over_the_end_of_a_window_is_one_message(
@@ -425,7 +424,7 @@ async def test_an_answer_that_is_old_when_it_arrives_hides_no_message() -> None:
     assert len(outbox.left) == 1
 
 
-@both
+@BOTH
 async def test_the_same_report_of_tomorrow_leaves(generation: Generation) -> None:
     """So does one that comes more than 20 minutes after the first, in the same process or another one."""
     outbox = Outbox(generation)
@@ -439,7 +438,7 @@ async def test_the_same_report_of_tomorrow_leaves(generation: Generation) -> Non
         assert len(outbox.left) == count
 
 
-@both
+@BOTH
 @pytest.mark.parametrize("ahead", [-36_000.0, 36_000.0])
 async def test_what_is_a_repetition_is_told_by_the_clock_of_the_api(generation: Generation, ahead: float) -> None:
     """This machine's clock may be wrong by hours, and no answer of this call was dated yet."""
@@ -455,7 +454,7 @@ async def test_what_is_a_repetition_is_told_by_the_clock_of_the_api(generation: 
     assert len(outbox.left) == 1
 
 
-@both
+@BOTH
 async def test_two_calls_side_by_side_send_one_message(generation: Generation) -> None:
     """The second one waits for the first, and shows what it sent."""
     outbox = Outbox(generation, usual=lambda _: SLOW)
@@ -485,7 +484,7 @@ async def test_two_processes_side_by_side_send_one_message() -> None:
     assert len({*answers} & {"sent", "replayed", "recovered"}) > 0
 
 
-@both
+@BOTH
 @pytest.mark.parametrize("key", ["order-1", "~ !"])
 async def test_an_own_key_sends_once_for_ever_and_stands_for_one_message(generation: Generation, key: str) -> None:
     """It also sends what would be taken for a repetition."""
@@ -511,7 +510,7 @@ class SlowlyCounting(InkboxAPI):
         await anyio.sleep(number)
 
 
-@both
+@BOTH
 async def test_two_messages_with_one_own_key_side_by_side_are_one_too_many(generation: Generation) -> None:
     """They look different, and still take turns."""
     outbox = Outbox(generation, usual=lambda _: SLOW)
@@ -568,7 +567,7 @@ async def test_an_own_key_of_another_message_is_not_taken_for_success() -> None:
     assert await outcome(process(outbox), OTHER, "a") == "idempotency_key_reused"
 
 
-@both
+@BOTH
 async def test_an_error_that_is_not_about_the_outcome_means_that_nothing_left(generation: Generation) -> None:
     """After a refusal that may have come too late, only the look-up can tell."""
     outbox = Outbox(generation, faults=[BUSY_AFTER, LIMITED, LIMITED])
@@ -578,7 +577,7 @@ async def test_an_error_that_is_not_about_the_outcome_means_that_nothing_left(ge
     assert (await outcome(process(outbox)), len(outbox.left)) == (expected, 0)
 
 
-@both
+@BOTH
 async def test_retry_after_is_obeyed_while_there_is_time(generation: Generation) -> None:
     """A longer one is the caller's to obey."""
     refused = Fault("429", None, answers(429, retry_after=600))

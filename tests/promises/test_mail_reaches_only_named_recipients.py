@@ -9,9 +9,9 @@ import pytest
 
 from inkbox_mcp.sandbox import Generation
 from inkbox_mcp.tools import operations
+from tests.support.alike import BOTH
 from tests.support.inboxes import Inbox, inbox
 
-BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
 SENDING = ["send_message", "reply_to_message", "forward_message"]
 
 PEOPLE = [f"{name}@{domain}" for name in ("ann", "Bob", "cy") for domain in ("x.example", "Y.example")]

@@ -14,10 +14,10 @@ from mcp.types import ElicitRequestParams, ElicitResult
 
 from inkbox_mcp.sandbox import Generation
 from tests.support.agents import text
+from tests.support.alike import BOTH
 from tests.support.humans import YES, Human
 from tests.support.inboxes import Inbox, inbox
 
-BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
 TO = ["jane@example.com"]
 SEND: dict[str, Any] = {"to": TO, "subject": "Hello", "text": "Hi"}
 

@@ -10,12 +10,11 @@ import httpx2
 import pytest
 
 from inkbox_mcp.access.tenants import LOCAL, Caller
-from tests.support.alike import choices
+from inkbox_mcp.api.generations import Generation
+from tests.support.alike import BOTH, choices
 from tests.support.mailroom import Fault, Mail, Mailroom, api_time
 from tests.support.time_lapse import TIME_LAPSE
-from tests.support.waits import GENERATIONS, Generation, answered, served, wait
-
-both = pytest.mark.parametrize("generation", GENERATIONS)
+from tests.support.waits import answered, served, wait
 
 
 @pytest.fixture
@@ -178,7 +177,7 @@ async def test_a_cancelled_wait_ends_at_once() -> None:
         assert anyio.current_time() == began + 1.7
 
 
-@both
+@BOTH
 @pytest.mark.parametrize("options", [{}, {"read_only": True}])
 async def test_what_was_read_for_nothing_is_unread_again(generation: Generation, options: dict[str, Any]) -> None:
     """Only the message that is returned is read, where reading it marks it so."""
@@ -192,7 +191,7 @@ async def test_what_was_read_for_nothing_is_unread_again(generation: Generation,
     assert generation == "identity" or not any(method == "PATCH" for _, _, method, _ in room.asked)
 
 
-@both
+@BOTH
 async def test_waits_for_words_read_each_message_once(generation: Generation) -> None:
     """It is set back to unread once, too."""
     room = Mailroom(marks_read=generation == "identity")
@@ -267,7 +266,7 @@ async def test_a_message_is_unread_again_if_the_wait_ends_before_it_is_returned(
     assert (await wait(service, contains=contains, after=data["after"]))["message"]["id"] == mail.id
 
 
-@both
+@BOTH
 async def test_a_wait_of_no_seconds_looks_once(generation: Generation) -> None:
     """Also if the API is slow."""
     room = Mailroom()
@@ -351,7 +350,7 @@ async def test_what_waiting_does_not_mend_ends_the_wait(status: int) -> None:
     assert anyio.current_time() == began
 
 
-@both
+@BOTH
 @pytest.mark.parametrize("limits", [{"allow_addresses": ["sales@inkboxmail.com"]}, {"allow_handles": ["none"]}])
 async def test_a_pinned_server_waits_only_for_its_own_mail(generation: Generation, limits: dict[str, Any]) -> None:
     """A refused wait sends nothing about the mailbox, as a refused reading sends nothing."""

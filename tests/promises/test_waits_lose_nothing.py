@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inkbox_mcp.access.tenants import LOCAL
+from inkbox_mcp.api.generations import Generation
+from inkbox_mcp.catalogue import GENERATIONS
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.service import Service
-from tests.support.alike import GENERATIONS_ALIKE, choices
+from tests.support.alike import BOTH, GENERATIONS_ALIKE, choices
 from tests.support.mailroom import Fault, Mail, Mailroom, api_time
 from tests.support.time_lapse import TIME_LAPSE
-from tests.support.waits import GENERATIONS, Generation, served, wait
-
-both = pytest.mark.parametrize("generation", GENERATIONS)
+from tests.support.waits import served, wait
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ async def test_a_message_that_is_deleted_before_it_is_read_is_passed_over() -> N
     assert "others" not in await wait(await served(room), timeout=0)
 
 
-@both
+@BOTH
 async def test_a_message_that_is_too_large_does_not_stop_the_others(generation: Generation) -> None:
     """It is shown without its text; where its text is what counts, it is one of the others."""
     room = mailroom(generation)
@@ -242,7 +242,7 @@ async def test_a_message_that_is_too_large_does_not_stop_the_others(generation: 
     assert "larger than" in found["note"]
 
 
-@both
+@BOTH
 @pytest.mark.parametrize("status", [500, 403])
 @pytest.mark.parametrize("seconds", [0, 1, 25])
 async def test_a_message_that_cannot_be_read_holds_up_no_later_one(
@@ -279,7 +279,7 @@ async def test_a_message_that_fails_once_is_the_answer() -> None:
     assert "note" not in data
 
 
-@both
+@BOTH
 @pytest.mark.parametrize("seconds", [0, 1, 25])
 async def test_any_number_of_messages_that_cannot_be_read_hold_up_no_later_one(
     generation: Generation, seconds: int
@@ -304,7 +304,7 @@ async def test_any_number_of_messages_that_cannot_be_read_hold_up_no_later_one(
     assert (await wait(service, after=data["after"], timeout=0))["timed_out"]
 
 
-@both
+@BOTH
 async def test_a_message_that_fails_for_a_while_is_the_answer(generation: Generation) -> None:
     """A later one that matches is not returned before it, and stays unread meanwhile."""
     room = mailroom(generation)
@@ -353,7 +353,7 @@ async def test_a_time_that_is_still_to_come_is_said() -> None:
         assert ("`after` is later than now" in data.get("note", "")) == is_said
 
 
-@both
+@BOTH
 async def test_mail_of_a_time_to_come_hides_no_later_mail(generation: Generation) -> None:
     """It fills the first page of each look, because a clock was wrong by an hour; it is read once itself."""
     room = mailroom(generation)
@@ -376,7 +376,7 @@ async def test_every_time_can_be_where_a_wait_begins(after: str) -> None:
     assert (await wait(service, after=data["after"], timeout=0))["after"] == data["after"]
 
 
-@both
+@BOTH
 async def test_the_sandboxs_mail_is_read_once_each(generation: Generation) -> None:
     """Its ids and times are not made by a test."""
     with Store(":memory:") as store:

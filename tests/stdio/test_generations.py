@@ -16,6 +16,7 @@ from inkbox_mcp.access.tenants import LOCAL
 from inkbox_mcp.service import Service
 from inkbox_mcp.settings.options import Settings
 from tests.support.agents import KEY
+from tests.support.alike import BOTH
 from tests.support.conversations import HELLO, served
 from tests.support.messages import rpc
 from tests.support.moving import Moving
@@ -126,7 +127,7 @@ def service_on(world: Moving, **settings: str) -> Service:
     return Service(Settings.model_validate({"api_key": KEY, **settings}), lambda: httpx2.MockTransport(world))
 
 
-@pytest.mark.parametrize("generation", ["spec", "identity"])
+@BOTH
 def test_answers_before_and_after_the_generation_is_known_are_not_recorded_together(generation: str) -> None:
     """The first look may fail and a later one succeed."""
     discovery = service_on(Moving(None)).discovery

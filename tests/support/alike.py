@@ -1,10 +1,18 @@
-"""Parametrizations of which a quick run takes a part, because the others resemble it; a slow run takes the others."""
+"""Parametrizations that tests share.
+
+Of some, a quick run takes a part, because the others resemble it; a slow run takes the others.
+"""
 
 import signal
 from collections.abc import Container, Iterable
 from typing import Any
 
 import pytest
+
+from inkbox_mcp.catalogue import GENERATIONS
+
+BOTH = pytest.mark.parametrize("generation", GENERATIONS)
+"""For a test of each generation of the API."""
 
 
 def choices(everything: Iterable[Any], alike: Container[Any]) -> list[Any]:

@@ -16,11 +16,11 @@ from pydantic import BaseModel, SecretStr
 
 from inkbox_mcp.api.client import InkboxAPI
 from inkbox_mcp.api.connection import Connection
+from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.api.outgoing import Outgoing, SendOperation, Sent
 from inkbox_mcp.api.paths import MAILBOXES, Path, path
 from inkbox_mcp.calls import Call, begin
 from tests.support.agents import KEY
-from tests.support.waits import Generation
 
 EPOCH = 1_780_000_200.0
 """The time of the API, in seconds since 1970, at the time 0 of the event loop: the beginning of a window."""

@@ -1,18 +1,16 @@
 """Calls of `wait_for_message` on a mailroom."""
 
-from typing import Any, Literal
+from typing import Any
 
 import httpx2
 
 from inkbox_mcp.access.tenants import LOCAL, Caller
+from inkbox_mcp.api.generations import Generation
 from inkbox_mcp.calls import Report
 from inkbox_mcp.service import Answer, Service
 from inkbox_mcp.settings.options import Settings
 from tests.support.agents import KEY, AsyncHandler
 from tests.support.time_lapse import heed_threads
-
-Generation = Literal["spec", "identity"]
-GENERATIONS: tuple[Generation, ...] = ("spec", "identity")
 
 
 async def served(inkbox: AsyncHandler, generation: Generation = "spec", **named: Any) -> Service:

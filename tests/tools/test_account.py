@@ -11,6 +11,7 @@ from inkbox_mcp.api.paths import SIGNUP, WHOAMI
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.tools import side_by_side
 from tests.support.agents import KEY, Agent, connect, text
+from tests.support.alike import BOTH
 from tests.support.catalogue import EVERY
 from tests.support.processes import PATIENCE
 
@@ -51,7 +52,7 @@ async def test_the_restrictions_of_an_agent_are_shown() -> None:
     assert {*RESTRICTED} <= {*published}
 
 
-@pytest.mark.parametrize("generation", ["spec", "identity"])
+@BOTH
 async def test_the_sandbox_tells_what_its_agent_may_do(generation: Any) -> None:
     """Nobody is excluded there, so no list of recipients is shown, which could be taken for a list of none."""
     with Store(":memory:") as store:

@@ -10,10 +10,10 @@ import pytest
 
 from inkbox_mcp.tools import side_by_side
 from tests.support.agents import Agent, connect, text
+from tests.support.alike import BOTH
 from tests.support.catalogue import CATALOGUES, EVERY, generation_of
 
 MAILBOXES, IDENTITIES = "/api/v1/mail/mailboxes", "/api/v1/identities"
-BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
 
 
 class Inkbox:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from inkbox_mcp.sandbox import Generation
+from tests.support.alike import BOTH
 from tests.support.catalogue import CATALOGUES, EVERY
 from tests.support.humans import Human
 from tests.support.inboxes import Inbox, inbox
@@ -62,7 +63,7 @@ def fields_of(value: Any, schema: dict[str, Any], path: str) -> Iterator[tuple[s
             pass
 
 
-@pytest.mark.parametrize("generation", ["spec", "identity"])
+@BOTH
 async def test_every_field_of_every_answer_of_the_sandbox_is_declared(generation: Generation) -> None:
     """All tools of the generation are called, also so that they answer fields that are rare."""
     async with inbox(generation, human=Human("accept"), allow_addresses=["*@inkboxmail.com"]) as desk:

@@ -14,9 +14,9 @@ from inkbox_mcp.protocol.server import build_server
 from inkbox_mcp.sandbox import Store, create_app
 from inkbox_mcp.settings.options import Settings
 from tests.support.agents import KEY, Agent, AsyncHandler, connect, text
+from tests.support.alike import BOTH
 from tests.support.humans import Human
 
-GENERATIONS = ["spec", "identity"]
 EVENTS = "https://hooks.example.com/inkbox"
 
 
@@ -37,7 +37,7 @@ async def organization(
             yield agent
 
 
-@pytest.mark.parametrize("generation", GENERATIONS)
+@BOTH
 async def test_one_call_makes_an_identity_with_its_mailbox(generation: str) -> None:
     """The result has the address, and nothing twice."""
     name = {"mailbox_display_name": "New", "mailbox_local_part": "new-agent"}
@@ -74,7 +74,7 @@ async def test_an_identity_may_come_without_a_mailbox_where_the_api_has_that() -
         assert await listed(agent) == []
 
 
-@pytest.mark.parametrize("generation", GENERATIONS)
+@BOTH
 async def test_identities_are_paged_and_searched_like_mailboxes(generation: str) -> None:
     """The newest identity comes first, with a total and a cursor."""
     async with organization(generation) as agent:
@@ -92,7 +92,7 @@ async def test_identities_are_paged_and_searched_like_mailboxes(generation: str)
         assert rest["next_cursor"] is None
 
 
-@pytest.mark.parametrize("generation", GENERATIONS)
+@BOTH
 async def test_a_conflict_says_what_is_in_the_way(generation: str) -> None:
     """The error shows the existing identity, or says that the handle or the address is taken."""
     async with organization(generation) as agent:
@@ -183,7 +183,7 @@ async def test_an_identity_is_paused_in_one_generation_and_renamed_in_the_other(
     assert len([request for request in requests if request.startswith("PATCH")]) == 2
 
 
-@pytest.mark.parametrize("generation", GENERATIONS)
+@BOTH
 async def test_deleting_an_identity_tells_the_human_what_becomes_of_its_mailbox(generation: str) -> None:
     """The mailbox survives in one generation only, and the question must tell the user which case applies."""
     human = Human("accept")
@@ -300,7 +300,7 @@ async def test_webhooks_are_a_field_in_the_spec_generation(tool: str, arguments:
         assert instead in message
 
 
-@pytest.mark.parametrize("generation", GENERATIONS)
+@BOTH
 async def test_whoami_tells_the_account_and_never_the_key(generation: str) -> None:
     """The result shows the organization and the key's scope."""
     async with organization(generation) as agent:
@@ -310,7 +310,7 @@ async def test_whoami_tells_the_account_and_never_the_key(generation: str) -> No
     assert "ApiKey_" not in text(result)
 
 
-@pytest.mark.parametrize("generation", GENERATIONS)
+@BOTH
 async def test_pins_hold_for_identities_too(generation: str) -> None:
     """The limits block another agent's identity, whether they name handles or addresses."""
     with Store(":memory:") as store:

@@ -10,10 +10,8 @@ import pytest
 
 from inkbox_mcp.sandbox import Generation
 from tests.support.agents import connect, text
-from tests.support.alike import GENERATIONS_ALIKE
+from tests.support.alike import BOTH, GENERATIONS_ALIKE
 from tests.support.inboxes import Inbox, inbox
-
-BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
 
 
 def subjects(page: Any) -> list[str]:

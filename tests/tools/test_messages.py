@@ -13,11 +13,10 @@ from mcp.types import ElicitRequestParams, ElicitResult
 from inkbox_mcp.sandbox import Generation
 from inkbox_mcp.toolkit.bounds import MAX_RESULT
 from tests.support.agents import Agent, connect, server_on, text
-from tests.support.alike import GENERATIONS_ALIKE
+from tests.support.alike import BOTH, GENERATIONS_ALIKE
 from tests.support.humans import Human
 from tests.support.inboxes import inbox
 
-BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
 BODY = re.compile(r"<<<mail (\w+)>>>\n(?P<headers>.*?)\n\n(?P<body>.*)\n<<<end of mail \1>>>(?P<after>.*)", re.DOTALL)
 
 

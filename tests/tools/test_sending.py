@@ -12,10 +12,9 @@ from inkbox_mcp.sandbox import Generation
 from inkbox_mcp.sandbox.faults import Fault
 from inkbox_mcp.toolkit.plain_text import without_encoded_words
 from tests.support.agents import text
-from tests.support.alike import GENERATIONS_ALIKE
+from tests.support.alike import BOTH, GENERATIONS_ALIKE
 from tests.support.inboxes import Inbox, inbox
 
-BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
 TO = ["Jane Doe <jane@example.com>"]
 
 

@@ -9,10 +9,8 @@ import pytest
 from inkbox_mcp.calls import current
 from inkbox_mcp.sandbox import Generation
 from tests.support.agents import text
-from tests.support.alike import GENERATIONS_ALIKE
+from tests.support.alike import BOTH, GENERATIONS_ALIKE
 from tests.support.inboxes import Inbox, inbox
-
-BOTH = pytest.mark.parametrize("generation", ["spec", "identity"])
 
 
 async def thread_of(inbox: Inbox, message_id: str) -> str:
