@@ -15,7 +15,8 @@ import pytest
 import stamina
 
 from inkbox_mcp.api.retries import ATTEMPTS
-from inkbox_mcp.sandbox import Store, create_app
+from inkbox_mcp.catalogue import GENERATIONS
+from inkbox_mcp.sandbox import Generation, Store, create_app
 from tests.support.agents import Agent, connect
 from tests.support.humans import Desk
 from tests.support.shared_servers import SharedHTTP, sharing
@@ -108,18 +109,28 @@ def shared_http(tmp_path_factory: pytest.TempPathFactory) -> Generator[SharedHTT
 
 
 @pytest.fixture
-async def agent(era: str) -> AsyncGenerator[Agent]:
-    """An agent of each era on an empty sandbox."""
+def store() -> Generator[Store]:
+    """A store for one test."""
     with Store(":memory:") as store:
-        app = create_app(store)
-        async with connect(httpx2.ASGITransport(app), era, sandbox=True) as agent:
-            yield agent
+        yield store
+
+
+@pytest.fixture(params=GENERATIONS)
+def generation(request: pytest.FixtureRequest) -> Generation:
+    """Each generation of the API."""
+    return request.param
 
 
 @pytest.fixture
-async def desk() -> AsyncGenerator[Desk]:
+async def agent(era: str, store: Store) -> AsyncGenerator[Agent]:
+    """An agent of each era on an empty sandbox."""
+    async with connect(httpx2.ASGITransport(create_app(store)), era, sandbox=True) as agent:
+        yield agent
+
+
+@pytest.fixture
+async def desk(store: Store) -> Desk:
     """A sandbox with the mailbox `sales`, where humans are asked."""
-    with Store(":memory:") as store:
-        desk = Desk(store)
-        await desk.prepare()
-        yield desk
+    desk = Desk(store)
+    await desk.prepare()
+    return desk

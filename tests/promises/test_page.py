@@ -1,7 +1,7 @@
 """The sandbox's page is for the people at this machine: other web pages neither read nor write, and no key is shown."""
 
 import json
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,13 +15,6 @@ from tests.support.looking import ORIGIN, Onlooker, looking_at
 
 PATHS = ("/", "/page/page.js", "/page/state", "/page/events", "/page/messages/x", "/page/nothing")
 OURS = ("127.0.0.1:8800", "localhost:8800", "LOCALHOST:8800", "localhost.:8800", "[::1]:8800", "localhost")
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """A store for one test."""
-    with Store(":memory:") as store:
-        yield store
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """The identity generation of the sandbox's API, in this process."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,6 @@ def connect(store: Store, key: str | None = None, generation: Generation = "iden
         base_url="http://sandbox",
         headers={"X-API-Key": key or new_key()},
     )
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """A store for one test."""
-    with Store(":memory:") as store:
-        yield store
 
 
 @pytest.fixture

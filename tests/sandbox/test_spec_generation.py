@@ -4,7 +4,7 @@ import json
 import sqlite3
 import stat
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -40,13 +40,6 @@ def connect(store: Store, key: str | None = None) -> httpx2.AsyncClient:
         base_url="http://sandbox",
         headers={"X-API-Key": key or new_key()},
     )
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """A store for one test."""
-    with Store(":memory:") as store:
-        yield store
 
 
 @pytest.fixture

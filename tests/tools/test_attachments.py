@@ -4,7 +4,7 @@ import base64
 import hashlib
 import struct
 import zlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from pathlib import Path
@@ -98,13 +98,6 @@ async def mailing(store: Store, generation: Generation, **settings: Any) -> Asyn
 def generation(request: pytest.FixtureRequest) -> Generation:
     """Each generation of the API."""
     return request.param
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """A store for one test."""
-    with Store(":memory:") as store:
-        yield store
 
 
 @pytest.fixture

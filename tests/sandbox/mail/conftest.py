@@ -1,24 +1,11 @@
 """Mailboxes for the tests of mail."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from inkbox_mcp.sandbox import Generation, Store
 from tests.sandbox.mail.people import Person, people
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """A store for one test."""
-    with Store(":memory:") as store:
-        yield store
-
-
-@pytest.fixture(params=["spec", "identity"])
-def generation(request: pytest.FixtureRequest) -> Generation:
-    """Each generation of the API."""
-    return request.param
 
 
 @pytest.fixture
