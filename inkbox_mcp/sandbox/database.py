@@ -36,23 +36,24 @@ class Database:
             StoreError: The file cannot be opened, is not a database, or is not one of this version.
         """
         self._busy_timeout = busy_timeout
+        self._turn_timeout = max(busy_timeout, 1)
         try:
-            self._writing = self._reading = _Shared(_open(path, busy_timeout), busy_timeout)
+            self._writing = self._reading = _Shared(_open(path, busy_timeout))
             if str(path) != ":memory:":
-                self._reading = _Shared(_connect(path, busy_timeout), busy_timeout)
+                self._reading = _Shared(_connect(path, busy_timeout))
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"Cannot use {path} as a sandbox database: {error}.") from error
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection]:
         """Yield the connection for statements that change nothing, on one snapshot."""
-        with self._reading.taken() as connection, _transaction(connection, "DEFERRED"):
+        with self._reading.taken(self._turn_timeout) as connection, _transaction(connection, "DEFERRED"):
             yield connection
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
         """Yield the connection for statements that are committed together or not at all."""
-        with self._writing.taken() as connection, _transaction(connection):
+        with self._writing.taken(self._turn_timeout) as connection, _transaction(connection):
             yield connection
 
     @contextmanager
@@ -78,15 +79,14 @@ class Database:
 class _Shared:
     """A connection that one thread uses at a time."""
 
-    def __init__(self, connection: sqlite3.Connection, busy_timeout: float) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._busy_timeout = busy_timeout
         self._lock = threading.Lock()
 
     @contextmanager
-    def taken(self, seconds: float | None = None) -> Generator[sqlite3.Connection]:
+    def taken(self, seconds: float) -> Generator[sqlite3.Connection]:
         # Bounded: while one thread waits for another process, the waits of the others would add up.
-        if not self._lock.acquire(timeout=max(self._busy_timeout, 1) if seconds is None else seconds):
+        if not self._lock.acquire(timeout=seconds):
             error = sqlite3.OperationalError("database is locked")
             error.sqlite_errorcode = sqlite3.SQLITE_BUSY
             raise error
