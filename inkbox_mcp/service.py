@@ -158,12 +158,8 @@ class Service:
     def refuse(self, tool: str, error: InkboxError, caller: Caller) -> Answer:
         """Answer a call of a tool that the caller cannot call; log and count it."""
         with begin(self.settings.timeout, caller.request_id) as state:
-            self._metrics.call_ended(tool, error.code, 0)
-            _log_call(tool, error.code, None, 0, caller.name)
             answer = Answer(error.explain(tool), meta={**machine_fields(error), "request_id": state.request_id})
-            if self.tenants.keeps_calls:
-                hidden = self.tenants.redaction_of(caller)
-                self.tenants.keep(MadeCall(tool, None, error.code, answer.text, 0, self.client, hidden))
+            self._ended(MadeCall(tool, None, error.code, answer.text, 0, self.client), None, caller)
             return answer
 
     async def call(
@@ -225,12 +221,18 @@ class Service:
                 raise Bug(operation.name, state.request_id) from error
             finally:
                 seconds = time.perf_counter() - started
-                self._metrics.call_ended(operation.name, outcome, None if waits else seconds)
-                _log_call(operation.name, outcome, state.status, seconds, caller.name)
-                if self.tenants.keeps_calls:
-                    hidden = self.tenants.redaction_of(caller)
-                    made = MadeCall(operation.name, arguments, outcome, told, seconds, self.client, hidden)
-                    self.tenants.keep(made)
+                made = MadeCall(operation.name, arguments, outcome, told, seconds, self.client)
+                self._ended(made, state.status, caller, waits=waits)
+
+    def _ended(self, made: MadeCall, status: int | None, caller: Caller, *, waits: bool = False) -> None:
+        """Count and log a call that has ended; a sandbox on a file keeps it, too."""
+        self._metrics.call_ended(made.tool, made.outcome, None if waits else made.seconds)
+        ms = made.seconds * 1000
+        tenant = caller.name
+        fields = {"tool": made.tool, "outcome": made.outcome, "status": status, "ms": round(ms, 1), "tenant": tenant}
+        logger.info("%s %s %s %.0f ms", made.tool, made.outcome, status or "-", ms, extra={"fields": fields})
+        if self.tenants.keeps_calls:
+            self.tenants.keep(replace(made, redaction=self.tenants.redaction_of(caller)))
 
     async def _understand(
         self, operation: Operation[Any, Any], arguments: dict[str, Any] | None, api: PinnedAPI, caller: Caller
@@ -342,11 +344,6 @@ def _without_key(answer: Answer, redaction: Redaction) -> Answer:
         return replace(answer, text=redaction.hide(answer.text))
     data = redaction.hide(answer.data)
     return replace(answer, text=to_json(data).decode(), data=data)
-
-
-def _log_call(tool: str, outcome: str, status: int | None, seconds: float, caller: str) -> None:
-    fields = {"tool": tool, "outcome": outcome, "status": status, "ms": round(seconds * 1000, 1), "tenant": caller}
-    logger.info("%s %s %s %.0f ms", tool, outcome, status or "-", seconds * 1000, extra={"fields": fields})
 
 
 def _log_bug(operation: Operation[Any, Any], error: Exception) -> None:
