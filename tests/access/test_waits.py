@@ -24,9 +24,9 @@ OTHER = replace(LOCAL, name="other")
 FOREVER = {"seconds": 3600.0}
 
 
-async def waits(service: Service, caller: Caller = LOCAL, tool: Operation[Any, Any] = wait_for_nothing) -> str:
+async def waits(service: Service, caller: Caller = LOCAL) -> str:
     """Call a tool that waits, for no time at all, and return "ok" or the error's code."""
-    answer = await service.call(tool, {"seconds": 0.0}, caller)
+    answer = await service.call(wait_for_nothing, {"seconds": 0.0}, caller)
     assert isinstance(answer, Answer)
     return (answer.meta or {}).get("code", "ok")
 

@@ -1,8 +1,7 @@
 """Real clients that authenticate with a token or with an authorization server that they discover."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx2
 import pytest
@@ -29,8 +28,6 @@ from tests.support.authorization_server import (
 )
 from tests.support.catalogue import SPEC
 from tests.support.messages import HEADERS, INITIALIZE
-
-Serve = Callable[[Issuer | None], Any]
 
 
 class Upstream:
@@ -125,8 +122,8 @@ async def test_a_session_belongs_to_who_opened_it(issuer: Issuer) -> None:
 class Storage:
     """The tokens of an MCP client."""
 
-    def __init__(self, token: OAuthToken | None = None) -> None:
-        self.token = token
+    def __init__(self) -> None:
+        self.token: OAuthToken | None = None
 
     async def get_tokens(self) -> OAuthToken | None:
         """Return the tokens."""

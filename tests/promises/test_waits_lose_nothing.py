@@ -58,7 +58,7 @@ def troubles(random: Random, share: float) -> Callable[[httpx2.Request], Fault |
     return fault
 
 
-async def walk(room: Mailroom, generation: Generation, random: Random, *, deletes: bool = True) -> list[str]:
+async def walk(room: Mailroom, generation: Generation, random: Random) -> list[str]:
     """Wait for one message after another until all were read; end some calls and servers in between."""
     service, read = await served(room, generation), list[str]()
     after = datetime.fromtimestamp(api_time(120) / 1_000_000, UTC).isoformat()
@@ -78,7 +78,7 @@ async def walk(room: Mailroom, generation: Generation, random: Random, *, delete
         if not data["timed_out"]:
             read += [row["id"] for row in data.get("others", [])]  # could not be read, and this is how it is said
             read.append(data["message"]["id"])
-            if deletes and random.random() < 0.4:
+            if random.random() < 0.4:
                 room.delete(int(read[-1].replace("-", ""), 16))
         if {*read} == wanted:
             break
@@ -88,13 +88,12 @@ async def walk(room: Mailroom, generation: Generation, random: Random, *, delete
     return read
 
 
-def burst(random: Random, count: int, first: int = 0, *, late: float = 0.0, wrong: float = 0.0) -> list[Mail]:
+def burst(random: Random, count: int, *, late: float, wrong: float) -> list[Mail]:
     """Make mail of the next minute, in bursts with equal times.
 
     Args:
         random: decides.
         count: of messages.
-        first: the number of the first one.
         late: seconds by which it is visible late, at most.
         wrong: the share that has a time of the next hours.
     """
@@ -106,7 +105,7 @@ def burst(random: Random, count: int, first: int = 0, *, late: float = 0.0, wron
             mails.append(
                 Mail(
                     api_time(-offset - (random.uniform(0, 10_000) if random.random() < wrong else 0)),
-                    random.getrandbits(64) << 32 | first + len(mails),
+                    random.getrandbits(64) << 32 | len(mails),
                     visible=anyio.current_time() + offset + random.uniform(0, late),
                 )
             )

@@ -80,9 +80,9 @@ def _json(key: str, entry: Callable[[Way, bool], Entry]) -> Callable[[Way, bool]
     return block
 
 
-def _entry(remote: Entry, local: Entry | None = None) -> Callable[[Way, bool], Entry]:
+def _entry(remote: Entry) -> Callable[[Way, bool], Entry]:
     def entry(way: Way, released: bool) -> Entry:
-        return remote if way == "http" else {**(local or {}), **started(way, released=released)}
+        return remote if way == "http" else started(way, released=released)
 
     return entry
 

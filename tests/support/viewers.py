@@ -2,7 +2,7 @@
 
 import shutil
 import socket
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -70,11 +70,10 @@ def mail(
     text: str = "How are you?",
     html: str | None = None,
     sender: str = ANN,
-    headers: Mapping[str, str] | None = None,
 ) -> EmailMessage:
     """Write a mail from outside."""
     written = EmailMessage()
-    for name, value in {"From": sender, "To": to, "Subject": subject, **(headers or {})}.items():
+    for name, value in {"From": sender, "To": to, "Subject": subject}.items():
         written[name] = value
     written.set_content(text)
     if html is not None:

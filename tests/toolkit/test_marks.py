@@ -90,9 +90,9 @@ def numbers(kinds: list[Any]) -> list[str]:
     return [str(place) for place in range(len(kinds))]
 
 
-def arguments(kind: Any, default: Any = ...) -> type[Args]:
+def arguments(kind: Any) -> type[Args]:
     """Return a model with one argument of this type."""
-    return create_model("Arguments", __base__=Args, mailbox=(kind, default))
+    return create_model("Arguments", __base__=Args, mailbox=(kind, ...))
 
 
 def declare(model: type[Args], **options: Any) -> Operation[Any, Any]:

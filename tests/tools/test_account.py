@@ -24,14 +24,14 @@ RESTRICTED = {
 }
 
 
-def telling(status: Any, code: int = 200) -> Any:
+def telling(status: Any) -> Any:
     """Make an Inkbox that answers the question for the signup so."""
 
     def inkbox(request: httpx2.Request) -> httpx2.Response:
         if request.url.path == WHOAMI:
             return httpx2.Response(200, json=HOLDER)
         assert request.url.path == SIGNUP
-        return status if isinstance(status, httpx2.Response) else httpx2.Response(code, json=status)
+        return status if isinstance(status, httpx2.Response) else httpx2.Response(200, json=status)
 
     return inkbox
 

@@ -19,7 +19,7 @@ MAILBOXES, IDENTITIES = "/api/v1/mail/mailboxes", "/api/v1/identities"
 class Inkbox:
     """An organization of this many identities, each with a mailbox; `fails` answers some requests instead."""
 
-    def __init__(self, generation: str, number: int, name: str = "Inkbox user") -> None:
+    def __init__(self, generation: str, number: int) -> None:
         self.fails: dict[str, httpx2.Response] = {}
         self.requests: list[str] = []
         spec = generation == "spec"
@@ -27,9 +27,9 @@ class Inkbox:
         for each in range(number):
             handle, address = f"agent-{each:04}", f"client-{each:04}@inkboxmail.com"
             time = f"2026-01-01T{each // 3600:02}:{each // 60 % 60:02}:{each % 60:02}.123456+00:00"
-            own = {"status": "active"} if spec else {"description": None, "display_name": name}
+            own = {"status": "active"} if spec else {"description": None, "display_name": "Inkbox user"}
             times = {"created_at": time, "updated_at": time}
-            mailbox_own = {"display_name": name, "webhook_url": None} if spec else {"storage_used_bytes": each}
+            mailbox_own = {"display_name": "Inkbox user", "webhook_url": None} if spec else {"storage_used_bytes": each}
             mailbox = {
                 "id": f"aaaa1111-2222-4333-8444-{each:012}", "email_address": address, **mailbox_own,
                 "agent_identity_id": f"bbbb1111-2222-4333-8444-{each:012}", "filter_mode": "blacklist",

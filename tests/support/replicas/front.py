@@ -57,12 +57,12 @@ class Front:
     asked: list[Asked] = field(default_factory=list[Asked])
     rule: Rule = _at_once
 
-    def holds(self, request_id: str, method: str | None = None) -> Held:
+    def holds(self, request_id: str) -> Held:
         """Delay the answers to the requests of one call; other calls follow the previous rule."""
         held, usual = Held(), self.rule
 
         async def rule(asked: Asked) -> None:
-            if asked.request_id == request_id and method in {None, asked.method}:
+            if asked.request_id == request_id:
                 held.came.set()
                 await held.goes.wait()
             else:

@@ -24,8 +24,8 @@ EPHEMERAL = 32768
 class Program:
     """A running program; its stdout and stderr are read as they are written."""
 
-    def __init__(self, process: anyio.abc.Process, url: str = "") -> None:
-        self.url = url
+    def __init__(self, process: anyio.abc.Process) -> None:
+        self.url = ""
         self.log: list[str] = []
         self._process = process
         self._more = anyio.Event()
@@ -52,14 +52,13 @@ class Program:
         self._over.set()
         self._more.set()
 
-    async def logs(self, part: str, after: int = 0, times: int = 1) -> str:
-        """Wait until this part occurs `times` times in the log, from line `after` on; return the last such line."""
+    async def logs(self, part: str, after: int = 0) -> str:
+        """Wait until this part occurs in the log, from line `after` on; return the first such line."""
         with anyio.fail_after(PATIENCE):
             while True:
-                found = [line for line in self.log[after:] if part in line]
-                if len(found) >= times:
-                    return found[times - 1]
-                assert not self._over.is_set(), f"ended and did not log {part!r} so often: {self.log[-5:]}"
+                if found := [line for line in self.log[after:] if part in line]:
+                    return found[0]
+                assert not self._over.is_set(), f"ended and did not log {part!r}: {self.log[-5:]}"
                 self._more = anyio.Event()
                 await self._more.wait()
 
