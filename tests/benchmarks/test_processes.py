@@ -220,17 +220,6 @@ def test_the_framework_benchmark_shows_what_a_call_takes_each_way() -> None:
     assert all(10 < int(row.split()[-2]) < 100_000 for row in rows)
 
 
-@pytest.mark.slow
-def test_a_soak_without_faults_counts_calls_that_are_all_well() -> None:
-    """The last line and the status report success."""
-    ended = benchmark("benchmarks.soak", "--seconds", "0.3", "--in-flight", "2", "--faults", "0")
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.splitlines()[-1] == "all is well"
-    (calls,) = (line.split()[1].rstrip(",") for line in ended.stdout.splitlines() if line.startswith("calls "))
-    assert int(calls) > 0
-    assert "".join(f"ok {calls} 100.00%".split()) in "".join(ended.stdout.split())
-
-
 async def test_a_page_of_a_long_list_is_measured_beside_models_of_all_of_it() -> None:
     """Both values are in milliseconds."""
     taken = await measure(100, seconds=0.01)
