@@ -87,14 +87,11 @@ def main() -> int:
     """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK.rounds} short rounds, less than two minutes")
-    parser.add_argument("--rounds", type=int, help=f"default: {FULL.rounds}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all measurements to a file")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="also draw a chart, as FILE.png and FILE.svg")
     parser.add_argument("--workdir", type=Path, default=CACHE, help=f"for the other servers (default: {CACHE})")
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL
-    if options.rounds:
-        plan = Plan(options.rounds, plan.starts, plan.first_results, plan.seconds)
     return run(lambda: compare(plan, options.workdir, options.json, options.chart))
 
 

@@ -69,8 +69,8 @@ class Server:
     def _ended(self) -> BenchmarkError:
         return BenchmarkError(f"the server ended after {self._begun[:300]!r}: {last_line(self._log)}")
 
-    def request(self, message: Message) -> tuple[dict[str, Any], int]:
-        """Send a request and return its result and the length of the answer.
+    def request(self, message: Message) -> dict[str, Any]:
+        """Send a request and return its result.
 
         Raises:
             BenchmarkError: the answer was an error or not a message.
@@ -81,7 +81,7 @@ class Server:
                 try:
                     answer = json.loads(line)
                     if answer.get("id") == message["id"]:
-                        return answer["result"], len(line)
+                        return answer["result"]
                 except (ValueError, AttributeError, KeyError):
                     raise BenchmarkError(f"{message['method']} was answered {line[:500]!r}") from None
 
@@ -108,7 +108,7 @@ class Server:
         """
         self.request(INITIALIZE)
         self.write(json.dumps(INITIALIZED).encode() + b"\n")
-        result, _ = self.request({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+        result = self.request({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
         offered, compared = {tool["name"] for tool in result["tools"]}, {tool for tool, _ in CALLS}
         if offered != compared and not all_tools:
             raise BenchmarkError(f"it has other tools: {result}"[:500])
@@ -205,14 +205,12 @@ def side_by_side(server: Server, first: int, seconds: float) -> float:
 
 
 def answers(server: Server) -> dict[str, Any]:
-    """Call every tool once; return the data of the answers, and the sizes of one answer."""
+    """Call every tool once; return the data of the answers, and the size of one answer's text."""
     server.shake_hands()
     results = {tool: server.request(call(LEGACY, tool, args, 2)) for tool, args in CALLS}
-    shown, on_wire = results[TOOL]
     return {
-        "data": {tool: result.get("structuredContent", result) for tool, (result, _) in results.items()},
-        "text": sum(len(block["text"].encode()) for block in shown["content"]),
-        "wire": on_wire,
+        "data": {tool: result.get("structuredContent", result) for tool, result in results.items()},
+        "text": sum(len(block["text"].encode()) for block in results[TOOL]["content"]),
     }
 
 

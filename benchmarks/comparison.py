@@ -94,7 +94,6 @@ class Comparison:
             agree(tool, {name: answer["data"][tool] for name, answer in answers.items()})
         for name, answer in answers.items():
             self._note("result_bytes", name, answer["text"])
-            self._note("wire_bytes", name, answer["wire"])
         for peer in self._peers:
             self._note("list_bytes", peer.name, self._client(peer, "start")["list_bytes"])
 

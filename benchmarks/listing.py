@@ -23,7 +23,7 @@ from inkbox_mcp.tools.mailboxes import ListMailboxes
 from inkbox_mcp.tools.spec_generation.identities import Identity
 from inkbox_mcp.tools.spec_generation.mailboxes import ROW, Mailbox, MailboxPage, list_mailboxes
 
-SIZES = (100, 1_000, 10_000, 20_000)
+SIZES = (100, 10_000, 20_000)
 LIMIT = 50
 SECONDS = 0.6
 """Seconds for each size and each way."""

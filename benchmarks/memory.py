@@ -107,7 +107,7 @@ async def _ask(http: httpx2.AsyncClient, number: int, era: Era, own: dict[str, s
 
 
 async def growth(
-    origin: str, memory: Callable[[], float], client: Client, count: int, seconds: float = SECONDS_TO_SETTLE
+    origin: str, memory: Callable[[], float], client: Client, count: int = COUNT, seconds: float = SECONDS_TO_SETTLE
 ) -> float:
     """Return the kB of memory that one more client takes."""
     seen: list[float] = []
@@ -129,7 +129,7 @@ async def growth(
     return (seen[1] - seen[0]) * 1024 / count
 
 
-def over_http(peer: Peer, client: Client, count: int, *options: str) -> float:
+def over_http(peer: Peer, client: Client, *options: str) -> float:
     """Start a server, and return the kB of memory that one more client takes.
 
     Raises:
@@ -139,10 +139,10 @@ def over_http(peer: Peer, client: Client, count: int, *options: str) -> float:
         directory = Path(name)
         upstream = stack.enter_context(inkbox_stub(directory))
         service = stack.enter_context(serving(peer, "sessions", upstream, directory, options))
-        return anyio.run(growth, service.origin, lambda: service.memory, client, count)
+        return anyio.run(growth, service.origin, lambda: service.memory, client)
 
 
-def over_pipes(peer: Peer, count: int) -> float:
+def over_pipes(peer: Peer) -> float:
     """Start a server as a client on pipes does, and return the kB of memory that one more call takes that waits.
 
     Raises:
@@ -150,31 +150,31 @@ def over_pipes(peer: Peer, count: int) -> float:
     """
     seen: list[float] = []
     with tempfile.TemporaryDirectory() as name, inkbox_stub(Path(name)) as upstream:
-        variables = {**environment(upstream, Path(name)), "INKBOX_MCP_MAX_WAITS": f"{BEFORE + count}"}
+        variables = {**environment(upstream, Path(name)), "INKBOX_MCP_MAX_WAITS": f"{BEFORE + COUNT}"}
         for is_recorded in (False, True):  # the first start makes a recording
             with started([peer.stdio[0]], variables, f"{name}/log") as server:
                 server.shake_hands(all_tools=True)
-                for numbers in (range(BEFORE), range(BEFORE, BEFORE + count)) if is_recorded else ():
+                for numbers in (range(BEFORE), range(BEFORE, BEFORE + COUNT)) if is_recorded else ():
                     lines = [json.dumps(waiting(LEGACY, number, SHARED)) + "\n" for number in numbers]
                     server.write("".join(lines).encode())
                     time.sleep(SECONDS_TO_SETTLE)
                     seen.append(server.memory())
-    return (seen[1] - seen[0]) * 1024 / count
+    return (seen[1] - seen[0]) * 1024 / COUNT
 
 
-def report(workdir: Path, count: int) -> str:
+def report(workdir: Path) -> str:
     """Measure, and format the table."""
     mine, other = ours(), fastmcp(workdir)
     rows: list[list[str]] = []
     for name, client in {"a session": session, "a session with its stream": session_with_stream}.items():
-        own, others = over_http(mine, client, count), over_http(other, client, count)
+        own, others = over_http(mine, client), over_http(other, client)
         goal = [f"≤ {GOAL_SESSION}"] if client is session else [""]
         rows.append([name, f"{own:.1f}", f"{others:.1f}", f"{own / others:.2f}", *goal])
     alone: dict[str, float] = {
-        "a connection": over_http(mine, connection, count),
-        "a call that waits": over_http(mine, wait, count, "--max-waits", f"{BEFORE + count}"),
-        "the same over pipes": over_pipes(mine, count),
-        "one of many keys": over_http(mine, tenant, count, "--per-request-keys"),
+        "a connection": over_http(mine, connection),
+        "a call that waits": over_http(mine, wait, "--max-waits", f"{BEFORE + COUNT}"),
+        "the same over pipes": over_pipes(mine),
+        "one of many keys": over_http(mine, tenant, "--per-request-keys"),
     }
     rows += [[name, f"{own:.1f}", "", "", f"≤ {GOAL_WAIT}" if "pipes" in name else ""] for name, own in alone.items()]
     head = ["kB of memory", mine.name, other.name, "ratio", "goal"]
@@ -184,10 +184,9 @@ def report(workdir: Path, count: int) -> str:
 def main() -> int:
     """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
-    parser.add_argument("--count", type=int, default=COUNT, help=f"of each kind (default: {COUNT})")
     parser.add_argument("--workdir", type=Path, default=CACHE, help=f"for the other server (default: {CACHE})")
     options = parser.parse_args()
-    return run(lambda: sys.stdout.write(f"{report(options.workdir, options.count)}\n"))
+    return run(lambda: sys.stdout.write(f"{report(options.workdir)}\n"))
 
 
 if __name__ == "__main__":

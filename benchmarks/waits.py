@@ -26,6 +26,8 @@ from inkbox_mcp.api.polling import PACE
 
 SIZES = ((1, 1), (40, 40), (400, 40))
 """Numbers of waits, and of mailboxes that share them."""
+ROUNDS, SECONDS = 2, 25
+"""Of each size, and the seconds of each round."""
 WARM_UP = 50
 """Requests of each process that do not count."""
 GOAL = 2
@@ -76,7 +78,7 @@ def side_by_side(server: Server, origin: str, waits: int, mailboxes: int, second
     Raises:
         BenchmarkError: a wait failed, or the other process did.
     """
-    command = [sys.executable, "-m", "benchmarks.waits", "--poll", origin, str(mailboxes), "--seconds", str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.waits", "--poll", origin, str(mailboxes), str(seconds)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=_ROOT) as other:  # noqa: S603 - our own
         try:
@@ -98,19 +100,19 @@ def side_by_side(server: Server, origin: str, waits: int, mailboxes: int, second
     return own / waits, asked // mailboxes, alone / mailboxes
 
 
-def measure(rounds: int, seconds: int) -> list[list[str]]:
+def measure() -> list[list[str]]:
     """Return the rows of the table."""
     rows: list[list[str]] = []
     with tempfile.TemporaryDirectory() as name, inkbox_stub(Path(name)) as origin:
         variables = {**environment(origin, Path(name)), "INKBOX_MCP_MAX_WAITS": "1000"}
         for waits, mailboxes in SIZES:
             own, alone, requests = Series(), Series(), 0
-            for _ in range(rounds):
+            for _ in range(ROUNDS):
                 with started(ours().stdio[:1], variables, f"{name}/log") as server:
                     server.shake_hands(all_tools=True)
                     for number in range(WARM_UP):
                         server.request(call(LEGACY, "get_mailbox", {"email_address": ADDRESS}, number + 2))
-                    mine, requests, others = side_by_side(server, origin, waits, mailboxes, seconds)
+                    mine, requests, others = side_by_side(server, origin, waits, mailboxes, SECONDS)
                 own.values.append(mine)
                 alone.values.append(others)
             ratio, goal = own.ratio(alone), f"≤ {GOAL}" if waits == mailboxes else ""
@@ -119,23 +121,20 @@ def measure(rounds: int, seconds: int) -> list[list[str]]:
     return rows
 
 
-def report(rounds: int, seconds: int) -> str:
+def report() -> str:
     """Measure, and format the table."""
     head = ["waits", "mailboxes", "ms a wait", "requests for a mailbox", "with HTTPX2 alone, ms", "ratio", "goal"]
-    return f"{machine()}; {rounds} rounds of {seconds} s\n\n{table(head, measure(rounds, seconds))}"
+    return f"{machine()}; {ROUNDS} rounds of {SECONDS} s\n\n{table(head, measure())}"
 
 
 def main() -> int:
     """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.waits", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=25, help="that each wait takes, 1 to 50 (default: 25)")
-    parser.add_argument("--rounds", type=int, default=2, help="default: 2")
-    parser.add_argument("--poll", nargs=2, metavar=("ORIGIN", "MAILBOXES"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.poll:
-        asyncio.run(poll(options.poll[0], int(options.poll[1]), options.seconds))
+    parser.add_argument("--poll", nargs=3, metavar=("ORIGIN", "MAILBOXES", "SECONDS"), help=argparse.SUPPRESS)
+    if given := parser.parse_args().poll:
+        asyncio.run(poll(given[0], int(given[1]), int(given[2])))
         return 0
-    return run(lambda: sys.stdout.write(f"{report(options.rounds, options.seconds)}\n"))
+    return run(lambda: sys.stdout.write(f"{report()}\n"))
 
 
 if __name__ == "__main__":
