@@ -31,6 +31,24 @@ CALL_HEADERS = {
     "Mcp-Name": "list_mailboxes",
 }
 
+STRANGE: list[Any] = [None, 1.5, True, [], {}]
+"""JSON that is no id, and no text."""
+NOT_PLAIN: list[dict[str, Any]] = [
+    {"id": 1, "params": {"name": "no_such_tool"}},
+    {"id": 2, "params": {"name": None}},
+    {"id": 3, "params": {**LIST_MAILBOXES, "arguments": None}},
+    {"id": 4, "params": {**LIST_MAILBOXES, "arguments": []}},
+    {"id": 5, "params": {**LIST_MAILBOXES, "_meta": {"progressToken": None}}},
+    {"id": 6, "params": {**LIST_MAILBOXES, "_meta": {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}}},
+    {"id": 7, "params": {**LIST_MAILBOXES, "task": {}}},
+    {"id": 8, "params": {"name": "get_mailbox", "arguments": {"email_address": "\ud83d"}}},
+    {"id": 9, "params": {"name": "\ud83d"}},
+    {"id": 10, "params": LIST_MAILBOXES, "\ud83d": 1},
+    {"id": 11, "method": "tools/list"},
+    *({"id": strange, "params": LIST_MAILBOXES} for strange in STRANGE),
+]
+"""Requests that are more or less than a plain call, which only the SDK answers; those without a method are calls."""
+
 
 def rpc(**members: Any) -> bytes:
     """Write a JSON-RPC message as a line."""
