@@ -34,6 +34,7 @@ from inkbox_mcp.tools.identities import (
     page_of_identities,
     read_identity,
 )
+from inkbox_mcp.tools.identity_generation.mailboxes import MAILBOX_FIELDS
 
 A_SUBSCRIPTION = "when the mailbox exists, call create_webhook with email_address and webhook_url"
 NO_STATUS = "an identity can be neither paused nor activated: tell the user"
@@ -43,19 +44,7 @@ FROM_HANDLE = "the address is made of agent_handle: choose the handle that you w
 class IdentityMailbox(Result):
     """A mailbox inside its identity, without what the identity shows."""
 
-    also: ClassVar[Also] = {
-        "id": IDOrNull,
-        "email_address": TextOrNull,
-        "sending_domain": TextOrNull,
-        "agent_identity_id": IDOrNull,
-        "filter_mode": TextOrNull,
-        "inbound_filter_mode": TextOrNull,
-        "outbound_filter_mode": TextOrNull,
-        "filter_mode_change_notice": ObjectOrNull,
-        "signature_html": TextOrNull,
-        "signature_text": TextOrNull,
-        "signature_enabled": BooleanOrNull,
-    }
+    also: ClassVar[Also] = {"id": IDOrNull, "email_address": TextOrNull, **MAILBOX_FIELDS}
 
 
 class Identity(AnyIdentity):

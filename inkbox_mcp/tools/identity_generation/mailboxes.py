@@ -23,20 +23,25 @@ from inkbox_mcp.toolkit.sent import (
 from inkbox_mcp.tools.account import NO_API
 from inkbox_mcp.tools.mailboxes import NO_MAILBOX, GetMailbox, ListMailboxes, near_mailbox, page_of_mailboxes
 
+MAILBOX_FIELDS: Also = {
+    "sending_domain": TextOrNull,
+    "agent_identity_id": IDOrNull,
+    "filter_mode": TextOrNull,
+    "inbound_filter_mode": TextOrNull,
+    "outbound_filter_mode": TextOrNull,
+    "filter_mode_change_notice": ObjectOrNull,
+    "signature_html": TextOrNull,
+    "signature_text": TextOrNull,
+    "signature_enabled": BooleanOrNull,
+}
+"""Fields of a mailbox, also of one inside its identity."""
+
 
 class Mailbox(Result):
     """A mailbox as the API returns it."""
 
     also: ClassVar[Also] = {
-        "sending_domain": TextOrNull,
-        "agent_identity_id": IDOrNull,
-        "filter_mode": TextOrNull,
-        "inbound_filter_mode": TextOrNull,
-        "outbound_filter_mode": TextOrNull,
-        "filter_mode_change_notice": ObjectOrNull,
-        "signature_html": TextOrNull,
-        "signature_text": TextOrNull,
-        "signature_enabled": BooleanOrNull,
+        **MAILBOX_FIELDS,
         "storage_used_bytes": NumberOrNull,
         "storage_limit_bytes": NumberOrNull,
         "created_at": TimeOrNull,
