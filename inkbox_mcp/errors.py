@@ -38,21 +38,13 @@ Each class has advice for its reader, a language model with one chance to do the
 better advice for the errors it knows; see `inkbox_mcp.toolkit.operation.operation`.
 """
 
-import json
 from collections.abc import Callable
 from http import HTTPStatus
-from itertools import islice
 from typing import Any, ClassVar, Self, cast
 
-from inkbox_mcp.text import one_line, quoted
+from inkbox_mcp.text import quote_detail
 
-MAX_DETAIL = 500
-"""The most characters that an error quotes of the API's own words."""
-# The most that is read of them: items of a list or an object, levels of nesting, bits of a number.
-_MAX_ITEMS, _MAX_DEPTH, _LONG_BITS = 10, 4, 64
 NOT_OFFERED_HERE = "This server does not offer the tool for it: tell the user."
-_TELLING = ("loc", "msg", "message", "code", "error")
-
 
 About = Callable[[str], str]
 """Removes what names tools that the reader cannot call."""
@@ -553,57 +545,6 @@ def _offered(advice: str, about: About) -> str:
     """Return advice about tools that the reader can call; without such a tool, the user can help."""
     left = about(advice)
     return left if left == advice or "call " in left else f"{left} {NOT_OFFERED_HERE}".lstrip()
-
-
-def quote_detail(detail: object) -> str:
-    """Quote the API's own reason: one line, printable, at most `MAX_DETAIL` characters.
-
-    The reason may repeat text of strangers, so the model never gets it raw.
-    """
-    text = one_line(_detail_text(_shortened(detail))[: 8 * MAX_DETAIL]).removesuffix(".")
-    return f"{quoted(text, MAX_DETAIL)}." if text else ""
-
-
-def _shortened(detail: object, depth: int = 0) -> object:
-    """Cut long, deep or large parts of the API's reason, so that its size does not matter for the work on it."""
-    match detail:
-        case None | bool() | float():
-            return detail
-        case str():
-            return detail[:MAX_DETAIL] if depth else detail[: 8 * MAX_DETAIL]
-        case int() if detail.bit_length() <= _LONG_BITS:
-            return detail
-        case list() if depth < _MAX_DEPTH:
-            items = cast("list[object]", detail)
-            more = [f"{len(items) - _MAX_ITEMS} more"] if len(items) > _MAX_ITEMS else []
-            return [*(_shortened(item, depth + 1) for item in items[:_MAX_ITEMS]), *more]
-        case dict() if depth < _MAX_DEPTH:
-            members = cast("dict[str, object]", detail)
-            names = [*(name for name in _TELLING if name in members), *islice(members, _MAX_ITEMS)]
-            return {name[:MAX_DETAIL]: _shortened(members[name], depth + 1) for name in names}
-        case _:
-            return "…"
-
-
-def _detail_text(detail: object) -> str:
-    match detail:
-        case None:
-            return ""
-        case str():
-            return detail
-        case list():
-            return "; ".join(_detail_text(item) for item in cast("list[object]", detail))
-        case {"loc": list(), "msg": str() as message}:
-            # FastAPI's field error. Its `input` repeats the sent value, and is left out.
-            loc = cast("dict[str, list[object]]", detail)["loc"]
-            names = [str(part) for part in loc if part not in ("body", "query", "path")]
-            return f"{'.'.join(names)}: {message}" if names else message
-        case {"message": str() as message}:
-            return message
-        case {"code": str() as code} | {"error": str() as code}:
-            return code
-        case _:
-            return json.dumps(detail, ensure_ascii=False)
 
 
 def status_line(status: int) -> str:

@@ -3,7 +3,9 @@
 `inkbox_mcp.characters` decides which characters are hidden.
 """
 
+import json
 import unicodedata
+from itertools import islice
 from math import isfinite
 from typing import TypeVar, cast
 
@@ -17,7 +19,12 @@ MAX_HANDLE = 255
 """Characters of a handle."""
 MAX_URL = 2048
 """Characters of a webhook's URL."""
+MAX_DETAIL = 500
+"""Characters that an error quotes of the API's own words."""
 
+# The most that is read of these words: items of a list or an object, levels of nesting, bits of a number.
+_MAX_ITEMS, _MAX_DEPTH, _LONG_BITS = 10, 4, 64
+_TELLING = ("loc", "msg", "message", "code", "error")
 # Each of these ends a quotation, or looks to a reader as if it did.
 _DOUBLE_QUOTES = str.maketrans(dict.fromkeys('"\u201c\u201d\u201e\u201f\u2033\u2036\u301d\u301e\u301f\uff02', "'"))
 
@@ -55,6 +62,15 @@ def quoted(text: str, limit: int) -> str:
     """
     line = one_line(text[: 8 * limit]).translate(_DOUBLE_QUOTES)
     return f'"{line if len(line) <= limit and len(text) <= 8 * limit else line[: limit - 1] + "…"}"'
+
+
+def quote_detail(detail: object) -> str:
+    """Quote the API's own reason: one line, printable, at most `MAX_DETAIL` characters.
+
+    The reason may repeat text of strangers, so the model never gets it raw.
+    """
+    text = one_line(_detail_text(_shortened(detail))[: 8 * MAX_DETAIL]).removesuffix(".")
+    return f"{quoted(text, MAX_DETAIL)}." if text else ""
 
 
 def first_hidden(text: str) -> int | None:
@@ -98,6 +114,48 @@ def _visible_members(data: dict[str, object]) -> dict[str, object]:
 def _is_plain(text: str) -> bool:
     """Whether a text has neither hidden characters nor line breaks, like nearly all."""
     return text.isprintable() and (text.isascii() or not IGNORABLE.search(text))
+
+
+def _shortened(detail: object, depth: int = 0) -> object:
+    """Cut long, deep or large parts of the API's reason, so that its size does not matter for the work on it."""
+    match detail:
+        case None | bool() | float():
+            return detail
+        case str():
+            return detail[:MAX_DETAIL] if depth else detail[: 8 * MAX_DETAIL]
+        case int() if detail.bit_length() <= _LONG_BITS:
+            return detail
+        case list() if depth < _MAX_DEPTH:
+            items = cast("list[object]", detail)
+            more = [f"{len(items) - _MAX_ITEMS} more"] if len(items) > _MAX_ITEMS else []
+            return [*(_shortened(item, depth + 1) for item in items[:_MAX_ITEMS]), *more]
+        case dict() if depth < _MAX_DEPTH:
+            members = cast("dict[str, object]", detail)
+            names = [*(name for name in _TELLING if name in members), *islice(members, _MAX_ITEMS)]
+            return {name[:MAX_DETAIL]: _shortened(members[name], depth + 1) for name in names}
+        case _:
+            return "…"
+
+
+def _detail_text(detail: object) -> str:
+    match detail:
+        case None:
+            return ""
+        case str():
+            return detail
+        case list():
+            return "; ".join(_detail_text(item) for item in cast("list[object]", detail))
+        case {"loc": list(), "msg": str() as message}:
+            # FastAPI's field error. Its `input` repeats the sent value, and is left out.
+            loc = cast("dict[str, list[object]]", detail)["loc"]
+            names = [str(part) for part in loc if part not in ("body", "query", "path")]
+            return f"{'.'.join(names)}: {message}" if names else message
+        case {"message": str() as message}:
+            return message
+        case {"code": str() as code} | {"error": str() as code}:
+            return code
+        case _:
+            return json.dumps(detail, ensure_ascii=False)
 
 
 def same(one: str | None, other: str | None) -> bool:

@@ -15,8 +15,9 @@ from mcp import MCPError
 from pydantic import Field, model_validator
 
 from inkbox_mcp.api.client import InkboxAPI
-from inkbox_mcp.errors import InvalidArguments, quote_detail
+from inkbox_mcp.errors import InvalidArguments
 from inkbox_mcp.protocol.overload import is_overloaded
+from inkbox_mcp.text import quote_detail
 from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_ITEMS, MAX_PROBLEMS, MAX_RESULT, MAX_STRING, MaxBytes
 from inkbox_mcp.toolkit.marks import Mark
 from inkbox_mcp.toolkit.near import SHORTLIST, nearest

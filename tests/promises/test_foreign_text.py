@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from inkbox_mcp.api.connection import _reason  # pyright: ignore[reportPrivateUsage]
 from inkbox_mcp.api.responses import parse
-from inkbox_mcp.errors import MAX_DETAIL, UnexpectedResponse, api_error, quote_detail
-from inkbox_mcp.text import MAX_ADDRESS, one_line, quoted, visible
+from inkbox_mcp.errors import UnexpectedResponse, api_error
+from inkbox_mcp.text import MAX_ADDRESS, MAX_DETAIL, one_line, quote_detail, quoted, visible
 from inkbox_mcp.tools.identity_generation.webhooks import Webhook
 from tests.support.agents import Handler, connect, text
 from tests.support.alike import choices
