@@ -12,13 +12,13 @@ from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE
 from inkbox_mcp.access import rate_limits
 from inkbox_mcp.api import attempts, call_log, connection, downloads
 from inkbox_mcp.discovery import SECONDS_BETWEEN_LOOKS, SECONDS_TO_LOOK
-from inkbox_mcp.errors import MAX_DETAIL
 from inkbox_mcp.http import authentication, connections, issuer_keys, middleware
 from inkbox_mcp.mail import body, html, links, positions, shortening, styles, visible
 from inkbox_mcp.protocol import changes
 from inkbox_mcp.sandbox.calls import KEPT
 from inkbox_mcp.settings.options import Settings
 from inkbox_mcp.stdio.pipes import MAX_LINE
+from inkbox_mcp.text import MAX_DETAIL
 from inkbox_mcp.toolkit import attached_files, bounds, data_urls, readable_files
 from inkbox_mcp.tools import attachments, composing, inbox, message_lists, messages
 
