@@ -253,7 +253,8 @@ async def test_on_a_shared_connection_each_request_is_in_its_own_trace() -> None
                 answer += await connection.receive()
         found = [each.headers.get("traceparent", "--").split("-")[1] or None for each in inkbox.requests]
         seen = list(dict.fromkeys(found))  # a call may send more than one request
-    assert seen == traces
+    assert seen[:2] == traces[:2]
+    assert seen[2] not in traces[:2]  # none, or where this process records spans a new one
 
 
 def test_keys_that_were_not_used_for_long_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
