@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import goals
 from benchmarks.comparison import Comparison, Plan
-from benchmarks.figures import machine, table
+from benchmarks.figures import Series, machine, table
 from benchmarks.goals import GOALS, Samples
 from benchmarks.peers import Peer, fastmcp, loop, mcpserver, ours, typescript
 from benchmarks.peers.environments import CACHE
@@ -37,19 +37,19 @@ def compare(plan: Plan, workdir: Path, file: Path | None, chart: Path | None) ->
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
         comparison = Comparison(plan, peers, Path(directory), stack)
         comparison.run()
-    versions = ", ".join(f"{peer.name} {peer.version}" for peer in peers)
-    sys.stdout.write(f"{machine()}; {versions}; {plan.rounds} rounds\n\n{report(comparison.samples)}\n")
+    written = as_json(peers, comparison.samples)
+    sys.stdout.write(f"{_about(written)}; {plan.rounds} rounds\n\n{report(comparison.samples)}\n")
     if file:
-        file.write_text(json.dumps(as_json(peers, comparison.samples), indent=1) + "\n")
+        file.write_text(json.dumps(written, indent=1) + "\n")
     if chart:
         _drawing()(comparison.samples, chart)
 
 
-def report(samples: Samples) -> str:
-    """Format the table, and below it how far the load generators were from their own limits."""
-    head, *rows = goals.rows(samples)
-    busy = max(series.median for (measure, _), series in samples.items() if measure == "client_busy")
-    ceiling = samples["http_calls_per_second", "nginx"].median
+def report(*runs: Samples) -> str:
+    """Format the table of one run or several, and below it how far the load generators were from their own limits."""
+    head, *rows = goals.rows(*runs)
+    busy = max(series.median for run in runs for (measure, _), series in run.items() if measure == "client_busy")
+    ceiling = min(run["http_calls_per_second", "nginx"].median for run in runs)
     return (
         f"{table(head, rows, words=1)}\n\n"
         "± is half of the way between the quartiles; ratios are medians of those within a round;\n"
@@ -75,6 +75,32 @@ def as_json(peers: list[Peer], samples: Samples) -> dict[str, Any]:
     }
 
 
+def show_worst(files: list[Path]) -> None:
+    """Print the table of several runs. Each row is of the run in which it was worst.
+
+    Args:
+        files: as `--json` wrote them.
+
+    Raises:
+        BenchmarkError: the runs are of different versions or machines.
+    """
+    try:
+        runs = [json.loads(file.read_text()) for file in files]
+        about = sorted({_about(run) for run in runs})
+        samples = [{(row["measure"], row["server"]): Series(row["values"]) for row in run["measured"]} for run in runs]
+        shown = report(*samples)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BenchmarkError(f"--worst-of takes files that --json wrote: {error!r}") from None
+    if len(about) > 1:
+        raise BenchmarkError(f"--worst-of: these runs cannot be compared: {' | '.join(about)}")
+    sys.stdout.write(f"{about[0]}; the worst of {len(runs)} runs\n\n{shown}\n")
+
+
+def _about(written: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in written["versions"].items())
+    return f"{written['machine']}; {versions}"
+
+
 def _drawing() -> Any:
     try:
         from benchmarks.chart import draw
@@ -89,8 +115,11 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK.rounds} short rounds, less than two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all measurements to a file")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="also draw a chart, as FILE.png and FILE.svg")
+    parser.add_argument("--worst-of", type=Path, nargs="+", metavar="FILE", help="only print what --json wrote")
     parser.add_argument("--workdir", type=Path, default=CACHE, help=f"for the other servers (default: {CACHE})")
     options = parser.parse_args()
+    if options.worst_of:
+        return run(lambda: show_worst(options.worst_of))
     plan = QUICK if options.quick else FULL
     return run(lambda: compare(plan, options.workdir, options.json, options.chart))
 

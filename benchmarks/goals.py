@@ -69,10 +69,11 @@ GOALS = [
 ]
 
 
-def rows(samples: Samples) -> list[list[str]]:
-    """Return the rows of the table of goals, beginning with its head."""
+def rows(*runs: Samples) -> list[list[str]]:
+    """Return the rows of the table of goals, beginning with its head. Each is of the run in which it was worst."""
     lines = [["measure", OURS, "±", "compared with", "", "±", "ratio", "goal", "met"]]
     for goal in GOALS:
+        samples = (min if goal.more else max)(runs, key=goal.value)
         own, value = samples[goal.own], goal.value(samples)
         compared = ["-", "", "", ""]
         if goal.other:

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent.parent.parent))  # benchmarks are not installed
 
-from benchmarks.__main__ import as_json, report
+from benchmarks.__main__ import as_json, report, show_worst
 from benchmarks.agreement import agree
 from benchmarks.figures import Series, table
 from benchmarks.goals import FASTMCP, GOALS, OURS, Samples, rows
@@ -113,6 +113,39 @@ def test_a_file_holds_every_measurement_and_every_goal() -> None:
     assert "tools/list, bytes" in missed
     assert "a result's text, bytes" not in missed
     assert written["versions"].keys() == {"hand-written"}
+
+
+def written(file: Path, *, version: str = "1", **own: float) -> Path:
+    """Write a run as `--json` does, with other values of this server."""
+    measured = samples() | {(measure, OURS): Series([value]) for measure, value in own.items()}
+    file.write_text(json.dumps(as_json([], measured) | {"versions": {OURS: version}}))
+    return file
+
+
+def test_of_several_runs_each_row_is_the_worst(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of some measures the highest value is the worst, of others the lowest."""
+    show_worst(
+        [
+            written(tmp_path / "a", calls_per_second=5, memory=0.1),
+            written(tmp_path / "b", calls_per_second=4, memory=0.2),
+            written(tmp_path / "c", calls_per_second=6, memory=0.15),
+        ]
+    )
+    shown = capsys.readouterr().out
+    assert f"; {OURS} 1; the worst of 3 runs\n" in shown
+    ratios = {line[:36].strip(): line.split()[-4:] for line in shown.splitlines()}
+    assert ratios["stdio calls/s, 64 in flight"][0] == "4"
+    assert ratios["memory after tools/list, MiB"][0] == "0.2"
+
+
+def test_runs_of_different_versions_are_not_compared(tmp_path: Path) -> None:
+    """Nor files that are something else."""
+    with pytest.raises(BenchmarkError, match=rf"cannot be compared: .*{OURS} 1 \| .*{OURS} 2"):
+        show_worst([written(tmp_path / "a"), written(tmp_path / "b", version="2")])
+    (tmp_path / "c").write_text("[]")
+    for name in ("c", "missing"):
+        with pytest.raises(BenchmarkError, match="--worst-of takes files that --json wrote"):
+            show_worst([tmp_path / name])
 
 
 @pytest.mark.slow

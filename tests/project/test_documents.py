@@ -171,9 +171,8 @@ PERFORMANCE = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
 
 
 def measured(row: str) -> float:
-    """Return this server's number in a row of the tables of docs/performance.md."""
-    (number,) = set(re.findall(rf"^{re.escape(row)} +([\d.]+)(?: |$)", PERFORMANCE, re.MULTILINE))
-    return float(number)
+    """Return this server's number in the rows of the tables of docs/performance.md that begin so."""
+    return max(map(float, re.findall(rf"^{re.escape(row)} +([\d.]+)(?: |$)", PERFORMANCE, re.MULTILINE)))
 
 
 def test_the_readme_says_what_was_measured() -> None:
