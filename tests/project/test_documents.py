@@ -1,6 +1,7 @@
 """The text that a newcomer copies from the documents works."""
 
 import json
+import math
 import re
 import shlex
 import tomllib
@@ -184,6 +185,14 @@ def test_the_readme_says_what_was_measured() -> None:
     assert float(most) - 10 < measured("spawn to tools/list, ms") < float(most)
     assert f"and {measured('memory after tools/list, MiB'):.0f} MiB while it waits" in text
     assert f"on FastMCP take {int(fastmcp) / 1000:.1f} seconds and {memory} MiB" in text
+    for row, claim in {
+        "stdio calls/s, 64 in flight": "With 64 calls in flight over stdio it answers {} times as many",
+        "HTTP calls/s, 16 clients": "with 16 clients of 2026-07-28 over HTTP {} times",
+    }.items():
+        (ratio,) = re.findall(rf"^{row} .* FastMCP +\d+ +\d+% +([\d.]+) ", PERFORMANCE, re.MULTILINE)
+        assert claim.format(math.floor(float(ratio) * 10) / 10) in text
+    assert "; the worst of 3 runs\n" in PERFORMANCE
+    assert "([the worst of three runs](docs/performance.md))" in text
 
 
 def test_the_memory_that_operators_reckon_with_is_what_was_measured() -> None:
