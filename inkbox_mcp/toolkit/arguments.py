@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 from pydantic_core import ErrorDetails
 
 from inkbox_mcp.errors import About, InvalidArguments
-from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_NAME, MAX_PROBLEMS, excess, named
+from inkbox_mcp.toolkit.bounds import MAX_ARGUMENTS, MAX_NAME, MAX_PROBLEMS, named
 from inkbox_mcp.toolkit.forms import Form, form_of, understood
 
 INJECTED: Mapping[str, tuple[str, str]] = {
@@ -102,7 +102,7 @@ class Args(BaseModel):
         """Bring a value into the form of its type; the limits hold for what comes out, too."""
         form = _forms(cls)[str(info.field_name)]
         meant = understood(value, form)
-        if meant is not value and (problem := excess(meant, form.most_bytes, form.most_items)):
+        if meant is not value and (problem := form.excess(meant)):
             raise ValueError(problem)
         return meant
 
@@ -133,12 +133,7 @@ def checked(model: type[A], tool: str, given: Mapping[str, Any]) -> A:
     if len(given) > MAX_ARGUMENTS:
         raise InvalidArguments(partial(_too_many, model, tool, given))
     forms, other = _forms(model), Form()
-    too_large = {
-        name: problem
-        for name, value in given.items()
-        for form in [forms.get(name, other)]
-        if (problem := excess(value, form.most_bytes, form.most_items))
-    }
+    too_large = {name: problem for name, value in given.items() if (problem := forms.get(name, other).excess(value))}
     try:
         return model.model_validate({**given, **dict.fromkeys(too_large, _TOO_LARGE)})
     except ValidationError as error:

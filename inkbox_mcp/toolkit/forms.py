@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from inkbox_mcp.toolkit.bounds import MAX_ITEMS, MAX_STRING, MaxBytes
+from inkbox_mcp.toolkit.bounds import MAX_ITEMS, MAX_STRING, MaxBytes, excess
 
 _BLANKS = "\t\n\v\f\r \xa0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """Spaces of all scripts, and what moves to another place on a page. The others of `str.strip` are hidden characters."""
@@ -45,6 +45,10 @@ class Form:
     separable: bool = False
     most_bytes: int = MAX_STRING
     most_items: int = MAX_ITEMS
+
+    def excess(self, value: object) -> str | None:
+        """Explain why a value is too large; return None if it is not."""
+        return excess(value, self.most_bytes, self.most_items)
 
 
 def form_of(kind: Any, metadata: Iterable[object] = ()) -> Form:
