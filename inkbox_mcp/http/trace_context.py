@@ -21,12 +21,9 @@ class TraceContextMiddleware:
         if scope["type"] != "http" or get_current_span().get_span_context().is_valid:
             await self._app(scope, receive, send)
             return
-        token = attach(
-            # Not in a variable, which would keep the headers as long as a call that waits.
-            extract(
-                {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}, get_current()
-            )
-        )
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        token = attach(extract(headers, get_current()))
+        del headers  # a call may wait for long
         try:
             await self._app(scope, receive, send)
         finally:
