@@ -31,16 +31,13 @@ from hypothesis import strategies as st
 from inkbox_mcp.api.paths import IDENTITIES, MAILBOXES
 from tests.support.agents import KEY, Agent, connect, text
 from tests.support.faults import (
-    BAD_GATEWAY_AFTER,
-    BAD_GATEWAY_BEFORE,
     BUSY,
-    CUT,
     DROPPED_AFTER,
     DROPPED_AND_LATE,
     DROPPED_BEFORE,
     FINE,
-    GARBLED_AFTER,
     LIMITED,
+    LOSING,
     STALLED_AFTER,
     STALLED_BEFORE,
     Fault,
@@ -50,10 +47,6 @@ from tests.support.faults import (
 )
 
 BROKEN_AFTER = Fault(serves=True, answers=refusal(500))
-LOSING = [
-    DROPPED_BEFORE, DROPPED_AFTER, DROPPED_AND_LATE, CUT, BAD_GATEWAY_BEFORE, BAD_GATEWAY_AFTER, GARBLED_AFTER,
-    STALLED_BEFORE, STALLED_AFTER,
-]  # fmt: skip
 QUICK = [fault for fault in LOSING if not fault.stalls] + [BUSY, LIMITED, BROKEN_AFTER, FINE]
 
 CHANGED_NOTHING = {"unreachable", "unavailable", "rate_limited"}

@@ -89,6 +89,12 @@ GARBLED_AFTER = Fault(serves=True, answers=refusal(201, body=b'{"id": "'))
 REDIRECTED = Fault(answers=refusal(307, "Location: /api/v1/mail/mailboxes"))
 FLOODED = Fault(floods=True)
 
+LOSING = [
+    DROPPED_BEFORE, DROPPED_AFTER, DROPPED_AND_LATE, CUT, BAD_GATEWAY_BEFORE, BAD_GATEWAY_AFTER, GARBLED_AFTER,
+    STALLED_BEFORE, STALLED_AFTER,
+]  # fmt: skip
+"""After these, the server cannot know whether the request was done."""
+
 
 @dataclass
 class FaultyInkbox:
