@@ -12,15 +12,9 @@ from anyio.abc import SocketStream
 from inkbox_mcp.api.network import WatchedBackend, proxy_to
 from tests.support.agents import KEY, connect, text
 
+pytestmark = pytest.mark.usefixtures("no_proxies")
+
 API = "https://inkbox.example"
-
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the proxies of this machine from the environment."""
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
 
 
 @pytest.mark.parametrize(

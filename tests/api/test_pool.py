@@ -70,6 +70,12 @@ async def serving() -> AsyncGenerator[Server]:
         tasks.cancel_scope.cancel()
 
 
+def pool(seconds: float) -> Pool:
+    """Make a pool that keeps connections for so long."""
+    limits = httpx2.Limits(max_connections=1)
+    return Pool(lambda: httpx2.AsyncHTTPTransport(limits=limits), seconds)
+
+
 async def get(connections: Pool, origin: str) -> bytes:
     """Send a request and read the answer."""
     response = await connections.handle_async_request(httpx2.Request("GET", origin))
@@ -106,8 +112,7 @@ async def test_requests_at_the_same_time_have_connections_of_their_own_which_are
 
 async def test_connections_that_no_request_has_used_for_some_time_are_closed() -> None:
     """A request uses the one that was used last, so the others get old."""
-    limits = httpx2.Limits(max_connections=1)
-    async with serving() as server, Pool(lambda: httpx2.AsyncHTTPTransport(limits=limits), 0.1) as connections:
+    async with serving() as server, pool(seconds=0.1) as connections:
         await side_by_side(connections, server, 5)
         await anyio.sleep(0.2)
         await get(connections, server.origin)
@@ -117,8 +122,7 @@ async def test_connections_that_no_request_has_used_for_some_time_are_closed() -
 
 async def test_a_request_may_take_the_last_connection_while_old_ones_are_closed() -> None:
     """The request that closes them has given its own one back already."""
-    limits = httpx2.Limits(max_connections=1)
-    async with serving() as server, Pool(lambda: httpx2.AsyncHTTPTransport(limits=limits), 0) as connections:
+    async with serving() as server, pool(seconds=0) as connections:
         request = httpx2.Request("GET", server.origin)
         first, second = [await connections.handle_async_request(request) for _ in range(2)]
         await first.aread()
@@ -208,42 +212,34 @@ async def test_after_a_failure_the_next_request_is_sent() -> None:
 
 
 @pytest.fixture
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the proxies of this machine from the environment."""
-    for name in ("HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+async def proxy(monkeypatch: pytest.MonkeyPatch, no_proxies: None) -> AsyncGenerator[Server]:
+    """A proxy that allows each tunnel. What follows in it should be TLS."""
+    async with serving() as server:
+        monkeypatch.setenv("HTTPS_PROXY", server.origin)
+        server.answer = b"HTTP/1.1 200 OK\r\n\r\n"
+        yield server
 
 
-TUNNEL = b"HTTP/1.1 200 OK\r\n\r\n"
-"""Allows a tunnel. What follows in it should be TLS."""
+BEHIND = "https://inkbox.example"
 
 
-@pytest.mark.usefixtures("no_proxies")
-async def test_after_a_failure_behind_a_proxy_the_next_request_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_after_a_failure_behind_a_proxy_the_next_request_is_sent(proxy: Server) -> None:
     """HTTPX2 keeps the connection whose TLS failed, and would wait for it."""
-    async with serving() as server:
-        monkeypatch.setenv("HTTPS_PROXY", server.origin)
-        server.answer = TUNNEL
-        async with over_the_network("https://inkbox.example") as connections:
-            for _ in range(3):
-                with anyio.fail_after(PATIENCE), pytest.raises(httpx2.ConnectError):
-                    await get(connections, "https://inkbox.example")
-            assert server.opened == 3
+    async with over_the_network(BEHIND) as connections:
+        for _ in range(3):
+            with anyio.fail_after(PATIENCE), pytest.raises(httpx2.ConnectError):
+                await get(connections, BEHIND)
+        assert proxy.opened == 3
 
 
-@pytest.mark.usefixtures("no_proxies")
-async def test_a_request_that_is_given_up_behind_a_proxy_leaves_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_that_is_given_up_behind_a_proxy_leaves_no_connection(proxy: Server) -> None:
     """Also one in the middle of TLS."""
-    async with serving() as server:
-        monkeypatch.setenv("HTTPS_PROXY", server.origin)
-        server.answer = TUNNEL
-        async with over_the_network("https://inkbox.example") as connections:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(get, connections, "https://inkbox.example")
-                await server.until(asked=1)
-                server.may = anyio.Event()
-                await server.until(asked=2)
-                tasks.cancel_scope.cancel()
-            server.may.set()
-            await server.until(open_now=0)
+    async with over_the_network(BEHIND) as connections:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(get, connections, BEHIND)
+            await proxy.until(asked=1)
+            proxy.may = anyio.Event()
+            await proxy.until(asked=2)
+            tasks.cancel_scope.cancel()
+        proxy.may.set()
+        await proxy.until(open_now=0)
